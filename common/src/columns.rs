@@ -1,0 +1,389 @@
+//! THE table of flow columns.
+//!
+//! Everything that knows columns follows from it: [`crate::flow::FlowBatch`], the template plans of the
+//! collector, the Arrow schema and the ClickHouse tables of the sink, the JSON of `helios decode` and the page
+//! `docs/columns.md`. Adding a column is one row.
+//!
+//! Every column has a default (zero, the empty name, the empty list) and every consumer may leave out a column
+//! that holds nothing else: ClickHouse fills it in.
+
+use std::marker::PhantomData;
+
+use crate::exporter::Address;
+use crate::ie::{Ie, iana};
+use crate::list::ListColumn;
+use crate::names::NameId;
+use crate::time::UnixMs;
+
+/// How a column is held here, in Arrow and in ClickHouse. One line each, see [`Kind::clickhouse`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    U8,
+    U16,
+    U32,
+    U64,
+    /// Unix milliseconds.
+    Time,
+    /// IPv6, IPv4 mapped.
+    Address,
+    /// 48 bits in a u64, most significant octet first.
+    Mac,
+    /// One octet that stands for one of the listed labels; 0 is the default.
+    Enum(Labels),
+    /// An interned string.
+    Name,
+    U32List,
+    /// 128-bit values as 16 octets, least significant first.
+    U128List,
+}
+
+/// The values of an enum column. Decoders never write a value that is not listed.
+pub type Labels = &'static [(u8, &'static str)];
+
+impl Kind {
+    /// The ClickHouse type of the column.
+    pub fn clickhouse(self) -> String {
+        match self {
+            Self::U8 => "UInt8".into(),
+            Self::U16 => "UInt16".into(),
+            Self::U32 => "UInt32".into(),
+            Self::U64 | Self::Mac => "UInt64".into(),
+            Self::Time => "DateTime64(3)".into(),
+            Self::Address => "IPv6".into(),
+            Self::Enum(labels) => {
+                let labels: Vec<String> = labels.iter().map(|(value, label)| format!("'{label}' = {value}")).collect();
+                format!("Enum8({})", labels.join(", "))
+            }
+            Self::Name => "LowCardinality(String)".into(),
+            Self::U32List => "Array(UInt32)".into(),
+            Self::U128List => "Array(UInt128)".into(),
+        }
+    }
+}
+
+/// Which tables keep a column besides `flows`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollup {
+    /// Only `flows`.
+    No,
+    /// A dimension of `flows_1m` and `flows_1h`. Each independent dimension is paid for in rows.
+    Dimension,
+    /// Summed, times `sampling_interval`, in `flows_1m` and `flows_1h`.
+    Sum,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// ClickHouse codec where the table's default (`ZSTD(1)`) is not the best that was measured.
+    pub codec: Option<&'static str>,
+    pub rollup: Rollup,
+    /// Unit of the values, empty where the name says it.
+    pub unit: &'static str,
+    /// Elements that fill the column, the first one present in a template wins.
+    pub elements: &'static [Ie],
+    pub doc: &'static str,
+}
+
+/// An untyped reference to a column: its place in [`COLUMNS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Column(pub u8);
+
+impl Column {
+    pub fn spec(self) -> &'static Spec {
+        COLUMNS.get(self.0 as usize).unwrap_or(&COLUMNS[0])
+    }
+
+    /// All columns, in the order of the table.
+    pub fn all() -> impl ExactSizeIterator<Item = Self> {
+        (0..COLUMNS.len() as u8).map(Self)
+    }
+
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::all().find(|column| column.spec().name == name)
+    }
+}
+
+/// A column whose values are of type `T`: `u8` to `u64`, [`UnixMs`], [`Address`], or a [`ListColumn`]'s item.
+#[derive(Debug)]
+pub struct Col<T> {
+    column: Column,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Col<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Col<T> {}
+
+impl<T> Col<T> {
+    const fn new(index: u8) -> Self {
+        Self { column: Column(index), value: PhantomData }
+    }
+
+    pub const fn column(self) -> Column {
+        self.column
+    }
+}
+
+pub const EXPORT_PROTOCOLS: Labels =
+    &[(0, "unknown"), (5, "netflow5"), (7, "netflow7"), (9, "netflow9"), (10, "ipfix"), (15, "sflow5")];
+pub const SAMPLING_SOURCES: Labels = &[
+    (0, "unknown"),
+    (1, "record"),
+    (2, "sampler"),
+    (3, "interface"),
+    (4, "domain"),
+    (5, "header"),
+    (6, "config"),
+];
+pub const FLOW_DIRECTIONS: Labels = &[(0, "unknown"), (1, "ingress"), (2, "egress")];
+pub const FLOW_END_REASONS: Labels = &[
+    (0, "unknown"),
+    (1, "idle_timeout"),
+    (2, "active_timeout"),
+    (3, "end_of_flow"),
+    (4, "forced_end"),
+    (5, "lack_of_resources"),
+];
+pub const TUNNEL_TYPES: Labels =
+    &[(0, "none"), (1, "gre"), (2, "ipip"), (3, "vxlan"), (4, "geneve"), (5, "mpls"), (6, "nvgre"), (7, "other")];
+
+macro_rules! columns {
+    ($($konst:ident: $value:ty = $name:literal, $kind:expr, $codec:expr, $rollup:ident, $unit:literal, [$($ie:expr),*], $doc:literal;)*) => {
+        /// Every column, in table order.
+        pub const COLUMNS: &[Spec] = &[$(Spec {
+            name: $name, kind: $kind, codec: $codec, rollup: Rollup::$rollup, unit: $unit,
+            elements: &[$(iana($ie)),*], doc: $doc,
+        }),*];
+
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[repr(u8)]
+        enum Index { $($konst),* }
+
+        $(#[doc = $doc] pub const $konst: Col<$value> = Col::new(Index::$konst as u8);)*
+    };
+}
+
+const DELTA: Option<&str> = Some("DoubleDelta, ZSTD(1)");
+const T64: Option<&str> = Some("T64, ZSTD(1)");
+
+use Kind::{Address as ADDRESS, Enum as ENUM, Mac as MAC, Name as NAME, Time as TIME, U8, U16, U32, U32List as U32_LIST, U64, U128List as U128_LIST};
+
+#[rustfmt::skip]
+columns! {
+    // time
+    RECEIVED_AT: UnixMs = "received_at", TIME, DELTA, No, "ms", [], "Arrival of the datagram at the collector. Always true, whatever the exporter's clock says; tables are partitioned and expired by it.";
+    FLOW_START: UnixMs = "flow_start", TIME, DELTA, No, "ms", [152, 150, 154, 156, 22, 158, 323, 322, 324, 325], "First packet of the flow by the exporter's clock, safe against the wrap of sysUptime; equals received_at where nothing was exported.";
+    FLOW_END: UnixMs = "flow_end", TIME, DELTA, No, "ms", [153, 151, 155, 157, 21, 159, 323, 322, 324, 325], "Last packet of the flow by the exporter's clock.";
+    // exporter
+    EXPORTER_ADDRESS: Address = "exporter_address", ADDRESS, None, No, "", [], "Device that exported the flow: the source address of its datagrams, for sFlow the agent address.";
+    EXPORTER_NAME: NameId = "exporter_name", NAME, None, Dimension, "", [], "Name of the exporter; its address as text where no inventory knows it.";
+    EXPORTER_SITE: NameId = "exporter_site", NAME, None, No, "", [], "Site of the exporter.";
+    EXPORTER_REGION: NameId = "exporter_region", NAME, None, No, "", [], "Region of the exporter's site.";
+    EXPORTER_ROLE: NameId = "exporter_role", NAME, None, No, "", [], "Role of the exporter.";
+    EXPORTER_TENANT: NameId = "exporter_tenant", NAME, None, No, "", [], "Tenant the exporter belongs to.";
+    EXPORT_PROTOCOL: u8 = "export_protocol", ENUM(EXPORT_PROTOCOLS), None, No, "", [], "Protocol of the export message.";
+    OBSERVATION_DOMAIN_ID: u32 = "observation_domain_id", U32, None, No, "", [], "IPFIX observation domain, NetFlow v9 source id, NetFlow v5 engine type and id, sFlow sub-agent id.";
+    // volume
+    BYTES: u64 = "bytes", U64, T64, Sum, "octets", [1, 85, 231, 23, 171, 352], "Layer 3 octets as the exporter reported them, not scaled; sFlow: octets of the sampled packet from its IP header on.";
+    PACKETS: u64 = "packets", U64, T64, Sum, "packets", [2, 86, 298, 24, 172], "Packets as the exporter reported them, not scaled.";
+    SAMPLING_INTERVAL: u32 = "sampling_interval", U32, None, No, "packets", [34, 50, 305, 309], "N of 1-in-N packet sampling, 1 if there is none or none is known. Estimates are value * sampling_interval.";
+    SAMPLING_SOURCE: u8 = "sampling_source", ENUM(SAMPLING_SOURCES), None, No, "", [], "Where sampling_interval came from.";
+    FRAME_LENGTH: u32 = "frame_length", U32, T64, No, "octets", [312], "Length of the sampled frame on the wire, layer 2 included; 0 for protocols that do not tell.";
+    // addresses
+    SRC_ADDR: Address = "src_addr", ADDRESS, None, No, "", [8, 27, 44, 170], "Source address. Inside a tunnel that was taken apart: of the inner packet.";
+    DST_ADDR: Address = "dst_addr", ADDRESS, None, No, "", [12, 28, 45, 169], "Destination address.";
+    SRC_PORT: u16 = "src_port", U16, None, No, "", [7, 182, 180], "Source port of TCP, UDP, SCTP.";
+    DST_PORT: u16 = "dst_port", U16, None, No, "", [11, 183, 181], "Destination port of TCP, UDP, SCTP.";
+    PROTO: u8 = "proto", U8, None, Dimension, "", [4], "IP protocol number.";
+    TCP_FLAGS: u16 = "tcp_flags", U16, None, No, "", [6], "TCP control bits of all packets of the flow, or'ed (RFC 7125).";
+    TOS: u8 = "tos", U8, None, No, "", [5], "IPv4 type of service or IPv6 traffic class: DSCP in the upper six bits.";
+    TTL: u8 = "ttl", U8, None, No, "", [192, 52], "Time to live or hop limit.";
+    ICMP_TYPE: u8 = "icmp_type", U8, None, No, "", [176, 178, 32, 139], "ICMP or ICMPv6 type; taken from the destination port where the exporter puts it there.";
+    ICMP_CODE: u8 = "icmp_code", U8, None, No, "", [177, 179, 32, 139], "ICMP or ICMPv6 code.";
+    ETHER_TYPE: u16 = "ether_type", U16, None, No, "", [256], "EtherType of the packet (0x0800 IPv4, 0x86dd IPv6); from the addresses' family where it was not exported.";
+    FRAGMENT_OFFSET: u16 = "fragment_offset", U16, None, No, "8 octets", [88], "Fragment offset of the packet.";
+    IPV6_FLOW_LABEL: u32 = "ipv6_flow_label", U32, None, No, "", [31], "IPv6 flow label, 20 bits.";
+    SRC_MASK: u8 = "src_mask", U8, None, No, "bits", [9, 29], "Prefix length of the route to the source.";
+    DST_MASK: u8 = "dst_mask", U8, None, No, "bits", [13, 30], "Prefix length of the route to the destination.";
+    NEXT_HOP: Address = "next_hop", ADDRESS, None, No, "", [15, 62], "IP next hop.";
+    BGP_NEXT_HOP: Address = "bgp_next_hop", ADDRESS, None, No, "", [18, 63], "BGP next hop.";
+    // layer 2
+    SRC_MAC: u64 = "src_mac", MAC, None, No, "", [56, 81], "Source MAC address; MACNumToString() shows it.";
+    DST_MAC: u64 = "dst_mac", MAC, None, No, "", [80, 57], "Destination MAC address.";
+    SRC_VLAN: u16 = "src_vlan", U16, None, No, "", [58, 243], "VLAN of the packet as it came in: the outermost 802.1Q or 802.1ad tag, 12 bits.";
+    DST_VLAN: u16 = "dst_vlan", U16, None, No, "", [59, 254], "VLAN of the packet as it went out.";
+    INNER_VLAN: u16 = "inner_vlan", U16, None, No, "", [245], "Second VLAN tag (customer tag of 802.1ad).";
+    MPLS_LABELS: u32 = "mpls_labels", U32_LIST, None, No, "", [70, 71, 72, 73, 74, 75, 76, 77, 78, 79], "MPLS labels, top of stack first, without EXP and TTL.";
+    TUNNEL_TYPE: u8 = "tunnel_type", ENUM(TUNNEL_TYPES), None, No, "", [], "Outermost tunnel the packet was found in.";
+    TUNNEL_ID: u32 = "tunnel_id", U32, None, No, "", [], "VNI of VXLAN and Geneve, key of GRE.";
+    OUTER_SRC_ADDR: Address = "outer_src_addr", ADDRESS, None, No, "", [], "Source address of the tunnel's outer header.";
+    OUTER_DST_ADDR: Address = "outer_dst_addr", ADDRESS, None, No, "", [], "Destination address of the tunnel's outer header.";
+    // interfaces
+    IN_IF_INDEX: u32 = "in_if_index", U32, None, No, "", [10, 252], "ifIndex of the interface the packet came in by; 0 unknown or local.";
+    OUT_IF_INDEX: u32 = "out_if_index", U32, None, No, "", [14, 253], "ifIndex of the interface the packet went out by; 0 unknown, local or discarded.";
+    IN_IF_NAME: NameId = "in_if_name", NAME, None, Dimension, "", [], "Name of the incoming interface.";
+    OUT_IF_NAME: NameId = "out_if_name", NAME, None, Dimension, "", [], "Name of the outgoing interface.";
+    IN_IF_DESCRIPTION: NameId = "in_if_description", NAME, None, No, "", [], "Description of the incoming interface.";
+    OUT_IF_DESCRIPTION: NameId = "out_if_description", NAME, None, No, "", [], "Description of the outgoing interface.";
+    IN_IF_SPEED: u64 = "in_if_speed", U64, None, No, "bit/s", [], "Speed of the incoming interface.";
+    OUT_IF_SPEED: u64 = "out_if_speed", U64, None, No, "bit/s", [], "Speed of the outgoing interface.";
+    IN_IF_ROLE: NameId = "in_if_role", NAME, None, No, "", [], "Role of the incoming interface.";
+    OUT_IF_ROLE: NameId = "out_if_role", NAME, None, No, "", [], "Role of the outgoing interface.";
+    // NAT and firewall
+    POST_NAT_SRC_ADDR: Address = "post_nat_src_addr", ADDRESS, None, No, "", [225, 281, 40001], "Source address after NAT.";
+    POST_NAT_DST_ADDR: Address = "post_nat_dst_addr", ADDRESS, None, No, "", [226, 282, 40002], "Destination address after NAT.";
+    POST_NAT_SRC_PORT: u16 = "post_nat_src_port", U16, None, No, "", [227, 40003], "Source port after NAT.";
+    POST_NAT_DST_PORT: u16 = "post_nat_dst_port", U16, None, No, "", [228, 40004], "Destination port after NAT.";
+    NAT_EVENT: u8 = "nat_event", U8, None, No, "", [230], "NAT event (IANA natEvent); 0 if the record is none.";
+    FIREWALL_EVENT: u8 = "firewall_event", U8, None, No, "", [233, 40005], "Firewall event (IANA firewallEvent: 1 created, 2 deleted, 3 denied, 4 alert, 5 update); 0 if the record is none.";
+    // routing
+    SRC_AS: u32 = "src_as", U32, None, Dimension, "", [16], "Source autonomous system.";
+    DST_AS: u32 = "dst_as", U32, None, Dimension, "", [17], "Destination autonomous system.";
+    SRC_AS_NAME: NameId = "src_as_name", NAME, None, No, "", [], "Organisation of the source AS.";
+    DST_AS_NAME: NameId = "dst_as_name", NAME, None, No, "", [], "Organisation of the destination AS.";
+    SRC_PEER_AS: u32 = "src_peer_as", U32, None, No, "", [129], "Neighbour AS the packet came from.";
+    DST_PEER_AS: u32 = "dst_peer_as", U32, None, No, "", [128], "Neighbour AS the packet went to.";
+    AS_PATH: u32 = "as_path", U32_LIST, None, No, "", [], "AS path to the destination, nearest first.";
+    COMMUNITIES: u32 = "communities", U32_LIST, None, No, "", [], "BGP communities of the destination's route: AS in the upper 16 bits.";
+    LARGE_COMMUNITIES: [u8; 16] = "large_communities", U128_LIST, None, No, "", [], "BGP large communities (RFC 8092): global administrator * 2^64 + local 1 * 2^32 + local 2.";
+    INGRESS_VRF_ID: u32 = "ingress_vrf_id", U32, None, No, "", [234], "VRF the packet came in by.";
+    EGRESS_VRF_ID: u32 = "egress_vrf_id", U32, None, No, "", [235], "VRF the packet went out by.";
+    VRF_NAME: NameId = "vrf_name", NAME, None, No, "", [236], "Name of the VRF, from the record or from options data.";
+    // place
+    SRC_COUNTRY: NameId = "src_country", NAME, None, Dimension, "", [], "Country of the source, ISO 3166-1 alpha-2.";
+    DST_COUNTRY: NameId = "dst_country", NAME, None, Dimension, "", [], "Country of the destination, ISO 3166-1 alpha-2.";
+    SRC_CITY: NameId = "src_city", NAME, None, No, "", [], "City of the source.";
+    DST_CITY: NameId = "dst_city", NAME, None, No, "", [], "City of the destination.";
+    SRC_SITE: NameId = "src_site", NAME, None, No, "", [], "Site of the source's network.";
+    DST_SITE: NameId = "dst_site", NAME, None, No, "", [], "Site of the destination's network.";
+    SRC_ROLE: NameId = "src_role", NAME, None, No, "", [], "Role of the source's network.";
+    DST_ROLE: NameId = "dst_role", NAME, None, No, "", [], "Role of the destination's network.";
+    SRC_TENANT: NameId = "src_tenant", NAME, None, No, "", [], "Tenant of the source's network.";
+    DST_TENANT: NameId = "dst_tenant", NAME, None, No, "", [], "Tenant of the destination's network.";
+    SRC_NETWORK: NameId = "src_network", NAME, None, No, "", [], "NetBox prefix or custom network that holds the source address.";
+    DST_NETWORK: NameId = "dst_network", NAME, None, No, "", [], "NetBox prefix or custom network that holds the destination address.";
+    // meaning
+    FLOW_DIRECTION: u8 = "flow_direction", ENUM(FLOW_DIRECTIONS), None, Dimension, "", [61], "Direction at the observation point.";
+    FLOW_END_REASON: u8 = "flow_end_reason", ENUM(FLOW_END_REASONS), None, No, "", [136], "Why the exporter ended the flow.";
+    FORWARDING_STATUS: u8 = "forwarding_status", U8, None, No, "", [89], "Forwarding status (RFC 7270): upper two bits 1 forwarded, 2 dropped, 3 consumed; lower six the reason.";
+    APPLICATION: NameId = "application", NAME, None, No, "", [96, 95], "Application as the exporter classified it.";
+}
+
+/// A value type that a plain (not list) column can have.
+pub trait Value: Copy + Default + 'static {
+    fn of(data: &ColumnData) -> &Vec<Self>;
+    fn of_mut(data: &mut ColumnData) -> &mut Vec<Self>;
+}
+
+/// A value type that the lists of a list column can hold.
+pub trait Item: Copy + 'static {
+    fn of(data: &ColumnData) -> &ListColumn<Self>;
+    fn of_mut(data: &mut ColumnData) -> &mut ListColumn<Self>;
+}
+
+/// The values of one column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnData {
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+    I64(Vec<i64>),
+    Octets16(Vec<[u8; 16]>),
+    U32List(ListColumn<u32>),
+    U128List(ListColumn<[u8; 16]>),
+}
+
+impl ColumnData {
+    /// An empty column of the form that `kind` asks for.
+    pub fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::U8 | Kind::Enum(_) => Self::U8(Vec::new()),
+            Kind::U16 => Self::U16(Vec::new()),
+            Kind::U32 | Kind::Name => Self::U32(Vec::new()),
+            Kind::U64 | Kind::Mac => Self::U64(Vec::new()),
+            Kind::Time => Self::I64(Vec::new()),
+            Kind::Address => Self::Octets16(Vec::new()),
+            Kind::U32List => Self::U32List(ListColumn::default()),
+            Kind::U128List => Self::U128List(ListColumn::default()),
+        }
+    }
+}
+
+/// Runs the same expression on the vector or list inside any [`ColumnData`].
+macro_rules! each_column {
+    ($data:expr, $column:ident => $body:expr) => {
+        match $data {
+            $crate::columns::ColumnData::U8($column) => $body,
+            $crate::columns::ColumnData::U16($column) => $body,
+            $crate::columns::ColumnData::U32($column) => $body,
+            $crate::columns::ColumnData::U64($column) => $body,
+            $crate::columns::ColumnData::I64($column) => $body,
+            $crate::columns::ColumnData::Octets16($column) => $body,
+            $crate::columns::ColumnData::U32List($column) => $body,
+            $crate::columns::ColumnData::U128List($column) => $body,
+        }
+    };
+}
+pub(crate) use each_column;
+
+macro_rules! value_types {
+    ($trait:ident, $container:ident, $($value:ty => $variant:ident),*) => {$(
+        impl $trait for $value {
+            fn of(data: &ColumnData) -> &$container<Self> {
+                match data {
+                    ColumnData::$variant(values) => values,
+                    other => unreachable!("a typed column handle met {other:?}: the table and its handles disagree"),
+                }
+            }
+
+            fn of_mut(data: &mut ColumnData) -> &mut $container<Self> {
+                match data {
+                    ColumnData::$variant(values) => values,
+                    other => unreachable!("a typed column handle met {other:?}: the table and its handles disagree"),
+                }
+            }
+        }
+    )*};
+}
+
+value_types!(Value, Vec, u8 => U8, u16 => U16, u32 => U32, u64 => U64, i64 => I64, [u8; 16] => Octets16);
+value_types!(Item, ListColumn, u32 => U32List, [u8; 16] => U128List);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ie;
+
+    #[test]
+    fn names_are_unique_and_snake_case() {
+        let mut names: Vec<_> = COLUMNS.iter().map(|spec| spec.name).collect();
+        assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')));
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+        assert!(COLUMNS.len() <= 128, "column sets are 128 bits wide");
+    }
+
+    #[test]
+    fn every_element_of_the_table_is_a_known_one() {
+        for spec in COLUMNS {
+            for &element in spec.elements {
+                assert!(ie::info(element).is_some(), "{}: {element:?} is not in ie.rs", spec.name);
+            }
+        }
+    }
+
+    #[test]
+    fn typed_handles_agree_with_the_kinds() {
+        assert_eq!(SRC_ADDR.column().spec().name, "src_addr");
+        assert_eq!(APPLICATION.column().spec().name, "application");
+        assert_eq!(Column::by_name("bytes"), Some(BYTES.column()));
+    }
+}

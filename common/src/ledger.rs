@@ -1,0 +1,180 @@
+//! The conservation of rows: decoded = stored + dropped{stage, reason} + in flight.
+//!
+//! Double entry: a stage books every batch that it takes in and every batch that it lets go, with the rows it
+//! counted itself. A batch that gets lost on the way stays in flight for ever, which shows after a drain;
+//! a batch that is passed on twice makes a stage's holding negative, which shows at once. One lock per batch
+//! of thousands of rows makes every snapshot consistent.
+
+use std::sync::Mutex;
+
+/// Where rows can be between decoder and acknowledgement, in the order of their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// In a receive worker's open batch.
+    Collect,
+    /// In the channel to the enricher, or with it.
+    Enrich,
+    /// In the channel to the sink, or in a block that is still open.
+    Block,
+    /// In a closed block that ClickHouse has not acknowledged.
+    Insert,
+}
+
+impl Stage {
+    pub const ALL: [Self; 4] = [Self::Collect, Self::Enrich, Self::Block, Self::Insert];
+
+    /// The metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Collect => "collect",
+            Self::Enrich => "enrich",
+            Self::Block => "block",
+            Self::Insert => "insert",
+        }
+    }
+}
+
+/// Why rows were given up. The metric label set is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// The next stage's channel was full.
+    ChannelFull,
+    /// Memory for blocks that wait for ClickHouse was used up; the oldest block went.
+    BacklogFull,
+    /// ClickHouse refused the block for good.
+    Refused,
+    /// The deadline of a stop passed before ClickHouse took the block.
+    Shutdown,
+}
+
+impl DropReason {
+    pub const ALL: [Self; 4] = [Self::ChannelFull, Self::BacklogFull, Self::Refused, Self::Shutdown];
+
+    /// The metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ChannelFull => "channel_full",
+            Self::BacklogFull => "backlog_full",
+            Self::Refused => "refused",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// The accounts at one moment. All figures are rows since the process started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Accounts {
+    pub decoded: u64,
+    pub stored: u64,
+    /// Indexed by [`Stage`], then [`DropReason`].
+    pub dropped: [[u64; 4]; 4],
+    entered: [u64; 4],
+    left: [u64; 4],
+}
+
+impl Accounts {
+    /// Rows that `stage` has taken in and neither let go nor dropped. Negative only after a double count.
+    pub fn held(&self, stage: Stage) -> i64 {
+        let dropped: u64 = self.dropped[stage as usize].iter().sum();
+        self.entered[stage as usize] as i64 - self.left[stage as usize] as i64 - dropped as i64
+    }
+
+    pub fn in_flight(&self) -> i64 {
+        Stage::ALL.iter().map(|&stage| self.held(stage)).sum()
+    }
+
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().flatten().sum()
+    }
+
+    /// decoded - stored - dropped - in flight: 0 unless rows were lost or counted twice between two stages.
+    pub fn imbalance(&self) -> i64 {
+        self.decoded as i64 - self.stored as i64 - self.dropped_total() as i64 - self.in_flight()
+    }
+}
+
+/// Shared by all stages.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<Accounts>);
+
+impl Ledger {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn book(&self, entry: impl FnOnce(&mut Accounts)) {
+        entry(&mut self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    }
+
+    /// A worker decoded `rows` into its open batch.
+    pub fn decoded(&self, rows: u64) {
+        self.book(|accounts| {
+            accounts.decoded += rows;
+            accounts.entered[Stage::Collect as usize] += rows;
+        });
+    }
+
+    /// `from` handed a batch of `rows` to `to`.
+    pub fn moved(&self, from: Stage, to: Stage, rows: u64) {
+        self.book(|accounts| {
+            accounts.left[from as usize] += rows;
+            accounts.entered[to as usize] += rows;
+        });
+    }
+
+    /// `stage` gave `rows` up.
+    pub fn dropped(&self, stage: Stage, reason: DropReason, rows: u64) {
+        self.book(|accounts| accounts.dropped[stage as usize][reason as usize] += rows);
+    }
+
+    /// ClickHouse acknowledged a block of `rows`.
+    pub fn stored(&self, rows: u64) {
+        self.book(|accounts| {
+            accounts.left[Stage::Insert as usize] += rows;
+            accounts.stored += rows;
+        });
+    }
+
+    pub fn snapshot(&self) -> Accounts {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_on_their_way_balance_at_every_step() {
+        let ledger = Ledger::new();
+        ledger.decoded(100);
+        assert_eq!((ledger.snapshot().in_flight(), ledger.snapshot().imbalance()), (100, 0));
+        ledger.moved(Stage::Collect, Stage::Enrich, 60);
+        ledger.dropped(Stage::Collect, DropReason::ChannelFull, 40);
+        ledger.moved(Stage::Enrich, Stage::Block, 60);
+        ledger.moved(Stage::Block, Stage::Insert, 60);
+        ledger.stored(60);
+        let end = ledger.snapshot();
+        assert_eq!((end.stored, end.dropped_total(), end.in_flight(), end.imbalance()), (60, 40, 0, 0));
+    }
+
+    #[test]
+    fn a_batch_passed_on_twice_shows_as_a_negative_holding() {
+        let ledger = Ledger::new();
+        ledger.decoded(10);
+        ledger.moved(Stage::Collect, Stage::Enrich, 10);
+        ledger.moved(Stage::Enrich, Stage::Block, 10);
+        ledger.moved(Stage::Enrich, Stage::Block, 10);
+        assert_eq!(ledger.snapshot().held(Stage::Enrich), -10);
+    }
+
+    #[test]
+    fn a_block_stored_twice_shows_as_a_negative_holding() {
+        let ledger = Ledger::new();
+        ledger.decoded(10);
+        ledger.moved(Stage::Collect, Stage::Insert, 10);
+        ledger.stored(10);
+        ledger.stored(10);
+        assert_eq!(ledger.snapshot().held(Stage::Insert), -10);
+    }
+}
