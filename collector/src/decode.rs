@@ -1,10 +1,51 @@
 //! Datagrams to flow rows: version dispatch, state per exporter, outcome of a message.
+//!
+//! Sans I/O: no socket, no clock, no log. One [`Decoder`] per receive worker; an exporter always reaches the same
+//! worker, so state needs no lock.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use hashbrown::HashMap;
+use helios_common::exporter::{Address, Exporters, address_of};
+use helios_common::flow::FlowBatch;
+use helios_common::names::Names;
 use helios_common::time::UnixMs;
 
 pub mod cursor;
+pub mod packet;
+pub mod template;
+mod plan;
+mod records;
+mod rows;
+mod frame;
+mod options;
+mod sampling;
+mod sets;
+mod pending;
+mod text;
+mod state;
+pub mod netflow5;
+pub mod sflow5;
+
+use cursor::Cursor;
+pub use packet::Decapsulate;
+pub use pending::HeldCounts;
+use pending::HeldSet;
+use rows::{Context, Message, Scratch, SetCounts};
+use sampling::Fallback;
+use sets::Set;
+pub use state::ExporterStats;
+use state::{Domain, Exporter};
+use template::{Content, Field, Learned, Template};
+pub use sflow5::SampleCounts;
+
+/// Exporters that one decoder keeps state for. Flows of further ones are refused until others fall silent: state
+/// that anybody can push out with spoofed addresses is no state.
+const MAX_EXPORTERS: usize = 65_536;
+
+/// An exporter that was silent for so long makes room for others.
+const EXPORTER_IDLE_MS: i64 = 60 * 60 * 1000;
 
 /// What is known of a datagram besides its octets.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +68,22 @@ pub enum DecodeError {
     BadCount,
     #[error("the message asks for more output than one datagram may have")]
     TooMuchOutput,
+    #[error("more exporters are sending than state is kept for")]
+    TooManyExporters,
+    #[error("the exporter uses more observation domains than state is kept for")]
+    TooManyDomains,
 }
 
 impl DecodeError {
-    pub const ALL: [Self; 5] =
-        [Self::UnknownVersion, Self::Truncated, Self::BadLength, Self::BadCount, Self::TooMuchOutput];
+    pub const ALL: [Self; 7] = [
+        Self::UnknownVersion,
+        Self::Truncated,
+        Self::BadLength,
+        Self::BadCount,
+        Self::TooMuchOutput,
+        Self::TooManyExporters,
+        Self::TooManyDomains,
+    ];
 
     /// The metric label.
     pub const fn reason(self) -> &'static str {
@@ -41,6 +93,8 @@ impl DecodeError {
             Self::BadLength => "bad_length",
             Self::BadCount => "bad_count",
             Self::TooMuchOutput => "too_much_output",
+            Self::TooManyExporters => "too_many_exporters",
+            Self::TooManyDomains => "too_many_domains",
         }
     }
 }
@@ -59,6 +113,18 @@ pub enum Protocol {
 impl Protocol {
     pub const ALL: [Self; 5] = [Self::Netflow5, Self::Netflow7, Self::Netflow9, Self::Ipfix, Self::Sflow5];
 
+    /// Tells the protocol by the first octets: two octets of version for NetFlow and IPFIX, four for sFlow.
+    pub fn detect(datagram: &[u8]) -> Option<Self> {
+        match datagram {
+            [0, 5, ..] => Some(Self::Netflow5),
+            [0, 7, ..] => Some(Self::Netflow7),
+            [0, 9, ..] => Some(Self::Netflow9),
+            [0, 10, ..] => Some(Self::Ipfix),
+            [0, 0, 0, 5, ..] => Some(Self::Sflow5),
+            _ => None,
+        }
+    }
+
     /// The label of the `export_protocol` column and of metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -68,5 +134,376 @@ impl Protocol {
             Self::Ipfix => "ipfix",
             Self::Sflow5 => "sflow5",
         }
+    }
+}
+
+/// What became of a message that was decoded. Counts are of this message alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded {
+    pub protocol: Protocol,
+    /// Rows appended to the batch.
+    pub rows: u32,
+    /// The last so many of the rows come from sets that were held for a template of this message.
+    pub held_rows: u32,
+    /// Flow records on the wire, without held ones; a biflow record counts once.
+    pub data_records: u32,
+    pub options_records: u32,
+    pub templates: u32,
+    pub options_templates: u32,
+    /// Sets whose template was not known on arrival.
+    pub sets_without_template: u32,
+    /// Records that were held and became rows with this message.
+    pub held_records: u32,
+    pub sflow: SampleCounts,
+}
+
+impl Decoded {
+    fn new(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            rows: 0,
+            held_rows: 0,
+            data_records: 0,
+            options_records: 0,
+            templates: 0,
+            options_templates: 0,
+            sets_without_template: 0,
+            held_records: 0,
+            sflow: SampleCounts::default(),
+        }
+    }
+
+    fn add(&mut self, counts: SetCounts) {
+        self.data_records += counts.records;
+        self.rows += counts.rows;
+    }
+}
+
+/// A message that was discarded: it left no rows, but the templates before the fault were learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Discarded {
+    pub error: DecodeError,
+    /// `None` if the first octets told no version.
+    pub protocol: Option<Protocol>,
+    pub templates: u32,
+    pub options_templates: u32,
+}
+
+/// What a decoder is told by configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct DecoderConfig {
+    /// Tunnels whose inner packet fills the plain columns.
+    pub decapsulate: Decapsulate,
+    /// Interval for records of exporters that announce none.
+    pub sampling_interval: Option<u32>,
+    /// Octets of data sets that one observation domain may have held for a template.
+    pub held_octets: usize,
+}
+
+impl Default for DecoderConfig {
+    fn default() -> Self {
+        Self { decapsulate: Decapsulate::ALL, sampling_interval: None, held_octets: 256 * 1024 }
+    }
+}
+
+/// Decodes the datagrams of one receive worker.
+#[derive(Debug)]
+pub struct Decoder {
+    config: DecoderConfig,
+    names: Arc<Names>,
+    registry: Arc<Exporters>,
+    exporters: HashMap<Address, Exporter, foldhash::quality::RandomState>,
+    netflow5: Template,
+    netflow7: Template,
+    scratch: Scratch,
+    fields: Vec<Field>,
+}
+
+impl Decoder {
+    pub fn new(config: DecoderConfig, exporters: Arc<Exporters>, names: Arc<Names>) -> Self {
+        Self {
+            config,
+            names,
+            registry: exporters,
+            exporters: HashMap::default(),
+            netflow5: netflow5::v5_template(),
+            netflow7: netflow5::v7_template(),
+            scratch: Scratch::default(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// Appends the flows of a datagram to `out`.
+    ///
+    /// # Errors
+    /// [`Discarded`] for a malformed message; `out` is then as it was before.
+    pub fn decode(
+        &mut self,
+        datagram: &[u8],
+        meta: &DatagramMeta,
+        out: &mut FlowBatch,
+    ) -> Result<Decoded, Discarded> {
+        let Some(protocol) = Protocol::detect(datagram) else {
+            return Err(self.discard(DecodeError::UnknownVersion, None, None, meta));
+        };
+        let mut decoded = Decoded::new(protocol);
+        let mark = out.mark();
+        let result = match protocol {
+            Protocol::Sflow5 => self.sflow(datagram, meta, &mut decoded, out),
+            Protocol::Netflow5 | Protocol::Netflow7 => self.fixed(datagram, meta, &mut decoded, out),
+            Protocol::Netflow9 | Protocol::Ipfix => self.templated(datagram, meta, &mut decoded, out),
+        };
+        match result {
+            Ok(()) => Ok(decoded),
+            Err(error) => {
+                out.truncate(mark);
+                Err(self.discard(error, Some(protocol), Some(&decoded), meta))
+            }
+        }
+    }
+
+    fn discard(
+        &mut self,
+        error: DecodeError,
+        protocol: Option<Protocol>,
+        decoded: Option<&Decoded>,
+        meta: &DatagramMeta,
+    ) -> Discarded {
+        // A sender of garbage alone gets no entry: only exporters that once sent something readable have one.
+        if let Some(exporter) = self.exporters.get_mut(&address_of(meta.source.ip())) {
+            exporter.stats.discarded(error, meta.received_at);
+        }
+        Discarded {
+            error,
+            protocol,
+            templates: decoded.map_or(0, |decoded| decoded.templates),
+            options_templates: decoded.map_or(0, |decoded| decoded.options_templates),
+        }
+    }
+
+    /// NetFlow v5 and v7.
+    fn fixed(
+        &mut self,
+        datagram: &[u8],
+        meta: &DatagramMeta,
+        decoded: &mut Decoded,
+        out: &mut FlowBatch,
+    ) -> Result<(), DecodeError> {
+        let mut cursor = Cursor::new(datagram);
+        let header = netflow5::Header::parse(&mut cursor)?;
+        let template = if decoded.protocol == Protocol::Netflow5 { &self.netflow5 } else { &self.netflow7 };
+        let octets = header.records(&cursor, template.record_octets)?;
+        let exporter = exporter(&mut self.exporters, &self.registry, address_of(meta.source.ip()), meta)?;
+        let message = Message {
+            protocol: decoded.protocol,
+            exporter: exporter.id,
+            exporter_address: exporter.address,
+            domain: u32::from(header.engine),
+            received_at: meta.received_at,
+            clock: header.clock(),
+            sampling: Fallback { header: header.sampling_interval, config: self.config.sampling_interval },
+            decapsulate: self.config.decapsulate,
+        };
+        if let Content::Data(plan) = &template.content {
+            let context = Context { message: &message, tables: &exporter.tables, names: &self.names };
+            decoded.add(rows::decode_set(template, plan, octets, &context, &mut self.scratch, out)?);
+        }
+        exporter.stats.decoded(decoded, meta.received_at);
+        Ok(())
+    }
+
+    /// NetFlow v9 and IPFIX.
+    fn templated(
+        &mut self,
+        datagram: &[u8],
+        meta: &DatagramMeta,
+        decoded: &mut Decoded,
+        out: &mut FlowBatch,
+    ) -> Result<(), DecodeError> {
+        let mut cursor = Cursor::new(datagram);
+        let ipfix = decoded.protocol == Protocol::Ipfix;
+        let (header, mut sets) = if ipfix {
+            sets::Header::parse_ipfix(&mut cursor)?
+        } else {
+            (sets::Header::parse_netflow9(&mut cursor)?, cursor)
+        };
+        let Self { config, names, registry, exporters, scratch, fields, .. } = self;
+        let exporter = exporter(exporters, registry, address_of(meta.source.ip()), meta)?;
+        let Exporter { id, address, domains, tables, stats } = exporter;
+        let domain = state::domain(domains, decoded.protocol, header.domain)?;
+        let mut walk = Walk {
+            config,
+            names,
+            scratch,
+            fields,
+            tables,
+            domain,
+            message: Message {
+                protocol: decoded.protocol,
+                exporter: *id,
+                exporter_address: *address,
+                domain: header.domain,
+                received_at: meta.received_at,
+                clock: header.clock(None),
+                sampling: Fallback { header: None, config: config.sampling_interval },
+                decapsulate: config.decapsulate,
+            },
+            header,
+            decoded,
+            out,
+        };
+        while let Some(set) = sets::next_set(ipfix, &mut sets)? {
+            match set {
+                Set::Templates(form, octets) => walk.templates(form, octets)?,
+                Set::Data(id, octets) => walk.data(id, octets)?,
+                Set::Reserved => {}
+            }
+        }
+        walk.release()?;
+        stats.decoded(decoded, meta.received_at);
+        Ok(())
+    }
+
+    fn sflow(
+        &mut self,
+        datagram: &[u8],
+        meta: &DatagramMeta,
+        decoded: &mut Decoded,
+        out: &mut FlowBatch,
+    ) -> Result<(), DecodeError> {
+        let mut cursor = Cursor::new(datagram);
+        let header = sflow5::Header::parse(&mut cursor)?;
+        // The agent address names the device; an agent that does not know its own is known by its socket.
+        let agent = if header.agent == [0; 16] { address_of(meta.source.ip()) } else { header.agent };
+        let exporter = exporter(&mut self.exporters, &self.registry, agent, meta)?;
+        let context = sflow5::SampleContext {
+            received_at: meta.received_at,
+            exporter: exporter.id,
+            exporter_address: exporter.address,
+            decapsulate: self.config.decapsulate,
+        };
+        decoded.sflow = sflow5::decode_samples(cursor, &header, &context, out)?;
+        decoded.rows = decoded.sflow.rows;
+        decoded.data_records = decoded.sflow.rows;
+        exporter.stats.decoded(decoded, meta.received_at);
+        Ok(())
+    }
+
+    /// Forgets exporters that fell silent. Called about once a minute.
+    pub fn expire(&mut self, now: UnixMs) {
+        self.exporters.retain(|_, exporter| now - exporter.stats.last_seen < EXPORTER_IDLE_MS);
+    }
+
+    /// What each exporter sent so far.
+    pub fn exporters(&self) -> impl Iterator<Item = ExporterStats> + '_ {
+        self.exporters.values().map(Exporter::snapshot)
+    }
+}
+
+/// The state of the exporter at `address`, made when it is first seen.
+fn exporter<'a>(
+    exporters: &'a mut HashMap<Address, Exporter, foldhash::quality::RandomState>,
+    registry: &Exporters,
+    address: Address,
+    meta: &DatagramMeta,
+) -> Result<&'a mut Exporter, DecodeError> {
+    if exporters.len() >= MAX_EXPORTERS && !exporters.contains_key(&address) {
+        return Err(DecodeError::TooManyExporters);
+    }
+    Ok(exporters.entry(address).or_insert_with(|| Exporter::new(registry.intern(address), address, meta.received_at)))
+}
+
+/// The walk over the sets of one NetFlow v9 or IPFIX message.
+struct Walk<'a> {
+    config: &'a DecoderConfig,
+    names: &'a Names,
+    scratch: &'a mut Scratch,
+    fields: &'a mut Vec<Field>,
+    tables: &'a mut options::Tables,
+    domain: &'a mut Domain,
+    message: Message,
+    header: sets::Header,
+    decoded: &'a mut Decoded,
+    out: &'a mut FlowBatch,
+}
+
+impl Walk<'_> {
+    fn templates(&mut self, form: template::Form, octets: &[u8]) -> Result<(), DecodeError> {
+        let mut set = Cursor::new(octets);
+        while let Some(definition) = template::next_definition(form, &mut set, self.fields)? {
+            //= https://www.rfc-editor.org/rfc/rfc7011#section-8.4
+            //# Template Withdrawal Messages MUST NOT be sent over UDP: one that comes is ignored.
+            if definition.withdrawal {
+                continue;
+            }
+            if definition.scope_fields == 0 {
+                self.decoded.templates += 1;
+            } else {
+                self.decoded.options_templates += 1;
+            }
+            if definition.id < template::MIN_DATA_SET_ID {
+                self.domain.templates.refused += 1;
+                continue;
+            }
+            let learned = self.domain.templates.learn(definition.id, self.fields, definition.scope_fields);
+            if learned == Learned::New && !self.domain.pending.is_empty() {
+                self.domain.arrived.push(definition.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, id: u16, octets: &[u8]) -> Result<(), DecodeError> {
+        let Some(template) = self.domain.templates.get(id) else {
+            self.decoded.sets_without_template += 1;
+            let held =
+                HeldSet { template: id, octets: octets.to_vec(), header: self.header, received_at: self.message.received_at };
+            self.domain.pending.hold(held, self.config.held_octets);
+            return Ok(());
+        };
+        let counts = match &template.content {
+            Content::Data(plan) => {
+                let mut message = self.message;
+                message.clock = self.header.clock(self.tables.system_init(self.header.domain));
+                let context = Context { message: &message, tables: self.tables, names: self.names };
+                rows::decode_set(template, plan, octets, &context, self.scratch, self.out)?
+            }
+            Content::Options { scope_fields } => {
+                let (mut texts, positions) = self.scratch.texts(self.names);
+                self.decoded.options_records +=
+                    options::learn_set(self.tables, template, *scope_fields, octets, self.header.domain, &mut texts, positions)?;
+                SetCounts::default()
+            }
+        };
+        self.decoded.add(counts);
+        Ok(())
+    }
+
+    /// Decodes the sets that were held for templates of this message. They come last, so that their rows can be
+    /// told from the message's own.
+    fn release(&mut self) -> Result<(), DecodeError> {
+        let (header, received_at) = (self.header, self.message.received_at);
+        let (rows, records) = (self.decoded.rows, self.decoded.data_records);
+        let mut arrived = std::mem::take(&mut self.domain.arrived);
+        for id in arrived.drain(..) {
+            for held in self.domain.pending.release(id, received_at) {
+                self.header = held.header;
+                self.message.received_at = held.received_at;
+                // A held set that its template does not fit is dropped alone: this message did nothing wrong.
+                let mark = self.out.mark();
+                let before = *self.decoded;
+                if self.data(id, &held.octets).is_err() {
+                    self.out.truncate(mark);
+                    *self.decoded = before;
+                }
+            }
+        }
+        self.domain.arrived = arrived;
+        (self.header, self.message.received_at) = (header, received_at);
+        self.decoded.held_rows = self.decoded.rows - rows;
+        self.decoded.held_records = self.decoded.data_records - records;
+        self.decoded.data_records = records;
+        Ok(())
     }
 }

@@ -96,6 +96,11 @@ impl Column {
         COLUMNS.get(self.0 as usize).unwrap_or(&COLUMNS[0])
     }
 
+    /// The handle for values of type `T`; `None` if the column holds another type.
+    pub fn typed<T: Value>(self) -> Option<Col<T>> {
+        T::holds(self.spec().kind).then(|| Col::new(self.0))
+    }
+
     /// All columns, in the order of the table.
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
         (0..COLUMNS.len() as u8).map(Self)
@@ -278,12 +283,16 @@ columns! {
 
 /// A value type that a plain (not list) column can have.
 pub trait Value: Copy + Default + 'static {
+    /// Whether columns of this kind hold this type.
+    fn holds(kind: Kind) -> bool;
     fn of(data: &ColumnData) -> &Vec<Self>;
     fn of_mut(data: &mut ColumnData) -> &mut Vec<Self>;
 }
 
 /// A value type that the lists of a list column can hold.
 pub trait Item: Copy + 'static {
+    /// Whether columns of this kind hold lists of this type.
+    fn holds(kind: Kind) -> bool;
     fn of(data: &ColumnData) -> &ListColumn<Self>;
     fn of_mut(data: &mut ColumnData) -> &mut ListColumn<Self>;
 }
@@ -337,6 +346,10 @@ pub(crate) use each_column;
 macro_rules! value_types {
     ($trait:ident, $container:ident, $($value:ty => $variant:ident),*) => {$(
         impl $trait for $value {
+            fn holds(kind: Kind) -> bool {
+                matches!(ColumnData::new(kind), ColumnData::$variant(_))
+            }
+
             fn of(data: &ColumnData) -> &$container<Self> {
                 match data {
                     ColumnData::$variant(values) => values,

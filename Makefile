@@ -1,0 +1,71 @@
+# Everything that a user or a contributor runs. `make help` lists it.
+#
+# What the targets install goes to .cache/ in this folder (the ClickHouse engine) or comes from the system's package
+# manager (real exporters for the end-to-end tests); each says what it does before it does it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(CURDIR)/.cache
+ENGINE := $(CACHE)/engine
+ENGINE_PYTHON := $(ENGINE)/bin/python
+# Where real captures of other projects may lie; they are checked when they are there and never copied.
+HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
+
+export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
+export HELIOS_CAPTURES
+
+.PHONY: help all build test lint demo bench ci engine engine-test exporters captures docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+all: lint test build ## lint, test and build
+
+build: ## build the release binary, target/release/helios
+	cargo build --release --locked
+
+test: engine-test exporters ## run every test: unit, property, end to end with the ClickHouse engine and real exporters
+	cargo test --workspace --all-features --locked
+	cd tools/clickhouse-http && $(ENGINE_PYTHON) -m pytest -q
+	$(MAKE) --no-print-directory captures
+
+captures: ## hold `helios decode` against real captures, where they are present
+	@if [ -f "$(HELIOS_CAPTURES)/check.py" ]; then \
+	    cargo build --locked && python3 "$(HELIOS_CAPTURES)/check.py" --helios "$${CARGO_TARGET_DIR:-target}/debug/helios"; \
+	else \
+	    echo "captures: none at $(HELIOS_CAPTURES) (set HELIOS_CAPTURES), 0 ran"; \
+	fi
+
+lint: ## formatting, clippy, licences and duplicate dependencies, documentation links
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check; \
+	else echo "lint: cargo-deny is not installed (cargo install --locked cargo-deny): licences not checked"; fi
+
+demo: engine ## build, start everything on loopback, send flows of all protocols, show them from ClickHouse
+	cargo build --release --locked
+	tools/demo.sh
+
+bench: ## micro benchmarks with ratios as the last lines
+	cargo bench --locked
+
+ci: ## what continuous integration runs
+	bash .ci/run
+
+engine: ## install the ClickHouse engine for trials and tests into .cache/engine
+	tools/clickhouse-http/install.sh $(ENGINE)
+
+engine-test: ## the same, with what its own tests need
+	tools/clickhouse-http/install.sh $(ENGINE) --test
+
+exporters: ## install the real exporters and decoders that the end-to-end tests use (Debian packages)
+	tools/exporters.sh
+
+docs: ## write the generated pages under docs/ anew
+	UPDATE_EXPECT=1 cargo test --workspace --all-features --locked -- docs:: generated
+
+clean: ## remove what was built and installed in this folder
+	rm -rf target .cache

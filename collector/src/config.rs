@@ -1,0 +1,127 @@
+//! The `collector` section of the configuration.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decode::{Decapsulate, DecoderConfig};
+use helios_common::flow::BATCH_ROWS;
+
+/// Where flow messages come in and how they are read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CollectorConfig {
+    /// UDP addresses to listen on. Every protocol comes in on every one. `[::]` takes IPv4 as well.
+    pub listen: Vec<SocketAddr>,
+    /// Receive threads, each with a socket of its own; exporters are spread over them by source address.
+    pub workers: usize,
+    /// Receive buffer per socket in bytes. Beyond net.core.rmem_max it takes CAP_NET_ADMIN; a capped one is warned
+    /// about.
+    pub receive_buffer_bytes: usize,
+    /// Take datagrams of one exporter coalesced by the kernel (UDP_GRO).
+    pub gro: bool,
+    /// Rows per batch that is handed on. 4 to 8 thousand stay in a core's L2 cache.
+    pub batch_rows: usize,
+    /// How long a batch that does not fill up is kept, in milliseconds.
+    pub flush_interval_ms: u64,
+    /// Batches that may wait for the enricher. When all are full, a batch is dropped and counted.
+    pub queue_batches: usize,
+    /// Tunnels in sampled headers whose inner packet fills the plain columns: gre, ipip, vxlan, geneve.
+    pub decapsulate: Vec<String>,
+    /// Sampling interval for exporters that announce none; 0 leaves them at 1, marked unknown.
+    pub sampling_interval: u32,
+    /// Bytes of data that one observation domain may have waiting for a template.
+    pub held_bytes: usize,
+}
+
+impl Default for CollectorConfig {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([0_u16; 8], 2055))],
+            workers: 1,
+            receive_buffer_bytes: 32 << 20,
+            gro: true,
+            batch_rows: BATCH_ROWS,
+            flush_interval_ms: 100,
+            queue_batches: 64,
+            decapsulate: ["gre", "ipip", "vxlan", "geneve"].map(str::to_owned).to_vec(),
+            sampling_interval: 0,
+            held_bytes: 256 << 10,
+        }
+    }
+}
+
+/// A value that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("collector.{key}: {problem}")]
+pub struct ConfigError {
+    pub key: &'static str,
+    pub problem: String,
+}
+
+impl CollectorConfig {
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// The first value that cannot work, and what would.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let range = |key, value: usize, low: usize, high: usize| {
+            let problem = format!("{value} is outside of {low} to {high}");
+            if (low..=high).contains(&value) { Ok(()) } else { Err(ConfigError { key, problem }) }
+        };
+        if self.listen.is_empty() {
+            return Err(ConfigError { key: "listen", problem: "at least one address is needed, such as [::]:2055".into() });
+        }
+        range("workers", self.workers, 1, 256)?;
+        range("receive_buffer_bytes", self.receive_buffer_bytes, 4096, 1 << 30)?;
+        range("batch_rows", self.batch_rows, 256, 65_536)?;
+        range("flush_interval_ms", self.flush_interval_ms as usize, 1, 60_000)?;
+        range("queue_batches", self.queue_batches, 2, 4096)?;
+        range("held_bytes", self.held_bytes, 0, 64 << 20)?;
+        self.decapsulation().map(|_| ())
+    }
+
+    fn decapsulation(&self) -> Result<Decapsulate, ConfigError> {
+        let known = |name: &String| Decapsulate::by_name(name).ok_or_else(|| unknown_tunnel(name));
+        self.decapsulate.iter().map(known).try_fold(Decapsulate::NONE, |all, one| Ok(all | one?))
+    }
+
+    /// What the decoders are told.
+    ///
+    /// # Errors
+    /// A tunnel that does not exist.
+    pub fn decoder(&self) -> Result<DecoderConfig, ConfigError> {
+        Ok(DecoderConfig {
+            decapsulate: self.decapsulation()?,
+            sampling_interval: (self.sampling_interval > 0).then_some(self.sampling_interval),
+            held_octets: self.held_bytes,
+        })
+    }
+
+    pub fn flush_interval(&self) -> Duration {
+        Duration::from_millis(self.flush_interval_ms)
+    }
+}
+
+fn unknown_tunnel(name: &str) -> ConfigError {
+    ConfigError { key: "decapsulate", problem: format!("`{name}` is none of gre, ipip, vxlan, geneve") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(CollectorConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_key() {
+        let config = CollectorConfig { workers: 0, ..CollectorConfig::default() };
+        assert_eq!(config.validate().unwrap_err().to_string(), "collector.workers: 0 is outside of 1 to 256");
+        let config = CollectorConfig { decapsulate: vec!["gtp".into()], ..CollectorConfig::default() };
+        assert!(config.validate().unwrap_err().to_string().starts_with("collector.decapsulate: `gtp` is none of"));
+    }
+}

@@ -1,0 +1,192 @@
+//! Options data: what an exporter tells about itself, kept in tables per exporter.
+//!
+//! Sampler tables (samplerId or selectorId to interval), intervals per interface and per domain, application
+//! names, and when the device booted. Tables are shared by all observation domains of an exporter, with the
+//! announcing domain's own entry first: devices announce samplers in one domain and use them in another.
+
+use hashbrown::HashMap;
+use helios_common::names::NameId;
+use helios_common::time::UnixMs;
+
+use super::DecodeError;
+use super::records::{FixedRecords, LocatedRecords, Positions, Records};
+use super::template::{Field, Template};
+use super::text::Texts;
+
+/// Entries per table and exporter: NBAR knows some thousand applications, chassis some thousand interfaces.
+const MAX_ENTRIES: usize = 16_384;
+
+type Table<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
+
+/// What one exporter announced.
+#[derive(Debug, Default)]
+pub struct Tables {
+    samplers: Table<(u32, u64), u32>,
+    /// By sampler id alone, the latest announcement of any domain.
+    samplers_any_domain: Table<u64, u32>,
+    interfaces: Table<(u32, u32), u32>,
+    domains: Table<u32, u32>,
+    applications: Table<u64, NameId>,
+    system_init: Table<u32, UnixMs>,
+}
+
+impl Tables {
+    /// The interval of a sampler: as announced in `domain`, else in any, else the only one there is for id 0.
+    ///
+    /// Id 0 with a table that does not list it is what some Cisco devices send for "the sampler".
+    pub fn sampler(&self, domain: u32, id: u64) -> Option<u32> {
+        let known = self.samplers.get(&(domain, id)).or_else(|| self.samplers_any_domain.get(&id));
+        known.copied().or_else(|| match (id, self.samplers_any_domain.len()) {
+            (0, 1) => self.samplers_any_domain.values().next().copied(),
+            _ => None,
+        })
+    }
+
+    pub fn interface(&self, domain: u32, if_index: u32) -> Option<u32> {
+        self.interfaces.get(&(domain, if_index)).copied()
+    }
+
+    pub fn has_interfaces(&self) -> bool {
+        !self.interfaces.is_empty()
+    }
+
+    /// The interval of a whole domain; of the exporter's only other domain if it has none itself.
+    pub fn domain(&self, domain: u32) -> Option<u32> {
+        let known = self.domains.get(&domain).copied();
+        known.or_else(|| if self.domains.len() == 1 { self.domains.values().next().copied() } else { None })
+    }
+
+    pub fn application(&self, id: u64) -> Option<NameId> {
+        self.applications.get(&id).copied()
+    }
+
+    /// When the device booted (`systemInitTimeMilliseconds`).
+    pub fn system_init(&self, domain: u32) -> Option<UnixMs> {
+        self.system_init.get(&domain).copied()
+    }
+
+    /// Takes the records of an options data set in.
+    pub fn learn<R: Records>(
+        &mut self,
+        fields: &[Field],
+        scope_fields: usize,
+        records: &R,
+        domain: u32,
+        texts: &mut Texts<'_>,
+    ) {
+        for row in 0..records.len() {
+            let option = Announcement::read(fields, scope_fields, records, row, texts);
+            self.apply(option, domain);
+        }
+    }
+
+    fn apply(&mut self, option: Announcement, domain: u32) {
+        if let Some(interval) = option.interval() {
+            match (option.sampler, option.interface) {
+                (Some(id), _) => {
+                    put(&mut self.samplers, (domain, id), interval);
+                    put(&mut self.samplers_any_domain, id, interval);
+                }
+                (None, Some(interface)) => put(&mut self.interfaces, (domain, interface), interval),
+                (None, None) => put(&mut self.domains, domain, interval),
+            }
+        }
+        if let (Some(id), Some(name)) = (option.application_id, option.application_name) {
+            put(&mut self.applications, id, name);
+        }
+        if let Some(init) = option.system_init {
+            put(&mut self.system_init, domain, init);
+        }
+    }
+}
+
+fn put<K: std::hash::Hash + Eq, V>(table: &mut Table<K, V>, key: K, value: V) {
+    if table.len() < MAX_ENTRIES || table.contains_key(&key) {
+        table.insert(key, value);
+    }
+}
+
+/// The meaning of one options record.
+#[derive(Debug, Clone, Copy, Default)]
+struct Announcement {
+    sampler: Option<u64>,
+    interface: Option<u32>,
+    interval: Option<u64>,
+    packet_interval: Option<u64>,
+    packet_space: Option<u64>,
+    size: Option<u64>,
+    population: Option<u64>,
+    application_id: Option<u64>,
+    application_name: Option<NameId>,
+    system_init: Option<UnixMs>,
+}
+
+impl Announcement {
+    fn read<R: Records>(
+        fields: &[Field],
+        scope_fields: usize,
+        records: &R,
+        row: usize,
+        texts: &mut Texts<'_>,
+    ) -> Self {
+        let mut option = Self::default();
+        for (at, field) in fields.iter().enumerate().filter(|(_, field)| field.ie.pen == 0) {
+            let octets = records.octets(row, at);
+            let number = || Some(super::plan::unsigned(octets));
+            match field.ie.id {
+                10 | 14 if at < scope_fields => option.interface = number().map(|index| index as u32),
+                34 | 50 => option.interval = number(),
+                48 | 302 => option.sampler = number(),
+                95 => option.application_id = number(),
+                96 => option.application_name = Some(texts.intern(octets)),
+                160 => option.system_init = number().map(|ms| ms as UnixMs),
+                305 => option.packet_interval = number(),
+                306 => option.packet_space = number(),
+                309 => option.size = number(),
+                310 => option.population = number(),
+                _ => {}
+            }
+        }
+        option
+    }
+
+    fn interval(&self) -> Option<u32> {
+        let ratio = match (self.packet_interval, self.packet_space, self.size, self.population) {
+            (Some(interval), space, ..) => ratio(interval.saturating_add(space.unwrap_or(0)), interval),
+            (_, _, Some(size), Some(population)) => ratio(population, size),
+            _ => None,
+        };
+        let whole = self.interval.filter(|&interval| interval > 0).map(|n| n.min(u64::from(u32::MAX)) as u32);
+        whole.or(ratio)
+    }
+}
+
+/// `population / size`, rounded: 1 of 2.5 is nearer to 1 of 3 than to 1 of 2.
+pub fn ratio(population: u64, size: u64) -> Option<u32> {
+    let rounded = population.saturating_add(size / 2).checked_div(size)?;
+    (rounded > 0).then(|| rounded.min(u64::from(u32::MAX)) as u32)
+}
+
+/// Takes an options data set in and returns how many records it had.
+///
+/// # Errors
+/// [`DecodeError::Truncated`] when a variable length runs past the set.
+pub fn learn_set(
+    tables: &mut Tables,
+    template: &Template,
+    scope_fields: usize,
+    octets: &[u8],
+    domain: u32,
+    texts: &mut Texts<'_>,
+    positions: &mut Positions,
+) -> Result<u32, DecodeError> {
+    if let Some(places) = &template.places {
+        let records = FixedRecords::new(octets, template.record_octets, places);
+        tables.learn(&template.fields, scope_fields, &records, domain, texts);
+        return Ok(records.len() as u32);
+    }
+    positions.locate(octets, &template.fields, template.record_octets)?;
+    let records = LocatedRecords { data: octets, positions };
+    tables.learn(&template.fields, scope_fields, &records, domain, texts);
+    Ok(records.len() as u32)
+}

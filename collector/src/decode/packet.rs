@@ -1,0 +1,266 @@
+//! Sampled headers: the first octets of a frame, taken apart.
+//!
+//! Used for the raw header records of sFlow and for the frame sections of IPFIX: dataLinkFrameSection (element 315)
+//! is [`Link::Ethernet`], ipHeaderPacketSection (313) is [`Link::of_ip`]. There is no allocation and no error: a
+//! header may be cut anywhere, and what was read up to there is kept. A layer counts when its fixed part is whole;
+//! of the transport header the ports are enough.
+//!
+//! ```text
+//!  Ethernet ─ VLAN tags ─┬─────────────────────────────── IPv4 / IPv6 ─ extension headers ─ TCP, UDP, SCTP, ICMP ...
+//!                        └─ MPLS ─┬─ IPv4 / IPv6                  │
+//!                                 └─ control word ─ Ethernet      └─ GRE, VXLAN, Geneve, IP in IP, EtherIP ─ once more
+//! ```
+//!
+//! A tunnel that [`Decapsulate`] names is taken apart: the inner packet fills the plain fields, the outermost
+//! addresses are kept beside it. That happens only when the inner IP header is readable; otherwise, and for tunnels
+//! that are not named, the plain fields stay those of the outer packet and only the tunnel's type and id are noted.
+//! VLAN tags are not a matter of the inner packet: the two outermost of all are kept, wherever they were found.
+//!
+//! Deliberately not read: LLC frames (802.3 lengths), PPP, L2TP, GRE versions other than 0, the payload of ESP.
+//!
+//! Sources: IEEE 802.1Q, RFC 3032 and 4385 (MPLS, control word), RFC 791, RFC 8200, RFC 9293, RFC 2784, 2890 and
+//! 7637 (GRE, NVGRE), RFC 7348 (VXLAN), RFC 8926 (Geneve), RFC 2003 and 4213 (IP in IP), RFC 3378 (EtherIP).
+
+use std::ops::BitOr;
+
+use helios_common::exporter::Address;
+
+mod octets;
+mod link;
+mod ip;
+mod transport;
+mod tunnel;
+
+use octets::Octets;
+use tunnel::Tunnel;
+
+/// MPLS labels that are kept: as many as IPFIX has elements for (70 to 79). Deeper ones are passed over.
+pub const MAX_LABELS: usize = 10;
+
+/// Tunnels inside one another that are taken apart. An overlay in an overlay over a transit tunnel needs three.
+pub const MAX_TUNNELS: usize = 4;
+
+/// What a sampled header begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    Ethernet,
+    Ipv4,
+    Ipv6,
+    Mpls,
+}
+
+impl Link {
+    /// Header protocols of sFlow (sFlow v5, `enum header_protocol`); `None` for those that are not read.
+    pub const fn of_sflow(header_protocol: u32) -> Option<Self> {
+        match header_protocol {
+            1 => Some(Self::Ethernet),
+            11 => Some(Self::Ipv4),
+            12 => Some(Self::Ipv6),
+            13 => Some(Self::Mpls),
+            _ => None,
+        }
+    }
+
+    /// Octets that begin with an IP header of either version.
+    pub const fn of_ip(octets: &[u8]) -> Option<Self> {
+        match octets {
+            [0x40..=0x4f, ..] => Some(Self::Ipv4),
+            [0x60..=0x6f, ..] => Some(Self::Ipv6),
+            _ => None,
+        }
+    }
+}
+
+/// A set of tunnel types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decapsulate(u8);
+
+impl Decapsulate {
+    pub const NONE: Self = Self(0);
+    /// GRE with IP, MPLS or Ethernet inside, and NVGRE.
+    pub const GRE: Self = Self(1);
+    /// IPv4 or IPv6 directly in either (protocols 4 and 41), and EtherIP (97).
+    pub const IPIP: Self = Self(1 << 1);
+    pub const VXLAN: Self = Self(1 << 2);
+    pub const GENEVE: Self = Self(1 << 3);
+    pub const ALL: Self = Self(0b1111);
+
+    /// The set of one tunnel type, by the name that configuration has for it.
+    pub fn by_name(name: &str) -> Option<Self> {
+        match name {
+            "gre" => Some(Self::GRE),
+            "ipip" => Some(Self::IPIP),
+            "vxlan" => Some(Self::VXLAN),
+            "geneve" => Some(Self::GENEVE),
+            _ => None,
+        }
+    }
+
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Decapsulate {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Values of the `tunnel_type` column that are written here.
+pub mod tunnel_type {
+    pub const NONE: u8 = 0;
+    pub const GRE: u8 = 1;
+    pub const IPIP: u8 = 2;
+    pub const VXLAN: u8 = 3;
+    pub const GENEVE: u8 = 4;
+    pub const MPLS: u8 = 5;
+    pub const NVGRE: u8 = 6;
+    pub const OTHER: u8 = 7;
+}
+
+/// What a sampled header says. Fields that were not found are zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Packet {
+    pub src_addr: Address,
+    pub dst_addr: Address,
+    /// Of the outermost tunnel that was taken apart.
+    pub outer_src_addr: Address,
+    pub outer_dst_addr: Address,
+    pub src_mac: u64,
+    pub dst_mac: u64,
+    /// Octets of the packet from its IP header on, as that header tells; 0 if it does not (no IP header, or a length
+    /// of 0 as segmentation offload and jumbograms leave it).
+    pub layer3_length: u32,
+    /// Octets before the layer 3 header that the plain fields describe.
+    pub layer3_offset: u32,
+    pub ipv6_flow_label: u32,
+    pub tunnel_id: u32,
+    /// Top of stack first, the first `n_mpls_labels` count.
+    pub mpls_labels: [u32; MAX_LABELS],
+    pub n_mpls_labels: u8,
+    /// 4 or 6 once an IP header was read.
+    pub ip_version: u8,
+    pub ether_type: u16,
+    pub vlan: u16,
+    pub inner_vlan: u16,
+    pub src_port: u16,
+    pub dst_port: u16,
+    /// The 12 bits of tcpControlBits (RFC 7125).
+    pub tcp_flags: u16,
+    /// In units of 8 octets.
+    pub fragment_offset: u16,
+    pub proto: u8,
+    pub tos: u8,
+    pub ttl: u8,
+    pub icmp_type: u8,
+    pub icmp_code: u8,
+    /// See [`tunnel_type`]. MPLS means an Ethernet pseudowire; it gives way to a tunnel found inside it, because
+    /// its labels are known anyway.
+    pub tunnel_type: u8,
+}
+
+impl Packet {
+    /// The MPLS label stack, top first.
+    pub fn labels(&self) -> &[u32] {
+        self.mpls_labels.get(..usize::from(self.n_mpls_labels)).unwrap_or(&[])
+    }
+
+    /// Whether the addresses are set.
+    pub const fn has_ip(&self) -> bool {
+        self.ip_version != 0
+    }
+
+    /// The start of an inner packet: what lies below IP is kept until an inner frame says otherwise.
+    fn inner(&self) -> Self {
+        Self {
+            outer_src_addr: self.outer_src_addr,
+            outer_dst_addr: self.outer_dst_addr,
+            src_mac: self.src_mac,
+            dst_mac: self.dst_mac,
+            tunnel_id: self.tunnel_id,
+            mpls_labels: self.mpls_labels,
+            n_mpls_labels: self.n_mpls_labels,
+            vlan: self.vlan,
+            inner_vlan: self.inner_vlan,
+            tunnel_type: self.tunnel_type,
+            ..Self::default()
+        }
+    }
+}
+
+/// Reads a sampled header into `out`, over whatever it held.
+pub fn dissect(link: Link, frame: &[u8], decapsulate: Decapsulate, out: &mut Packet) {
+    *out = Packet::default();
+    if let Some(tunnel) = read(link, Octets::new(frame), out) {
+        take_apart(tunnel, decapsulate, out);
+    }
+}
+
+/// Reads one packet from its link layer to its transport header; returns the tunnel that its payload is.
+#[inline]
+fn read<'a>(link: Link, octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
+    let (proto, payload) = match link::network_layer(link, octets, out)? {
+        link::Network::Ipv4(octets) => ip::v4(octets, out)?,
+        link::Network::Ipv6(octets) => ip::v6(octets, out)?,
+    };
+    transport::read(proto, payload, out)
+}
+
+/// Moves `packet` inwards, tunnel by tunnel. Not inlined: most samples hold none.
+#[inline(never)]
+fn take_apart(outermost: Tunnel<'_>, decapsulate: Decapsulate, packet: &mut Packet) {
+    packet.tunnel_type = outermost.kind;
+    packet.tunnel_id = outermost.id;
+    let (outer_src_addr, outer_dst_addr) = (packet.src_addr, packet.dst_addr);
+    let mut next = Some(outermost);
+    for _ in 0..MAX_TUNNELS {
+        let Some(Tunnel { family, inner: Some((link, octets)), .. }) = next else { return };
+        if !decapsulate.contains(family) {
+            return;
+        }
+        let mut inner = packet.inner();
+        next = read(link, octets, &mut inner);
+        if !inner.has_ip() {
+            return;
+        }
+        *packet = Packet { outer_src_addr, outer_dst_addr, ..inner };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helios_common::columns::TUNNEL_TYPES;
+
+    #[test]
+    fn tunnel_types_are_those_of_the_column() {
+        let label = |value: u8| TUNNEL_TYPES.iter().find(|(v, _)| *v == value).map(|(_, label)| *label);
+        assert_eq!(label(tunnel_type::NONE), Some("none"));
+        assert_eq!(label(tunnel_type::GRE), Some("gre"));
+        assert_eq!(label(tunnel_type::IPIP), Some("ipip"));
+        assert_eq!(label(tunnel_type::VXLAN), Some("vxlan"));
+        assert_eq!(label(tunnel_type::GENEVE), Some("geneve"));
+        assert_eq!(label(tunnel_type::MPLS), Some("mpls"));
+        assert_eq!(label(tunnel_type::NVGRE), Some("nvgre"));
+        assert_eq!(label(tunnel_type::OTHER), Some("other"));
+    }
+
+    #[test]
+    fn a_set_is_made_of_its_names() {
+        let all = ["gre", "ipip", "vxlan", "geneve"].map(|name| Decapsulate::by_name(name).unwrap());
+        assert_eq!(all.into_iter().fold(Decapsulate::NONE, |set, one| set | one), Decapsulate::ALL);
+        assert!(!(Decapsulate::GRE | Decapsulate::IPIP).contains(Decapsulate::VXLAN));
+        assert_eq!(Decapsulate::by_name("l2tp"), None);
+    }
+
+    #[test]
+    fn ip_is_told_by_its_version() {
+        assert_eq!(Link::of_ip(&[0x45, 0]), Some(Link::Ipv4));
+        assert_eq!(Link::of_ip(&[0x60]), Some(Link::Ipv6));
+        assert_eq!(Link::of_ip(&[0x55]), None);
+        assert_eq!(Link::of_ip(&[]), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! Data sets that came before their template: held for a while, decoded when it arrives.
+
+use std::collections::VecDeque;
+
+use helios_common::time::UnixMs;
+
+use super::sets::Header;
+
+/// A template refresh is due within minutes on any device; what is older belongs to a template that left.
+const MAX_AGE_MS: i64 = 30 * 60 * 1000;
+
+/// A held set, with what its records need to be decoded as if they came when they did.
+#[derive(Debug, Clone)]
+pub struct HeldSet {
+    pub template: u16,
+    pub octets: Vec<u8>,
+    pub header: Header,
+    pub received_at: UnixMs,
+}
+
+/// What happened to held sets, in sets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeldCounts {
+    pub held: u64,
+    pub decoded: u64,
+    pub expired: u64,
+    pub evicted: u64,
+}
+
+/// The held sets of one observation domain, oldest first.
+#[derive(Debug, Default)]
+pub struct Pending {
+    sets: VecDeque<HeldSet>,
+    octets: usize,
+    pub counts: HeldCounts,
+}
+
+impl Pending {
+    /// Holds a set; the oldest ones go while more than `max_octets` are held.
+    pub fn hold(&mut self, set: HeldSet, max_octets: usize) {
+        if set.octets.len() > max_octets {
+            self.counts.evicted += 1;
+            return;
+        }
+        self.octets += set.octets.len();
+        self.counts.held += 1;
+        self.sets.push_back(set);
+        while self.octets > max_octets {
+            if self.pop().is_none() {
+                break;
+            }
+            self.counts.evicted += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<HeldSet> {
+        let set = self.sets.pop_front()?;
+        self.octets -= set.octets.len();
+        Some(set)
+    }
+
+    /// Takes out the sets of `template`, oldest first.
+    pub fn release(&mut self, template: u16, now: UnixMs) -> Vec<HeldSet> {
+        self.expire(now);
+        if !self.sets.iter().any(|set| set.template == template) {
+            return Vec::new();
+        }
+        let mut released = Vec::new();
+        for set in std::mem::take(&mut self.sets) {
+            if set.template == template {
+                released.push(set);
+            } else {
+                self.sets.push_back(set);
+            }
+        }
+        self.octets = self.sets.iter().map(|set| set.octets.len()).sum();
+        self.counts.decoded += released.len() as u64;
+        released
+    }
+
+    /// Gives up sets that waited too long.
+    pub fn expire(&mut self, now: UnixMs) {
+        while self.sets.front().is_some_and(|set| now - set.received_at > MAX_AGE_MS) {
+            self.pop();
+            self.counts.expired += 1;
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(template: u16, octets: usize, received_at: UnixMs) -> HeldSet {
+        let header = Header { export_ms: 0, sys_uptime_ms: None, sequence: 0, domain: 0 };
+        HeldSet { template, octets: vec![0; octets], header, received_at }
+    }
+
+    #[test]
+    fn only_the_sets_of_the_template_are_released() {
+        let mut pending = Pending::default();
+        for template in [256, 257, 256] {
+            pending.hold(set(template, 10, 0), 1000);
+        }
+        assert_eq!(pending.release(256, 1).len(), 2);
+        assert_eq!(pending.release(257, 1).len(), 1);
+        assert_eq!(pending.counts, HeldCounts { held: 3, decoded: 3, expired: 0, evicted: 0 });
+    }
+
+    #[test]
+    fn the_oldest_set_goes_when_the_limit_is_reached() {
+        let mut pending = Pending::default();
+        pending.hold(set(256, 60, 1), 100);
+        pending.hold(set(256, 60, 2), 100);
+        pending.hold(set(256, 200, 3), 100);
+        let kept = pending.release(256, 4);
+        assert_eq!(kept.iter().map(|set| set.received_at).collect::<Vec<_>>(), [2]);
+        assert_eq!(pending.counts.evicted, 2);
+    }
+
+    #[test]
+    fn sets_expire() {
+        let mut pending = Pending::default();
+        pending.hold(set(256, 10, 0), 100);
+        assert!(pending.release(256, MAX_AGE_MS + 1).is_empty());
+        assert_eq!(pending.counts.expired, 1);
+    }
+}

@@ -1,0 +1,315 @@
+//! Plans: a template compiled into steps, run column by column over the records of a data set.
+//!
+//! A step reads one field of every record and appends it to one column: one tight loop per field, no decision
+//! per record. Which field fills which column follows from the column table. Fields without a meaning are in no
+//! step and cost nothing.
+//!
+//! Columns of volume and time take the first of their elements that the template has (`octetDeltaCount` before
+//! `octetTotalCount`, milliseconds before sysUptime); all others fill their zeros from the next one, because
+//! exporters put both families' addresses into one record and leave one of them zero.
+
+use helios_common::columns::{
+    BYTES, COLUMNS, Col, Column, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, ICMP_CODE,
+    ICMP_TYPE, INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_VLAN, Value,
+};
+use helios_common::exporter::{Address, mapped};
+use helios_common::flow::FlowBatch;
+use helios_common::ie::{self, Ie, REVERSE_PEN, Type, iana};
+use helios_common::names::NameId;
+use helios_common::time::{UnixMs, UptimeClock, ntp_to_unix_ms};
+
+use super::records::{Fields, Records};
+use super::template::Field;
+use super::text::Texts;
+
+mod reverse;
+
+/// Times outside of 1970 to 2200 are garbage, not clocks: they count as not exported.
+const MAX_TIME_MS: UnixMs = 7_258_118_400_000;
+
+/// IANA `applicationId`: resolved through the exporter's application table, not copied.
+const APPLICATION_ID: Ie = iana(95);
+
+/// What the steps of one message need besides the records.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    pub export_ms: UnixMs,
+    /// `None` when the protocol has no sysUptime and the exporter has not told when it booted.
+    pub uptime: Option<UptimeClock>,
+}
+
+/// One field of every record, into one column.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    field: usize,
+    /// Fills only the rows in which the column is still zero.
+    merge: bool,
+    op: Op,
+}
+
+/// How octets become a value. Integers may have any width from 1 to 8 octets (RFC 7011 §6.2).
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    U8(Col<u8>),
+    U16(Col<u16>),
+    /// 12 bits of a VLAN tag.
+    Vlan(Col<u16>),
+    U32(Col<u32>),
+    U64(Col<u64>),
+    Ipv4(Col<Address>),
+    Ipv6(Col<Address>),
+    Seconds(Col<UnixMs>),
+    Milliseconds(Col<UnixMs>),
+    Ntp(Col<UnixMs>),
+    Uptime(Col<UnixMs>),
+    DeltaMicroseconds(Col<UnixMs>),
+    /// Type in the upper octet, code in the lower one; this step fills the type.
+    IcmpType,
+    IcmpCode,
+    /// 0 ingress, 1 egress on the wire; 0 is "unknown" in the column.
+    Direction,
+    EndReason,
+    Text(Col<NameId>),
+}
+
+/// Fields that say by which interval the record was sampled, or where to look that up.
+#[derive(Debug, Clone, Default)]
+pub struct SamplingFields {
+    /// `samplingInterval` (34) or `samplerRandomInterval` (50).
+    pub interval: Option<usize>,
+    /// `samplingPacketInterval` (305) and `samplingPacketSpace` (306).
+    pub interval_space: Option<(usize, Option<usize>)>,
+    /// `samplingSize` (309) and `samplingPopulation` (310).
+    pub size_population: Option<(usize, usize)>,
+    /// `samplerId` (48) or `selectorId` (302).
+    pub sampler: Option<usize>,
+}
+
+/// A compiled template.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    steps: Vec<Step>,
+    /// Fields of the label stack, top first.
+    mpls: Vec<usize>,
+    pub sampling: SamplingFields,
+    pub application_id: Option<usize>,
+    /// The field that carries the octets of a packet, and how they begin (RFC 7133, RFC 5477).
+    pub frame: Option<(usize, FrameStart)>,
+    /// The other direction of a biflow record.
+    pub reverse: Option<Box<Reverse>>,
+    pub has_icmp: bool,
+    pub has_addresses: AddressFamilies,
+}
+
+/// How a packet section in a record begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameStart {
+    /// `dataLinkFrameSection`: an Ethernet frame.
+    DataLink,
+    /// `ipHeaderPacketSection`: an IP header.
+    Ip,
+}
+
+/// Which address families a template has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AddressFamilies {
+    pub v4: bool,
+    pub v6: bool,
+}
+
+/// The second row of a biflow record (RFC 5103; initiator and responder counters).
+#[derive(Debug, Clone)]
+pub struct Reverse {
+    /// Counters of the other direction: a record in which all are zero has no second row.
+    pub counters: Vec<usize>,
+    pub plan: Plan,
+}
+
+impl Plan {
+    /// Compiles the fields of a data template.
+    pub fn compile(fields: &[Field]) -> Self {
+        let mut plan = Self::with_sources(fields, |spec_elements, column| (spec_elements.to_vec(), column));
+        plan.reverse = reverse::compile(fields).map(Box::new);
+        plan
+    }
+
+    /// Compiles with `sources`: for a column and its elements, which elements fill which column instead.
+    fn with_sources(fields: &[Field], sources: impl Fn(&[Ie], Column) -> (Vec<Ie>, Column)) -> Self {
+        let find = |element: Ie| fields.iter().position(|field| field.ie == element && field.length > 0);
+        let mut steps = Vec::new();
+        for (column, spec) in Column::all().zip(COLUMNS) {
+            if column == SAMPLING_INTERVAL.column() || column == MPLS_LABELS.column() {
+                continue;
+            }
+            let (elements, target) = sources(spec.elements, column);
+            let first_only = [BYTES.column(), PACKETS.column(), FLOW_START.column(), FLOW_END.column()].contains(&target);
+            let present = elements.iter().filter_map(|&element| find(element).map(|field| (field, element)));
+            let take = if first_only { 1 } else { usize::MAX };
+            let mut merge = false;
+            for (field, element) in present.take(take) {
+                if let Some(op) = op_for(element, target) {
+                    steps.push(Step { field, merge, op });
+                    merge = true;
+                }
+            }
+        }
+        let either = |elements: &[u16]| elements.iter().any(|&id| find(iana(id)).is_some());
+        Self {
+            steps,
+            mpls: (70..80).filter_map(|id| find(iana(id))).collect(),
+            sampling: SamplingFields {
+                interval: find(iana(34)).or_else(|| find(iana(50))),
+                interval_space: find(iana(305)).map(|interval| (interval, find(iana(306)))),
+                size_population: find(iana(309)).zip(find(iana(310))),
+                sampler: find(iana(48)).or_else(|| find(iana(302))),
+            },
+            application_id: find(APPLICATION_ID),
+            frame: find(iana(315))
+                .map(|field| (field, FrameStart::DataLink))
+                .or_else(|| find(iana(313)).map(|field| (field, FrameStart::Ip))),
+            reverse: None,
+            has_icmp: either(&[32, 139, 176, 178]),
+            has_addresses: AddressFamilies { v4: either(&[8, 12, 44, 45]), v6: either(&[27, 28, 169, 170]) },
+        }
+    }
+
+    /// Appends the fields of `records` to the open rows of `out`.
+    pub fn run<R: Records>(&self, records: &R, clock: &Clock, texts: &mut Texts<'_>, out: &mut FlowBatch) {
+        for step in &self.steps {
+            step.run(&records.field(step.field), clock, texts, out);
+        }
+        if !self.mpls.is_empty() {
+            self.run_mpls(records, out);
+        }
+    }
+
+    /// Label stacks: one list per record, ended by the bottom-of-stack bit or the first empty section.
+    fn run_mpls<R: Records>(&self, records: &R, out: &mut FlowBatch) {
+        let lists = out.open_list(MPLS_LABELS);
+        for row in 0..records.len() {
+            let mut bottom = false;
+            let sections = self.mpls.iter().map(|&field| records.octets(row, field));
+            lists.push(sections.map_while(|octets| {
+                let section = unsigned(octets);
+                let end = bottom || section == 0;
+                bottom = section & 1 == 1;
+                (!end && octets.len() == 3).then_some((section >> 4) as u32)
+            }));
+        }
+    }
+}
+
+/// The operation that turns `element` into `column`, if there is one.
+fn op_for(element: Ie, column: Column) -> Option<Op> {
+    let forward = if element.pen == REVERSE_PEN { iana(element.id) } else { element };
+    let ty = ie::info(forward)?.ty;
+    let time = column.typed::<UnixMs>();
+    Some(match ty {
+        Type::Unsigned if column == ICMP_TYPE.column() && matches!(forward.id, 32 | 139) => Op::IcmpType,
+        Type::Unsigned if column == ICMP_CODE.column() && matches!(forward.id, 32 | 139) => Op::IcmpCode,
+        Type::Unsigned if column == FLOW_DIRECTION.column() => Op::Direction,
+        Type::Unsigned if column == FLOW_END_REASON.column() => Op::EndReason,
+        Type::Unsigned => match column.spec().kind {
+            Kind::U8 => Op::U8(column.typed()?),
+            Kind::U16 if [SRC_VLAN, DST_VLAN, INNER_VLAN].iter().any(|vlan| vlan.column() == column) => {
+                Op::Vlan(column.typed()?)
+            }
+            Kind::U16 => Op::U16(column.typed()?),
+            Kind::U32 => Op::U32(column.typed()?),
+            Kind::U64 => Op::U64(column.typed()?),
+            _ => return None,
+        },
+        Type::MacAddress => Op::U64(column.typed()?),
+        Type::Ipv4Address => Op::Ipv4(column.typed()?),
+        Type::Ipv6Address => Op::Ipv6(column.typed()?),
+        Type::DateTimeSeconds => Op::Seconds(time?),
+        Type::DateTimeMilliseconds => Op::Milliseconds(time?),
+        Type::DateTimeNtp => Op::Ntp(time?),
+        Type::SysUptime => Op::Uptime(time?),
+        Type::DeltaMicroseconds => Op::DeltaMicroseconds(time?),
+        Type::String => Op::Text(column.typed()?),
+        Type::OctetArray | Type::List | Type::MplsLabel => return None,
+    })
+}
+
+impl Step {
+    fn run<F: Fields>(&self, fields: &F, clock: &Clock, texts: &mut Texts<'_>, out: &mut FlowBatch) {
+        let Clock { export_ms, uptime } = *clock;
+        match self.op {
+            Op::U8(col) => self.integers(fields, col, out, |value| value.min(u64::from(u8::MAX)) as u8),
+            Op::U16(col) => self.integers(fields, col, out, |value| value.min(u64::from(u16::MAX)) as u16),
+            Op::Vlan(col) => self.integers(fields, col, out, |value| (value & 0x0fff) as u16),
+            Op::U32(col) => self.integers(fields, col, out, |value| value.min(u64::from(u32::MAX)) as u32),
+            Op::U64(col) => self.integers(fields, col, out, |value| value),
+            Op::Ipv4(col) => self.write(fields.arrays::<4>(), col, out, |octets| {
+                if octets == [0; 4] { Address::default() } else { mapped(octets) }
+            }),
+            Op::Ipv6(col) => self.write(fields.arrays::<16>(), col, out, |octets| octets),
+            Op::Seconds(col) => self.integers(fields, col, out, |secs| plausible(secs.saturating_mul(1000))),
+            Op::Milliseconds(col) => self.integers(fields, col, out, plausible),
+            Op::Ntp(col) => self.integers(fields, col, out, |ntp| plausible(ntp_to_unix_ms(ntp).max(0) as u64)),
+            Op::Uptime(col) => {
+                if let Some(uptime) = uptime {
+                    self.integers(fields, col, out, |ms| plausible(uptime.unix_ms(ms as u32).max(0) as u64));
+                }
+            }
+            Op::DeltaMicroseconds(col) => {
+                self.integers(fields, col, out, |us| plausible((export_ms - (us / 1000) as i64).max(0) as u64));
+            }
+            Op::IcmpType => self.integers(fields, ICMP_TYPE, out, |value| (value >> 8) as u8),
+            Op::IcmpCode => self.integers(fields, ICMP_CODE, out, |value| value as u8),
+            Op::Direction => self.integers(fields, FLOW_DIRECTION, out, |value| if value > 1 { 0 } else { value as u8 + 1 }),
+            Op::EndReason => self.integers(fields, FLOW_END_REASON, out, |value| if value > 5 { 0 } else { value as u8 }),
+            Op::Text(col) => {
+                let octets = fields.octets();
+                self.write(octets, col, out, |octets| texts.intern(octets));
+            }
+        }
+    }
+
+    /// Integers of the widths that devices use get a loop of their own; any other width is assembled.
+    fn integers<F: Fields, T: Value + PartialEq>(
+        &self,
+        fields: &F,
+        col: Col<T>,
+        out: &mut FlowBatch,
+        convert: impl Fn(u64) -> T,
+    ) {
+        match fields.width() {
+            Some(1) => self.write(fields.arrays::<1>(), col, out, |[octet]| convert(u64::from(octet))),
+            Some(2) => self.write(fields.arrays(), col, out, |octets| convert(u64::from(u16::from_be_bytes(octets)))),
+            Some(4) => self.write(fields.arrays(), col, out, |octets| convert(u64::from(u32::from_be_bytes(octets)))),
+            Some(8) => self.write(fields.arrays(), col, out, |octets| convert(u64::from_be_bytes(octets))),
+            _ => self.write(fields.octets(), col, out, |octets| convert(unsigned(octets))),
+        }
+    }
+
+    fn write<I, T: Value + PartialEq>(
+        &self,
+        values: impl Iterator<Item = I>,
+        col: Col<T>,
+        out: &mut FlowBatch,
+        mut convert: impl FnMut(I) -> T,
+    ) {
+        if !self.merge {
+            out.open(col).extend(values.map(convert));
+            return;
+        }
+        let rows = out.rows();
+        let n = out.open(col).len() - rows;
+        for (present, value) in out.open_slice(col, n).iter_mut().zip(values) {
+            if *present == T::default() {
+                *present = convert(value);
+            }
+        }
+    }
+}
+
+fn plausible(ms: u64) -> UnixMs {
+    UnixMs::try_from(ms).ok().filter(|&ms| ms <= MAX_TIME_MS).unwrap_or(0)
+}
+
+/// A big-endian integer of up to 8 octets; longer ones keep their low 64 bits.
+pub fn unsigned(octets: &[u8]) -> u64 {
+    octets.iter().fold(0, |value, &octet| value << 8 | u64::from(octet))
+}

@@ -1,0 +1,77 @@
+//! The other direction of biflow records: a plan whose sources and destinations are exchanged.
+//!
+//! RFC 5103 §4: a record carries forward and reverse counters of one conversation. Directional key fields are
+//! shared and turned around, counters come from the reverse elements, everything else of the reverse direction
+//! only if it was exported. Cisco's NSEL says the same with initiator and responder counters.
+
+use helios_common::columns::{
+    BYTES, Column, DST_ADDR, DST_AS, DST_MAC, DST_MASK, DST_PEER_AS, DST_PORT, DST_VLAN, EGRESS_VRF_ID, FLOW_DIRECTION,
+    FLOW_END_REASON, IN_IF_INDEX, INGRESS_VRF_ID, OUT_IF_INDEX, PACKETS, POST_NAT_DST_ADDR, POST_NAT_DST_PORT,
+    POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, SRC_ADDR, SRC_AS, SRC_MAC, SRC_MASK, SRC_PEER_AS, SRC_PORT, SRC_VLAN,
+    TCP_FLAGS, TTL,
+};
+use helios_common::ie::{Ie, REVERSE_PEN, iana};
+
+use super::{Plan, Reverse};
+use crate::decode::template::Field;
+
+const fn reversed(element: Ie) -> Ie {
+    Ie { pen: REVERSE_PEN, id: element.id }
+}
+
+/// Counters of the reverse direction, in order of preference (231/232 and 298/299 are a pair each).
+const REVERSE_BYTES: [Ie; 4] = [reversed(iana(1)), reversed(iana(85)), iana(232), reversed(iana(23))];
+const REVERSE_PACKETS: [Ie; 4] = [reversed(iana(2)), reversed(iana(86)), iana(299), reversed(iana(24))];
+
+/// Columns that change places when a flow is seen from the other end.
+fn turned(column: Column) -> Column {
+    let pairs = [
+        (SRC_ADDR.column(), DST_ADDR.column()),
+        (SRC_PORT.column(), DST_PORT.column()),
+        (SRC_MASK.column(), DST_MASK.column()),
+        (SRC_AS.column(), DST_AS.column()),
+        (SRC_PEER_AS.column(), DST_PEER_AS.column()),
+        (SRC_MAC.column(), DST_MAC.column()),
+        (SRC_VLAN.column(), DST_VLAN.column()),
+        (IN_IF_INDEX.column(), OUT_IF_INDEX.column()),
+        (INGRESS_VRF_ID.column(), EGRESS_VRF_ID.column()),
+        (POST_NAT_SRC_ADDR.column(), POST_NAT_DST_ADDR.column()),
+        (POST_NAT_SRC_PORT.column(), POST_NAT_DST_PORT.column()),
+    ];
+    for (a, b) in pairs {
+        if column == a {
+            return b;
+        }
+        if column == b {
+            return a;
+        }
+    }
+    column
+}
+
+/// The reverse direction of a template, if it has one.
+pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
+    let find = |element: &Ie| fields.iter().position(|field| field.ie == *element && field.length > 0);
+    let counters: Vec<usize> = REVERSE_BYTES.iter().chain(&REVERSE_PACKETS).filter_map(find).collect();
+    if counters.is_empty() {
+        return None;
+    }
+    let plan = Plan::with_sources(fields, |elements, column| {
+        let own = elements.iter().copied().map(reversed);
+        // What one direction did says nothing about the other.
+        let one_sided = [TCP_FLAGS.column(), TTL.column(), FLOW_END_REASON.column()].contains(&column);
+        let elements = if column == BYTES.column() {
+            REVERSE_BYTES.to_vec()
+        } else if column == PACKETS.column() {
+            REVERSE_PACKETS.to_vec()
+        } else if one_sided {
+            own.collect()
+        } else if turned(column) != column || column == FLOW_DIRECTION.column() {
+            elements.to_vec()
+        } else {
+            own.chain(elements.iter().copied()).collect()
+        };
+        (elements, turned(column))
+    });
+    Some(Reverse { counters, plan })
+}

@@ -1,0 +1,224 @@
+//! From the records of one data set to rows: the plan's columns, then what every row has.
+
+use helios_common::columns::{
+    APPLICATION, DST_ADDR, DST_PORT, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, FLOW_END, FLOW_START, ICMP_CODE,
+    ICMP_TYPE, OBSERVATION_DOMAIN_ID, PROTO, RECEIVED_AT, SRC_ADDR,
+};
+use helios_common::exporter::{Address, ExporterId};
+use helios_common::flow::FlowBatch;
+use helios_common::time::UnixMs;
+
+use super::options::Tables;
+use super::packet::Decapsulate;
+use super::plan::{AddressFamilies, Clock, FrameStart, Plan};
+use super::records::{FixedRecords, LocatedRecords, Positions, Records};
+use super::sampling::{self, Fallback};
+use super::template::Template;
+use super::text::{Memo, Texts};
+use super::{DecodeError, Protocol, frame};
+use helios_common::names::Names;
+
+/// Rows that one message may become. A datagram of 64 KiB holds 1365 v5 records and some 3000 of the shortest
+/// flow records in use; a template of one octet would make 65 thousand of it.
+pub const MAX_ROWS_PER_MESSAGE: usize = 8192;
+
+/// What all rows of a message share.
+#[derive(Debug, Clone, Copy)]
+pub struct Message {
+    pub protocol: Protocol,
+    pub exporter: ExporterId,
+    pub exporter_address: Address,
+    pub domain: u32,
+    pub received_at: UnixMs,
+    pub clock: Clock,
+    pub sampling: Fallback,
+    pub decapsulate: Decapsulate,
+}
+
+/// Buffers that live as long as the decoder, so that no set allocates.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    positions: Positions,
+    reverse_positions: Positions,
+    reverse_records: Vec<u8>,
+    memo: Memo,
+}
+
+impl Scratch {
+    pub fn texts<'a>(&'a mut self, names: &'a Names) -> (Texts<'a>, &'a mut Positions) {
+        (Texts::new(names, &mut self.memo), &mut self.positions)
+    }
+}
+
+/// Rows and records that a data set became.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SetCounts {
+    /// Records on the wire; a biflow record counts once.
+    pub records: u32,
+    pub rows: u32,
+}
+
+/// Decodes a data set of flow records.
+///
+/// # Errors
+/// [`DecodeError::Truncated`] when a variable length runs past the set, [`DecodeError::TooMuchOutput`] when the
+/// set holds more records than a message may.
+pub fn decode_set(
+    template: &Template,
+    plan: &Plan,
+    octets: &[u8],
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+    out: &mut FlowBatch,
+) -> Result<SetCounts, DecodeError> {
+    let Scratch { positions, reverse_positions, reverse_records, memo } = scratch;
+    let mut writer = Writer { context, texts: Texts::new(context.names, memo), out };
+    if let Some(places) = &template.places {
+        let records = FixedRecords::new(octets, template.record_octets, places);
+        let n = writer.set(plan, &records)?;
+        let mut rows = n;
+        if let Some(reverse) = &plan.reverse {
+            reverse_records.clear();
+            for row in (0..n).filter(|&row| reverse.counters.iter().any(|&counter| records.unsigned(row, counter) > 0)) {
+                reverse_records.extend_from_slice(records.record(row));
+            }
+            let turned = FixedRecords::new(reverse_records, template.record_octets, places);
+            rows += writer.set(&reverse.plan, &turned)?;
+        }
+        return Ok(SetCounts { records: n as u32, rows: rows as u32 });
+    }
+    positions.locate(octets, &template.fields, template.record_octets)?;
+    let records = LocatedRecords { data: octets, positions };
+    let n = writer.set(plan, &records)?;
+    let mut rows = n;
+    if let Some(reverse) = &plan.reverse {
+        reverse_positions
+            .copy_rows(&records, |row| reverse.counters.iter().any(|&counter| records.unsigned(row, counter) > 0));
+        let turned = LocatedRecords { data: octets, positions: reverse_positions };
+        rows += writer.set(&reverse.plan, &turned)?;
+    }
+    Ok(SetCounts { records: n as u32, rows: rows as u32 })
+}
+
+/// What decoding a set reads besides its octets.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    pub message: &'a Message,
+    pub tables: &'a Tables,
+    pub names: &'a Names,
+}
+
+struct Writer<'a> {
+    context: &'a Context<'a>,
+    texts: Texts<'a>,
+    out: &'a mut FlowBatch,
+}
+
+impl Writer<'_> {
+    /// Appends the rows of `records` and returns how many there are.
+    fn set<R: Records>(&mut self, plan: &Plan, records: &R) -> Result<usize, DecodeError> {
+        let n = records.len();
+        if n > MAX_ROWS_PER_MESSAGE {
+            return Err(DecodeError::TooMuchOutput);
+        }
+        if n == 0 {
+            return Ok(0);
+        }
+        let message = self.context.message;
+        plan.run(records, &message.clock, &mut self.texts, self.out);
+        if let Some((field, start)) = plan.frame {
+            self.frames(records, field, start);
+        }
+        sampling::fill(&plan.sampling, records, self.context.tables, message.domain, message.sampling, self.out);
+        if let Some(field) = plan.application_id {
+            self.applications(records, field);
+        }
+        if !plan.has_icmp {
+            icmp_from_port(n, self.out);
+        }
+        ether_type(plan.has_addresses, n, self.out);
+        self.constants(n);
+        self.out.advance(n, message.exporter);
+        Ok(n)
+    }
+
+    fn constants(&mut self, n: usize) {
+        let message = self.context.message;
+        self.out.fill(RECEIVED_AT, n, message.received_at);
+        self.out.fill(EXPORTER_ADDRESS, n, message.exporter_address);
+        self.out.fill(EXPORT_PROTOCOL, n, message.protocol as u8);
+        if message.domain != 0 {
+            self.out.fill(OBSERVATION_DOMAIN_ID, n, message.domain);
+        }
+        for col in [FLOW_START, FLOW_END] {
+            for time in self.out.open_slice(col, n) {
+                if *time == 0 {
+                    *time = message.received_at;
+                }
+            }
+        }
+    }
+
+    fn frames<R: Records>(&mut self, records: &R, field: usize, start: FrameStart) {
+        let (n, decapsulate) = (records.len(), self.context.message.decapsulate);
+        for row in 0..n {
+            frame::write(records.octets(row, field), start, decapsulate, (row, n), self.out);
+        }
+    }
+
+    fn applications<R: Records>(&mut self, records: &R, field: usize) {
+        let n = records.len();
+        for row in 0..n {
+            let name = self.context.tables.application(records.unsigned(row, field));
+            if let (Some(name), Some(value)) = (name, self.out.open_slice(APPLICATION, n).get_mut(row))
+                && *value == 0
+            {
+                *value = name;
+            }
+        }
+    }
+}
+
+/// Exporters without ICMP fields put type and code into the destination port (Cisco, since v5).
+fn icmp_from_port(n: usize, out: &mut FlowBatch) {
+    const ICMP: u8 = 1;
+    const ICMPV6: u8 = 58;
+    let rows = out.rows();
+    let is_icmp = |proto: u8| proto == ICMP || proto == ICMPV6;
+    if !out.values(PROTO).get(rows..).unwrap_or(&[]).iter().any(|&proto| is_icmp(proto)) {
+        return;
+    }
+    for row in 0..n {
+        let (proto, port) = (out.get(PROTO, rows + row), out.get(DST_PORT, rows + row));
+        if is_icmp(proto) && port != 0 {
+            out.open_slice(ICMP_TYPE, n)[row] = (port >> 8) as u8;
+            out.open_slice(ICMP_CODE, n)[row] = port as u8;
+        }
+    }
+}
+
+/// The EtherType that the addresses imply, where none was exported.
+fn ether_type(families: AddressFamilies, n: usize, out: &mut FlowBatch) {
+    const IPV4: u16 = 0x0800;
+    const IPV6: u16 = 0x86dd;
+    let rows = out.rows();
+    if out.values(ETHER_TYPE).len() > rows {
+        return;
+    }
+    match families {
+        AddressFamilies { v4: true, v6: false } => out.fill(ETHER_TYPE, n, IPV4),
+        AddressFamilies { v4: false, v6: true } => out.fill(ETHER_TYPE, n, IPV6),
+        AddressFamilies { v4: true, v6: true } => {
+            for row in rows..rows + n {
+                let address = [out.get(SRC_ADDR, row), out.get(DST_ADDR, row)].into_iter().find(|a| *a != [0; 16]);
+                let value = match address {
+                    Some(address) if helios_common::exporter::ip_of(address).is_ipv4() => IPV4,
+                    Some(_) => IPV6,
+                    None => 0,
+                };
+                out.open(ETHER_TYPE).push(value);
+            }
+        }
+        AddressFamilies { v4: false, v6: false } => {}
+    }
+}

@@ -1,0 +1,110 @@
+//! The sampling interval of each row, and where it came from.
+//!
+//! Order: the record itself, its sampler, its interface, its observation domain, the message header (v5),
+//! configuration; unknown counts as 1 and says so. A flow is never dropped for want of a rate.
+
+use helios_common::columns::{IN_IF_INDEX, SAMPLING_INTERVAL, SAMPLING_SOURCE};
+use helios_common::flow::FlowBatch;
+
+use super::options::{Tables, ratio};
+use super::plan::SamplingFields;
+use super::records::Records;
+
+/// Values of the `sampling_source` column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Source {
+    Unknown = 0,
+    Record = 1,
+    Sampler = 2,
+    Interface = 3,
+    Domain = 4,
+    Header = 5,
+    Config = 6,
+}
+
+/// An interval and its source.
+pub type Sampling = (u32, Source);
+
+/// What applies to records that say nothing themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Fallback {
+    /// Interval of the message's header, if it has one.
+    pub header: Option<u32>,
+    /// Interval by configuration.
+    pub config: Option<u32>,
+}
+
+impl Fallback {
+    /// The interval of rows without a record's, sampler's or interface's own.
+    fn resolve(self, tables: &Tables, domain: u32) -> Sampling {
+        let announced = tables.domain(domain).map(|interval| (interval, Source::Domain));
+        let header = self.header.map(|interval| (interval, Source::Header));
+        let config = self.config.map(|interval| (interval, Source::Config));
+        announced.or(header).or(config).unwrap_or((1, Source::Unknown))
+    }
+}
+
+/// Writes both sampling columns of the open rows.
+pub fn fill<R: Records>(
+    fields: &SamplingFields,
+    records: &R,
+    tables: &Tables,
+    domain: u32,
+    fallback: Fallback,
+    out: &mut FlowBatch,
+) {
+    let n = records.len();
+    let default = fallback.resolve(tables, domain);
+    out.fill(SAMPLING_INTERVAL, n, default.0);
+    out.fill(SAMPLING_SOURCE, n, default.1 as u8);
+    if tables.has_interfaces() {
+        for row in 0..n {
+            let if_index = out.get(IN_IF_INDEX, out.rows() + row);
+            write(out, n, row, tables.interface(domain, if_index).map(|interval| (interval, Source::Interface)));
+        }
+    }
+    if let Some(field) = fields.sampler {
+        let mut last = (u64::MAX, None);
+        for row in 0..n {
+            let id = records.unsigned(row, field);
+            if id != last.0 {
+                last = (id, tables.sampler(domain, id));
+            }
+            write(out, n, row, last.1.map(|interval| (interval, Source::Sampler)));
+        }
+    }
+    if let Some(own) = own_interval(fields) {
+        for row in 0..n {
+            write(out, n, row, own(records, row).map(|interval| (interval, Source::Record)));
+        }
+    }
+}
+
+fn write(out: &mut FlowBatch, n: usize, row: usize, sampling: Option<Sampling>) {
+    let Some((interval, source)) = sampling else { return };
+    if let Some(value) = out.open_slice(SAMPLING_INTERVAL, n).get_mut(row) {
+        *value = interval;
+    }
+    if let Some(value) = out.open_slice(SAMPLING_SOURCE, n).get_mut(row) {
+        *value = source as u8;
+    }
+}
+
+/// How a record tells its own interval, if its template has fields for that.
+fn own_interval<R: Records>(fields: &SamplingFields) -> Option<impl Fn(&R, usize) -> Option<u32>> {
+    let SamplingFields { interval, interval_space, size_population, .. } = *fields;
+    (interval.is_some() || interval_space.is_some() || size_population.is_some()).then_some(
+        move |records: &R, row: usize| {
+            let value = |field: usize| records.unsigned(row, field);
+            let whole = interval.map(value).and_then(|interval| ratio(interval, 1));
+            let spaced = || {
+                let (taken, space) = interval_space?;
+                let taken = value(taken);
+                ratio(taken.saturating_add(space.map_or(0, value)), taken)
+            };
+            let sized = || size_population.and_then(|(size, population)| ratio(value(population), value(size)));
+            whole.or_else(spaced).or_else(sized)
+        },
+    )
+}

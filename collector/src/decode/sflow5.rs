@@ -1,0 +1,207 @@
+//! sFlow version 5: every message stands alone, a sample is a packet.
+//!
+//! ```text
+//!  message                                          sample
+//!   0  version = 5                                   0  format: 20 bits enterprise, 12 bits number
+//!   4  agent address type: 0 none, 1 IPv4, 2 IPv6     4  length of what follows
+//!   8  agent address: 0, 4 or 16 octets               8  flow sample, counter sample, ... then its records,
+//!   +  sub-agent id                                      each with a format and a length of the same form
+//!   +  sequence number
+//!   +  uptime of the agent, ms
+//!   +  number of samples
+//! ```
+//!
+//! A flow sample becomes one row: `packets` is 1, `bytes` are the packet's octets from its IP header on, so that
+//! they add up with those of NetFlow; `frame_length` is what the wire carried. The row stands for as many packets as
+//! the sample's own rate says, whatever other samples say.
+//!
+//! A discarded packet (sample type 5) becomes a row as well. It is a notification and no sample of the traffic: its
+//! interval is 1, its `forwarding_status` says "dropped" and why, and its octets, like those of dropped flows in
+//! NetFlow, are traffic that came in and did not go out. It counts as one of the other samples, its frame not at all.
+//!
+//! Lengths are trusted in the order in which they nest. A sample that runs past its message makes the whole message
+//! malformed, since no later sample can be found. A sample that contradicts itself inside its own length is left
+//! out and counted; a record that is shorter than its structure is left out and counted, and its sample stays.
+//! Longer ones are fine: structures may be extended at their end. So are octets behind the last sample.
+//!
+//! Counter samples are counted here and not read; versions before 5 are not sFlow 5 with other numbers and are not
+//! decoded.
+//!
+//! Sources: sFlow.org "sFlow Version 5" (July 2004), "sFlow Tunnel Structures" (November 2012), "sFlow Dropped
+//! Packet Notification Structures" (October 2020).
+
+use helios_common::exporter::{Address, ExporterId, NO_ADDRESS, mapped};
+use helios_common::flow::FlowBatch;
+use helios_common::time::UnixMs;
+
+use super::DecodeError;
+use super::cursor::Cursor;
+use super::packet::Decapsulate;
+
+mod sample;
+mod interface;
+mod records;
+mod gateway;
+mod rows;
+
+use rows::Rows;
+use sample::Kind;
+
+/// Samples that one message may hold. A message is made to fit a frame: 1500 octets are some ten samples, a jumbo
+/// frame of 9000 octets is at most 225. This leaves room for 64 KiB of the shortest flow samples, 40 octets each.
+pub const MAX_SAMPLES: u32 = 2048;
+
+/// Octets of a sample's or record's format and length.
+const TAG_OCTETS: usize = 8;
+
+/// The header of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The unspecified address if the agent does not know its own.
+    pub agent: Address,
+    /// Tells apart the parts of a device that number their messages independently.
+    pub sub_agent: u32,
+    /// Messages that the sub-agent sent.
+    pub sequence: u32,
+    pub uptime_ms: u32,
+    pub n_samples: u32,
+}
+
+impl Header {
+    /// Reads the header; the cursor stands at the version.
+    ///
+    /// # Errors
+    /// [`DecodeError::UnknownVersion`] for another version or an agent address of a type that version 5 does not
+    /// have, [`DecodeError::Truncated`] when the message ends before its samples,
+    /// [`DecodeError::BadCount`] for more samples than octets left to hold them, [`DecodeError::TooMuchOutput`] for
+    /// more than [`MAX_SAMPLES`].
+    pub fn parse(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+        const VERSION: u32 = 5;
+        if cursor.u32()? != VERSION {
+            return Err(DecodeError::UnknownVersion);
+        }
+        let agent = match address(cursor)? {
+            Some(agent) => agent,
+            None => return Err(DecodeError::UnknownVersion),
+        };
+        let [sub_agent, sequence, uptime_ms, n_samples] = words(cursor)?;
+        if n_samples as usize > cursor.remaining() / TAG_OCTETS {
+            return Err(DecodeError::BadCount);
+        }
+        if n_samples > MAX_SAMPLES {
+            return Err(DecodeError::TooMuchOutput);
+        }
+        Ok(Self { agent, sub_agent, sequence, uptime_ms, n_samples })
+    }
+}
+
+/// What the rows of a message share besides its header.
+#[derive(Debug, Clone, Copy)]
+pub struct SampleContext {
+    pub received_at: UnixMs,
+    pub exporter: ExporterId,
+    pub exporter_address: Address,
+    pub decapsulate: Decapsulate,
+}
+
+/// What a message held. Samples are counted by their type, malformed ones included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SampleCounts {
+    pub samples: u32,
+    pub flow_samples: u32,
+    pub expanded_flow_samples: u32,
+    pub counter_samples: u32,
+    pub expanded_counter_samples: u32,
+    /// Discarded packets, and samples of enterprises.
+    pub other_samples: u32,
+    /// Flow samples and discarded packets that contradict themselves and became no row.
+    pub malformed_samples: u32,
+    /// Records that are shorter than their structure, in samples that became rows.
+    pub malformed_records: u32,
+    /// Octets of the flow samples' frames, as they are and times the sampling interval.
+    pub frame_bytes: u64,
+    pub frame_bytes_scaled: u64,
+    pub rows: u32,
+}
+
+/// Appends a row for each sampled and each discarded packet. The cursor stands behind the header.
+///
+/// # Errors
+/// [`DecodeError::Truncated`] when a sample runs past the message; rows of the samples before it may then have been
+/// appended.
+pub fn decode_samples(
+    mut cursor: Cursor<'_>,
+    header: &Header,
+    context: &SampleContext,
+    out: &mut FlowBatch,
+) -> Result<SampleCounts, DecodeError> {
+    let mut counts = SampleCounts::default();
+    let mut rows = Rows::new();
+    for _ in 0..header.n_samples {
+        let [format, length] = words(&mut cursor)?;
+        let octets = cursor.take(length as usize)?;
+        counts.samples += 1;
+        let Some(kind) = counts.classify(format) else { continue };
+        let row = rows.next();
+        match sample::read(kind, octets, context.decapsulate, row) {
+            Ok(malformed_records) => {
+                counts.malformed_records += malformed_records;
+                if kind != Kind::Discarded {
+                    counts.add_frame(row.frame_octets(), row.sampling_interval);
+                }
+                counts.rows += 1;
+                rows.keep(header, context, out);
+            }
+            Err(_) => counts.malformed_samples += 1,
+        }
+    }
+    rows.write(header, context, out);
+    Ok(counts)
+}
+
+impl SampleCounts {
+    /// Counts a sample by its type; returns how to read it if it becomes a row.
+    fn classify(&mut self, format: u32) -> Option<Kind> {
+        let (counter, kind) = match format {
+            1 => (&mut self.flow_samples, Some(Kind::Flow)),
+            2 => (&mut self.counter_samples, None),
+            3 => (&mut self.expanded_flow_samples, Some(Kind::ExpandedFlow)),
+            4 => (&mut self.expanded_counter_samples, None),
+            5 => (&mut self.other_samples, Some(Kind::Discarded)),
+            _ => (&mut self.other_samples, None),
+        };
+        *counter += 1;
+        kind
+    }
+
+    fn add_frame(&mut self, octets: u32, sampling_interval: u32) {
+        self.frame_bytes += u64::from(octets);
+        let scaled = u64::from(octets) * u64::from(sampling_interval);
+        self.frame_bytes_scaled = self.frame_bytes_scaled.saturating_add(scaled);
+    }
+}
+
+/// The next `N` unsigned integers.
+#[inline]
+fn words<const N: usize>(cursor: &mut Cursor<'_>) -> Result<[u32; N], DecodeError> {
+    let octets = cursor.take(N * 4)?;
+    let (words, _) = octets.as_chunks();
+    let mut out = [0; N];
+    for (value, octets) in out.iter_mut().zip(words) {
+        *value = u32::from_be_bytes(*octets);
+    }
+    Ok(out)
+}
+
+/// An address with its type in front; `None` for a type that is not known, and whose length therefore is not.
+fn address(cursor: &mut Cursor<'_>) -> Result<Option<Address>, DecodeError> {
+    match cursor.u32()? {
+        0 => Ok(Some(NO_ADDRESS)),
+        1 => cursor.array().map(|v4| Some(mapped(v4))),
+        2 => cursor.array().map(Some),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

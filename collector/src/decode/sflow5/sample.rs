@@ -1,0 +1,147 @@
+//! Flow samples, expanded flow samples and discarded packets: what comes before their records.
+
+use super::super::DecodeError;
+use super::super::cursor::Cursor;
+use super::super::packet::Decapsulate;
+use super::interface::{Interface, forwarding_status};
+use super::rows::Row;
+use super::{records, words};
+
+/// Samples that become rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Flow,
+    ExpandedFlow,
+    Discarded,
+}
+
+/// Values of the `sampling_source` column.
+const SAMPLING_UNKNOWN: u8 = 0;
+const SAMPLING_BY_RECORD: u8 = 1;
+
+/// Values of the `flow_direction` column.
+const INGRESS: u8 = 1;
+const EGRESS: u8 = 2;
+
+/// The fields that all three kinds have in some form.
+struct Head {
+    source: Source,
+    sampling_rate: u32,
+    input: Interface,
+    output: Interface,
+    n_records: u32,
+}
+
+/// Where a packet was sampled. Class 0 is an interface, its index an ifIndex.
+#[derive(Clone, Copy)]
+struct Source {
+    class: u32,
+    index: u32,
+}
+
+impl Source {
+    /// Eight bits of class, 24 of index.
+    const fn compact(octets: u32) -> Self {
+        Self { class: octets >> 24, index: octets & 0x00ff_ffff }
+    }
+}
+
+/// Reads a sample into `row`, over whatever it held; returns how many of its records were too short.
+///
+/// # Errors
+/// [`DecodeError`] when the sample ends before its records do, or has more of them than a sample may.
+pub fn read<'a>(kind: Kind, octets: &'a [u8], decapsulate: Decapsulate, row: &mut Row<'a>) -> Result<u32, DecodeError> {
+    let mut cursor = Cursor::new(octets);
+    let head = match kind {
+        Kind::Flow => flow(&mut cursor)?,
+        Kind::ExpandedFlow => expanded_flow(&mut cursor)?,
+        Kind::Discarded => discarded(&mut cursor)?,
+    };
+    row.reset();
+    row.in_if_index = head.input.if_index();
+    row.out_if_index = head.output.if_index();
+    row.flow_direction = direction(head.source, row.in_if_index, row.out_if_index);
+    if let Interface::Discarded(reason) = head.output {
+        row.forwarding_status = forwarding_status(reason);
+    }
+    (row.sampling_interval, row.sampling_source) = match head.sampling_rate {
+        0 => (1, SAMPLING_UNKNOWN),
+        rate => (rate, SAMPLING_BY_RECORD),
+    };
+    records::read(cursor, head.n_records, decapsulate, row)
+}
+
+#[inline]
+fn flow(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
+    let [_sequence, source, sampling_rate, _pool, _drops, input, output, n_records] = words(cursor)?;
+    Ok(Head {
+        source: Source::compact(source),
+        sampling_rate,
+        input: Interface::compact(input),
+        output: Interface::compact(output),
+        n_records,
+    })
+}
+
+fn expanded_flow(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
+    let [_sequence, class, index, sampling_rate, _pool, _drops] = words(cursor)?;
+    let [in_format, input, out_format, output, n_records] = words(cursor)?;
+    Ok(Head {
+        source: Source { class, index },
+        sampling_rate,
+        input: Interface::expanded(in_format, input),
+        output: Interface::expanded(out_format, output),
+        n_records,
+    })
+}
+
+/// A discarded packet is reported once for itself: its rate is 1. `drops` counts those that were not reported.
+///
+/// Its interfaces are plain ifIndexes; the one it would have gone out by is no more than a hint and is not kept,
+/// because nothing went out by it.
+fn discarded(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
+    let [_sequence, class, index, _drops, input, _output, reason, n_records] = words(cursor)?;
+    Ok(Head {
+        source: Source { class, index },
+        sampling_rate: 1,
+        input: Interface::expanded(0, input),
+        output: Interface::Discarded(reason),
+        n_records,
+    })
+}
+
+/// A packet sampled on the interface it came in by is seen at ingress; on the one it went out by, at egress. Both
+/// at once, as on a packet that turns round, tell nothing.
+#[inline]
+fn direction(source: Source, input: u32, output: u32) -> u8 {
+    if source.class != 0 || source.index == 0 {
+        return 0;
+    }
+    match (source.index == input, source.index == output) {
+        (true, false) => INGRESS,
+        (false, true) => EGRESS,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_source_tells_the_direction() {
+        let source = Source { class: 0, index: 3 };
+        assert_eq!(direction(source, 3, 4), INGRESS);
+        assert_eq!(direction(source, 4, 3), EGRESS);
+        assert_eq!(direction(source, 3, 3), 0);
+        assert_eq!(direction(source, 1, 2), 0);
+        assert_eq!(direction(Source { class: 1, index: 3 }, 3, 4), 0);
+        assert_eq!(direction(Source { class: 0, index: 0 }, 0, 4), 0);
+    }
+
+    #[test]
+    fn a_compact_data_source_has_its_class_in_the_first_octet() {
+        let source = Source::compact(0x0200_0015);
+        assert_eq!((source.class, source.index), (2, 21));
+    }
+}

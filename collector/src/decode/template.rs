@@ -1,0 +1,342 @@
+//! Templates: definitions from the wire, compiled once and kept per observation domain.
+//!
+//! The scope of a template id is (exporter address, version, observation domain): not the port, because exporters
+//! change theirs after a restart and several line cards of one device share a domain over several ports. Data and
+//! options templates share one id space, the last definition wins (RFC 7011 §8.1, RFC 3954 §6).
+
+use hashbrown::HashMap;
+use helios_common::ie::{Ie, iana};
+
+use super::DecodeError;
+use super::cursor::Cursor;
+use super::plan::Plan;
+use super::records::Place;
+
+/// Length of a field whose length each record tells (RFC 7011 §7).
+pub const VARIABLE_LENGTH: u16 = 0xffff;
+
+/// Set ids below this are template sets or reserved; data sets carry their template's id (RFC 7011 §3.4.1).
+pub const MIN_DATA_SET_ID: u16 = 256;
+
+/// More fields than any device sends (the longest known templates have about 120): beyond it is garbage.
+const MAX_FIELDS: usize = 1024;
+
+/// A record has to fit into a datagram.
+const MAX_RECORD_OCTETS: usize = 65_535;
+
+/// Templates per observation domain. IOS XR devices use a few dozen, some probes several hundred.
+pub const MAX_TEMPLATES: usize = 1024;
+
+/// A field of a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    pub ie: Ie,
+    /// Octets, or [`VARIABLE_LENGTH`].
+    pub length: u16,
+}
+
+/// What the records of a template are.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Flow records, with the plan that decodes them.
+    Data(Plan),
+    /// Options records; the first fields are their scope.
+    Options { scope_fields: usize },
+}
+
+/// A template that was accepted.
+#[derive(Debug, Clone)]
+pub struct Template {
+    pub fields: Vec<Field>,
+    /// Where each field lies, if all are of fixed length.
+    pub places: Option<Vec<Place>>,
+    /// Length of a record, or of the shortest possible one.
+    pub record_octets: usize,
+    pub content: Content,
+    scope_fields: usize,
+    last_used: u64,
+}
+
+impl Template {
+    /// Compiles a definition; `None` if no record could be read with it.
+    ///
+    /// No fields, or fields that are all empty, would let a set hold any number of records: such definitions are
+    /// refused when they arrive.
+    pub fn compile(fields: &[Field], scope_fields: usize) -> Option<Self> {
+        let record_octets: usize = fields.iter().map(|field| field.min_octets()).sum();
+        if record_octets == 0 || record_octets > MAX_RECORD_OCTETS || fields.len() > MAX_FIELDS {
+            return None;
+        }
+        let fixed = fields.iter().all(|field| field.length != VARIABLE_LENGTH);
+        let content = match scope_fields {
+            0 => Content::Data(Plan::compile(fields)),
+            _ => Content::Options { scope_fields },
+        };
+        Some(Self {
+            fields: fields.to_vec(),
+            places: fixed.then(|| places(fields)),
+            record_octets,
+            content,
+            scope_fields,
+            last_used: 0,
+        })
+    }
+}
+
+impl Field {
+    /// A variable-length field takes at least the octet that tells its length.
+    fn min_octets(self) -> usize {
+        if self.length == VARIABLE_LENGTH { 1 } else { usize::from(self.length) }
+    }
+}
+
+fn places(fields: &[Field]) -> Vec<Place> {
+    let mut offset = 0;
+    fields
+        .iter()
+        .map(|field| {
+            let place = Place { offset, width: field.length };
+            offset = offset.saturating_add(field.length);
+            place
+        })
+        .collect()
+}
+
+/// What a template record did to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learned {
+    /// A definition that was not known: sets that were held for it can be decoded.
+    New,
+    /// The same definition again.
+    Refreshed,
+    /// Another definition took the place of an earlier one (RFC 7011 §8.4: at once).
+    Replaced,
+    /// A definition that no record could be read with.
+    Refused,
+}
+
+/// The templates of one observation domain.
+#[derive(Debug, Default)]
+pub struct TemplateStore {
+    templates: HashMap<u16, Template, foldhash::fast::RandomState>,
+    uses: u64,
+    pub evicted: u64,
+    pub refused: u64,
+}
+
+impl TemplateStore {
+    pub fn get(&mut self, id: u16) -> Option<&Template> {
+        self.uses += 1;
+        let template = self.templates.get_mut(&id)?;
+        template.last_used = self.uses;
+        Some(template)
+    }
+
+    pub fn len(&self) -> usize {
+        self.templates.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.templates.is_empty()
+    }
+
+    /// Takes a definition in.
+    pub fn learn(&mut self, id: u16, fields: &[Field], scope_fields: usize) -> Learned {
+        let known = self.templates.get(&id);
+        if known.is_some_and(|known| known.fields == fields && known.scope_fields == scope_fields) {
+            return Learned::Refreshed;
+        }
+        let replaced = known.is_some();
+        let Some(mut template) = Template::compile(fields, scope_fields) else {
+            self.templates.remove(&id);
+            self.refused += 1;
+            return Learned::Refused;
+        };
+        if !replaced && self.templates.len() >= MAX_TEMPLATES {
+            self.evict();
+        }
+        self.uses += 1;
+        template.last_used = self.uses;
+        self.templates.insert(id, template);
+        if replaced { Learned::Replaced } else { Learned::New }
+    }
+
+    /// RFC 7011 §8.1: over a reliable transport, a definition without fields takes the template back.
+    pub fn withdraw(&mut self, id: u16) {
+        self.templates.remove(&id);
+    }
+
+    fn evict(&mut self) {
+        let oldest = self.templates.iter().min_by_key(|(_, template)| template.last_used).map(|(&id, _)| id);
+        if let Some(id) = oldest {
+            self.templates.remove(&id);
+            self.evicted += 1;
+        }
+    }
+}
+
+/// One definition as it stands in a (options) template set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Definition {
+    pub id: u16,
+    pub scope_fields: usize,
+    /// RFC 7011 §8.1: no fields. Never set for NetFlow v9, which has no withdrawals.
+    pub withdrawal: bool,
+}
+
+/// How versions write their template records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// RFC 3954 §5.2: id, field count, (type, length)...
+    Netflow9,
+    /// RFC 3954 §6.1: id, scope octets, option octets, (type, length)...
+    Netflow9Options,
+    /// RFC 7011 §3.4.1: id, field count, field specifiers.
+    Ipfix,
+    /// RFC 7011 §3.4.2.2: id, field count, scope field count, field specifiers.
+    IpfixOptions,
+}
+
+/// Reads the next definition of a template set into `fields`; `None` at the set's padding or end.
+///
+/// # Errors
+/// [`DecodeError::Truncated`] when the set ends inside a definition.
+pub fn next_definition(
+    form: Form,
+    set: &mut Cursor<'_>,
+    fields: &mut Vec<Field>,
+) -> Result<Option<Definition>, DecodeError> {
+    fields.clear();
+    if set.remaining() < 4 {
+        return Ok(None);
+    }
+    let id = set.u16()?;
+    let count = usize::from(set.u16()?);
+    if id == 0 && count == 0 {
+        return Ok(None);
+    }
+    if count == 0 && matches!(form, Form::Ipfix | Form::IpfixOptions) {
+        return Ok(Some(Definition { id, scope_fields: 0, withdrawal: true }));
+    }
+    let scope_fields = match form {
+        Form::Netflow9 => {
+            read_fields(set, count, fields, Ok)?;
+            0
+        }
+        Form::Ipfix => {
+            read_ipfix_fields(set, count, fields)?;
+            0
+        }
+        Form::Netflow9Options => {
+            let option_octets = usize::from(set.u16()?);
+            read_fields(set, count / 4, fields, |scope| Ok(scope_element(scope)))?;
+            let scope_fields = fields.len();
+            read_fields(set, option_octets / 4, fields, Ok)?;
+            // A device that sends no scope still sends options, not flows.
+            scope_fields.max(1)
+        }
+        Form::IpfixOptions => {
+            let scope_fields = usize::from(set.u16()?);
+            read_ipfix_fields(set, count, fields)?;
+            scope_fields.max(1)
+        }
+    };
+    Ok(Some(Definition { id, scope_fields, withdrawal: false }))
+}
+
+fn read_fields(
+    set: &mut Cursor<'_>,
+    count: usize,
+    fields: &mut Vec<Field>,
+    element: impl Fn(u16) -> Result<u16, DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut specifiers = Cursor::new(set.take(count * 4)?);
+    for _ in 0..count {
+        let (ty, length) = (specifiers.u16()?, specifiers.u16()?);
+        fields.push(Field { ie: iana(element(ty)?), length });
+    }
+    Ok(())
+}
+
+fn read_ipfix_fields(set: &mut Cursor<'_>, count: usize, fields: &mut Vec<Field>) -> Result<(), DecodeError> {
+    for _ in 0..count {
+        let (id, length) = (set.u16()?, set.u16()?);
+        let pen = if id & 0x8000 != 0 { set.u32()? } else { 0 };
+        fields.push(Field { ie: Ie { pen, id: id & 0x7fff }, length });
+    }
+    Ok(())
+}
+
+/// RFC 3954 §6.1 scope types, as the elements that IPFIX uses for the same scopes.
+fn scope_element(scope: u16) -> u16 {
+    match scope {
+        2 => 10,  // Interface: ingressInterface
+        3 => 141, // Line card: lineCardId
+        5 => 145, // Template: templateId
+        _ => 144, // System, cache: exportingProcessId
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(id: u16, length: u16) -> Field {
+        Field { ie: iana(id), length }
+    }
+
+    #[test]
+    fn an_identical_refresh_is_silent_and_a_different_one_replaces_at_once() {
+        let mut store = TemplateStore::default();
+        assert_eq!(store.learn(256, &[field(8, 4)], 0), Learned::New);
+        assert_eq!(store.learn(256, &[field(8, 4)], 0), Learned::Refreshed);
+        assert_eq!(store.learn(256, &[field(8, 4), field(12, 4)], 0), Learned::Replaced);
+        assert_eq!(store.get(256).map(|template| template.record_octets), Some(8));
+    }
+
+    #[test]
+    fn data_and_options_templates_share_one_id_space() {
+        let mut store = TemplateStore::default();
+        store.learn(256, &[field(8, 4)], 0);
+        assert_eq!(store.learn(256, &[field(144, 4), field(34, 4)], 1), Learned::Replaced);
+        assert!(matches!(store.get(256).unwrap().content, Content::Options { scope_fields: 1 }));
+    }
+
+    #[test]
+    fn definitions_without_octets_are_refused_and_forget_the_old_one() {
+        let mut store = TemplateStore::default();
+        store.learn(256, &[field(8, 4)], 0);
+        assert_eq!(store.learn(256, &[], 0), Learned::Refused);
+        assert_eq!(store.learn(257, &[field(8, 0), field(12, 0)], 0), Learned::Refused);
+        assert!(store.get(256).is_none());
+    }
+
+    #[test]
+    fn records_longer_than_a_datagram_are_refused() {
+        let mut store = TemplateStore::default();
+        assert_eq!(store.learn(256, &[field(210, 40_000), field(210, 40_000)], 0), Learned::Refused);
+    }
+
+    #[test]
+    fn the_least_recently_used_template_makes_room() {
+        let mut store = TemplateStore::default();
+        for id in 0..MAX_TEMPLATES as u16 {
+            store.learn(256 + id, &[field(8, 4)], 0);
+        }
+        store.get(256);
+        store.learn(9000, &[field(8, 4)], 0);
+        assert_eq!((store.len(), store.evicted), (MAX_TEMPLATES, 1));
+        assert!(store.get(256).is_some());
+        assert!(store.get(257).is_none());
+    }
+
+    #[test]
+    fn an_enterprise_field_keeps_its_number() {
+        // Template 256 with one field: enterprise bit and id 1, variable length, PEN 2636 (Juniper).
+        let octets = [0x01, 0x00, 0x00, 0x01, 0x80, 0x01, 0xff, 0xff, 0x00, 0x00, 0x0a, 0x4c];
+        let mut fields = Vec::new();
+        let definition = next_definition(Form::Ipfix, &mut Cursor::new(&octets), &mut fields).unwrap().unwrap();
+        assert_eq!(definition.id, 256);
+        assert_eq!(fields, [Field { ie: Ie { pen: 2636, id: 1 }, length: VARIABLE_LENGTH }]);
+    }
+}

@@ -1,0 +1,36 @@
+//! Strings from the wire into interned names.
+
+use helios_common::names::{MAX_NAME_BYTES, NameId, Names};
+
+/// Interns wire strings and remembers the last one: consecutive records mostly carry the same.
+#[derive(Debug)]
+pub struct Texts<'a> {
+    names: &'a Names,
+    memo: &'a mut Memo,
+}
+
+/// The last string and its id, kept over messages.
+#[derive(Debug, Default)]
+pub struct Memo {
+    octets: Vec<u8>,
+    id: NameId,
+}
+
+impl<'a> Texts<'a> {
+    pub fn new(names: &'a Names, memo: &'a mut Memo) -> Self {
+        Self { names, memo }
+    }
+
+    /// The id of a UTF-8 string (RFC 7011 §6.1.6), without the NUL padding of fixed-length fields.
+    /// Octets that are no UTF-8 are replaced, as far as they fit into a name.
+    pub fn intern(&mut self, octets: &[u8]) -> NameId {
+        let end = octets.iter().rposition(|&octet| octet != 0).map_or(0, |last| last + 1);
+        let octets = octets.get(..end.min(MAX_NAME_BYTES)).unwrap_or(octets);
+        if self.memo.octets != octets {
+            self.memo.id = self.names.intern(String::from_utf8_lossy(octets).trim());
+            self.memo.octets.clear();
+            self.memo.octets.extend_from_slice(octets);
+        }
+        self.memo.id
+    }
+}

@@ -1,0 +1,565 @@
+//! Receive workers: socket -> decoder -> batch -> queue, one thread each.
+//!
+//! A worker never waits for anybody but its sockets: a batch that the queue does not take is dropped and counted.
+//! The clock is read once per receive call. Counts are published once per receive call, what is known of the
+//! exporters once a second.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use helios_common::exporter::{Address, Exporters};
+use helios_common::flow::FlowBatch;
+use helios_common::ledger::{DropReason, Ledger, Stage};
+use helios_common::names::Names;
+use helios_common::queue::BatchSender;
+use helios_common::time::UnixMs;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::config::{CollectorConfig, ConfigError};
+use crate::decode::{DatagramMeta, DecodeError, Decoded, Decoder, Discarded, ExporterStats, Protocol};
+use crate::udp::{BindError, Ring, SocketOptions, SocketStats, UdpSocket, Wait, bind_group};
+
+/// Buffers per receive call, see [`Ring::new`].
+const RING_BUFFERS: usize = 16;
+
+/// How often exporters and sockets are looked at.
+const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Silent exporters are looked for about once a minute.
+const EXPIRE_EVERY: u32 = 60;
+
+/// How long a stopping worker keeps reading what the kernel had queued before the stop.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+
+/// The collector did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectorError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("cannot start a receive thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Counts of one worker, or of all. Datagrams: received = decoded + discarded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub datagrams_received: u64,
+    pub octets_received: u64,
+    /// By [`Protocol::ALL`].
+    pub datagrams_decoded: [u64; Protocol::ALL.len()],
+    /// By [`DecodeError::ALL`].
+    pub datagrams_discarded: [u64; DecodeError::ALL.len()],
+    /// Flow records on the wire, held ones included when they are decoded; by [`Protocol::ALL`].
+    pub records: [u64; Protocol::ALL.len()],
+    pub rows: u64,
+    pub options_records: u64,
+    pub template_definitions: u64,
+    pub sets_without_template: u64,
+    pub counter_samples: u64,
+    pub receive_calls: u64,
+}
+
+impl Counts {
+    fn decoded(&mut self, decoded: &Decoded) {
+        let at = Protocol::ALL.iter().position(|&protocol| protocol == decoded.protocol).unwrap_or(0);
+        self.datagrams_decoded[at] += 1;
+        self.records[at] += u64::from(decoded.data_records + decoded.held_records);
+        self.rows += u64::from(decoded.rows);
+        self.options_records += u64::from(decoded.options_records);
+        self.template_definitions += u64::from(decoded.templates + decoded.options_templates);
+        self.sets_without_template += u64::from(decoded.sets_without_template);
+        self.counter_samples += u64::from(decoded.sflow.counter_samples + decoded.sflow.expanded_counter_samples);
+    }
+
+    fn discarded(&mut self, discarded: &Discarded) {
+        let at = DecodeError::ALL.iter().position(|&error| error == discarded.error).unwrap_or(0);
+        self.datagrams_discarded[at] += 1;
+        self.template_definitions += u64::from(discarded.templates + discarded.options_templates);
+    }
+
+    /// Adds the counts of another worker.
+    pub fn add(&mut self, other: &Self) {
+        let arrays = [
+            (&mut self.datagrams_decoded[..], &other.datagrams_decoded[..]),
+            (&mut self.datagrams_discarded[..], &other.datagrams_discarded[..]),
+            (&mut self.records[..], &other.records[..]),
+        ];
+        for (mine, theirs) in arrays {
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+        }
+        self.datagrams_received += other.datagrams_received;
+        self.octets_received += other.octets_received;
+        self.rows += other.rows;
+        self.options_records += other.options_records;
+        self.template_definitions += other.template_definitions;
+        self.sets_without_template += other.sets_without_template;
+        self.counter_samples += other.counter_samples;
+        self.receive_calls += other.receive_calls;
+    }
+
+    /// received - decoded - discarded: 0 unless a datagram was lost between socket and decoder.
+    pub fn imbalance(&self) -> i64 {
+        let accounted: u64 = self.datagrams_decoded.iter().chain(&self.datagrams_discarded).sum();
+        self.datagrams_received as i64 - accounted as i64
+    }
+}
+
+/// One socket of one worker.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketReport {
+    pub worker: usize,
+    pub local: SocketAddr,
+    /// Receive buffer asked for and granted, in octets.
+    pub buffer_asked: usize,
+    pub buffer_granted: usize,
+    pub gro: bool,
+    pub stats: SocketStats,
+}
+
+/// All workers at one moment.
+#[derive(Debug, Clone)]
+pub struct CollectorStats {
+    pub workers: Vec<Counts>,
+    pub sockets: Vec<SocketReport>,
+}
+
+impl CollectorStats {
+    /// The sum of the workers.
+    pub fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        self.workers.iter().for_each(|counts| total.add(counts));
+        total
+    }
+}
+
+/// What a worker shows to others.
+#[derive(Debug, Default)]
+struct Shared {
+    counts: Mutex<Counts>,
+    sockets: Mutex<Vec<SocketReport>>,
+    exporters: Mutex<Vec<ExporterStats>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// All receive workers.
+#[derive(Debug)]
+pub struct Collector {
+    shared: Vec<Arc<Shared>>,
+    threads: Vec<JoinHandle<()>>,
+    local_addrs: Vec<SocketAddr>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Collector {
+    /// Binds the sockets and starts a thread per worker.
+    ///
+    /// # Errors
+    /// [`CollectorError`] with what to do about it; nothing runs then.
+    pub fn start(
+        config: &CollectorConfig,
+        out: BatchSender,
+        ledger: Arc<Ledger>,
+        exporters: Arc<Exporters>,
+        names: Arc<Names>,
+    ) -> Result<Self, CollectorError> {
+        config.validate()?;
+        let decoder = config.decoder()?;
+        let options = SocketOptions {
+            receive_buffer: config.receive_buffer_bytes,
+            gro: config.gro,
+            wait: config.flush_interval(),
+        };
+        let mut per_worker: Vec<Vec<UdpSocket>> = (0..config.workers).map(|_| Vec::new()).collect();
+        let mut local_addrs = Vec::new();
+        for &address in &config.listen {
+            let group = bind_group(address, config.workers, &options)?;
+            local_addrs.extend(group.first().map(UdpSocket::local_addr));
+            warn_if_capped(&group, config.receive_buffer_bytes);
+            for (sockets, socket) in per_worker.iter_mut().zip(group) {
+                sockets.push(socket);
+            }
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut collector = Self { shared: Vec::new(), threads: Vec::new(), local_addrs, stop };
+        for (number, sockets) in per_worker.into_iter().enumerate() {
+            let shared = Arc::new(Shared::default());
+            collector.shared.push(Arc::clone(&shared));
+            let worker = Worker::new(
+                number,
+                sockets,
+                Decoder::new(decoder, Arc::clone(&exporters), Arc::clone(&names)),
+                Output { sender: out.clone(), ledger: Arc::clone(&ledger), batch: out.take_empty(), unbooked: 0, opened: None },
+                Limits::new(config),
+                shared,
+            );
+            let stop = Arc::clone(&collector.stop);
+            let thread = std::thread::Builder::new().name(format!("receive-{number}"));
+            collector.threads.push(thread.spawn(move || worker.run(&stop)).map_err(CollectorError::Thread)?);
+        }
+        Ok(collector)
+    }
+
+    /// The addresses that are listened on, with the port that the kernel chose for port 0.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Whether every worker's thread is alive.
+    pub fn is_running(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.is_finished())
+    }
+
+    pub fn stats(&self) -> CollectorStats {
+        CollectorStats {
+            workers: self.shared.iter().map(|shared| *locked(&shared.counts)).collect(),
+            sockets: self.shared.iter().flat_map(|shared| locked(&shared.sockets).clone()).collect(),
+        }
+    }
+
+    /// What each exporter sent, at most a second old. An exporter that several workers saw (two addresses of
+    /// one sFlow agent) is listed once per worker.
+    pub fn exporters(&self) -> Vec<ExporterStats> {
+        let mut all: BTreeMap<(Address, usize), ExporterStats> = BTreeMap::new();
+        for (worker, shared) in self.shared.iter().enumerate() {
+            all.extend(locked(&shared.exporters).iter().map(|stats| ((stats.address, worker), *stats)));
+        }
+        all.into_values().collect()
+    }
+
+    /// Stops receiving: what the kernel had queued is still read, open batches are handed on, threads end and the
+    /// way to the enricher closes.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a receive thread panicked");
+            }
+        }
+    }
+}
+
+fn warn_if_capped(group: &[UdpSocket], asked: usize) {
+    let Some(socket) = group.first().filter(|socket| socket.receive_buffer < asked) else { return };
+    tracing::warn!(
+        listen = %socket.local_addr(),
+        asked,
+        granted = socket.receive_buffer,
+        "receive buffer capped by the kernel: bursts may be lost; raise it with `sysctl -w net.core.rmem_max={asked}` \
+         or grant CAP_NET_ADMIN"
+    );
+}
+
+/// When batches are handed on.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    batch_rows: usize,
+    flush_interval: Duration,
+    receive_buffer: usize,
+}
+
+impl Limits {
+    fn new(config: &CollectorConfig) -> Self {
+        Self {
+            batch_rows: config.batch_rows,
+            flush_interval: config.flush_interval(),
+            receive_buffer: config.receive_buffer_bytes,
+        }
+    }
+}
+
+/// The open batch and where it goes.
+struct Output {
+    sender: BatchSender,
+    ledger: Arc<Ledger>,
+    batch: FlowBatch,
+    /// Rows of the open batch that the ledger does not know yet.
+    unbooked: u64,
+    /// When a tick first found rows in the open batch.
+    opened: Option<Instant>,
+}
+
+impl Output {
+    fn book(&mut self) {
+        if self.unbooked > 0 {
+            self.ledger.decoded(std::mem::take(&mut self.unbooked));
+        }
+    }
+
+    fn hand_on(&mut self) {
+        self.book();
+        self.opened = None;
+        let rows = self.batch.rows() as u64;
+        if rows == 0 {
+            return;
+        }
+        self.batch.seal();
+        let full = std::mem::replace(&mut self.batch, self.sender.take_empty());
+        // Booked before the batch is visible to the enricher, which books it onwards.
+        self.ledger.moved(Stage::Collect, Stage::Enrich, rows);
+        if let Err(mut refused) = self.sender.send(full) {
+            self.ledger.dropped(Stage::Enrich, DropReason::ChannelFull, rows);
+            refused.clear();
+            self.batch = refused;
+        }
+    }
+}
+
+struct Worker {
+    number: usize,
+    sockets: Vec<UdpSocket>,
+    ring: Ring,
+    decoder: Decoder,
+    output: Output,
+    limits: Limits,
+    shared: Arc<Shared>,
+    counts: Counts,
+    published: Instant,
+    publications: u32,
+}
+
+impl Worker {
+    fn new(
+        number: usize,
+        sockets: Vec<UdpSocket>,
+        decoder: Decoder,
+        output: Output,
+        limits: Limits,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let mut worker = Self {
+            number,
+            sockets,
+            ring: Ring::new(RING_BUFFERS),
+            decoder,
+            output,
+            limits,
+            shared,
+            counts: Counts::default(),
+            published: Instant::now(),
+            publications: 0,
+        };
+        worker.publish();
+        worker
+    }
+
+    fn run(mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            match self.sockets.len() {
+                1 => {
+                    self.receive(0, Wait::Timeout);
+                }
+                _ => self.receive_any(),
+            }
+            self.tick();
+        }
+        let deadline = Instant::now() + DRAIN_LIMIT;
+        for socket in 0..self.sockets.len() {
+            while Instant::now() < deadline && self.receive(socket, Wait::No) > 0 {}
+        }
+        self.output.hand_on();
+        self.publish();
+    }
+
+    /// Waits for any of several sockets.
+    fn receive_any(&mut self) {
+        let mut ready = Vec::with_capacity(self.sockets.len());
+        for socket in &self.sockets {
+            ready.push(PollFd::new(socket.as_fd(), PollFlags::POLLIN));
+        }
+        let wait = PollTimeout::try_from(self.limits.flush_interval).unwrap_or(PollTimeout::MAX);
+        if poll(&mut ready, wait).unwrap_or(0) == 0 {
+            return;
+        }
+        let readable: Vec<bool> = ready.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+        for (socket, _) in readable.into_iter().enumerate().filter(|(_, readable)| *readable) {
+            self.receive(socket, Wait::No);
+        }
+    }
+
+    /// One receive call; returns how many datagrams came.
+    fn receive(&mut self, socket: usize, wait: Wait) -> u64 {
+        let Self { ring, decoder, output, counts, sockets, limits, .. } = self;
+        let Some(socket) = sockets.get(socket) else { return 0 };
+        let datagrams = match ring.receive(socket, wait) {
+            Ok(datagrams) => datagrams,
+            Err(error) => {
+                tracing::warn!(listen = %socket.local_addr(), %error, "receive failed");
+                return 0;
+            }
+        };
+        let received_at = unix_ms();
+        let before = counts.datagrams_received;
+        counts.receive_calls += 1;
+        for datagram in datagrams {
+            counts.datagrams_received += 1;
+            counts.octets_received += datagram.octets.len() as u64;
+            let meta = DatagramMeta { source: datagram.source, received_at };
+            match decoder.decode(datagram.octets, &meta, &mut output.batch) {
+                Ok(decoded) => {
+                    counts.decoded(&decoded);
+                    output.unbooked += u64::from(decoded.rows);
+                }
+                Err(discarded) => counts.discarded(&discarded),
+            }
+            if output.batch.rows() >= limits.batch_rows {
+                output.hand_on();
+            }
+        }
+        output.book();
+        *locked(&self.shared.counts) = *counts;
+        counts.datagrams_received - before
+    }
+
+    /// What time brings: a batch that has waited long enough goes on, counts are shown.
+    fn tick(&mut self) {
+        if self.output.batch.is_empty() {
+            self.output.opened = None;
+        } else {
+            let opened = *self.output.opened.get_or_insert_with(Instant::now);
+            if opened.elapsed() >= self.limits.flush_interval {
+                self.output.hand_on();
+            }
+        }
+        if self.published.elapsed() >= PUBLISH_INTERVAL {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        self.published = Instant::now();
+        self.publications += 1;
+        if self.publications.is_multiple_of(EXPIRE_EVERY) {
+            self.decoder.expire(unix_ms());
+        }
+        let mut exporters = locked(&self.shared.exporters);
+        exporters.clear();
+        exporters.extend(self.decoder.exporters());
+        drop(exporters);
+        *locked(&self.shared.sockets) = self.sockets.iter().map(|socket| self.report(socket)).collect();
+    }
+
+    fn report(&self, socket: &UdpSocket) -> SocketReport {
+        SocketReport {
+            worker: self.number,
+            local: socket.local_addr(),
+            buffer_asked: self.limits.receive_buffer,
+            buffer_granted: socket.receive_buffer,
+            gro: socket.gro,
+            stats: socket.stats().unwrap_or_default(),
+        }
+    }
+}
+
+fn unix_ms() -> UnixMs {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helios_common::columns::{BYTES, SRC_ADDR};
+    use helios_common::exporter::mapped;
+    use helios_common::queue::{BatchReceiver, Received, bounded_queue};
+    use std::net::UdpSocket as Sender;
+
+    /// A NetFlow v5 message of `count` records from 192.0.2.1, 100 octets each.
+    fn netflow5(count: u8) -> Vec<u8> {
+        let mut message = vec![0, 5, 0, count];
+        message.resize(24, 0);
+        for _ in 0..count {
+            let start = message.len();
+            message.resize(start + 48, 0);
+            message[start..start + 4].copy_from_slice(&[192, 0, 2, 1]);
+            message[start + 23] = 100;
+        }
+        message
+    }
+
+    struct Setup {
+        collector: Collector,
+        ledger: Arc<Ledger>,
+        receiver: BatchReceiver,
+    }
+
+    fn start(config: CollectorConfig, queue: usize) -> Setup {
+        let (sender, receiver) = bounded_queue(queue);
+        let (ledger, names) = (Arc::new(Ledger::new()), Arc::new(Names::new()));
+        let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
+        let collector = Collector::start(&config, sender, Arc::clone(&ledger), exporters, names).unwrap();
+        Setup { collector, ledger, receiver }
+    }
+
+    fn config(listen: &[&str]) -> CollectorConfig {
+        let listen = listen.iter().map(|address| address.parse().unwrap()).collect();
+        CollectorConfig { listen, receive_buffer_bytes: 1 << 20, flush_interval_ms: 20, ..CollectorConfig::default() }
+    }
+
+    #[test]
+    fn flows_arrive_on_every_address_and_every_datagram_is_accounted_for() {
+        let Setup { collector, ledger, receiver } = start(config(&["127.0.0.1:0", "[::1]:0"]), 64);
+        let v4 = Sender::bind("127.0.0.1:0").unwrap();
+        let v6 = Sender::bind("[::1]:0").unwrap();
+        for _ in 0..10 {
+            v4.send_to(&netflow5(30), collector.local_addrs()[0]).unwrap();
+            v6.send_to(&netflow5(3), collector.local_addrs()[1]).unwrap();
+            v4.send_to(b"garbage", collector.local_addrs()[0]).unwrap();
+        }
+        let mut rows = 0;
+        while rows < 330 {
+            let Received::Batch(batch) = receiver.receive(Duration::from_secs(10)) else { panic!("{rows} rows came") };
+            assert_eq!((batch.get(SRC_ADDR, 0), batch.get(BYTES, 0)), (mapped([192, 0, 2, 1]), 100));
+            rows += batch.rows();
+        }
+        collector.stop.store(true, Ordering::Relaxed);
+        let shared = collector.shared.clone();
+        collector.stop();
+        let counts = *locked(&shared[0].counts);
+        assert_eq!((counts.datagrams_received, counts.rows, counts.imbalance()), (30, 330, 0));
+        assert_eq!(counts.datagrams_discarded[0], 10);
+        assert_eq!((ledger.snapshot().decoded, ledger.snapshot().held(Stage::Enrich)), (330, 330));
+    }
+
+    #[test]
+    fn a_full_queue_drops_whole_batches_and_counts_them() {
+        let small = CollectorConfig { batch_rows: 256, ..config(&["127.0.0.1:0"]) };
+        let Setup { collector, ledger, receiver } = start(small, 2);
+        let sender = Sender::bind("127.0.0.1:0").unwrap();
+        for _ in 0..100 {
+            sender.send_to(&netflow5(30), collector.local_addrs()[0]).unwrap();
+        }
+        while ledger.snapshot().decoded < 3000 {
+            std::thread::yield_now();
+        }
+        collector.stop();
+        let mut kept = 0;
+        while let Received::Batch(batch) = receiver.receive(Duration::ZERO) {
+            kept += batch.rows() as u64;
+        }
+        let accounts = ledger.snapshot();
+        assert!(kept > 0 && kept < 3000, "{kept}");
+        assert_eq!((accounts.decoded, accounts.dropped_total()), (3000, 3000 - kept));
+        assert_eq!((accounts.held(Stage::Collect), accounts.imbalance()), (0, 0));
+    }
+
+    #[test]
+    fn what_the_kernel_had_queued_before_a_stop_is_not_lost() {
+        let Setup { collector, ledger, .. } = start(config(&["127.0.0.1:0"]), 64);
+        let sender = Sender::bind("127.0.0.1:0").unwrap();
+        for _ in 0..200 {
+            sender.send_to(&netflow5(1), collector.local_addrs()[0]).unwrap();
+        }
+        collector.stop();
+        assert_eq!(ledger.snapshot().decoded, 200);
+    }
+}

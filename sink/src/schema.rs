@@ -1,0 +1,65 @@
+//! The tables: which there are, and what follows from the column table for each of them.
+//!
+//! | table | holds | fed by |
+//! |---|---|---|
+//! | `flows` | every flow record as received | helios |
+//! | `flows_1m` | traffic per minute and [`Rollup::Dimension`] | a view on `flows` |
+//! | `flows_1h` | the same per hour | a view on `flows_1m` |
+//! | `talkers_1h` | the busiest hosts of every exporter per hour | a view on `flows` |
+//! | `schema_migrations` | which version the schema has | `migrate` |
+//!
+//! [`ddl`] writes the statements that create them, [`rollup`] the queries of the views, [`arrow`] the schema in
+//! which blocks travel, [`markdown`] the page for people. Changing existing tables is `migrate`'s part.
+//!
+//! [`Rollup::Dimension`]: helios_common::columns::Rollup::Dimension
+
+pub mod arrow;
+pub mod ddl;
+pub mod markdown;
+pub mod rollup;
+
+/// The table that says which version the schema has.
+pub const MIGRATIONS_TABLE: &str = "schema_migrations";
+
+/// A table of flow data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Table {
+    Flows,
+    Flows1m,
+    Flows1h,
+    Talkers1h,
+}
+
+impl Table {
+    pub const ALL: [Self; 4] = [Self::Flows, Self::Flows1m, Self::Flows1h, Self::Talkers1h];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flows => "flows",
+            Self::Flows1m => "flows_1m",
+            Self::Flows1h => "flows_1h",
+            Self::Talkers1h => "talkers_1h",
+        }
+    }
+
+    /// The materialized view that feeds the table; helios itself feeds `flows`.
+    pub const fn view(self) -> Option<&'static str> {
+        match self {
+            Self::Flows => None,
+            Self::Flows1m => Some("flows_1m_mv"),
+            Self::Flows1h => Some("flows_1h_mv"),
+            Self::Talkers1h => Some("talkers_1h_mv"),
+        }
+    }
+}
+
+/// A column of a table in ClickHouse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnDef {
+    pub name: &'static str,
+    pub clickhouse: String,
+    pub codec: Option<&'static str>,
+    /// An expression where ClickHouse's own default (zero, empty) is not right.
+    pub default: Option<&'static str>,
+    pub comment: &'static str,
+}

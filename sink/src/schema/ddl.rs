@@ -1,0 +1,137 @@
+//! The statements that create tables and views.
+//!
+//! Every statement is idempotent (`IF NOT EXISTS`) and names its database, because the connection cannot use one
+//! that does not exist yet. The layout follows measurements with the engine on 10 M flows: see docs/clickhouse.md.
+
+use helios_common::columns::{COLUMNS, Kind, Spec};
+
+use super::rollup;
+use super::{ColumnDef, MIGRATIONS_TABLE, Table};
+
+/// Inserts that a table remembers by their deduplication token.
+///
+/// A retry comes after `retry_max_ms` at the latest, but other inserts go on meanwhile: at ten collectors with one
+/// insert a second each, this is the last quarter of an hour. A token is some ten octets of log and of memory.
+const DEDUPLICATION_WINDOW: u32 = 10_000;
+
+pub fn create_database(database: &str) -> String {
+    format!("CREATE DATABASE IF NOT EXISTS {database}")
+}
+
+/// The columns of a table, in order.
+pub fn columns(table: Table) -> Vec<ColumnDef> {
+    match table {
+        Table::Flows => COLUMNS.iter().map(flow_column).collect(),
+        _ => rollup::keys(table).into_iter().chain(rollup::figures()).collect(),
+    }
+}
+
+fn flow_column(spec: &'static Spec) -> ColumnDef {
+    // Blocks leave out a column that holds nothing: a flow that says nothing about sampling counts once.
+    let default = (spec.name == "sampling_interval").then_some("1");
+    ColumnDef { name: spec.name, clickhouse: spec.kind.clickhouse(), codec: spec.codec, default, comment: spec.doc }
+}
+
+/// One column as `CREATE TABLE` and `ADD COLUMN` want it.
+pub fn column_definition(column: &ColumnDef) -> String {
+    let mut sql = format!("{} {}", column.name, column.clickhouse);
+    if let Some(default) = column.default {
+        sql += &format!(" DEFAULT {default}");
+    }
+    if !column.comment.is_empty() {
+        sql += &format!(" COMMENT {}", quoted(column.comment));
+    }
+    if let Some(codec) = column.codec {
+        sql += &format!(" CODEC({codec})");
+    }
+    sql
+}
+
+/// A string literal.
+pub fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+pub fn create_table(database: &str, table: Table, days: u32) -> String {
+    let mut lines: Vec<String> = columns(table).iter().map(column_definition).collect();
+    lines.extend(indexes(table).iter().map(|index| (*index).to_owned()));
+    let engine = if table == Table::Flows { "MergeTree" } else { "AggregatingMergeTree" };
+    let ttl = ttl(days).map_or(String::new(), |ttl| format!("TTL {ttl}\n"));
+    format!(
+        "CREATE TABLE IF NOT EXISTS {database}.{} (\n    {}\n)\nENGINE = {engine}\nPARTITION BY {}\nORDER BY ({})\n{ttl}SETTINGS {}",
+        table.name(),
+        lines.join(",\n    "),
+        partition(table),
+        sorting_key(table).join(", "),
+        settings(),
+    )
+}
+
+/// Whole partitions expire, so a partition is a fraction of what the table keeps by default.
+fn partition(table: Table) -> &'static str {
+    match table {
+        Table::Flows | Table::Flows1m => "toDate(received_at)",
+        Table::Flows1h | Table::Talkers1h => "toMonday(received_at)",
+    }
+}
+
+/// The sorting key decides how well the table compresses and which questions read little of it.
+///
+/// `flows` by exporter, five minutes and AS pair: 36 octets a row against 47 by time alone, at the same insert
+/// cost, and the granules of a host lie together because its AS does. Rollups by time first, since every question
+/// to them has a time range and most are about all exporters; `talkers_1h` by exporter and side.
+pub fn sorting_key(table: Table) -> Vec<&'static str> {
+    match table {
+        Table::Flows => vec!["exporter_name", "toStartOfFiveMinutes(received_at)", "src_as", "dst_as"],
+        _ => rollup::keys(table).iter().map(|column| column.name).collect(),
+    }
+}
+
+fn indexes(_table: Table) -> &'static [&'static str] {
+    &[]
+}
+
+/// The expression of a TTL; `None` keeps rows for ever.
+pub fn ttl(days: u32) -> Option<String> {
+    (days > 0).then(|| format!("toDateTime(received_at) + toIntervalDay({days})"))
+}
+
+fn settings() -> String {
+    [
+        // A part goes when all its rows have expired: nothing is ever rewritten to forget a row.
+        "ttl_only_drop_parts = 1".to_owned(),
+        // A changed TTL recomputes each part's expiry and leaves its data alone.
+        "materialize_ttl_recalculate_only = 1".to_owned(),
+        "default_compression_codec = 'ZSTD(1)'".to_owned(),
+        format!("non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"),
+    ]
+    .join(", ")
+}
+
+/// The view that feeds `table`; `None` for `flows`.
+pub fn create_view(database: &str, table: Table) -> Option<String> {
+    let view = table.view()?;
+    let query = rollup::query(database, table)?;
+    Some(format!("CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{view}\nTO {database}.{}\nAS {query}", table.name()))
+}
+
+pub fn create_migrations_table(database: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {database}.{MIGRATIONS_TABLE} (\n    version UInt32,\n    name String,\n    \
+         applied_at DateTime64(3),\n    checksum UInt64\n)\nENGINE = MergeTree\nORDER BY (version, applied_at)"
+    )
+}
+
+/// The INSERT statement of a block that carries these columns.
+///
+/// The columns are named because ClickHouse drops a column of the stream that it does not know without a word.
+pub fn insert_statement(database: &str, columns: impl Iterator<Item = &'static str>) -> String {
+    let columns: Vec<_> = columns.collect();
+    format!("INSERT INTO {database}.flows ({}) FORMAT ArrowStream", columns.join(", "))
+}
+
+/// The labels of an enum type that `existing` (a type as ClickHouse prints it) lacks.
+pub(crate) fn missing_labels(kind: Kind, existing: &str) -> bool {
+    let Kind::Enum(labels) = kind else { return false };
+    labels.iter().any(|(value, label)| !existing.contains(&format!("'{label}' = {value}")))
+}

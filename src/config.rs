@@ -1,0 +1,100 @@
+//! The configuration: one YAML file, variables and flags over it, typed sections out.
+//!
+//! Start at [`Sources::load`]. The sections belong to the crates; this module adds those of the binary itself,
+//! reads all of them with every mistake in its own line ([`de`]), and prints them back with secrets covered.
+//! docs/configuration.md and helios.example.yaml are written by tests/it/docs.rs from the sections' own doc comments.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use helios_collector::CollectorConfig;
+use helios_enricher::EnricherConfig;
+use helios_sink::SinkConfig;
+use serde::{Deserialize, Serialize};
+
+mod tree;
+mod layers;
+mod de;
+mod error;
+mod mistake;
+mod print;
+mod validate;
+mod sections;
+
+pub use layers::NAMED;
+pub use mistake::Mistake;
+pub use sections::{AdminConfig, LogConfig, LogFormat, PipelineConfig};
+use tree::{Node, Origin};
+
+/// Everything that can be configured, a section a stage.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub collector: CollectorConfig,
+    pub enricher: EnricherConfig,
+    pub clickhouse: SinkConfig,
+    pub pipeline: PipelineConfig,
+    pub admin: AdminConfig,
+    pub log: LogConfig,
+}
+
+/// Where the configuration of one run comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Without a file the defaults are the base.
+    pub file: Option<PathBuf>,
+    pub variables: Vec<(String, String)>,
+    /// `section.key=value`, as `--set` has them.
+    pub assignments: Vec<String>,
+    /// Flags with a name of their own: flag, path of the key, value.
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Sources {
+    /// Reads, checks and types the configuration.
+    ///
+    /// # Errors
+    /// Every mistake found, each with the place to correct.
+    pub fn load(&self) -> Result<Config, Vec<Mistake>> {
+        let mut tree = match &self.file {
+            Some(file) => read_file(file).map_err(|mistake| vec![mistake])?,
+            None => Node::empty(Origin::Flag("configuration".to_owned())),
+        };
+        layers::environment(&mut tree, self.variables.iter().cloned());
+        let mut mistakes: Vec<Mistake> =
+            self.assignments.iter().filter_map(|text| layers::assignment(&mut tree, text).err()).collect();
+        for (flag, path, value) in &self.flags {
+            layers::flag(&mut tree, flag, path, value);
+        }
+        mistakes.extend(validate::secrets(&tree));
+        let config = match de::read::<Config>(tree.clone(), &print::paths(&Config::default())) {
+            Ok(config) => config,
+            Err(more) => {
+                mistakes.extend(more);
+                return Err(mistakes);
+            }
+        };
+        mistakes.extend(validate::sections(&config, &tree));
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    }
+}
+
+impl Config {
+    /// The effective configuration as YAML that can be used as a file; secrets are covered.
+    pub fn to_yaml(&self) -> String {
+        print::yaml(self)
+    }
+}
+
+fn read_file(file: &Path) -> Result<Node, Mistake> {
+    let file: Arc<Path> = Arc::from(file);
+    let text = std::fs::read_to_string(&file).map_err(|error| Mistake {
+        origin: Origin::File { file: Arc::clone(&file), line: 0, column: 0 },
+        what: match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file; name another with --config or HELIOS_CONFIG".into(),
+            std::io::ErrorKind::InvalidData => "not valid YAML: the file is not UTF-8 text".into(),
+            _ => format!("cannot be read: {error}"),
+        },
+    })?;
+    Node::parse(&text, &file)
+}

@@ -1,0 +1,158 @@
+//! What serde finds wrong in the tree, put into words for whoever wrote the configuration.
+
+use std::fmt::{self, Display};
+
+use serde::de::{Expected, Unexpected};
+
+use super::mistake::{Mistake, nearest, path_text};
+use super::tree::{Node, Origin, Step};
+
+/// What serde found wrong, with the way to the node collected while the error travels up.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    /// Innermost step first.
+    path: Vec<Step>,
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    origin: Origin,
+    found: String,
+}
+
+/// What is wrong, with what would be right.
+#[derive(Debug)]
+pub enum Kind {
+    UnknownKey { key: String, known: &'static [&'static str] },
+    UnknownChoice { known: &'static [&'static str] },
+    Type { expected: String },
+    Missing { key: &'static str },
+    /// A type's own words, such as "invalid IP address syntax".
+    Other(String),
+}
+
+impl Error {
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, path: Vec::new(), place: None }
+    }
+
+    /// The way from the root to the node that is wrong.
+    pub fn path(&self) -> Vec<Step> {
+        self.path.iter().rev().cloned().collect()
+    }
+
+    /// Notes the innermost node that the error passes.
+    pub fn at(mut self, node: &Node) -> Self {
+        self.place.get_or_insert_with(|| Place { origin: node.origin.clone(), found: node.describe() });
+        self
+    }
+
+    /// Notes the step from the node that the error reaches now to the one it came from.
+    pub fn within(mut self, step: Step) -> Self {
+        self.path.push(step);
+        self
+    }
+
+    /// The line for the user. `root` is the origin of the whole tree, `known_paths` are all keys that exist.
+    pub fn into_mistake(self, path: &[Step], root: &Origin, known_paths: &[String]) -> Mistake {
+        let text = path_text(path);
+        let (origin, found) = match self.place {
+            Some(place) => (place.origin, place.found),
+            None => (root.clone(), "this".to_owned()),
+        };
+        let what = match self.kind {
+            Kind::UnknownKey { key, known } => unknown_key(&text, &key, known, known_paths),
+            Kind::UnknownChoice { known } => format!("{text}: expected {}, found {found}", known.join(" or ")),
+            Kind::Type { expected } if text.is_empty() => format!("expected {}, found {found}", plain(&expected)),
+            Kind::Type { expected } => format!("{text}: expected {}, found {found}", plain(&expected)),
+            Kind::Missing { key } => format!("{text}: the key {key} is missing"),
+            Kind::Other(words) => format!("{text}: {words}, found {found}"),
+        };
+        Mistake { origin, what }
+    }
+}
+
+fn unknown_key(path: &str, key: &str, known: &[&str], known_paths: &[String]) -> String {
+    let section = path.strip_suffix(key).unwrap_or("");
+    let near = nearest(key, known.iter().copied()).map(|sibling| format!("{section}{sibling}")).or_else(|| {
+        // The right key in the wrong section.
+        known_paths.iter().find(|known| known.rsplit('.').next() == Some(key)).cloned()
+    });
+    match near {
+        Some(near) => format!("unknown key {path}; did you mean {near}?"),
+        None => format!("unknown key {path}; known here: {}", known.join(", ")),
+    }
+}
+
+/// Rust's names of types in words of the configuration.
+fn plain(expected: &str) -> String {
+    let range = |max: u64| format!("a whole number from 0 to {max}");
+    match expected {
+        "u8" => range(u8::MAX.into()),
+        "u16" => range(u16::MAX.into()),
+        "u32" => range(u32::MAX.into()),
+        "u64" | "usize" => "a whole number, not negative".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a string" => "text".to_owned(),
+        "path string" => "a path".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a map" => "a section".to_owned(),
+        other if other.starts_with("struct ") => "a section".to_owned(),
+        other => match other.strip_prefix("a nonzero ") {
+            Some(integer) => plain(integer).replace("from 0", "from 1").replace("not negative", "not zero"),
+            None => other.to_owned(),
+        },
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.kind)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl serde::de::Error for Error {
+    fn custom<T: Display>(words: T) -> Self {
+        Self::new(Kind::Other(words.to_string()))
+    }
+
+    fn invalid_type(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::new(Kind::Type { expected: expected.to_string() })
+    }
+
+    fn invalid_value(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::new(Kind::Type { expected: expected.to_string() })
+    }
+
+    fn unknown_variant(_choice: &str, known: &'static [&'static str]) -> Self {
+        Self::new(Kind::UnknownChoice { known })
+    }
+
+    fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
+        Self::new(Kind::UnknownKey { key: key.to_owned(), known })
+    }
+
+    fn missing_field(key: &'static str) -> Self {
+        Self::new(Kind::Missing { key })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_put_into_words() {
+        assert_eq!(plain("u16"), "a whole number from 0 to 65535");
+        assert_eq!(plain("a nonzero u8"), "a whole number from 1 to 255");
+        assert_eq!(plain("a nonzero usize"), "a whole number, not zero");
+        assert_eq!(plain("struct CollectorConfig"), "a section");
+        assert_eq!(plain("a version"), "a version");
+    }
+}

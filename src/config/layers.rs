@@ -1,0 +1,129 @@
+//! Environment and flags, laid over the file's tree.
+//!
+//! Rising precedence: file, variables that other programs share ([`NAMED`]), `HELIOS_SECTION__KEY`, `--set`, flags
+//! with a name of their own. Later values replace earlier ones key by key; a list is replaced as a whole.
+
+use super::mistake::Mistake;
+use super::tree::{Node, Origin};
+
+/// Prefix of the generic variables.
+const PREFIX: &str = "HELIOS_";
+
+/// Between section and key. A variable without it is none of ours: Kubernetes puts `HELIOS_PORT`,
+/// `HELIOS_SERVICE_HOST` and the like into every pod beside a service named "helios".
+const SEPARATOR: &str = "__";
+
+/// Variables with fixed names, and the keys they set. Those of GeoIP are the reference system's; those of ClickHouse
+/// are the usual ones, so that a password can come from a Kubernetes secret without a line of configuration.
+pub const NAMED: &[(&str, &str)] = &[
+    ("GEOIP_CITY_DB", "enricher.geoip.city_db"),
+    ("GEOIP_ASN_DB", "enricher.geoip.asn_db"),
+    ("CLICKHOUSE_URL", "clickhouse.url"),
+    ("CLICKHOUSE_DATABASE", "clickhouse.database"),
+    ("CLICKHOUSE_USER", "clickhouse.user"),
+    ("CLICKHOUSE_PASSWORD", "clickhouse.password"),
+    ("RUST_LOG", "log.level"),
+];
+
+/// Lays the variables over the tree. An empty variable is one that is not set.
+pub fn environment(tree: &mut Node, variables: impl IntoIterator<Item = (String, String)>) {
+    let mut variables: Vec<(String, String)> = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    // The environment has no order of its own; mistakes are to come in the same order every time.
+    variables.sort_unstable();
+    for (name, path) in NAMED {
+        if let Some((_, value)) = variables.iter().find(|(variable, _)| variable == name) {
+            set(tree, path, value, &Origin::Variable((*name).to_owned()));
+        }
+    }
+    for (name, value) in &variables {
+        let Some(path) = name.strip_prefix(PREFIX).filter(|rest| rest.contains(SEPARATOR)) else { continue };
+        let path = path.replace(SEPARATOR, ".").to_ascii_lowercase();
+        set(tree, &path, value, &Origin::Variable(name.clone()));
+    }
+}
+
+/// Lays one `--set section.key=value` over the tree.
+///
+/// # Errors
+/// A mistake where it has not that form.
+pub fn assignment(tree: &mut Node, text: &str) -> Result<(), Mistake> {
+    let flag = |text: &str| Origin::Flag(format!("--set {text}"));
+    match text.split_once('=') {
+        Some((path, value)) if path.contains('.') && path.split('.').all(|key| !key.is_empty()) => {
+            // The value stays out of the origin: it may be long, and errors show it anyway.
+            set(tree, path, value, &flag(path));
+            Ok(())
+        }
+        _ => Err(Mistake { origin: flag(text), what: "expected section.key=value".to_owned() }),
+    }
+}
+
+/// Lays the value of a flag with a name of its own over the tree.
+pub fn flag(tree: &mut Node, name: &str, path: &str, value: &str) {
+    set(tree, path, value, &Origin::Flag(name.to_owned()));
+}
+
+fn set(tree: &mut Node, path: &str, value: &str, origin: &Origin) {
+    let path: Vec<&str> = path.split('.').collect();
+    tree.set(&path, value, origin);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tree::Value;
+
+    fn shown(tree: &Node, path: &[&str]) -> Option<(String, String)> {
+        let node = tree.get(path)?;
+        match &node.value {
+            Value::Scalar { text, .. } => Some((text.clone(), node.origin.to_string())),
+            _ => None,
+        }
+    }
+
+    fn empty() -> Node {
+        Node::empty(Origin::Flag(String::new()))
+    }
+
+    fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn a_generic_variable_wins_over_a_named_one() {
+        let mut tree = empty();
+        environment(
+            &mut tree,
+            variables(&[("CLICKHOUSE_URL", "http://a:8123"), ("HELIOS_CLICKHOUSE__URL", "http://b:8123")]),
+        );
+        let expected = ("http://b:8123".to_owned(), "HELIOS_CLICKHOUSE__URL".to_owned());
+        assert_eq!(shown(&tree, &["clickhouse", "url"]), Some(expected));
+    }
+
+    #[test]
+    fn what_kubernetes_adds_for_a_service_named_helios_is_no_configuration() {
+        let mut tree = empty();
+        environment(
+            &mut tree,
+            variables(&[
+                ("HELIOS_PORT", "tcp://10.0.0.1:2055"),
+                ("HELIOS_SERVICE_HOST", "10.0.0.1"),
+                ("HELIOS_PORT_2055_UDP_ADDR", "10.0.0.1"),
+                ("HELIOS_CONFIG", "/etc/helios.yaml"),
+                ("HELIOS_LOG__LEVEL", ""),
+            ]),
+        );
+        assert_eq!(tree, empty());
+    }
+
+    #[test]
+    fn an_assignment_names_itself_without_its_value() {
+        let mut tree = empty();
+        assignment(&mut tree, "collector.listen=a=b").unwrap();
+        let expected = ("a=b".to_owned(), "--set collector.listen".to_owned());
+        assert_eq!(shown(&tree, &["collector", "listen"]), Some(expected));
+        for wrong in ["listen=1", "collector.listen", ".x=1", ""] {
+            assert!(assignment(&mut tree, wrong).is_err(), "{wrong}");
+        }
+    }
+}

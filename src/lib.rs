@@ -1,0 +1,7 @@
+//! The binary's parts: the only place where collector, enricher and sink meet.
+//!
+//! Start at [`cmd`] for what a subcommand does, at [`pipeline`] for how `helios run` joins the stages. The library
+//! target exists for the integration tests and benches; it promises no stable interface.
+
+pub mod exit;
+pub mod config;

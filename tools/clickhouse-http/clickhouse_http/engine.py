@@ -1,0 +1,240 @@
+"""The ClickHouse engine: the only module that touches chDB.
+
+One `Engine` holds the data directory for the life of the process (ClickHouse's engine is one per
+process and one per directory).  A `Connection` is a ClickHouse session with its own database,
+settings and temporary tables; it costs 0.4 ms, so every request gets a fresh one unless it names a
+session.  A connection runs one statement at a time; different connections run in parallel, with
+Python's interpreter lock released.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chdb.state import connect
+
+from .errors import ClickHouseError, Code, from_engine
+
+# Small pieces are gathered before they are handed to the engine: each hand-over costs a thread switch.
+_APPEND_BYTES = 1 << 20
+_SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+
+
+class CannotStart(Exception):
+    """The engine cannot use the data directory; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a statement read and wrote; becomes the `X-ClickHouse-Summary` header."""
+
+    read_rows: int
+    read_bytes: int
+    written_rows: int
+    written_bytes: int
+    result_rows: int
+    result_bytes: int
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The engine's own opinion of a text, without running it."""
+
+    statements: int
+    """0 if the text does not parse."""
+    read_only: bool
+
+
+class Connection:
+    """One chDB connection: one ClickHouse session."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._connection = connect(path)
+        except Exception as error:
+            raise from_engine(error) from error
+
+    def classify(self, sql: str) -> Classification:
+        """Parses a text with the engine's parser."""
+        answer = self._connection._conn.classify_query(sql)
+        return Classification(answer["statement_count"], answer["query_class"].name == "READ_ONLY")
+
+    def use_database(self, name: str) -> None:
+        """Makes a database the current one."""
+        self._run(f"USE {_identifier(name)}")
+
+    def current_database(self) -> str:
+        """The current database's name."""
+        return self._column("SELECT currentDatabase()")[0]
+
+    def set(self, settings: Mapping[str, str | None]) -> None:
+        """Changes settings; None puts one back to its default."""
+        if not settings:
+            return
+        assignments = []
+        for name, value in settings.items():
+            if not _SETTING_NAME.fullmatch(name):
+                raise ClickHouseError(Code.UNKNOWN_SETTING, f"Unknown setting '{name}'")
+            assignments.append(f"{name} = {'DEFAULT' if value is None else _literal(value)}")
+        self._run("SET " + ", ".join(assignments))
+
+    def changed_settings(self, names: Iterable[str]) -> dict[str, str | None]:
+        """The values that `set` has to be given to put these settings back; None means the default."""
+        wanted = ", ".join(_literal(name) for name in names)
+        names_and_values = self._column(
+            f"SELECT arrayJoin([name, value]) FROM system.settings WHERE changed AND name IN ({wanted})"
+        )
+        changed = dict(zip(names_and_values[::2], names_and_values[1::2], strict=True))
+        return {name: changed.get(name) for name in names}
+
+    def query(self, sql: str, format: str, parameters: Mapping[str, str]) -> tuple[bytes, Summary]:
+        """Runs one statement; `format` applies if the statement names none. The result is held whole."""
+        try:
+            result = self._connection.query(sql, format, params=dict(parameters))
+        except Exception as error:
+            raise from_engine(error) from error
+        data: bytes = result.bytes()
+        summary = Summary(
+            read_rows=result.storage_rows_read(),
+            read_bytes=result.storage_bytes_read(),
+            written_rows=result.rows_written(),
+            written_bytes=result.bytes_written(),
+            result_rows=result.rows_read(),
+            result_bytes=len(data),
+        )
+        return data, summary
+
+    def insert(
+        self, statement: str, format: str, parameters: Mapping[str, str], data: Iterable[bytes]
+    ) -> Summary:
+        """Streams `data` into an INSERT without its FORMAT clause.
+
+        If `data` raises, the insert is cancelled and nothing of it is stored: the engine writes the
+        last block only when it is told that the data are whole.
+        """
+        self.set({f"param_{name}": value for name, value in parameters.items()})
+        try:
+            inserter = self._connection.send_insert(statement, format)
+        except Exception as error:
+            raise from_engine(error) from error
+        with inserter:
+            for chunk in _gathered(data):
+                _engine_call(inserter.append, chunk)
+            result = _engine_call(inserter.finish)
+        return Summary(
+            read_rows=result.rows_written,
+            read_bytes=result.bytes_written,
+            written_rows=result.rows_written,
+            written_bytes=result.bytes_written,
+            result_rows=result.rows_written,
+            result_bytes=result.bytes_written,
+        )
+
+    def close(self) -> None:
+        """Ends the session."""
+        self._connection.close()
+
+    def _run(self, sql: str) -> bytes:
+        return bytes(_engine_call(self._connection.query, sql, "TSVRaw").bytes())
+
+    def _column(self, sql: str) -> list[str]:
+        return self._run(sql).decode().split("\n")[:-1]
+
+
+class Engine:
+    """The engine with its data directory."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the directory, making it if need be.
+
+        # Errors
+        `CannotStart` if the directory cannot be written to or another process has it.
+        """
+        self._path = str(_usable_directory(path))
+        try:
+            self._control = Connection(self._path)
+        except ClickHouseError as error:
+            raise CannotStart(f"the engine cannot open {path}: {error.message}") from error
+        self.version = self._control._column("SELECT version()")[0]
+        self.timezone = self._control._column("SELECT timezone()")[0]
+
+    def connect(self) -> Connection:
+        """A fresh session."""
+        return Connection(self._path)
+
+    def kill_queries(self) -> None:
+        """Cancels every running statement; each fails with QUERY_WAS_CANCELLED in its own thread."""
+        self._control._run("KILL QUERY WHERE query_id != queryID() ASYNC")
+
+    def close(self) -> None:
+        """Lets go of the directory once the last connection is closed, too."""
+        self._control.close()
+
+
+def _engine_call(function: Any, *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise from_engine(error) from error
+
+
+def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of at least `_APPEND_BYTES`, except the last."""
+    pending = bytearray()
+    for chunk in chunks:
+        pending += chunk
+        if len(pending) >= _APPEND_BYTES:
+            yield bytes(pending)
+            pending.clear()
+    if pending:
+        yield bytes(pending)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _identifier(name: str) -> str:
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _usable_directory(path: Path) -> Path:
+    """Checks what the engine would report as a stack trace, and says it in a sentence."""
+    path = path.absolute()
+    if "?" in str(path):
+        raise CannotStart(f"the data directory's name must not hold a question mark: {path}")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise CannotStart(
+            f"cannot write to the data directory {path} ({error.strerror}); choose another with --path"
+        ) from error
+    owner = _owner(path)
+    if owner:
+        raise CannotStart(f"the data directory {path} is in use by {owner}; stop it or choose another with --path")
+    return path
+
+
+def _owner(path: Path) -> str | None:
+    """Who holds the directory: ClickHouse's engine keeps a lock on the file `status` while it runs."""
+    try:
+        status = os.open(path / "status", os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        process = re.search(rb"PID: (\d+)", os.read(status, 4096))
+        return f"process {process[1].decode()}" if process else "another process"
+    finally:
+        os.close(status)
+    return None
