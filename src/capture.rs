@@ -97,6 +97,7 @@ pub struct Capture {
     blocks: Blocks,
     fragments: Fragments,
     counts: Counts,
+    buffer_octets: usize,
     done: bool,
 }
 
@@ -120,8 +121,7 @@ impl Capture {
     /// When nothing can be read or it is no capture.
     pub fn read(name: &str, mut input: impl Read + Send + 'static) -> Result<Self, CaptureError> {
         let name = name.to_owned();
-        let head = blocks::read_head(&mut input)
-            .map_err(|source| CaptureError::Io { name: name.clone(), source })?;
+        let head = blocks::read_head(&mut input).map_err(|source| CaptureError::Io { name: name.clone(), source })?;
         let compressed = |tool| CaptureError::Compressed { name: name.clone(), tool };
         match head.as_slice() {
             [] => return Err(CaptureError::Empty { name }),
@@ -132,8 +132,15 @@ impl Capture {
         let Ok(reader) = create_reader(BUFFER_OCTETS, Cursor::new(head).chain(input)) else {
             return Err(CaptureError::NotACapture { name });
         };
-        let (blocks, fragments) = (Blocks::default(), Fragments::default());
-        Ok(Self { name, reader, blocks, fragments, counts: Counts::default(), done: false })
+        Ok(Self {
+            name,
+            reader,
+            blocks: Blocks::default(),
+            fragments: Fragments::default(),
+            counts: Counts::default(),
+            buffer_octets: BUFFER_OCTETS,
+            done: false,
+        })
     }
 
     /// What was read so far.
@@ -146,8 +153,10 @@ impl Capture {
         loop {
             let stop = match self.reader.next() {
                 Ok((offset, block)) => {
-                    let datagram =
-                        self.blocks.packet(&block).and_then(|packet| take(&packet, &mut self.fragments, &mut self.counts));
+                    let datagram = self
+                        .blocks
+                        .packet(&block)
+                        .and_then(|packet| take(&packet, &mut self.fragments, &mut self.counts));
                     self.reader.consume(offset);
                     match datagram {
                         Some(datagram) => return Ok(Some(datagram)),
@@ -172,8 +181,8 @@ impl Capture {
     }
 
     fn grow(&mut self) -> bool {
-        let room = self.reader.data().len().max(BUFFER_OCTETS) * 2;
-        room <= MAX_BLOCK_OCTETS && self.reader.grow(room)
+        self.buffer_octets *= 2;
+        self.buffer_octets <= MAX_BLOCK_OCTETS && self.reader.grow(self.buffer_octets)
     }
 
     fn finish(&mut self, end: End) -> Option<Datagram> {
@@ -230,14 +239,15 @@ fn take(packet: &Packet<'_>, fragments: &mut Fragments, counts: &mut Counts) -> 
         counts.not_udp += 1;
         return None;
     }
-    let udp = match ip.fragment {
-        None => ip.udp(ip.payload),
+    let joined;
+    let payload = match ip.fragment {
+        None => ip.payload,
         Some(fragment) => {
-            let (joined, whole) = fragments.join(&ip, fragment, counts)?;
-            counts.fragments_joined += joined;
-            ip.udp(&whole)
+            joined = fragments.join(&ip, fragment, counts)?;
+            &joined[..]
         }
     };
+    let udp = ip.udp(payload);
     let Some(udp) = udp else {
         counts.not_ip += 1;
         return None;
@@ -263,7 +273,9 @@ impl Counts {
         match self.end {
             End::Whole => {}
             End::Cut => notes.push(format!("the capture breaks off in the middle of packet {}", self.packets + 1)),
-            End::Broken => notes.push(format!("the capture is broken behind packet {}: the rest was not read", self.packets)),
+            End::Broken => {
+                notes.push(format!("the capture is broken behind packet {}: the rest was not read", self.packets))
+            }
         }
         notes
     }

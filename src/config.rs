@@ -1,7 +1,7 @@
 //! The configuration: one YAML file, variables and flags over it, typed sections out.
 //!
 //! Start at [`Sources::load`]. The sections belong to the crates; this module adds those of the binary itself,
-//! reads all of them with every mistake in its own line ([`de`]), and prints them back with secrets covered.
+//! reads all of them with every mistake in its own line ([`de`]) and prints them back.
 //! docs/configuration.md and helios.example.yaml are written by tests/it/docs.rs from the sections' own doc comments.
 
 use std::path::{Path, PathBuf};
@@ -17,10 +17,11 @@ mod layers;
 mod de;
 mod error;
 mod mistake;
-mod print;
+mod keys;
 mod validate;
 mod sections;
 
+pub use keys::paths;
 pub use layers::NAMED;
 pub use mistake::Mistake;
 pub use sections::{AdminConfig, LogConfig, LogFormat, PipelineConfig};
@@ -66,8 +67,7 @@ impl Sources {
         for (flag, path, value) in &self.flags {
             layers::flag(&mut tree, flag, path, value);
         }
-        mistakes.extend(validate::secrets(&tree));
-        let config = match de::read::<Config>(tree.clone(), &print::paths(&Config::default())) {
+        let config = match de::read::<Config>(tree.clone(), &keys::paths(&Config::default())) {
             Ok(config) => config,
             Err(more) => {
                 mistakes.extend(more);
@@ -80,9 +80,9 @@ impl Sources {
 }
 
 impl Config {
-    /// The effective configuration as YAML that can be used as a file; secrets are covered.
+    /// The effective configuration as YAML that can be used as a file. It holds no secrets: those have no key.
     pub fn to_yaml(&self) -> String {
-        print::yaml(self)
+        serde_saphyr::to_string(self).expect("sections of scalars and lists are always YAML")
     }
 }
 

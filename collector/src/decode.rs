@@ -23,6 +23,7 @@ mod options;
 mod sampling;
 mod sets;
 mod pending;
+mod sequence;
 mod text;
 mod state;
 pub mod netflow5;
@@ -32,6 +33,7 @@ use cursor::Cursor;
 pub use packet::Decapsulate;
 pub use pending::HeldCounts;
 use pending::HeldSet;
+pub use sequence::LossCounts;
 use rows::{Context, Message, Scratch, SetCounts};
 use sampling::Fallback;
 use sets::Set;
@@ -295,6 +297,8 @@ impl Decoder {
         let template = if decoded.protocol == Protocol::Netflow5 { &self.netflow5 } else { &self.netflow7 };
         let octets = header.records(&cursor, template.record_octets)?;
         let exporter = exporter(&mut self.exporters, &self.registry, address_of(meta.source.ip()), meta)?;
+        let domain = state::domain(&mut exporter.domains, decoded.protocol, u32::from(header.engine))?;
+        domain.sessions.observe(meta.source.port(), header.flow_sequence, Some(u32::from(header.count)));
         let message = Message {
             protocol: decoded.protocol,
             exporter: exporter.id,
@@ -332,6 +336,9 @@ impl Decoder {
         let exporter = exporter(exporters, registry, address_of(meta.source.ip()), meta)?;
         let Exporter { id, address, domains, tables, stats } = exporter;
         let domain = state::domain(domains, decoded.protocol, header.domain)?;
+        if !ipfix {
+            domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
+        }
         let mut walk = Walk {
             config,
             names,
@@ -360,6 +367,9 @@ impl Decoder {
                 Set::Reserved => {}
             }
         }
+        if ipfix {
+            walk.observe_sequence(meta.source.port());
+        }
         walk.release()?;
         stats.decoded(decoded, meta.received_at);
         Ok(())
@@ -377,6 +387,8 @@ impl Decoder {
         // The agent address names the device; an agent that does not know its own is known by its socket.
         let agent = if header.agent == [0; 16] { address_of(meta.source.ip()) } else { header.agent };
         let exporter = exporter(&mut self.exporters, &self.registry, agent, meta)?;
+        let domain = state::domain(&mut exporter.domains, decoded.protocol, header.sub_agent)?;
+        domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
         let context = sflow5::SampleContext {
             received_at: meta.received_at,
             exporter: exporter.id,
@@ -478,6 +490,13 @@ impl Walk<'_> {
         };
         self.decoded.add(counts);
         Ok(())
+    }
+
+    /// IPFIX counts data records, which nobody knows of sets without a template.
+    fn observe_sequence(&mut self, port: u16) {
+        let records = self.decoded.data_records + self.decoded.options_records;
+        let units = (self.decoded.sets_without_template == 0).then_some(records);
+        self.domain.sessions.observe(port, self.header.sequence, units);
     }
 
     /// Decodes the sets that were held for templates of this message. They come last, so that their rows can be

@@ -35,8 +35,8 @@ struct Key {
 }
 
 impl Fragments {
-    /// Takes a fragment in; returns the number of fragments and the payload of the packet that it completes.
-    pub fn join(&mut self, ip: &Ip<'_>, fragment: Fragment, counts: &mut Counts) -> Option<(u64, Vec<u8>)> {
+    /// Takes a fragment in and returns the payload of the packet that it completes.
+    pub fn join(&mut self, ip: &Ip<'_>, fragment: Fragment, counts: &mut Counts) -> Option<Vec<u8>> {
         let key = Key { src: ip.src, dst: ip.dst, id: fragment.id };
         let at = self.incomplete.iter().position(|incomplete| incomplete.key == key);
         let mut incomplete = match at {
@@ -51,7 +51,8 @@ impl Fragments {
         }
         incomplete.octets.extend_from_slice(ip.payload);
         if !fragment.more {
-            return Some((incomplete.fragments, incomplete.octets));
+            counts.fragments_joined += incomplete.fragments;
+            return Some(incomplete.octets);
         }
         if self.incomplete.len() == MAX_INCOMPLETE {
             counts.fragments_lost += self.incomplete.remove(0).fragments;

@@ -13,15 +13,14 @@ const PREFIX: &str = "HELIOS_";
 /// `HELIOS_SERVICE_HOST` and the like into every pod beside a service named "helios".
 const SEPARATOR: &str = "__";
 
-/// Variables with fixed names, and the keys they set. Those of GeoIP are the reference system's; those of ClickHouse
-/// are the usual ones, so that a password can come from a Kubernetes secret without a line of configuration.
+/// Variables with fixed names, and the keys they set. Those of GeoIP are the reference system's. CLICKHOUSE_PASSWORD
+/// is not among them: the sink reads it itself whenever it connects, and no key ever holds a secret.
 pub const NAMED: &[(&str, &str)] = &[
     ("GEOIP_CITY_DB", "enricher.geoip.city_db"),
     ("GEOIP_ASN_DB", "enricher.geoip.asn_db"),
     ("CLICKHOUSE_URL", "clickhouse.url"),
     ("CLICKHOUSE_DATABASE", "clickhouse.database"),
     ("CLICKHOUSE_USER", "clickhouse.user"),
-    ("CLICKHOUSE_PASSWORD", "clickhouse.password"),
     ("RUST_LOG", "log.level"),
 ];
 

@@ -1,56 +1,28 @@
-//! What the types of the sections cannot say.
+//! What the types of the sections cannot say: the sections' own checks, each complaint at the place of its key.
 
 use std::fmt::Display;
 
 use super::mistake::Mistake;
-use super::print::is_secret;
-use super::tree::{Entry, Node, Origin, Value};
+use super::tree::{Node, Origin};
 use super::{Config, LogConfig};
 
-/// Secrets come from the environment or from a file of their own: the configuration is in version control and a
-/// flag is in every process list.
-pub fn secrets(tree: &Node) -> Vec<Mistake> {
-    let mut mistakes = Vec::new();
-    visit(tree, "", &mut |path, entry| {
-        let text = match &entry.node.value {
-            Value::Scalar { text, .. } => text,
-            _ => return,
-        };
-        if is_secret(&entry.key) && !text.is_empty() && !matches!(entry.node.origin, Origin::Variable(_)) {
-            let variable = path.to_ascii_uppercase().replace('.', "__");
-            mistakes.push(Mistake {
-                origin: entry.node.origin.clone(),
-                what: format!(
-                    "{path} is a secret and must not stand here; put it into a file and name that with {path}_file, \
-                     or set HELIOS_{variable}"
-                ),
-            });
-        }
-    });
-    mistakes
-}
-
-fn visit(node: &Node, prefix: &str, see: &mut impl FnMut(&str, &Entry)) {
-    let Value::Section(entries) = &node.value else { return };
-    for entry in entries {
-        let path = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
-        see(&path, entry);
-        visit(&entry.node, &path, see);
-    }
-}
-
-/// The sections' own checks, with the places of the keys they complain about.
+/// Every value that cannot work.
 pub fn sections(config: &Config, tree: &Node) -> Vec<Mistake> {
+    let at = |path: &str, what: &dyn Display| mistake(tree, path, what);
     let mut found = Vec::new();
     if let Err(error) = config.collector.validate() {
-        found.push(mistake(tree, &format!("collector.{}", error.key), &error.problem));
+        found.push(at(&format!("collector.{}", error.key), &error.problem));
     }
-    found.extend(pipeline(config).map(|(path, what)| mistake(tree, path, what)));
-    found.extend(log(&config.log).map(|what| mistake(tree, "log.level", what)));
+    for error in config.clickhouse.validate().err().into_iter().flatten() {
+        found.push(at(&format!("clickhouse.{}", error.key), &error.problem));
+    }
+    found.extend(binary(config).map(|(path, what)| at(path, &what)));
+    found.extend(log(&config.log).map(|what| at("log.level", &what)));
     found
 }
 
-fn pipeline(config: &Config) -> impl Iterator<Item = (&'static str, String)> {
+/// The ranges of the binary's own sections.
+fn binary(config: &Config) -> impl Iterator<Item = (&'static str, String)> {
     let range = |path, value: u64, low: u64, high: u64| {
         (!(low..=high).contains(&value)).then(|| (path, format!("{value} is outside of {low} to {high}")))
     };
@@ -69,7 +41,7 @@ fn log(config: &LogConfig) -> Option<String> {
 }
 
 /// A mistake at the place of a key, or at the key's default where nobody set it.
-fn mistake(tree: &Node, path: &str, what: impl Display) -> Mistake {
+fn mistake(tree: &Node, path: &str, what: &dyn Display) -> Mistake {
     let keys: Vec<&str> = path.split('.').collect();
     let origin = tree.get(&keys).map_or_else(|| Origin::Flag("default".to_owned()), |node| node.origin.clone());
     Mistake { origin, what: format!("{path}: {what}") }
@@ -81,34 +53,10 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    fn tree(text: &str) -> Node {
-        Node::parse(text, &Arc::from(Path::new("h.yaml"))).unwrap()
-    }
-
-    #[test]
-    fn a_secret_in_the_file_is_refused_and_its_value_not_shown() {
-        let found = secrets(&tree("clickhouse:\n  password: hunter2\n"));
-        assert_eq!(
-            found[0].to_string(),
-            "h.yaml:2:13: clickhouse.password is a secret and must not stand here; put it into a file and name that \
-             with clickhouse.password_file, or set HELIOS_CLICKHOUSE__PASSWORD"
-        );
-    }
-
-    #[test]
-    fn a_secret_in_the_environment_is_where_it_belongs() {
-        let mut tree = tree("clickhouse: {password_file: /run/secrets/clickhouse, password: ''}\n");
-        assert_eq!(secrets(&tree), []);
-        tree.set(&["clickhouse", "password"], "hunter2", &Origin::Variable("CLICKHOUSE_PASSWORD".into()));
-        assert_eq!(secrets(&tree), []);
-        tree.set(&["clickhouse", "password"], "hunter2", &Origin::Flag("--set clickhouse.password".into()));
-        assert_eq!(secrets(&tree).len(), 1);
-    }
-
     #[test]
     fn a_value_out_of_range_is_reported_at_its_line() {
         let text = "collector:\n  workers: 0\npipeline:\n  shutdown_timeout_ms: 1\nlog: {level: 'a=b=c'}\n";
-        let tree = tree(text);
+        let tree = Node::parse(text, &Arc::from(Path::new("h.yaml"))).unwrap();
         let config = crate::config::de::read(tree.clone(), &[]).unwrap();
         let found: Vec<String> = sections(&config, &tree).iter().map(ToString::to_string).collect();
         assert_eq!(found.len(), 3, "{found:?}");

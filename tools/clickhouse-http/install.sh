@@ -12,7 +12,7 @@ requirements.txt; with --test also what the tests need. Start the tool afterward
 
     DIR/bin/python -m clickhouse_http --path DATA
 
-PYTHON names the interpreter to use (default: python3; 3.10 or newer).
+PYTHON names the interpreter to use (default: python3; 3.11 or newer).
 EOF
 }
 
@@ -40,8 +40,8 @@ done
 
 check_python() {
     command -v "$python" >/dev/null || die "$python not found; on Debian and Ubuntu: apt-get install python3 python3-venv"
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-        die "$("$python" --version) is too old, 3.10 or newer is needed; name another with PYTHON=..."
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$("$python" --version) is too old, 3.11 or newer is needed; name another with PYTHON=..."
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         die "$python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"
 }

@@ -5,6 +5,7 @@ use helios_common::time::UnixMs;
 
 use super::options::Tables;
 use super::pending::{HeldCounts, Pending};
+use super::sequence::{LossCounts, Sessions};
 use super::template::TemplateStore;
 use super::{DecodeError, Decoded, Protocol};
 
@@ -28,6 +29,7 @@ pub(super) struct Domain {
     pub id: u32,
     pub templates: TemplateStore,
     pub pending: Pending,
+    pub sessions: Sessions,
     /// Templates of the current message that sets may have waited for.
     pub arrived: Vec<u16>,
 }
@@ -40,7 +42,11 @@ impl Exporter {
 
     pub fn snapshot(&self) -> ExporterStats {
         let mut held = HeldCounts::default();
+        let mut loss = [LossCounts::default(); Protocol::ALL.len()];
         for domain in &self.domains {
+            if let Some(at) = Protocol::ALL.iter().position(|&protocol| protocol == domain.protocol) {
+                loss[at].add(&domain.sessions.counts());
+            }
             held.held += domain.pending.counts.held;
             held.decoded += domain.pending.counts.decoded;
             held.expired += domain.pending.counts.expired;
@@ -54,6 +60,7 @@ impl Exporter {
             templates_evicted: self.domains.iter().map(|domain| domain.templates.evicted).sum(),
             templates_refused: self.domains.iter().map(|domain| domain.templates.refused).sum(),
             held_sets: held,
+            loss,
         }
     }
 }
@@ -64,8 +71,14 @@ pub(super) fn domain(domains: &mut Vec<Domain>, protocol: Protocol, id: u32) -> 
         Some(at) => at,
         None if domains.len() >= MAX_DOMAINS => return Err(DecodeError::TooManyDomains),
         None => {
-            let (templates, pending) = (TemplateStore::default(), Pending::default());
-            domains.push(Domain { protocol, id, templates, pending, arrived: Vec::new() });
+            domains.push(Domain {
+                protocol,
+                id,
+                templates: TemplateStore::default(),
+                pending: Pending::default(),
+                sessions: Sessions::default(),
+                arrived: Vec::new(),
+            });
             domains.len() - 1
         }
     };
@@ -120,4 +133,6 @@ pub struct ExporterStats {
     pub templates_evicted: u64,
     pub templates_refused: u64,
     pub held_sets: HeldCounts,
+    /// By sequence numbers, in the units of each protocol; indexed as [`Protocol::ALL`].
+    pub loss: [LossCounts; Protocol::ALL.len()],
 }

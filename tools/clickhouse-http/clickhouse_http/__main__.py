@@ -56,7 +56,9 @@ def _serve(options: argparse.Namespace, stop: threading.Event) -> None:
         # A file left by a killed process names a port of the past.
         options.port_file.unlink(missing_ok=True)
     try:
-        server = ClickHouseServer(options.host, options.port, dict(options.user or [("default", "")]), options.verbose)
+        server = ClickHouseServer(
+            options.host, options.port, dict(options.user or [("default", "")]), options.verbose
+        )
     except OSError as error:
         raise _CannotStart(
             f"cannot listen on {options.host} port {options.port} ({error.strerror or error});"
@@ -79,7 +81,9 @@ def _serve(options: argparse.Namespace, stop: threading.Event) -> None:
     if not stopped:
         # Leaving the usual way would wait for the statement. Parts of tables appear by renaming, so
         # ending at any moment leaves whole ones.
-        print("clickhouse_http: a statement did not end in time and was abandoned", file=sys.stderr, flush=True)
+        print(
+            "clickhouse_http: a statement did not end in time and was abandoned", file=sys.stderr, flush=True
+        )
         os._exit(0)
     engine.close()
 
@@ -91,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--path", metavar="DIR", type=Path, required=True, help="data directory; made if missing")
+    parser.add_argument(
+        "--path", metavar="DIR", type=Path, required=True, help="data directory; made if missing"
+    )
     parser.add_argument(
         "--port", type=_port, default=8123, help="TCP port, 0 for any free one (default: %(default)s)"
     )
@@ -103,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME:PASSWORD",
         type=_user,
         action="append",
-        help="a user who may log in, with all rights; repeatable (default: user 'default' without a password)",
+        help="a user who may log in; repeatable (default: user 'default' without a password)",
     )
     parser.add_argument(
         "--port-file", metavar="FILE", type=Path, help="write the port here once ready; removed at the end"
@@ -113,10 +119,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not a port number")
-    return port
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port number")
+    return int(text)
 
 
 def _user(text: str) -> tuple[str, str]:

@@ -11,7 +11,8 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from email.message import Message
-from typing import BinaryIO, Protocol
+from io import BufferedIOBase
+from typing import Protocol
 
 import lz4.frame
 import zstandard
@@ -37,7 +38,7 @@ class MalformedBody(ConnectionError):
 class RequestBody:
     """The body's raw bytes, in order, once."""
 
-    def __init__(self, stream: BinaryIO, headers: Message) -> None:
+    def __init__(self, stream: BufferedIOBase, headers: Message) -> None:
         self._stream = stream
         self._chunks = self._read(headers)
 
@@ -117,7 +118,8 @@ def _zstd() -> _Decompressor:
 
 
 def _lz4() -> _Decompressor:
-    return lz4.frame.LZ4FrameDecompressor()
+    decompressor: _Decompressor = lz4.frame.LZ4FrameDecompressor()
+    return decompressor
 
 
 _DECOMPRESSORS: dict[str, Callable[[], _Decompressor]] = {
@@ -147,7 +149,7 @@ def _inflated(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     decompressor: _Decompressor | None = None
     for chunk in chunks:
         for start in range(0, len(chunk), _INFLATE_SLICE_BYTES):
-            piece = chunk[start:start + _INFLATE_SLICE_BYTES]
+            piece = chunk[start : start + _INFLATE_SLICE_BYTES]
             while piece:
                 if decompressor is None or decompressor.eof:
                     decompressor = _DECOMPRESSORS[encoding]()

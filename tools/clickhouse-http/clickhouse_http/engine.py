@@ -94,10 +94,10 @@ class Connection:
         changed = dict(zip(names_and_values[::2], names_and_values[1::2], strict=True))
         return {name: changed.get(name) for name in names}
 
-    def query(self, sql: str, format: str, parameters: Mapping[str, str]) -> tuple[bytes, Summary]:
-        """Runs one statement; `format` applies if the statement names none. The result is held whole."""
+    def query(self, sql: str, format_name: str, parameters: Mapping[str, str]) -> tuple[bytes, Summary]:
+        """Runs one statement; `format_name` applies if the statement names none. The result is held whole."""
         try:
-            result = self._connection.query(sql, format, params=dict(parameters))
+            result = self._connection.query(sql, format_name, params=dict(parameters))
         except Exception as error:
             raise from_engine(error) from error
         data: bytes = result.bytes()
@@ -112,7 +112,7 @@ class Connection:
         return data, summary
 
     def insert(
-        self, statement: str, format: str, parameters: Mapping[str, str], data: Iterable[bytes]
+        self, statement: str, format_name: str, parameters: Mapping[str, str], data: Iterable[bytes]
     ) -> Summary:
         """Streams `data` into an INSERT without its FORMAT clause.
 
@@ -121,7 +121,7 @@ class Connection:
         """
         self.set({f"param_{name}": value for name, value in parameters.items()})
         try:
-            inserter = self._connection.send_insert(statement, format)
+            inserter = self._connection.send_insert(statement, format_name)
         except Exception as error:
             raise from_engine(error) from error
         with inserter:
@@ -220,7 +220,9 @@ def _usable_directory(path: Path) -> Path:
         ) from error
     owner = _owner(path)
     if owner:
-        raise CannotStart(f"the data directory {path} is in use by {owner}; stop it or choose another with --path")
+        raise CannotStart(
+            f"the data directory {path} is in use by {owner}; stop it or choose another with --path"
+        )
     return path
 
 

@@ -141,7 +141,9 @@ _STATUSES: dict[HTTPStatus, tuple[Code, ...]] = {
         Code.CANNOT_SCHEDULE_TASK,
     ),
 }
-_STATUS_OF_CODE: dict[int, HTTPStatus] = {code: status for status, codes in _STATUSES.items() for code in codes}
+_STATUS_OF_CODE: dict[int, HTTPStatus] = {
+    code: status for status, codes in _STATUSES.items() for code in codes
+}
 
 # The engine wraps an error of a pipeline thread once per layer, each time with the code in front and
 # the name behind; one copy of each is what a server sends.
@@ -183,10 +185,10 @@ def from_engine(error: BaseException) -> ClickHouseError:
     if not prefix:
         return ClickHouseError(Code.UNKNOWN_EXCEPTION, text)
     code = int(prefix[1])
-    message = text[prefix.end():]
+    message = text[prefix.end() :]
     while (nested := _PREFIX.match(message)) and int(nested[1]) == code:
-        message = message[nested.end():]
+        message = message[nested.end() :]
     name = _NAME.search(message)
     if not name:
         return ClickHouseError(code, message.strip())
-    return ClickHouseError(code, message[:name.start()].strip(), name[1])
+    return ClickHouseError(code, message[: name.start()].strip(), name[1])

@@ -39,9 +39,9 @@ def _checksum(data: bytes) -> bytes:
 
 def compressed(data: bytes) -> bytes:
     """Packs a reply's body into LZ4 frames."""
-    frames = []
+    frames: list[bytes] = []
     for start in range(0, len(data), _REPLY_FRAME_BYTES):
-        plain = data[start:start + _REPLY_FRAME_BYTES]
+        plain = data[start : start + _REPLY_FRAME_BYTES]
         packed = lz4.block.compress(plain, store_size=False)
         frame = _HEADER.pack(_LZ4, len(packed) + _HEADER.size, len(plain)) + packed
         frames += (_checksum(frame), frame)
@@ -69,7 +69,8 @@ def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if not _HEADER.size <= packed_size <= _MAX_FRAME_BYTES or plain_size > _MAX_FRAME_BYTES:
             raise ClickHouseError(
                 Code.TOO_LARGE_SIZE_COMPRESSED,
-                f"A compressed frame claims {packed_size} bytes holding {plain_size}; corrupted data or not compressed at all",
+                f"A compressed frame claims to hold {plain_size} bytes in {packed_size}:"
+                " corrupted, or not compressed at all",
             )
         end = _CHECKSUM_BYTES + packed_size
         if not fill(end):
@@ -78,20 +79,21 @@ def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
         del pending[:end]
         if _checksum(frame) != checksum:
             raise ClickHouseError(Code.CHECKSUM_DOESNT_MATCH, "Checksum doesn't match: corrupted data")
-        yield _unpack(method, frame[_HEADER.size:], plain_size)
+        yield _unpack(method, frame[_HEADER.size :], plain_size)
 
 
 def _unpack(method: int, packed: bytes, plain_size: int) -> bytes:
     try:
         if method == _LZ4:
-            plain = lz4.block.decompress(packed, uncompressed_size=plain_size)
+            plain: bytes = lz4.block.decompress(packed, uncompressed_size=plain_size)
         elif method == _ZSTD:
             plain = _unpack_zstd(packed, plain_size)
         elif method == _NONE:
             plain = packed
         else:
             raise ClickHouseError(
-                Code.UNKNOWN_COMPRESSION_METHOD, f"Unknown compression method 0x{method:02x} in a compressed frame"
+                Code.UNKNOWN_COMPRESSION_METHOD,
+                f"Unknown compression method 0x{method:02x} in a compressed frame",
             )
     except (lz4.block.LZ4BlockError, zstandard.ZstdError) as error:
         raise ClickHouseError(Code.CANNOT_DECOMPRESS, f"Cannot decompress a frame: {error}") from error
@@ -110,4 +112,6 @@ def _unpack_zstd(packed: bytes, plain_size: int) -> bytes:
 
 
 def _cut_short() -> ClickHouseError:
-    return ClickHouseError(Code.CANNOT_READ_ALL_DATA, "Cannot read all data: the body ends inside a compressed frame")
+    return ClickHouseError(
+        Code.CANNOT_READ_ALL_DATA, "Cannot read all data: the body ends inside a compressed frame"
+    )

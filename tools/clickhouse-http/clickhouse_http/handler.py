@@ -38,8 +38,6 @@ class RequestHandler(BaseHTTPRequestHandler):
     """Serves the requests of one connection, one after the other, in the connection's own thread."""
 
     protocol_version = "HTTP/1.1"
-    server_version = "chDB-HTTP"
-    sys_version = ""
     timeout = _SOCKET_TIMEOUT_SECONDS
     disable_nagle_algorithm = True
     wbufsize = 1 << 16
@@ -178,6 +176,10 @@ class RequestHandler(BaseHTTPRequestHandler):
         if self.server.verbose:
             milliseconds = (time.monotonic() - self._started_at) * 1000
             print(f"{self.command} {milliseconds:.1f} ms, {text}", file=sys.stderr, flush=True)
+
+    def version_string(self) -> str:
+        """The Server header."""
+        return "clickhouse_http (chDB)"
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keeps the base class from logging every request to stderr."""

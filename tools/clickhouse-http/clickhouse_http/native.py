@@ -104,7 +104,7 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 def _string(data: bytes, position: int) -> tuple[bytes, int]:
     length, position = _varint(data, position)
-    return data[position:position + length], position + length
+    return data[position : position + length], position + length
 
 
 @lru_cache(maxsize=1024)
@@ -132,7 +132,8 @@ def _layout(type_name: str) -> _Layout:
     if name in ("Array", "Map"):
         return _behind_offsets(_sequence([_layout(argument) for argument in arguments]))
     raise ClickHouseError(
-        Code.NOT_IMPLEMENTED, f"FORMAT Native with client_protocol_version is not supported for type {type_name}"
+        Code.NOT_IMPLEMENTED,
+        f"FORMAT Native with client_protocol_version is not supported for type {type_name}",
     )
 
 
@@ -187,7 +188,7 @@ def _low_cardinality(argument: str) -> _Layout:
         if flags & _LC_HAS_DICTIONARY:
             (entries,) = _U64.unpack_from(data, position)
             position = dictionary.skip(data, position + 8, entries)
-        (indexes,) = _U64.unpack_from(data, position)
+        indexes: int = _U64.unpack_from(data, position)[0]
         return position + 8 + indexes * _LC_INDEX_BYTES[flags & 0xFF]
 
     return _Layout(8, skip)
@@ -222,4 +223,4 @@ def _split_arguments(text: str) -> list[str]:
 
 def _without_name(argument: str) -> str:
     """A Tuple's element may have a name: `a UInt8`."""
-    return argument[match.end():] if (match := _ELEMENT_NAME.match(argument)) else argument
+    return argument[match.end() :] if (match := _ELEMENT_NAME.match(argument)) else argument

@@ -118,13 +118,16 @@ def multipart_fields(content_type: str, body: bytes) -> dict[str, str]:
             raise ClickHouseError(Code.BAD_ARGUMENTS, "A part of the multipart body has no name")
         if part.get_filename() is not None:
             raise ClickHouseError(
-                Code.NOT_IMPLEMENTED, f"External tables are not supported (part {name!r} of the multipart body)"
+                Code.NOT_IMPLEMENTED,
+                f"External tables are not supported (part {name!r} of the multipart body)",
             )
         content = part.get_payload(decode=True)
         try:
             fields[name] = content.decode() if isinstance(content, bytes) else ""
         except UnicodeDecodeError as error:
-            raise ClickHouseError(Code.BAD_ARGUMENTS, f"Part {name!r} of the multipart body is not UTF-8") from error
+            raise ClickHouseError(
+                Code.BAD_ARGUMENTS, f"Part {name!r} of the multipart body is not UTF-8"
+            ) from error
     return fields
 
 
@@ -141,8 +144,8 @@ def _credentials(values: dict[str, str], headers: Message) -> Credentials:
     if own_headers + bool(basic) + in_url > 1:
         raise ClickHouseError(
             Code.AUTHENTICATION_FAILED,
-            "Invalid authentication: X-ClickHouse headers, the Authorization header and user/password in the URL"
-            " must not be used together",
+            "Invalid authentication: use either X-ClickHouse headers, or the Authorization header,"
+            " or user and password in the URL",
         )
     if basic:
         return _basic_credentials(basic)
@@ -161,7 +164,8 @@ def _basic_credentials(header: str) -> Credentials:
         user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (ValueError, binascii.Error):
         raise ClickHouseError(
-            Code.AUTHENTICATION_FAILED, "Invalid authentication: the Authorization header is not 'Basic' or not base64"
+            Code.AUTHENTICATION_FAILED,
+            "Invalid authentication: the Authorization header is not 'Basic' or not base64",
         ) from None
     return Credentials(user or "default", password)
 

@@ -45,7 +45,7 @@ class Insert:
 
     statement: str
     """The statement without its FORMAT or VALUES clause."""
-    format: str
+    format_name: str
     data_start: int
     """Where the data begin in the text that was looked at."""
 
@@ -106,7 +106,7 @@ def find_insert(text: bytes, at_end: bool) -> Insert | None:
                 raise InputFunction
             return None
         if keyword == b"VALUES" and not selects:
-            return Insert(text[:word.start].decode(), "Values", word.end)
+            return Insert(text[: word.start].decode(), "Values", word.end)
         if keyword == b"INFILE":
             return None
         selects = selects or keyword in (b"SELECT", b"WITH")
@@ -134,3 +134,9 @@ def output_format(statement: str) -> str | None:
             found = word.text.decode()
         previous = word.upper
     return found
+
+
+def changes_session(statement: str) -> bool:
+    """Whether a statement is one that changes its session and nothing else."""
+    first = next(_words(statement.encode(), at_end=True), None)
+    return first is not None and first.upper in (b"SET", b"USE")

@@ -59,8 +59,8 @@ def read(query: str, chunks: Iterator[bytes]) -> Statement:
     try:
         head, insert = _read_head(query.encode() + b"\n" if query else b"", chunks)
         if insert:
-            data = chain((head[insert.data_start:],), chunks)
-            return Statement(insert.statement, insert.format, data, head)
+            data = chain((head[insert.data_start :],), chunks)
+            return Statement(insert.statement, insert.format_name, data, head)
         text = (head + whole(chunks)).decode()
     except sql.InputFunction:
         raise ClickHouseError(
@@ -101,15 +101,15 @@ def run(connection: Connection, request: Request, statement: Statement) -> Outco
     started = time.perf_counter_ns()
     with _for_this_request(connection, request, statement):
         if statement.insert_format:
-            format = None
+            format_name = None
             data = b""
             summary = connection.insert(
                 statement.text, statement.insert_format, request.parameters, statement.data
             )
         else:
-            format = sql.output_format(statement.text) or request.default_format
-            data, summary = connection.query(statement.text, format, request.parameters)
-    return Outcome(data, format, summary, time.perf_counter_ns() - started)
+            format_name = sql.output_format(statement.text) or request.default_format
+            data, summary = connection.query(statement.text, format_name, request.parameters)
+    return Outcome(data, format_name, summary, time.perf_counter_ns() - started)
 
 
 def _read_head(head: bytes, chunks: Iterator[bytes]) -> tuple[bytes, sql.Insert | None]:
@@ -141,7 +141,8 @@ def _check(connection: Connection, request: Request, statement: Statement) -> No
         harmless = False
     if request.read_only and not harmless and not sql.changes_session(statement.text):
         raise ClickHouseError(
-            Code.READONLY, "Cannot execute query in readonly mode. Use POST for statements that change something"
+            Code.READONLY,
+            "Cannot execute query in readonly mode. Use POST for statements that change something",
         )
 
 

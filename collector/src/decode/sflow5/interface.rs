@@ -40,6 +40,13 @@ impl Interface {
             Self::Discarded(_) | Self::Multiple(_) | Self::Unknown => 0,
         }
     }
+
+    pub const fn discard_reason(self) -> Option<u32> {
+        match self {
+            Self::Discarded(reason) => Some(reason),
+            _ => None,
+        }
+    }
 }
 
 /// The value of the `forwarding_status` column (RFC 7270 §4.12: upper two bits 2, dropped) for a reason of sFlow: codes

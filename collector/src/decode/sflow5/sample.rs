@@ -29,6 +29,8 @@ struct Head {
     sampling_rate: u32,
     input: Interface,
     output: Interface,
+    /// Why the packet was dropped, if it was.
+    dropped: Option<u32>,
     n_records: u32,
 }
 
@@ -61,9 +63,7 @@ pub fn read<'a>(kind: Kind, octets: &'a [u8], decapsulate: Decapsulate, row: &mu
     row.in_if_index = head.input.if_index();
     row.out_if_index = head.output.if_index();
     row.flow_direction = direction(head.source, row.in_if_index, row.out_if_index);
-    if let Interface::Discarded(reason) = head.output {
-        row.forwarding_status = forwarding_status(reason);
-    }
+    row.forwarding_status = head.dropped.map_or(0, forwarding_status);
     (row.sampling_interval, row.sampling_source) = match head.sampling_rate {
         0 => (1, SAMPLING_UNKNOWN),
         rate => (rate, SAMPLING_BY_RECORD),
@@ -74,40 +74,24 @@ pub fn read<'a>(kind: Kind, octets: &'a [u8], decapsulate: Decapsulate, row: &mu
 #[inline]
 fn flow(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
     let [_sequence, source, sampling_rate, _pool, _drops, input, output, n_records] = words(cursor)?;
-    Ok(Head {
-        source: Source::compact(source),
-        sampling_rate,
-        input: Interface::compact(input),
-        output: Interface::compact(output),
-        n_records,
-    })
+    let (input, output) = (Interface::compact(input), Interface::compact(output));
+    Ok(Head { source: Source::compact(source), sampling_rate, input, output, dropped: output.discard_reason(), n_records })
 }
 
 fn expanded_flow(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
     let [_sequence, class, index, sampling_rate, _pool, _drops] = words(cursor)?;
     let [in_format, input, out_format, output, n_records] = words(cursor)?;
-    Ok(Head {
-        source: Source { class, index },
-        sampling_rate,
-        input: Interface::expanded(in_format, input),
-        output: Interface::expanded(out_format, output),
-        n_records,
-    })
+    let (input, output) = (Interface::expanded(in_format, input), Interface::expanded(out_format, output));
+    let source = Source { class, index };
+    Ok(Head { source, sampling_rate, input, output, dropped: output.discard_reason(), n_records })
 }
 
-/// A discarded packet is reported once for itself: its rate is 1. `drops` counts those that were not reported.
-///
-/// Its interfaces are plain ifIndexes; the one it would have gone out by is no more than a hint and is not kept,
-/// because nothing went out by it.
+/// A discarded packet is reported once for itself: its rate is 1. `drops` counts those that were not reported. The
+/// output, a plain ifIndex like the input, is where the packet was to go.
 fn discarded(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
-    let [_sequence, class, index, _drops, input, _output, reason, n_records] = words(cursor)?;
-    Ok(Head {
-        source: Source { class, index },
-        sampling_rate: 1,
-        input: Interface::expanded(0, input),
-        output: Interface::Discarded(reason),
-        n_records,
-    })
+    let [_sequence, class, index, _drops, input, output, reason, n_records] = words(cursor)?;
+    let (input, output) = (Interface::expanded(0, input), Interface::expanded(0, output));
+    Ok(Head { source: Source { class, index }, sampling_rate: 1, input, output, dropped: Some(reason), n_records })
 }
 
 /// A packet sampled on the interface it came in by is seen at ingress; on the one it went out by, at egress. Both
