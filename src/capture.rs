@@ -43,7 +43,7 @@ pub struct Datagram {
     pub payload: Vec<u8>,
 }
 
-/// What a capture held. Packets that became no datagram are in exactly one of the other counters.
+/// What a capture held, and what became of its packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     pub packets: u64,
@@ -54,7 +54,7 @@ pub struct Counts {
     pub not_ip: u64,
     /// Of interfaces whose link type is not known here.
     pub other_link: u64,
-    /// Fragments that became part of a datagram that a later one completed.
+    /// Fragments of datagrams that got complete.
     pub fragments_joined: u64,
     /// Fragments whose datagram never got complete.
     pub fragments_lost: u64,

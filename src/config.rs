@@ -23,7 +23,7 @@ mod sections;
 
 pub use keys::paths;
 pub use layers::NAMED;
-pub use mistake::Mistake;
+pub use mistake::{Mistake, nearest};
 pub use sections::{AdminConfig, LogConfig, LogFormat, PipelineConfig};
 use tree::{Node, Origin};
 

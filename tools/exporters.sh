@@ -5,7 +5,7 @@ set -euo pipefail
 
 missing=()
 for pair in softflowd:softflowd pmacctd:pmacct nfcapd:nfdump nfdump:nfdump; do
-    PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+    PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || [[ " ${missing[*]} " == *" ${pair##*:} "* ]] || missing+=("${pair##*:}")
 done
 if [ ${#missing[@]} -eq 0 ]; then
     echo "exporters: softflowd, pmacctd and nfcapd are installed"

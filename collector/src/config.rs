@@ -1,6 +1,7 @@
 //! The `collector` section of the configuration.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub struct CollectorConfig {
     pub sampling_interval: u32,
     /// Bytes of data that one observation domain may have waiting for a template.
     pub held_bytes: usize,
+    /// Directory in which templates and sampling tables survive a restart; nothing is kept without one.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Default for CollectorConfig {
@@ -48,6 +51,7 @@ impl Default for CollectorConfig {
             decapsulate: ["gre", "ipip", "vxlan", "geneve"].map(str::to_owned).to_vec(),
             sampling_interval: 0,
             held_bytes: 256 << 10,
+            state_dir: None,
         }
     }
 }

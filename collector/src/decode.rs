@@ -24,6 +24,7 @@ mod sampling;
 mod sets;
 mod pending;
 mod sequence;
+mod saved;
 mod text;
 mod state;
 pub mod netflow5;
@@ -32,6 +33,7 @@ pub mod sflow5;
 use cursor::Cursor;
 pub use packet::Decapsulate;
 pub use pending::HeldCounts;
+pub use saved::SavedExporter;
 use pending::HeldSet;
 pub use sequence::LossCounts;
 use rows::{Context, Message, Scratch, SetCounts};
@@ -214,26 +216,46 @@ impl Default for DecoderConfig {
 pub struct Decoder {
     config: DecoderConfig,
     names: Arc<Names>,
-    registry: Arc<Exporters>,
-    exporters: HashMap<Address, Exporter, foldhash::quality::RandomState>,
+    known: Known,
     netflow5: Template,
     netflow7: Template,
     scratch: Scratch,
     fields: Vec<Field>,
 }
 
+/// The exporters of a decoder, and where new ones get their past from.
+#[derive(Debug)]
+struct Known {
+    registry: Arc<Exporters>,
+    names: Arc<Names>,
+    memory: Option<Arc<dyn Memory>>,
+    exporters: HashMap<Address, Exporter, foldhash::quality::RandomState>,
+}
+
+/// What was known of exporters before this process started.
+pub trait Memory: std::fmt::Debug + Send + Sync {
+    /// The saved state of an exporter, given out once.
+    fn recall(&self, address: Address) -> Option<SavedExporter>;
+}
+
 impl Decoder {
     pub fn new(config: DecoderConfig, exporters: Arc<Exporters>, names: Arc<Names>) -> Self {
+        let known =
+            Known { registry: exporters, names: Arc::clone(&names), memory: None, exporters: HashMap::default() };
         Self {
             config,
             names,
-            registry: exporters,
-            exporters: HashMap::default(),
+            known,
             netflow5: netflow5::v5_template(),
             netflow7: netflow5::v7_template(),
             scratch: Scratch::default(),
             fields: Vec::new(),
         }
+    }
+
+    /// Lets exporters that are seen for the first time start with what `memory` has of them.
+    pub fn remember(&mut self, memory: Arc<dyn Memory>) {
+        self.known.memory = Some(memory);
     }
 
     /// Appends the flows of a datagram to `out`.
@@ -273,7 +295,7 @@ impl Decoder {
         meta: &DatagramMeta,
     ) -> Discarded {
         // A sender of garbage alone gets no entry: only exporters that once sent something readable have one.
-        if let Some(exporter) = self.exporters.get_mut(&address_of(meta.source.ip())) {
+        if let Some(exporter) = self.known.exporters.get_mut(&address_of(meta.source.ip())) {
             exporter.stats.discarded(error, meta.received_at);
         }
         Discarded {
@@ -296,7 +318,7 @@ impl Decoder {
         let header = netflow5::Header::parse(&mut cursor)?;
         let template = if decoded.protocol == Protocol::Netflow5 { &self.netflow5 } else { &self.netflow7 };
         let octets = header.records(&cursor, template.record_octets)?;
-        let exporter = exporter(&mut self.exporters, &self.registry, address_of(meta.source.ip()), meta)?;
+        let exporter = self.known.exporter(address_of(meta.source.ip()), meta.received_at)?;
         let domain = state::domain(&mut exporter.domains, decoded.protocol, u32::from(header.engine))?;
         domain.sessions.observe(meta.source.port(), header.flow_sequence, Some(u32::from(header.count)));
         let message = Message {
@@ -332,8 +354,8 @@ impl Decoder {
         } else {
             (sets::Header::parse_netflow9(&mut cursor)?, cursor)
         };
-        let Self { config, names, registry, exporters, scratch, fields, .. } = self;
-        let exporter = exporter(exporters, registry, address_of(meta.source.ip()), meta)?;
+        let Self { config, names, known, scratch, fields, .. } = self;
+        let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at)?;
         let Exporter { id, address, domains, tables, stats } = exporter;
         let domain = state::domain(domains, decoded.protocol, header.domain)?;
         if !ipfix {
@@ -386,7 +408,7 @@ impl Decoder {
         let header = sflow5::Header::parse(&mut cursor)?;
         // The agent address names the device; an agent that does not know its own is known by its socket.
         let agent = if header.agent == [0; 16] { address_of(meta.source.ip()) } else { header.agent };
-        let exporter = exporter(&mut self.exporters, &self.registry, agent, meta)?;
+        let exporter = self.known.exporter(agent, meta.received_at)?;
         let domain = state::domain(&mut exporter.domains, decoded.protocol, header.sub_agent)?;
         domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
         let context = sflow5::SampleContext {
@@ -404,26 +426,40 @@ impl Decoder {
 
     /// Forgets exporters that fell silent. Called about once a minute.
     pub fn expire(&mut self, now: UnixMs) {
-        self.exporters.retain(|_, exporter| now - exporter.stats.last_seen < EXPORTER_IDLE_MS);
+        self.known.exporters.retain(|_, exporter| now - exporter.stats.last_seen < EXPORTER_IDLE_MS);
     }
 
     /// What each exporter sent so far.
     pub fn exporters(&self) -> impl Iterator<Item = ExporterStats> + '_ {
-        self.exporters.values().map(Exporter::snapshot)
+        self.known.exporters.values().map(Exporter::snapshot)
+    }
+
+    /// Calls `save` with exporters whose templates or tables changed since they were last asked for, `limit` at the
+    /// most.
+    pub fn changed(&mut self, limit: usize, mut save: impl FnMut(Address, SavedExporter)) {
+        let Known { exporters, names, .. } = &mut self.known;
+        let changed = exporters.values_mut().filter_map(|exporter| exporter.take_changed().then_some(exporter));
+        for exporter in changed.take(limit) {
+            save(exporter.address, SavedExporter::of(exporter, names));
+        }
     }
 }
 
-/// The state of the exporter at `address`, made when it is first seen.
-fn exporter<'a>(
-    exporters: &'a mut HashMap<Address, Exporter, foldhash::quality::RandomState>,
-    registry: &Exporters,
-    address: Address,
-    meta: &DatagramMeta,
-) -> Result<&'a mut Exporter, DecodeError> {
-    if exporters.len() >= MAX_EXPORTERS && !exporters.contains_key(&address) {
-        return Err(DecodeError::TooManyExporters);
+impl Known {
+    /// The state of the exporter at `address`, made when it is first seen.
+    fn exporter(&mut self, address: Address, now: UnixMs) -> Result<&mut Exporter, DecodeError> {
+        if self.exporters.len() >= MAX_EXPORTERS && !self.exporters.contains_key(&address) {
+            return Err(DecodeError::TooManyExporters);
+        }
+        let Self { registry, names, memory, exporters } = self;
+        Ok(exporters.entry(address).or_insert_with(|| {
+            let mut exporter = Exporter::new(registry.intern(address), address, now);
+            if let Some(saved) = memory.as_ref().and_then(|memory| memory.recall(address)) {
+                saved.restore(&mut exporter, names);
+            }
+            exporter
+        }))
     }
-    Ok(exporters.entry(address).or_insert_with(|| Exporter::new(registry.intern(address), address, meta.received_at)))
 }
 
 /// The walk over the sets of one NetFlow v9 or IPFIX message.

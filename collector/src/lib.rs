@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod decode;
+pub mod state;
 pub mod udp;
 pub mod worker;
 #[cfg(feature = "encode")]

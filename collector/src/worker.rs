@@ -23,6 +23,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::{CollectorConfig, ConfigError};
 use crate::decode::{DatagramMeta, DecodeError, Decoded, Decoder, Discarded, ExporterStats, Protocol};
+use crate::state::{Saver, StateError, StateFile};
 use crate::udp::{BindError, Ring, SocketOptions, SocketStats, UdpSocket, Wait, bind_group};
 
 /// Buffers per receive call, see [`Ring::new`].
@@ -34,6 +35,10 @@ const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 /// Silent exporters are looked for about once a minute.
 const EXPIRE_EVERY: u32 = 60;
 
+/// Exporters whose state is saved at a time: some milliseconds of work at the most, after a start with thousands of
+/// devices the rest follows a second later.
+const SAVES_PER_PUBLICATION: usize = 256;
+
 /// How long a stopping worker keeps reading what the kernel had queued before the stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
@@ -44,6 +49,8 @@ pub enum CollectorError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error("cannot start a receive thread: {0}")]
     Thread(io::Error),
 }
@@ -159,6 +166,7 @@ pub struct Collector {
     threads: Vec<JoinHandle<()>>,
     local_addrs: Vec<SocketAddr>,
     stop: Arc<AtomicBool>,
+    state: Option<StateFile>,
 }
 
 impl Collector {
@@ -190,15 +198,18 @@ impl Collector {
                 sockets.push(socket);
             }
         }
+        let state = config.state_dir.as_deref().map(StateFile::open).transpose()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let mut collector = Self { shared: Vec::new(), threads: Vec::new(), local_addrs, stop };
+        let mut collector = Self { shared: Vec::new(), threads: Vec::new(), local_addrs, stop, state };
         for (number, sockets) in per_worker.into_iter().enumerate() {
             let shared = Arc::new(Shared::default());
             collector.shared.push(Arc::clone(&shared));
+            let mut decoder = Decoder::new(decoder, Arc::clone(&exporters), Arc::clone(&names));
+            if let Some(state) = &collector.state {
+                decoder.remember(state.memory());
+            }
             let worker = Worker::new(
-                number,
-                sockets,
-                Decoder::new(decoder, Arc::clone(&exporters), Arc::clone(&names)),
+                Source { number, sockets, decoder, saver: collector.state.as_ref().and_then(StateFile::saver) },
                 Output { sender: out.clone(), ledger: Arc::clone(&ledger), batch: out.take_empty(), unbooked: 0, opened: None },
                 Limits::new(config),
                 shared,
@@ -241,6 +252,7 @@ impl Collector {
     /// way to the enricher closes.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
+        // The state file is closed when `self.state` is dropped, after the last worker has saved to it.
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a receive thread panicked");
@@ -315,11 +327,20 @@ impl Output {
     }
 }
 
+/// What a worker reads from.
+struct Source {
+    number: usize,
+    sockets: Vec<UdpSocket>,
+    decoder: Decoder,
+    saver: Option<Saver>,
+}
+
 struct Worker {
     number: usize,
     sockets: Vec<UdpSocket>,
     ring: Ring,
     decoder: Decoder,
+    saver: Option<Saver>,
     output: Output,
     limits: Limits,
     shared: Arc<Shared>,
@@ -329,19 +350,14 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(
-        number: usize,
-        sockets: Vec<UdpSocket>,
-        decoder: Decoder,
-        output: Output,
-        limits: Limits,
-        shared: Arc<Shared>,
-    ) -> Self {
+    fn new(source: Source, output: Output, limits: Limits, shared: Arc<Shared>) -> Self {
+        let Source { number, sockets, decoder, saver } = source;
         let mut worker = Self {
             number,
             sockets,
             ring: Ring::new(RING_BUFFERS),
             decoder,
+            saver,
             output,
             limits,
             shared,
@@ -369,6 +385,9 @@ impl Worker {
         }
         self.output.hand_on();
         self.publish();
+        if let Some(saver) = self.saver.take() {
+            self.decoder.changed(saver.room(), |address, saved| saver.save(address, &saved));
+        }
     }
 
     /// Waits for any of several sockets.
@@ -441,6 +460,10 @@ impl Worker {
         self.publications += 1;
         if self.publications.is_multiple_of(EXPIRE_EVERY) {
             self.decoder.expire(unix_ms());
+        }
+        if let Some(saver) = &self.saver {
+            let limit = saver.room().min(SAVES_PER_PUBLICATION);
+            self.decoder.changed(limit, |address, saved| saver.save(address, &saved));
         }
         let mut exporters = locked(&self.shared.exporters);
         exporters.clear();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use helios_collector::decode::{DatagramMeta, DecodeError, Decoded, Decoder, DecoderConfig, Discarded};
+use helios_collector::state::StateFile;
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, enterprise_field, field, ipfix, netflow5, netflow9};
 use helios_common::columns::{
     APPLICATION, BYTES, DST_ADDR, DST_PORT, ETHER_TYPE, FLOW_END, FLOW_START, ICMP_CODE, ICMP_TYPE, IN_IF_INDEX,
@@ -497,4 +498,32 @@ fn version_5_fills_every_column_of_its_record() {
     assert_eq!((out.get(FLOW_START, 1), out.get(FLOW_END, 1)), (NOW - 10_000, NOW - 1_000));
     assert_eq!((out.get(SAMPLING_INTERVAL, 1), out.get(SAMPLING_SOURCE, 1)), (1000, HEADER));
     assert_eq!(out.get(OBSERVATION_DOMAIN_ID, 1), 0x0102);
+}
+
+#[test]
+fn templates_samplers_and_applications_survive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut before = Bench::new();
+    before.decode(&netflow9(0, |m| {
+        m.options_template(300, &[(netflow9::Scope::System, 4)], &[field(48, 1), field(50, 4)]);
+        m.data(300, 1, |out| out.put(&[0, 0, 0, 0, 5, 0, 0, 0, 100]));
+        m.options_template(301, &[(netflow9::Scope::System, 4)], &[field(95, 4), field(96, 8)]);
+        m.data(301, 1, |out| {
+            out.put(&[0, 0, 0, 0, 3, 0, 0, 22]);
+            out.put_text("ssh", 8);
+        });
+        m.template(256, &[field(1, 4), field(48, 1), field(95, 4)]);
+    }));
+    let state = StateFile::open(directory.path()).unwrap();
+    let saver = state.saver().unwrap();
+    before.decoder.changed(10, |address, saved| saver.save(address, &saved));
+    before.decoder.changed(10, |_, _| panic!("nothing changed since"));
+    drop((saver, state));
+
+    let state = StateFile::open(directory.path()).unwrap();
+    let mut after = Bench::new();
+    after.decoder.remember(state.memory());
+    let decoded = after.decode(&netflow9(0, |m| m.data(256, 1, |out| out.put(&[0, 0, 1, 0, 5, 3, 0, 0, 22]))));
+    assert_eq!((decoded.rows, after.out.get(BYTES, 0), after.out.get(SAMPLING_INTERVAL, 0)), (1, 256, 100));
+    assert_eq!(after.names_of(after.out.values(APPLICATION)), ["ssh"]);
 }

@@ -113,7 +113,7 @@ fn fragments(id: u16) -> (Vec<Vec<u8>>, Vec<u8>) {
     let parts: Vec<&[u8]> = whole[20..].chunks(800).collect();
     let packets = parts.iter().enumerate().map(|(n, octets)| {
         let more = if n + 1 < parts.len() { 0x2000 } else { 0 };
-        let header = Ipv4 { id, fragment: more | n as u16 * 100, ..IPV4 };
+        let header = Ipv4 { id, fragment: more | (n as u16 * 100), ..IPV4 };
         built(&[Layer::Ipv4(header), Layer::Fragment { protocol: 17, octets }])
     });
     (packets.collect(), payload)

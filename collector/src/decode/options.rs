@@ -5,11 +5,12 @@
 //! announcing domain's own entry first: devices announce samplers in one domain and use them in another.
 
 use hashbrown::HashMap;
-use helios_common::names::NameId;
+use helios_common::names::{NameId, Names};
 use helios_common::time::UnixMs;
 
 use super::DecodeError;
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
+use super::saved::SavedTables;
 use super::template::{Field, Template};
 use super::text::Texts;
 
@@ -28,6 +29,8 @@ pub struct Tables {
     domains: Table<u32, u32>,
     applications: Table<u64, NameId>,
     system_init: Table<u32, UnixMs>,
+    /// Whether an entry came or changed since this was last set to false.
+    pub changed: bool,
 }
 
 impl Tables {
@@ -82,28 +85,66 @@ impl Tables {
 
     fn apply(&mut self, option: Announcement, domain: u32) {
         if let Some(interval) = option.interval() {
-            match (option.sampler, option.interface) {
-                (Some(id), _) => {
-                    put(&mut self.samplers, (domain, id), interval);
-                    put(&mut self.samplers_any_domain, id, interval);
-                }
+            self.changed |= match (option.sampler, option.interface) {
+                (Some(id), _) => self.put_sampler(domain, id, interval),
                 (None, Some(interface)) => put(&mut self.interfaces, (domain, interface), interval),
                 (None, None) => put(&mut self.domains, domain, interval),
-            }
+            };
         }
         if let (Some(id), Some(name)) = (option.application_id, option.application_name) {
-            put(&mut self.applications, id, name);
+            self.changed |= put(&mut self.applications, id, name);
         }
         if let Some(init) = option.system_init {
-            put(&mut self.system_init, domain, init);
+            self.changed |= put(&mut self.system_init, domain, init);
         }
+    }
+
+    fn put_sampler(&mut self, domain: u32, id: u64, interval: u32) -> bool {
+        put(&mut self.samplers_any_domain, id, interval);
+        put(&mut self.samplers, (domain, id), interval)
+    }
+
+    /// The tables in a form that can be written down.
+    pub fn save(&self, names: &Names) -> SavedTables {
+        let names = names.read();
+        SavedTables {
+            samplers: self.samplers.iter().map(|(&(domain, id), &interval)| (domain, id, interval)).collect(),
+            interfaces: self.interfaces.iter().map(|(&(domain, index), &interval)| (domain, index, interval)).collect(),
+            domains: self.domains.iter().map(|(&domain, &interval)| (domain, interval)).collect(),
+            applications: self.applications.iter().map(|(&id, &name)| (id, names.get(name).to_owned())).collect(),
+            system_init: self.system_init.iter().map(|(&domain, &init)| (domain, init)).collect(),
+        }
+    }
+
+    /// The inverse of [`save`](Self::save).
+    pub fn restore(saved: &SavedTables, names: &Names) -> Self {
+        let mut tables = Self::default();
+        for &(domain, id, interval) in &saved.samplers {
+            tables.put_sampler(domain, id, interval);
+        }
+        for &(domain, index, interval) in &saved.interfaces {
+            put(&mut tables.interfaces, (domain, index), interval);
+        }
+        for &(domain, interval) in &saved.domains {
+            put(&mut tables.domains, domain, interval);
+        }
+        for (id, name) in &saved.applications {
+            put(&mut tables.applications, *id, names.intern(name));
+        }
+        for &(domain, init) in &saved.system_init {
+            put(&mut tables.system_init, domain, init);
+        }
+        tables
     }
 }
 
-fn put<K: std::hash::Hash + Eq, V>(table: &mut Table<K, V>, key: K, value: V) {
-    if table.len() < MAX_ENTRIES || table.contains_key(&key) {
-        table.insert(key, value);
+/// Inserts into a bounded table; tells whether that changed it.
+fn put<K: std::hash::Hash + Eq, V: PartialEq>(table: &mut Table<K, V>, key: K, value: V) -> bool {
+    if table.get(&key) == Some(&value) || (table.len() >= MAX_ENTRIES && !table.contains_key(&key)) {
+        return false;
     }
+    table.insert(key, value);
+    true
 }
 
 /// The meaning of one options record.

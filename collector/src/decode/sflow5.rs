@@ -44,7 +44,7 @@ mod records;
 mod gateway;
 mod rows;
 
-use rows::Rows;
+use rows::{Route, Row, Rows};
 use sample::Kind;
 
 /// Samples that one message may hold. A message is made to fit a frame: 1500 octets are some ten samples, a jumbo
@@ -136,23 +136,26 @@ pub fn decode_samples(
     out: &mut FlowBatch,
 ) -> Result<SampleCounts, DecodeError> {
     let mut counts = SampleCounts::default();
-    let mut rows = Rows::new();
+    let mut rows = Rows::default();
     for _ in 0..header.n_samples {
         let [format, length] = words(&mut cursor)?;
         let octets = cursor.take(length as usize)?;
         counts.samples += 1;
         let Some(kind) = counts.classify(format) else { continue };
-        let row = rows.next();
-        match sample::read(kind, octets, context.decapsulate, row) {
-            Ok(malformed_records) => {
-                counts.malformed_records += malformed_records;
-                if kind != Kind::Discarded {
-                    counts.add_frame(row.frame_octets(), row.sampling_interval);
-                }
-                counts.rows += 1;
-                rows.keep(header, context, out);
-            }
-            Err(_) => counts.malformed_samples += 1,
+        let mut row = Row::default();
+        let mut route = Route::default();
+        let Ok(malformed_records) = sample::read(kind, octets, context.decapsulate, &mut row, &mut route) else {
+            counts.malformed_samples += 1;
+            continue;
+        };
+        counts.rows += 1;
+        counts.malformed_records += malformed_records;
+        if kind != Kind::Discarded {
+            counts.add_frame(row.frame_octets(), row.sampling_interval);
+        }
+        rows.add(row, &route);
+        if rows.is_full() {
+            rows.write(header, context, out);
         }
     }
     rows.write(header, context, out);

@@ -40,6 +40,15 @@ impl Exporter {
         Self { id, address, domains: Vec::new(), tables: Tables::default(), stats }
     }
 
+    /// Whether there is something new to save since the last time this was asked.
+    pub fn take_changed(&mut self) -> bool {
+        let mut changed = std::mem::take(&mut self.tables.changed);
+        for domain in &mut self.domains {
+            changed |= std::mem::take(&mut domain.templates.changed);
+        }
+        changed
+    }
+
     pub fn snapshot(&self) -> ExporterStats {
         let mut held = HeldCounts::default();
         let mut loss = [LossCounts::default(); Protocol::ALL.len()];

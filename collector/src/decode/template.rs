@@ -53,7 +53,7 @@ pub struct Template {
     /// Length of a record, or of the shortest possible one.
     pub record_octets: usize,
     pub content: Content,
-    scope_fields: usize,
+    pub scope_fields: usize,
     last_used: u64,
 }
 
@@ -120,6 +120,8 @@ pub enum Learned {
 pub struct TemplateStore {
     templates: HashMap<u16, Template, foldhash::fast::RandomState>,
     uses: u64,
+    /// Whether a definition came, changed or went since this was last set to false.
+    pub changed: bool,
     pub evicted: u64,
     pub refused: u64,
 }
@@ -130,6 +132,11 @@ impl TemplateStore {
         let template = self.templates.get_mut(&id)?;
         template.last_used = self.uses;
         Some(template)
+    }
+
+    /// All templates with their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &Template)> {
+        self.templates.iter().map(|(&id, template)| (id, template))
     }
 
     pub fn len(&self) -> usize {
@@ -147,6 +154,7 @@ impl TemplateStore {
             return Learned::Refreshed;
         }
         let replaced = known.is_some();
+        self.changed = true;
         let Some(mut template) = Template::compile(fields, scope_fields) else {
             self.templates.remove(&id);
             self.refused += 1;
@@ -163,7 +171,7 @@ impl TemplateStore {
 
     /// RFC 7011 §8.1: over a reliable transport, a definition without fields takes the template back.
     pub fn withdraw(&mut self, id: u16) {
-        self.templates.remove(&id);
+        self.changed |= self.templates.remove(&id).is_some();
     }
 
     fn evict(&mut self) {

@@ -16,10 +16,10 @@ const ADDRESS_IPV4: u32 = 1;
 const ADDRESS_IPV6: u32 = 2;
 
 /// Sample formats of enterprise 0.
-const FLOW_SAMPLE: u32 = 1;
-const COUNTER_SAMPLE: u32 = 2;
-const EXPANDED_FLOW_SAMPLE: u32 = 3;
-const EXPANDED_COUNTER_SAMPLE: u32 = 4;
+pub const FLOW_SAMPLE: u32 = 1;
+pub const COUNTER_SAMPLE: u32 = 2;
+pub const EXPANDED_FLOW_SAMPLE: u32 = 3;
+pub const EXPANDED_COUNTER_SAMPLE: u32 = 4;
 
 /// The compact forms hold two values in 32 bits: a class in the upper 8 or a format in the upper 2 bits.
 const SOURCE_INDEX_BITS: u32 = 24;

@@ -19,6 +19,7 @@ pub enum Interface {
 impl Interface {
     /// Two bits of format, thirty of value.
     pub const fn compact(octets: u32) -> Self {
+        if octets < INTERNAL { return Self::Index(octets); }
         Self::expanded(octets >> 30, octets & INTERNAL)
     }
 

@@ -14,7 +14,7 @@ use super::super::DecodeError;
 use super::super::cursor::Cursor;
 use super::super::packet::{Decapsulate, Link, MAX_LABELS, Packet, dissect, tunnel_type};
 use super::gateway::Gateway;
-use super::rows::{Nat, Router, Row};
+use super::rows::{Route, Router, Row};
 use super::{TAG_OCTETS, address, words};
 
 /// Records that one sample may have: sFlow.org registered some 60 structures, and each says its thing once.
@@ -73,12 +73,13 @@ struct Found<'a> {
     vni: Option<u32>,
 }
 
-/// Reads `n` records into `row`; returns how many were shorter than their structure.
+/// Reads `n` records into `row` and `route`, which hold none yet; returns how many were shorter than their structure.
 pub fn read<'a>(
     mut sample: Cursor<'a>,
     n: u32,
     decapsulate: Decapsulate,
-    row: &mut Row<'a>,
+    row: &mut Row,
+    route: &mut Route<'a>,
 ) -> Result<u32, DecodeError> {
     if n > MAX_RECORDS || n as usize > sample.remaining() / TAG_OCTETS {
         return Err(DecodeError::BadCount);
@@ -88,7 +89,7 @@ pub fn read<'a>(
     for _ in 0..n {
         let [format, length] = words(&mut sample)?;
         let record = Cursor::new(sample.take(length as usize)?);
-        if found.record(format, record, row).is_err() {
+        if found.record(format, record, route).is_err() {
             malformed += 1;
         }
     }
@@ -98,22 +99,22 @@ pub fn read<'a>(
 
 impl<'a> Found<'a> {
     #[inline]
-    fn record(&mut self, format: u32, mut record: Cursor<'a>, row: &mut Row<'a>) -> Result<(), DecodeError> {
+    fn record(&mut self, format: u32, mut record: Cursor<'a>, route: &mut Route<'a>) -> Result<(), DecodeError> {
         match format {
             RAW_HEADER => first(&mut self.header, raw_header(&mut record)?),
             EXTENDED_SWITCH => first(&mut self.switch, words(&mut record)?),
-            EXTENDED_ROUTER => first(&mut row.router, router(&mut record)?),
-            EXTENDED_GATEWAY => first(&mut row.gateway, Gateway::parse(record)?),
+            EXTENDED_ROUTER => first(&mut route.router, router(&mut record)?),
+            EXTENDED_GATEWAY => first(&mut route.gateway, Gateway::parse(record)?),
             ETHERNET => first(&mut self.ethernet, structure(record)?),
             IPV4 => first(&mut self.ipv4, structure(record)?),
             IPV6 => first(&mut self.ipv6, structure(record)?),
             EXTENDED_MPLS => first(&mut self.labels, label_stack(&mut record)?),
             EXTENDED_NAT => {
-                let nat = row.nat.get_or_insert_default();
+                let nat = route.nat.get_or_insert_default();
                 (nat.src_addr, nat.dst_addr) = (any_address(&mut record)?, any_address(&mut record)?);
             }
             EXTENDED_NAT_PORT => {
-                let nat = row.nat.get_or_insert_default();
+                let nat = route.nat.get_or_insert_default();
                 [nat.src_port, nat.dst_port] = words(&mut record)?.map(|port: u32| port as u16);
             }
             EXTENDED_VLAN_TUNNEL => first(&mut self.stripped_tags, list(&mut record)?),
@@ -126,10 +127,9 @@ impl<'a> Found<'a> {
     }
 
     #[inline]
-    fn apply(&self, decapsulate: Decapsulate, row: &mut Row<'a>) {
-        match self.header {
-            Some(header) => header.apply(decapsulate, row),
-            None => row.packet = Packet::default(),
+    fn apply(&self, decapsulate: Decapsulate, row: &mut Row) {
+        if let Some(header) = self.header {
+            header.apply(decapsulate, row);
         }
         if !row.packet.has_ip() {
             self.apply_fields(row);
@@ -150,7 +150,7 @@ impl<'a> Found<'a> {
 
     /// The records that stand in for a header.
     #[inline(never)]
-    fn apply_fields(&self, row: &mut Row<'_>) {
+    fn apply_fields(&self, row: &mut Row) {
         let packet = &mut row.packet;
         if let (None, Some(ethernet)) = (self.header, self.ethernet) {
             let length = ethernet_fields(ethernet, packet);
@@ -204,7 +204,7 @@ impl<'a> Found<'a> {
 
 impl RawHeader<'_> {
     #[inline]
-    fn apply(&self, decapsulate: Decapsulate, row: &mut Row<'_>) {
+    fn apply(&self, decapsulate: Decapsulate, row: &mut Row) {
         row.frame_length = self.frame_length;
         let link_octets = match self.link {
             Some(link) => {
@@ -212,10 +212,7 @@ impl RawHeader<'_> {
                 let read = row.packet.layer3_offset;
                 if link == Link::Ethernet { read.max(FRAME_HEADER_OCTETS) } else { read }
             }
-            None => {
-                row.packet = Packet::default();
-                FRAME_HEADER_OCTETS
-            }
+            None => FRAME_HEADER_OCTETS,
         };
         row.bytes = match row.packet.layer3_length {
             0 => self.frame_length.saturating_sub(self.stripped).saturating_sub(link_octets),

@@ -4,7 +4,7 @@ use super::super::DecodeError;
 use super::super::cursor::Cursor;
 use super::super::packet::Decapsulate;
 use super::interface::{Interface, forwarding_status};
-use super::rows::Row;
+use super::rows::{Route, Row};
 use super::{records, words};
 
 /// Samples that become rows.
@@ -48,18 +48,24 @@ impl Source {
     }
 }
 
-/// Reads a sample into `row`, over whatever it held; returns how many of its records were too short.
+/// Reads a sample into `row` and `route`, which hold defaults; returns how many of its records were too short.
 ///
 /// # Errors
 /// [`DecodeError`] when the sample ends before its records do, or has more of them than a sample may.
-pub fn read<'a>(kind: Kind, octets: &'a [u8], decapsulate: Decapsulate, row: &mut Row<'a>) -> Result<u32, DecodeError> {
+#[inline]
+pub fn read<'a>(
+    kind: Kind,
+    octets: &'a [u8],
+    decapsulate: Decapsulate,
+    row: &mut Row,
+    route: &mut Route<'a>,
+) -> Result<u32, DecodeError> {
     let mut cursor = Cursor::new(octets);
     let head = match kind {
         Kind::Flow => flow(&mut cursor)?,
         Kind::ExpandedFlow => expanded_flow(&mut cursor)?,
         Kind::Discarded => discarded(&mut cursor)?,
     };
-    row.reset();
     row.in_if_index = head.input.if_index();
     row.out_if_index = head.output.if_index();
     row.flow_direction = direction(head.source, row.in_if_index, row.out_if_index);
@@ -68,7 +74,7 @@ pub fn read<'a>(kind: Kind, octets: &'a [u8], decapsulate: Decapsulate, row: &mu
         0 => (1, SAMPLING_UNKNOWN),
         rate => (rate, SAMPLING_BY_RECORD),
     };
-    records::read(cursor, head.n_records, decapsulate, row)
+    records::read(cursor, head.n_records, decapsulate, row, route)
 }
 
 #[inline]

@@ -1,0 +1,87 @@
+//! What of an exporter survives a restart, in a form that can be written down.
+//!
+//! Templates and the tables of options data: without them, data sets of a device that refreshes its templates every
+//! half an hour would be blind that long, and sampled flows would count as unsampled. Counters and sequence numbers
+//! are not saved: a number from before the restart says nothing about what was lost since.
+
+use helios_common::ie::Ie;
+use helios_common::names::Names;
+use serde::{Deserialize, Serialize};
+
+use super::Protocol;
+use super::options::Tables;
+use super::state::{Domain, Exporter, domain};
+use super::template::Field;
+
+/// The state of one exporter.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SavedExporter {
+    pub domains: Vec<SavedDomain>,
+    #[serde(default)]
+    pub tables: SavedTables,
+}
+
+/// The templates of one observation domain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedDomain {
+    /// The name of the protocol.
+    pub protocol: String,
+    pub id: u32,
+    pub templates: Vec<SavedTemplate>,
+}
+
+/// A template as it was defined.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedTemplate {
+    pub id: u16,
+    pub scope_fields: usize,
+    /// Enterprise, id and length of each field.
+    pub fields: Vec<(u32, u16, u16)>,
+}
+
+/// Tables of options data, as lists of entries: domain, key, value.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SavedTables {
+    pub samplers: Vec<(u32, u64, u32)>,
+    pub interfaces: Vec<(u32, u32, u32)>,
+    pub domains: Vec<(u32, u32)>,
+    pub applications: Vec<(u64, String)>,
+    pub system_init: Vec<(u32, i64)>,
+}
+
+impl SavedExporter {
+    /// Takes down the state of an exporter.
+    pub(super) fn of(exporter: &Exporter, names: &Names) -> Self {
+        let domains = exporter.domains.iter().filter(|domain| !domain.templates.is_empty()).map(SavedDomain::of).collect();
+        Self { domains, tables: exporter.tables.save(names) }
+    }
+
+    /// Puts the state into an exporter that has none yet.
+    pub(super) fn restore(&self, exporter: &mut Exporter, names: &Names) {
+        for saved in &self.domains {
+            let Some(protocol) = Protocol::ALL.into_iter().find(|protocol| protocol.name() == saved.protocol) else {
+                continue;
+            };
+            let Ok(domain) = domain(&mut exporter.domains, protocol, saved.id) else { break };
+            for template in &saved.templates {
+                let field = |&(pen, id, length)| Field { ie: Ie { pen, id }, length };
+                let fields: Vec<Field> = template.fields.iter().map(field).collect();
+                domain.templates.learn(template.id, &fields, template.scope_fields);
+            }
+            domain.templates.changed = false;
+        }
+        exporter.tables = Tables::restore(&self.tables, names);
+    }
+}
+
+impl SavedDomain {
+    fn of(domain: &Domain) -> Self {
+        let templates = domain.templates.iter().map(|(id, template)| SavedTemplate {
+            id,
+            scope_fields: template.scope_fields,
+            fields: template.fields.iter().map(|field| (field.ie.pen, field.ie.id, field.length)).collect(),
+        });
+        Self { protocol: domain.protocol.name().to_owned(), id: domain.id, templates: templates.collect() }
+    }
+}

@@ -1,0 +1,136 @@
+//! The command line: subcommands, the flags that several share, and what `--help` says.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Sources};
+use crate::exit::Exit;
+
+pub mod run;
+pub mod check;
+pub mod migrate;
+pub mod decode;
+pub mod replay;
+pub mod simulate;
+pub mod top;
+
+/// Flow pipeline for networks of 50 to 8,000+ devices: NetFlow, IPFIX and sFlow from a UDP port to ClickHouse.
+#[derive(Debug, Parser)]
+#[command(
+    name = "helios",
+    version,
+    max_term_width = 110,
+    after_help = "Examples:
+  helios run --clickhouse-url http://clickhouse:8123   receive on UDP port 2055 and store
+  helios check --config helios.yaml                    what would that configuration do?
+  helios decode capture.pcap | jq .src_addr            look into a capture
+  helios simulate --target 127.0.0.1:2055              be the exporters
+
+Exit codes: 0 done, 1 failed at run time, 64 wrong usage, 78 wrong configuration."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    Migrate(migrate::Args),
+    Decode(decode::Args),
+    Replay(replay::Args),
+    Simulate(simulate::Args),
+    Top(top::Args),
+}
+
+impl Cli {
+    /// Runs the subcommand.
+    ///
+    /// # Errors
+    /// How to end when it did not do what it was asked to.
+    pub fn run(self) -> Result<(), Exit> {
+        match self.command {
+            Command::Run(args) => run::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Migrate(args) => migrate::run(&args),
+            Command::Decode(args) => decode::run(&args),
+            Command::Replay(args) => replay::run(args),
+            Command::Simulate(args) => simulate::run(args),
+            Command::Top(args) => top::run(&args),
+        }
+    }
+}
+
+/// Flags of every subcommand that has a configuration.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ConfigArgs {
+    /// Configuration file; without one the defaults run
+    ///
+    /// Every key is described in docs/configuration.md. Variables named HELIOS_SECTION__KEY win over the file, flags
+    /// win over variables.
+    #[arg(short, long, value_name = "FILE", env = "HELIOS_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Sets one key, for example --set clickhouse.retention_days.flows=14
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Address of ClickHouse's HTTP interface [key: clickhouse.url]
+    #[arg(long, value_name = "URL")]
+    clickhouse_url: Option<String>,
+}
+
+/// Flags of the subcommands that receive, or say how they would.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ListenArgs {
+    /// UDP address to receive on, can be given several times [key: collector.listen]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// Puts file, environment and flags together.
+    ///
+    /// # Errors
+    /// Exit code 78 with a line per mistake.
+    pub fn load(&self, listen: &ListenArgs) -> Result<Config, Exit> {
+        let mut flags = Vec::new();
+        flags.extend(self.clickhouse_url.iter().map(|url| ("--clickhouse-url", "clickhouse.url", url.clone())));
+        if !listen.listen.is_empty() {
+            flags.push(("--listen", "collector.listen", listen.listen.join(",")));
+        }
+        let sources = Sources {
+            file: self.config.clone().filter(|file| !file.as_os_str().is_empty()),
+            // A variable that is not UTF-8 is none of Helios': its keys and values are text.
+            variables: std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
+            assignments: self.set.clone(),
+            flags,
+        };
+        sources.load().map_err(Exit::configuration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_says_what_it_does_and_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} does not say what it does");
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains(&format!("helios {name}")), "{name} has no example");
+        }
+    }
+}

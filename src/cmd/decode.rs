@@ -1,0 +1,148 @@
+//! `helios decode`: a capture to rows, a summary or raw fields.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use helios_collector::decode::{Decapsulate, DecoderConfig};
+use helios_common::columns::{COLUMNS, Column};
+
+use crate::capture::Capture;
+use crate::config::nearest;
+use crate::decode::{Csv, JsonLines, Raw, Rows, Session, Table};
+use crate::exit::Exit;
+
+/// Decode a capture to JSON lines, CSV or a table
+///
+/// Reads the UDP datagrams of a pcap or pcapng file, or of standard input, and prints the rows that `helios run`
+/// would store: the columns of the table `flows` by name (docs/columns.md), addresses and MACs as text, times in
+/// RFC 3339 (UTC), enumerations by label. A JSON row has the columns that its message filled; "held": true marks rows
+/// that had to wait for their template. A malformed datagram is counted and noted on standard error.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  helios decode capture.pcap | jq -c '[.src_addr, .dst_addr, .bytes]'
+  helios decode --summary capture.pcap                        counters by protocol
+  helios decode --format table --columns src_addr,dst_addr,bytes capture.pcap
+  helios decode --raw capture.pcap | jq .fields               fields without a column, too
+  tcpdump -i eth0 -U -w - udp port 2055 | helios decode -     live")]
+pub struct Args {
+    /// Capture file, `-` for standard input
+    file: PathBuf,
+
+    /// Print one JSON object of counters by protocol instead of rows
+    #[arg(long, conflicts_with_all = ["raw", "format", "columns"])]
+    summary: bool,
+
+    /// Print every field of every record by its IANA name, by generic decoding
+    ///
+    /// Shows templates, options data and fields without a column as well. It does not go through Helios' own decoders:
+    /// a second opinion.
+    #[arg(long, conflicts_with_all = ["format", "columns", "decapsulate"])]
+    raw: bool,
+
+    /// How rows are printed
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    format: Format,
+
+    /// Print exactly these columns, defaults included
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    columns: Vec<String>,
+
+    /// Tunnels whose inner packet fills the plain columns: all, none, or some of gre, ipip, vxlan, geneve
+    ///
+    /// `helios run` takes all of them apart. The default here shows packets as other decoders do.
+    #[arg(long, value_name = "TUNNEL,...", value_delimiter = ',', default_value = "none")]
+    decapsulate: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One object a line
+    Json,
+    /// Aligned columns
+    Table,
+    /// With a header line
+    Csv,
+}
+
+/// # Errors
+/// 64 for an unknown column or tunnel, 1 when the capture cannot be read or the output not be written.
+pub fn run(args: &Args) -> Result<(), Exit> {
+    let decoder = DecoderConfig { decapsulate: tunnels(&args.decapsulate)?, ..DecoderConfig::default() };
+    let columns = columns(&args.columns)?;
+    let mut capture = Capture::open(&args.file).map_err(Exit::run_time)?;
+    let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    let mut notes = if args.raw {
+        raw(&mut capture, out)?
+    } else if args.summary {
+        summary(&mut capture, decoder, out)?
+    } else {
+        rows(&mut capture, decoder, writer(args.format, columns, out)?)?
+    };
+    notes.splice(0..0, capture.counts().notes());
+    let mut stderr = io::stderr().lock();
+    for note in notes {
+        // The rows are out; nobody is left to tell when standard error is closed.
+        let _ = writeln!(stderr, "helios: {note}");
+    }
+    Ok(())
+}
+
+fn writer<'a>(format: Format, columns: Option<Vec<Column>>, out: impl Write + 'a) -> Result<Box<dyn Rows + 'a>, Exit> {
+    Ok(match format {
+        Format::Json => Box::new(JsonLines::new(out, columns)),
+        Format::Table => Box::new(Table::new(out, columns)),
+        Format::Csv => Box::new(Csv::new(out, columns).map_err(|error| Exit::output(&error))?),
+    })
+}
+
+fn rows(capture: &mut Capture, config: DecoderConfig, mut rows: Box<dyn Rows + '_>) -> Result<Vec<String>, Exit> {
+    let mut session = Session::new(config);
+    for datagram in capture {
+        let datagram = datagram.map_err(Exit::run_time)?;
+        session.feed(&datagram, Some(rows.as_mut())).map_err(|error| Exit::output(&error))?;
+    }
+    rows.finish().map_err(|error| Exit::output(&error))?;
+    Ok(session.summary().notes())
+}
+
+fn summary(capture: &mut Capture, config: DecoderConfig, mut out: impl Write) -> Result<Vec<String>, Exit> {
+    let mut session = Session::new(config);
+    for datagram in capture {
+        session.feed(&datagram.map_err(Exit::run_time)?, None).map_err(|error| Exit::output(&error))?;
+    }
+    let written = serde_json::to_writer_pretty(&mut out, session.summary()).map_err(io::Error::from);
+    written.and_then(|()| writeln!(out)).and_then(|()| out.flush()).map_err(|error| Exit::output(&error))?;
+    Ok(session.summary().notes())
+}
+
+fn raw(capture: &mut Capture, out: impl Write) -> Result<Vec<String>, Exit> {
+    let mut raw = Raw::new(out);
+    for datagram in capture {
+        raw.feed(&datagram.map_err(Exit::run_time)?).map_err(|error| Exit::output(&error))?;
+    }
+    raw.finish().map_err(|error| Exit::output(&error))?;
+    Ok(raw.notes().into_iter().collect())
+}
+
+fn columns(names: &[String]) -> Result<Option<Vec<Column>>, Exit> {
+    let find = |name: &String| {
+        Column::by_name(name).ok_or_else(|| {
+            let near = nearest(name, COLUMNS.iter().map(|spec| spec.name));
+            let hint = near.map_or("docs/columns.md lists all".to_owned(), |near| format!("did you mean {near}?"));
+            Exit::usage(format_args!("--columns: there is no column {name}; {hint}"))
+        })
+    };
+    let columns: Vec<Column> = names.iter().map(find).collect::<Result<_, _>>()?;
+    Ok((!columns.is_empty()).then_some(columns))
+}
+
+fn tunnels(names: &[String]) -> Result<Decapsulate, Exit> {
+    names.iter().try_fold(Decapsulate::NONE, |all, name| match name.as_str() {
+        "none" => Ok(all),
+        "all" => Ok(Decapsulate::ALL),
+        name => Decapsulate::by_name(name).map(|one| all | one).ok_or_else(|| {
+            Exit::usage(format_args!("--decapsulate: {name} is none of all, none, gre, ipip, vxlan, geneve"))
+        }),
+    })
+}

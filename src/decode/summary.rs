@@ -1,0 +1,120 @@
+//! What a capture held, counted by protocol.
+
+use std::collections::BTreeMap;
+
+use helios_collector::decode::{DecodeError, Decoded, Discarded, Protocol};
+use helios_common::columns::{BYTES, PACKETS};
+use helios_common::flow::FlowBatch;
+use serde::Serialize;
+
+/// Counters by protocol; serialises to the object that `helios decode --summary` prints.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+pub struct Summary {
+    protocols: BTreeMap<&'static str, Counters>,
+    #[serde(skip)]
+    discarded: BTreeMap<&'static str, (u64, DecodeError)>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Counters {
+    Records(Records),
+    Samples(Samples),
+}
+
+/// NetFlow and IPFIX. `data_records` leaves out options data and held records, and counts a biflow record once;
+/// `bytes` and `packets` are the sums of the rows, without those of held records.
+#[derive(Debug, Default, Serialize)]
+struct Records {
+    datagrams: u64,
+    templates: u64,
+    options_templates: u64,
+    data_records: u64,
+    options_records: u64,
+    sets_without_template: u64,
+    held_records: u64,
+    bytes: u64,
+    packets: u64,
+}
+
+/// sFlow. `frame_bytes_scaled` is the frames' lengths, each times its sampling interval.
+#[derive(Debug, Default, Serialize)]
+struct Samples {
+    datagrams: u64,
+    samples: u64,
+    flow_samples: u64,
+    expanded_flow_samples: u64,
+    counter_samples: u64,
+    expanded_counter_samples: u64,
+    other_samples: u64,
+    frame_bytes: u64,
+    frame_bytes_scaled: u64,
+}
+
+impl Summary {
+    fn counters(&mut self, protocol: Protocol) -> &mut Counters {
+        self.protocols.entry(protocol.name()).or_insert_with(|| match protocol {
+            Protocol::Sflow5 => Counters::Samples(Samples::default()),
+            _ => Counters::Records(Records::default()),
+        })
+    }
+
+    /// Counts a decoded message; `batch` holds its rows and no others.
+    pub fn decoded(&mut self, decoded: &Decoded, batch: &FlowBatch) {
+        match self.counters(decoded.protocol) {
+            Counters::Records(counters) => counters.add(decoded, batch),
+            Counters::Samples(counters) => counters.add(decoded),
+        }
+    }
+
+    /// Counts a discarded message.
+    pub fn discarded(&mut self, discarded: &Discarded) {
+        self.discarded.entry(discarded.error.reason()).or_insert((0, discarded.error)).0 += 1;
+        let Some(protocol) = discarded.protocol else { return };
+        match self.counters(protocol) {
+            Counters::Records(counters) => {
+                counters.datagrams += 1;
+                counters.templates += u64::from(discarded.templates);
+                counters.options_templates += u64::from(discarded.options_templates);
+            }
+            Counters::Samples(counters) => counters.datagrams += 1,
+        }
+    }
+
+    /// A sentence for each reason for which messages were discarded.
+    pub fn notes(&self) -> Vec<String> {
+        self.discarded.values().map(|(count, error)| format!("{count} datagrams discarded: {error}")).collect()
+    }
+}
+
+impl Records {
+    fn add(&mut self, decoded: &Decoded, batch: &FlowBatch) {
+        self.datagrams += 1;
+        self.templates += u64::from(decoded.templates);
+        self.options_templates += u64::from(decoded.options_templates);
+        self.data_records += u64::from(decoded.data_records);
+        self.options_records += u64::from(decoded.options_records);
+        self.sets_without_template += u64::from(decoded.sets_without_template);
+        self.held_records += u64::from(decoded.held_records);
+        // Held rows are the last ones; a column that is shorter than the batch holds zeros beyond its end.
+        let on_time = batch.rows().saturating_sub(decoded.held_rows as usize);
+        self.bytes += batch.values(BYTES).iter().take(on_time).sum::<u64>();
+        self.packets += batch.values(PACKETS).iter().take(on_time).sum::<u64>();
+    }
+}
+
+impl Samples {
+    fn add(&mut self, decoded: &Decoded) {
+        let counts = &decoded.sflow;
+        self.datagrams += 1;
+        self.samples += u64::from(counts.samples);
+        self.flow_samples += u64::from(counts.flow_samples);
+        self.expanded_flow_samples += u64::from(counts.expanded_flow_samples);
+        self.counter_samples += u64::from(counts.counter_samples);
+        self.expanded_counter_samples += u64::from(counts.expanded_counter_samples);
+        self.other_samples += u64::from(counts.other_samples);
+        self.frame_bytes += counts.frame_bytes;
+        self.frame_bytes_scaled = self.frame_bytes_scaled.saturating_add(counts.frame_bytes_scaled);
+    }
+}
