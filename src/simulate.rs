@@ -7,6 +7,7 @@
 //!
 //! It does not model what no collector can tell apart: routes, real user behaviour, flows that several exporters see.
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -29,8 +30,10 @@ pub use exporter::{Datagrams, Exporter, Identity, Now};
 pub use records::Volume;
 
 use conversation::Sizes;
-use exporter::Visit;
+use exporter::Device;
+use fields::FamilyPools;
 use random::Random;
+use records::RecordPool;
 
 /// Intervals that exporters sample with, drawn by seed. All fit the 14 bits of NetFlow v5.
 const SAMPLING_INTERVALS: [u32; 6] = [1, 1, 100, 1_000, 1_024, 4_096];
@@ -119,10 +122,10 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// Sets the exporters up as of `now`. Takes some 10 ms for each protocol.
+    /// Sets the exporters up as of `now`; takes some 10 ms for each protocol.
     pub fn new(settings: &Settings, now: Now) -> Self {
         let sizes = Sizes::new(&mut Random::new(settings.seed, SIZES_STREAM));
-        let pools = Pools::new(settings);
+        let pools = Pools::new(settings.seed);
         let exporters = (0..settings.exporters).map(|number| {
             let protocol = settings.protocols.get(number as usize % settings.protocols.len().max(1));
             let protocol = protocol.copied().unwrap_or(Protocol::Ipfix);
@@ -169,27 +172,56 @@ fn identity(addresses: Addresses, number: u32, protocol: Protocol, now: Now, ran
     }
 }
 
-/// The records of the protocols that are spoken, shared by all exporters.
+/// The records of the protocols that are spoken, made when the first exporter needs them and shared by all.
 struct Pools {
-    netflow5: Option<Arc<records::RecordPool>>,
-    netflow7: Option<Arc<records::RecordPool>>,
-    netflow9: Option<Arc<fields::FamilyPools>>,
-    ipfix: Option<Arc<fields::FamilyPools>>,
-    sflow5: Option<Arc<sflow5::SamplePool>>,
+    seed: u64,
+    netflow5: OnceCell<Arc<RecordPool>>,
+    netflow7: OnceCell<Arc<RecordPool>>,
+    netflow9: OnceCell<Arc<FamilyPools>>,
+    ipfix: OnceCell<Arc<FamilyPools>>,
+    sflow5: OnceCell<Arc<sflow5::SamplePool>>,
 }
 
 impl Pools {
-    fn new(settings: &Settings) -> Self {
-        fn pool<T>(settings: &Settings, protocol: Protocol, new: impl FnOnce(&mut Random) -> T) -> Option<Arc<T>> {
-            let mut random = Random::new(settings.seed, POOLS_STREAM + protocol as u64);
-            settings.protocols.contains(&protocol).then(|| Arc::new(new(&mut random)))
-        }
+    fn new(seed: u64) -> Self {
         Self {
-            netflow5: pool(settings, Protocol::Netflow5, netflow5::pool_v5),
-            netflow7: pool(settings, Protocol::Netflow7, netflow5::pool_v7),
-            netflow9: pool(settings, Protocol::Netflow9, netflow9::pools),
-            ipfix: pool(settings, Protocol::Ipfix, ipfix::pools),
-            sflow5: pool(settings, Protocol::Sflow5, sflow5::SamplePool::new),
+            seed,
+            netflow5: OnceCell::new(),
+            netflow7: OnceCell::new(),
+            netflow9: OnceCell::new(),
+            ipfix: OnceCell::new(),
+            sflow5: OnceCell::new(),
+        }
+    }
+
+    /// What an exporter of `protocol` is apart from its identity.
+    fn device(&self, protocol: Protocol, random: &mut Random) -> Box<dyn Device> {
+        let mut stream = Random::new(self.seed, POOLS_STREAM + protocol as u64);
+        let stream = &mut stream;
+        match protocol {
+            Protocol::Netflow5 => {
+                let pool = self.netflow5.get_or_init(|| Arc::new(netflow5::pool_v5(stream)));
+                Box::new(netflow5::Exporting::v5(Arc::clone(pool), random))
+            }
+            Protocol::Netflow7 => {
+                let pool = self.netflow7.get_or_init(|| Arc::new(netflow5::pool_v7(stream)));
+                Box::new(netflow5::Exporting::v7(Arc::clone(pool), random))
+            }
+            Protocol::Netflow9 => {
+                let pools = self.netflow9.get_or_init(|| Arc::new(netflow9::pools(stream)));
+                Box::new(netflow9::Exporting::new(Arc::clone(pools), random))
+            }
+            Protocol::Ipfix => {
+                let pools = self.ipfix.get_or_init(|| Arc::new(ipfix::pools(stream)));
+                Box::new(ipfix::Exporting::new(Arc::clone(pools), random))
+            }
+            Protocol::Sflow5 => {
+                let pool = self.sflow5.get_or_init(|| Arc::new(sflow5::SamplePool::new(stream)));
+                Box::new(sflow5::Exporting::new(Arc::clone(pool)))
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

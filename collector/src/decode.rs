@@ -517,10 +517,11 @@ impl Walk<'_> {
                 let context = Context { message: &message, tables: self.tables, names: self.names };
                 rows::decode_set(template, plan, octets, &context, self.scratch, self.out)?
             }
-            Content::Options { scope_fields } => {
+            Content::Options => {
                 let (mut texts, positions) = self.scratch.texts(self.names);
+                let domain = self.header.domain;
                 self.decoded.options_records +=
-                    options::learn_set(self.tables, template, *scope_fields, octets, self.header.domain, &mut texts, positions)?;
+                    options::learn_set(self.tables, template, octets, domain, &mut texts, positions)?;
                 SetCounts::default()
             }
         };

@@ -8,7 +8,7 @@ use helios_collector::state::StateFile;
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, enterprise_field, field, ipfix, netflow5, netflow9};
 use helios_common::columns::{
     APPLICATION, BYTES, DST_ADDR, DST_PORT, ETHER_TYPE, FLOW_END, FLOW_START, ICMP_CODE, ICMP_TYPE, IN_IF_INDEX,
-    MPLS_LABELS, OBSERVATION_DOMAIN_ID, OUT_IF_INDEX, PACKETS, RECEIVED_AT, SAMPLING_INTERVAL, SAMPLING_SOURCE,
+    IN_IF_NAME, OUT_IF_NAME, OUT_IF_DESCRIPTION, MPLS_LABELS, OBSERVATION_DOMAIN_ID, OUT_IF_INDEX, PACKETS, RECEIVED_AT, SAMPLING_INTERVAL, SAMPLING_SOURCE,
     SRC_ADDR, SRC_PORT, TCP_FLAGS, VRF_NAME,
 };
 use helios_common::exporter::{Exporters, mapped};
@@ -467,6 +467,29 @@ fn applications_get_their_names_from_the_options_table() {
         m.data(256, 2, |out| out.put(&[3, 0, 0, 22, 3, 0, 0, 99]));
     }));
     assert_eq!(bench.names_of(bench.out.values(APPLICATION)), ["ssh", ""]);
+}
+
+#[test]
+fn interfaces_and_vrfs_get_their_names_from_the_options_tables() {
+    let mut bench = Bench::new();
+    bench.decode(&netflow9(0, |m| {
+        m.options_template(300, &[(netflow9::Scope::Interface, 4)], &[field(82, 8), field(83, 8)]);
+        m.data(300, 1, |out| {
+            out.put_u32(7);
+            out.put_text("Gi0/7", 8);
+            out.put_text("uplink", 8);
+        });
+        m.options_template(301, &[(netflow9::Scope::System, 4)], &[field(234, 4), field(236, 8)]);
+        m.data(301, 1, |out| {
+            out.put(&[0, 0, 0, 0, 0, 0, 0, 3]);
+            out.put_text("blue", 8);
+        });
+        m.template(256, &[field(10, 4), field(14, 4), field(234, 4)]);
+        m.data(256, 2, |out| out.put(&[0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, 3, 0, 0, 0, 9, 0, 0, 0, 7, 0, 0, 0, 4]));
+    }));
+    let name = |col| bench.names_of(bench.out.values(col));
+    assert_eq!((name(IN_IF_NAME), name(OUT_IF_NAME)), (vec!["Gi0/7".into(), "".into()], vec!["".into(), "Gi0/7".into()]));
+    assert_eq!((name(OUT_IF_DESCRIPTION), name(VRF_NAME)), (vec!["".into(), "uplink".into()], vec!["blue".into(), "".into()]));
 }
 
 #[test]

@@ -16,8 +16,8 @@ const SEPARATOR: &str = "__";
 /// Variables with fixed names, and the keys they set. Those of GeoIP are the reference system's. CLICKHOUSE_PASSWORD
 /// is not among them: the sink reads it itself whenever it connects, and no key ever holds a secret.
 pub const NAMED: &[(&str, &str)] = &[
-    ("GEOIP_CITY_DB", "enricher.geoip.city_db"),
-    ("GEOIP_ASN_DB", "enricher.geoip.asn_db"),
+    ("GEOIP_CITY_DB", "enricher.geoip.city"),
+    ("GEOIP_ASN_DB", "enricher.geoip.asn"),
     ("CLICKHOUSE_URL", "clickhouse.url"),
     ("CLICKHOUSE_DATABASE", "clickhouse.database"),
     ("CLICKHOUSE_USER", "clickhouse.user"),

@@ -57,7 +57,6 @@ fn respelled(identifier: &str) -> String {
     const WORDS: &[(&str, &str)] = &[
         ("Ipv4", "IPv4"),
         ("Ipv6", "IPv6"),
-        ("Mac", "Mac"),
         ("Napt", "NAPT"),
         ("PostNats", "PostNATS"),
         ("PostNatd", "PostNATD"),
@@ -71,13 +70,16 @@ fn respelled(identifier: &str) -> String {
         name = name.replace(crates, registrys);
     }
     let mut spelled = String::with_capacity(name.len());
-    for (at, letter) in name.char_indices() {
+    for letter in name.chars() {
         let begins = ["IPv4", "IPv6", "Mac", "NAPT"].iter().any(|word| spelled.ends_with(word));
-        spelled.push(if begins { letter.to_ascii_uppercase() } else if at == 0 { letter.to_ascii_lowercase() } else { letter });
+        spelled.push(if begins { letter.to_ascii_uppercase() } else { letter });
     }
-    match spelled.strip_prefix("iPv") {
+    match spelled.strip_prefix("IPv") {
         Some(rest) => format!("ipv{rest}"),
-        None => spelled,
+        None => {
+            let mut letters = spelled.chars();
+            letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
+        }
     }
 }
 

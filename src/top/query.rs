@@ -48,32 +48,31 @@ pub struct Part {
     pub label: Option<&'static str>,
 }
 
-const fn part(title: &'static str, column: &'static str) -> Part {
+fn part(title: &'static str, column: &'static str) -> Part {
     Part { title, column, label: None }
 }
 
-const fn labelled(title: &'static str, column: &'static str, label: &'static str) -> Part {
+fn labelled(title: &'static str, column: &'static str, label: &'static str) -> Part {
     Part { title, column, label: Some(label) }
 }
 
 impl By {
-    pub fn parts(self) -> &'static [Part] {
-        const SRC: Part = part("SOURCE", "src_addr");
-        const DST: Part = part("DESTINATION", "dst_addr");
-        const EXPORTER: Part = part("EXPORTER", "exporter_name");
+    pub fn parts(self) -> Vec<Part> {
+        let (src, dst) = (part("SOURCE", "src_addr"), part("DESTINATION", "dst_addr"));
+        let exporter = part("EXPORTER", "exporter_name");
         match self {
-            Self::Src => &[SRC],
-            Self::Dst => &[DST],
-            Self::Pair => &[SRC, DST],
-            Self::Proto => &[part("PROTOCOL", "proto")],
-            Self::Port => &[part("PROTOCOL", "proto"), part("PORT", "dst_port")],
-            Self::SrcAs => &[labelled("SOURCE AS", "src_as", "src_as_name")],
-            Self::DstAs => &[labelled("DESTINATION AS", "dst_as", "dst_as_name")],
-            Self::SrcCountry => &[part("SOURCE COUNTRY", "src_country")],
-            Self::DstCountry => &[part("DESTINATION COUNTRY", "dst_country")],
-            Self::Exporter => &[EXPORTER],
-            Self::InInterface => &[EXPORTER, labelled("IN", "in_if_index", "in_if_name")],
-            Self::OutInterface => &[EXPORTER, labelled("OUT", "out_if_index", "out_if_name")],
+            Self::Src => vec![src],
+            Self::Dst => vec![dst],
+            Self::Pair => vec![src, dst],
+            Self::Proto => vec![part("PROTOCOL", "proto")],
+            Self::Port => vec![part("PROTOCOL", "proto"), part("PORT", "dst_port")],
+            Self::SrcAs => vec![labelled("SOURCE AS", "src_as", "src_as_name")],
+            Self::DstAs => vec![labelled("DESTINATION AS", "dst_as", "dst_as_name")],
+            Self::SrcCountry => vec![part("SOURCE COUNTRY", "src_country")],
+            Self::DstCountry => vec![part("DESTINATION COUNTRY", "dst_country")],
+            Self::Exporter => vec![exporter],
+            Self::InInterface => vec![exporter, labelled("IN", "in_if_index", "in_if_name")],
+            Self::OutInterface => vec![exporter, labelled("OUT", "out_if_index", "out_if_name")],
         }
     }
 

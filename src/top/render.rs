@@ -13,7 +13,7 @@ pub fn table(by: By, talkers: &[Talker]) -> Vec<String> {
 }
 
 fn header(by: By) -> Vec<String> {
-    let keys = by.parts().iter().map(|part| part.title);
+    let keys = by.parts().into_iter().map(|part| part.title);
     keys.chain(["BIT/S", "PACKET/S", "FLOW/S", "SHARE"]).map(str::to_owned).collect()
 }
 

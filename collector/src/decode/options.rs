@@ -1,7 +1,7 @@
 //! Options data: what an exporter tells about itself, kept in tables per exporter.
 //!
-//! Sampler tables (samplerId or selectorId to interval), intervals per interface and per domain, application
-//! names, and when the device booted. Tables are shared by all observation domains of an exporter, with the
+//! Sampler tables (samplerId or selectorId to interval), intervals per interface and per domain, names of
+//! applications, interfaces and VRFs, and when the device booted. Tables are shared by all observation domains of an exporter, with the
 //! announcing domain's own entry first: devices announce samplers in one domain and use them in another.
 
 use hashbrown::HashMap;
@@ -19,6 +19,13 @@ const MAX_ENTRIES: usize = 16_384;
 
 type Table<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
 
+/// How an exporter calls one of its interfaces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InterfaceNames {
+    pub name: NameId,
+    pub description: NameId,
+}
+
 /// What one exporter announced.
 #[derive(Debug, Default)]
 pub struct Tables {
@@ -28,6 +35,8 @@ pub struct Tables {
     interfaces: Table<(u32, u32), u32>,
     domains: Table<u32, u32>,
     applications: Table<u64, NameId>,
+    interface_names: Table<u32, InterfaceNames>,
+    vrfs: Table<u32, NameId>,
     system_init: Table<u32, UnixMs>,
     /// Whether an entry came or changed since this was last set to false.
     pub changed: bool,
@@ -63,22 +72,32 @@ impl Tables {
         self.applications.get(&id).copied()
     }
 
+    /// The names of an interface. ifIndex is the device's own (RFC 2863), whatever the observation domain.
+    pub fn interface_names(&self, if_index: u32) -> Option<InterfaceNames> {
+        self.interface_names.get(&if_index).copied()
+    }
+
+    pub fn has_interface_names(&self) -> bool {
+        !self.interface_names.is_empty()
+    }
+
+    pub fn vrf(&self, id: u32) -> Option<NameId> {
+        self.vrfs.get(&id).copied()
+    }
+
+    pub fn has_vrfs(&self) -> bool {
+        !self.vrfs.is_empty()
+    }
+
     /// When the device booted (`systemInitTimeMilliseconds`).
     pub fn system_init(&self, domain: u32) -> Option<UnixMs> {
         self.system_init.get(&domain).copied()
     }
 
     /// Takes the records of an options data set in.
-    pub fn learn<R: Records>(
-        &mut self,
-        fields: &[Field],
-        scope_fields: usize,
-        records: &R,
-        domain: u32,
-        texts: &mut Texts<'_>,
-    ) {
+    pub fn learn<R: Records>(&mut self, fields: &[Field], records: &R, domain: u32, texts: &mut Texts<'_>) {
         for row in 0..records.len() {
-            let option = Announcement::read(fields, scope_fields, records, row, texts);
+            let option = Announcement::read(fields, records, row, texts);
             self.apply(option, domain);
         }
     }
@@ -97,6 +116,12 @@ impl Tables {
         if let Some(init) = option.system_init {
             self.changed |= put(&mut self.system_init, domain, init);
         }
+        if let Some(index) = option.interface.filter(|_| option.names != InterfaceNames::default()) {
+            self.changed |= put(&mut self.interface_names, index, option.names);
+        }
+        if let (Some(id), Some(name)) = (option.vrf, option.vrf_name) {
+            self.changed |= put(&mut self.vrfs, id, name);
+        }
     }
 
     fn put_sampler(&mut self, domain: u32, id: u64, interval: u32) -> bool {
@@ -112,6 +137,12 @@ impl Tables {
             interfaces: self.interfaces.iter().map(|(&(domain, index), &interval)| (domain, index, interval)).collect(),
             domains: self.domains.iter().map(|(&domain, &interval)| (domain, interval)).collect(),
             applications: self.applications.iter().map(|(&id, &name)| (id, names.get(name).to_owned())).collect(),
+            interface_names: self
+                .interface_names
+                .iter()
+                .map(|(&index, known)| (index, names.get(known.name).to_owned(), names.get(known.description).to_owned()))
+                .collect(),
+            vrfs: self.vrfs.iter().map(|(&id, &name)| (id, names.get(name).to_owned())).collect(),
             system_init: self.system_init.iter().map(|(&domain, &init)| (domain, init)).collect(),
         }
     }
@@ -130,6 +161,13 @@ impl Tables {
         }
         for (id, name) in &saved.applications {
             put(&mut tables.applications, *id, names.intern(name));
+        }
+        for (index, name, description) in &saved.interface_names {
+            let known = InterfaceNames { name: names.intern(name), description: names.intern(description) };
+            put(&mut tables.interface_names, *index, known);
+        }
+        for (id, name) in &saved.vrfs {
+            put(&mut tables.vrfs, *id, names.intern(name));
         }
         for &(domain, init) in &saved.system_init {
             put(&mut tables.system_init, domain, init);
@@ -159,28 +197,30 @@ struct Announcement {
     population: Option<u64>,
     application_id: Option<u64>,
     application_name: Option<NameId>,
+    names: InterfaceNames,
+    vrf: Option<u32>,
+    vrf_name: Option<NameId>,
     system_init: Option<UnixMs>,
 }
 
 impl Announcement {
-    fn read<R: Records>(
-        fields: &[Field],
-        scope_fields: usize,
-        records: &R,
-        row: usize,
-        texts: &mut Texts<'_>,
-    ) -> Self {
+    fn read<R: Records>(fields: &[Field], records: &R, row: usize, texts: &mut Texts<'_>) -> Self {
         let mut option = Self::default();
         for (at, field) in fields.iter().enumerate().filter(|(_, field)| field.ie.pen == 0) {
             let octets = records.octets(row, at);
             let number = || Some(super::plan::unsigned(octets));
             match field.ie.id {
-                10 | 14 if at < scope_fields => option.interface = number().map(|index| index as u32),
+                // Cisco's interface tables carry the ifIndex as an option beside a scope of "system".
+                10 | 14 => option.interface = number().map(|index| index as u32),
                 34 | 50 => option.interval = number(),
                 48 | 302 => option.sampler = number(),
+                82 => option.names.name = texts.intern(octets),
+                83 => option.names.description = texts.intern(octets),
                 95 => option.application_id = number(),
                 96 => option.application_name = Some(texts.intern(octets)),
                 160 => option.system_init = number().map(|ms| ms as UnixMs),
+                234 | 235 => option.vrf = number().map(|id| id as u32),
+                236 => option.vrf_name = Some(texts.intern(octets)),
                 305 => option.packet_interval = number(),
                 306 => option.packet_space = number(),
                 309 => option.size = number(),
@@ -215,7 +255,6 @@ pub fn ratio(population: u64, size: u64) -> Option<u32> {
 pub fn learn_set(
     tables: &mut Tables,
     template: &Template,
-    scope_fields: usize,
     octets: &[u8],
     domain: u32,
     texts: &mut Texts<'_>,
@@ -223,11 +262,11 @@ pub fn learn_set(
 ) -> Result<u32, DecodeError> {
     if let Some(places) = &template.places {
         let records = FixedRecords::new(octets, template.record_octets, places);
-        tables.learn(&template.fields, scope_fields, &records, domain, texts);
+        tables.learn(&template.fields, &records, domain, texts);
         return Ok(records.len() as u32);
     }
     positions.locate(octets, &template.fields, template.record_octets)?;
     let records = LocatedRecords { data: octets, positions };
-    tables.learn(&template.fields, scope_fields, &records, domain, texts);
+    tables.learn(&template.fields, &records, domain, texts);
     Ok(records.len() as u32)
 }

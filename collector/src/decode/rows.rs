@@ -1,8 +1,9 @@
 //! From the records of one data set to rows: the plan's columns, then what every row has.
 
 use helios_common::columns::{
-    APPLICATION, DST_ADDR, DST_PORT, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, FLOW_END, FLOW_START, ICMP_CODE,
-    ICMP_TYPE, OBSERVATION_DOMAIN_ID, PROTO, RECEIVED_AT, SRC_ADDR,
+    APPLICATION, Col, DST_ADDR, DST_PORT, EGRESS_VRF_ID, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, FLOW_END,
+    FLOW_START, ICMP_CODE, ICMP_TYPE, IN_IF_DESCRIPTION, IN_IF_INDEX, IN_IF_NAME, INGRESS_VRF_ID,
+    OBSERVATION_DOMAIN_ID, OUT_IF_DESCRIPTION, OUT_IF_INDEX, OUT_IF_NAME, PROTO, RECEIVED_AT, SRC_ADDR, VRF_NAME,
 };
 use helios_common::exporter::{Address, ExporterId};
 use helios_common::flow::FlowBatch;
@@ -16,7 +17,7 @@ use super::sampling::{self, Fallback};
 use super::template::Template;
 use super::text::{Memo, Texts};
 use super::{DecodeError, Protocol, frame};
-use helios_common::names::Names;
+use helios_common::names::{NameId, Names};
 
 /// Rows that one message may become. A datagram of 64 KiB holds 1365 v5 records and some 3000 of the shortest
 /// flow records in use; a template of one octet would make 65 thousand of it.
@@ -133,6 +134,13 @@ impl Writer<'_> {
         if let Some(field) = plan.application_id {
             self.applications(records, field);
         }
+        if self.context.tables.has_interface_names() {
+            self.interfaces(n, IN_IF_INDEX, (IN_IF_NAME, IN_IF_DESCRIPTION));
+            self.interfaces(n, OUT_IF_INDEX, (OUT_IF_NAME, OUT_IF_DESCRIPTION));
+        }
+        if self.context.tables.has_vrfs() {
+            self.vrfs(n);
+        }
         if !plan.has_icmp {
             icmp_from_port(n, self.out);
         }
@@ -163,6 +171,36 @@ impl Writer<'_> {
         let (n, decapsulate) = (records.len(), self.context.message.decapsulate);
         for row in 0..n {
             frame::write(records.octets(row, field), start, decapsulate, (row, n), self.out);
+        }
+    }
+
+    /// Names that the exporter itself gave its interfaces.
+    fn interfaces(&mut self, n: usize, index: Col<u32>, (name, description): (Col<NameId>, Col<NameId>)) {
+        let rows = self.out.rows();
+        let mut last = (0, None);
+        for row in 0..n {
+            let if_index = self.out.get(index, rows + row);
+            if if_index != last.0 {
+                last = (if_index, self.context.tables.interface_names(if_index));
+            }
+            if let Some(known) = last.1 {
+                self.out.open_slice(name, n)[row] = known.name;
+                self.out.open_slice(description, n)[row] = known.description;
+            }
+        }
+    }
+
+    /// Names of VRFs that the record gave only a number of.
+    fn vrfs(&mut self, n: usize) {
+        let rows = self.out.rows();
+        for row in 0..n {
+            let ids = [self.out.get(INGRESS_VRF_ID, rows + row), self.out.get(EGRESS_VRF_ID, rows + row)];
+            let name = ids.into_iter().filter(|&id| id != 0).find_map(|id| self.context.tables.vrf(id));
+            if let Some(name) = name
+                && self.out.get(VRF_NAME, rows + row) == 0
+            {
+                self.out.open_slice(VRF_NAME, n)[row] = name;
+            }
         }
     }
 

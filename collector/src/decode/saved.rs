@@ -47,6 +47,9 @@ pub struct SavedTables {
     pub interfaces: Vec<(u32, u32, u32)>,
     pub domains: Vec<(u32, u32)>,
     pub applications: Vec<(u64, String)>,
+    /// ifIndex, name, description.
+    pub interface_names: Vec<(u32, String, String)>,
+    pub vrfs: Vec<(u32, String)>,
     pub system_init: Vec<(u32, i64)>,
 }
 

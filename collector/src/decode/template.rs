@@ -40,8 +40,8 @@ pub struct Field {
 pub enum Content {
     /// Flow records, with the plan that decodes them.
     Data(Plan),
-    /// Options records; the first fields are their scope.
-    Options { scope_fields: usize },
+    /// Options records: what the exporter tells about itself.
+    Options,
 }
 
 /// A template that was accepted.
@@ -53,6 +53,7 @@ pub struct Template {
     /// Length of a record, or of the shortest possible one.
     pub record_octets: usize,
     pub content: Content,
+    /// How many of the fields are scope; 0 for data templates.
     pub scope_fields: usize,
     last_used: u64,
 }
@@ -70,7 +71,7 @@ impl Template {
         let fixed = fields.iter().all(|field| field.length != VARIABLE_LENGTH);
         let content = match scope_fields {
             0 => Content::Data(Plan::compile(fields)),
-            _ => Content::Options { scope_fields },
+            _ => Content::Options,
         };
         Some(Self {
             fields: fields.to_vec(),
@@ -307,7 +308,7 @@ mod tests {
         let mut store = TemplateStore::default();
         store.learn(256, &[field(8, 4)], 0);
         assert_eq!(store.learn(256, &[field(144, 4), field(34, 4)], 1), Learned::Replaced);
-        assert!(matches!(store.get(256).unwrap().content, Content::Options { scope_fields: 1 }));
+        assert!(matches!(store.get(256).unwrap().content, Content::Options));
     }
 
     #[test]

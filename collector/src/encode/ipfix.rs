@@ -93,9 +93,9 @@ impl<'a> Message<'a> {
         self.withdraw(OPTIONS_TEMPLATE_SET, id);
     }
 
-    /// A data Set (RFC 7011 §3.4.3) with the records that `write` appends.
-    pub fn data(&mut self, template_id: u16, write: impl FnOnce(&mut Vec<u8>)) {
-        self.set(template_id, write);
+    /// A data Set (RFC 7011 §3.4.3) with the records that `write` appends; returns what `write` returns.
+    pub fn data<T>(&mut self, template_id: u16, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        self.set(template_id, write)
     }
 
     /// A withdrawal is a template record with a field count of zero.
@@ -106,10 +106,11 @@ impl<'a> Message<'a> {
         });
     }
 
-    fn set(&mut self, id: u16, content: impl FnOnce(&mut Vec<u8>)) {
-        set(self.out, id, content);
+    fn set<T>(&mut self, id: u16, content: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let written = set(self.out, id, content);
         let length = self.out.len() - self.start;
         patch_u16(self.out, self.start + LENGTH, length);
+        written
     }
 }
 

@@ -95,9 +95,9 @@ impl<'a> Message<'a> {
         });
     }
 
-    /// A data FlowSet (RFC 3954 §5.3) of `n_records` records, which `write` appends.
-    pub fn data(&mut self, template_id: u16, n_records: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        self.flowset(template_id, n_records, write);
+    /// A data FlowSet (RFC 3954 §5.3) of `n_records` records, which `write` appends; returns what `write` returns.
+    pub fn data<T>(&mut self, template_id: u16, n_records: usize, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        self.flowset(template_id, n_records, write)
     }
 
     //= https://www.rfc-editor.org/rfc/rfc3954#section-5.3
@@ -105,18 +105,20 @@ impl<'a> Message<'a> {
     //# subsequent FlowSet starts at a 4-byte aligned boundary.
     ///
     /// Erratum 2096: the padding has to be shorter than a record, or it would be read as one more.
-    fn flowset(&mut self, id: u16, n_records: usize, content: impl FnOnce(&mut Vec<u8>)) {
-        set(self.out, id, |out| {
+    fn flowset<T>(&mut self, id: u16, n_records: usize, content: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let written = set(self.out, id, |out| {
             let start = out.len();
-            content(out);
+            let written = content(out);
             let length = out.len() - start;
             let padding = length.wrapping_neg() % 4;
             if padding * n_records < length {
                 out.resize(start + length + padding, 0);
             }
+            written
         });
         self.records += n_records;
         patch_u16(self.out, self.start + COUNT, self.records);
+        written
     }
 }
 

@@ -13,14 +13,15 @@ use super::{Field, Put, patch_u16};
 /// The enterprise bit of an information element id (RFC 7011 §3.2).
 const ENTERPRISE_BIT: u16 = 0x8000;
 
-/// Appends a set with what `content` writes in it.
-pub fn set(out: &mut Vec<u8>, id: u16, content: impl FnOnce(&mut Vec<u8>)) {
+/// Appends a set with what `content` writes in it; returns what `content` returns.
+pub fn set<T>(out: &mut Vec<u8>, id: u16, content: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let start = out.len();
     out.put_u16(id);
     out.put_u16(0);
-    content(out);
+    let written = content(out);
     let length = out.len() - start;
     patch_u16(out, start + 2, length);
+    written
 }
 
 /// Field specifiers, with the enterprise number where a field has one.

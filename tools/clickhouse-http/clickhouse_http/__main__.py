@@ -11,9 +11,7 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 from pathlib import Path
-from types import FrameType
 
 _DESCRIPTION = """\
 Runs the ClickHouse engine (the chDB package) behind ClickHouse's HTTP interface, so that programs
@@ -29,6 +27,9 @@ example:
 """
 
 
+_STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+
+
 class _CannotStart(Exception):
     """The text is for the user: what is wrong and what to do."""
 
@@ -36,17 +37,18 @@ class _CannotStart(Exception):
 def main(arguments: list[str] | None = None) -> int:
     """Runs until SIGTERM or SIGINT; returns the exit code."""
     options = _parser().parse_args(arguments)
-    stop = threading.Event()
-    _stop_on_signals(stop)
+    # Blocked before there is any other thread, so that all inherit it and `sigwait` gets every signal,
+    # whichever handlers the engine installs.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
-        _serve(options, stop)
+        _serve(options)
     except _CannotStart as error:
         print(f"clickhouse_http: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _serve(options: argparse.Namespace, stop: threading.Event) -> None:
+def _serve(options: argparse.Namespace) -> None:
     _check_packages()
     # Not before: these import the engine's package.
     from .engine import CannotStart, Engine
@@ -68,13 +70,11 @@ def _serve(options: argparse.Namespace, stop: threading.Event) -> None:
         engine = Engine(options.path)
     except CannotStart as error:
         raise _CannotStart(str(error)) from error
-    # The engine may have installed handlers of its own.
-    _stop_on_signals(stop)
     server.start(engine)
     print(f"ready {server.url} (ClickHouse {engine.version} by chDB, data in {options.path})", flush=True)
     if options.port_file:
         _write_atomically(options.port_file, f"{server.port}\n")
-    stop.wait()
+    signal.sigwait(_STOP_SIGNALS)
     stopped = server.stop()
     if options.port_file:
         options.port_file.unlink(missing_ok=True)
@@ -141,14 +141,6 @@ def _check_packages() -> None:
                 f"the package {package} cannot be imported ({error}); run '{install} DIR' once"
                 " and start with DIR/bin/python"
             ) from error
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -177,6 +177,12 @@ class RequestHandler(BaseHTTPRequestHandler):
             milliseconds = (time.monotonic() - self._started_at) * 1000
             print(f"{self.command} {milliseconds:.1f} ms, {text}", file=sys.stderr, flush=True)
 
+    def handle_expect_100(self) -> bool:
+        """Tells the client to send its body; flushed, because it waits for that."""
+        proceed = super().handle_expect_100()
+        self.wfile.flush()
+        return proceed
+
     def version_string(self) -> str:
         """The Server header."""
         return "clickhouse_http (chDB)"

@@ -86,11 +86,10 @@ class ClickHouseServer(socketserver.ThreadingTCPServer):
         self.stopping = True
         self.shutdown()
         self.server_close()
-        self._disconnect(only_idle=True)
+        self._stop_reading(only_idle=True)
         if not self._wait_until_idle(_GRACE_SECONDS):
             self.engine.kill_queries()
-            # Whoever is still sending data, or not taking a reply, is cut off.
-            self._disconnect(only_idle=False)
+            self._stop_reading(only_idle=False)
             if not self._wait_until_idle(_CANCEL_SECONDS):
                 return False
         self.sessions.close_idle()
@@ -125,12 +124,13 @@ class ClickHouseServer(socketserver.ThreadingTCPServer):
             self._connections[connection] = serving
             self._changed.notify_all()
 
-    def _disconnect(self, only_idle: bool) -> None:
+    def _stop_reading(self, only_idle: bool) -> None:
+        """Makes what a client sends end here; what it is owed can still be sent to it."""
         with self._changed:
             for connection, serving in self._connections.items():
                 if not (only_idle and serving):
                     with suppress(OSError):
-                        connection.shutdown(socket.SHUT_RDWR)
+                        connection.shutdown(socket.SHUT_RD)
 
     def _wait_until_idle(self, seconds: float) -> bool:
         with self._changed:

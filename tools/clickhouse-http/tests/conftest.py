@@ -170,5 +170,5 @@ def start(tmp_path: Path) -> Iterator[Any]:
 def environment_without(package: str, directory: Path) -> dict[str, str]:
     """An environment in which importing `package` fails."""
     (directory / package).mkdir(parents=True)
-    (directory / package / "__init__.py").write_text(f"raise ImportError('No module named {package!r}')\n")
+    (directory / package / "__init__.py").write_text("raise ImportError('not installed')\n")
     return {**os.environ, "PYTHONPATH": str(directory)}

@@ -19,7 +19,6 @@ pub enum Interface {
 impl Interface {
     /// Two bits of format, thirty of value.
     pub const fn compact(octets: u32) -> Self {
-        if octets < INTERNAL { return Self::Index(octets); }
         Self::expanded(octets >> 30, octets & INTERNAL)
     }
 
