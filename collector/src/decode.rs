@@ -217,6 +217,8 @@ pub struct Decoder {
     config: DecoderConfig,
     names: Arc<Names>,
     known: Known,
+    /// Templates of all exporters; counted anew with every [`expire`](Self::expire).
+    worker_templates: usize,
     netflow5: Template,
     netflow7: Template,
     scratch: Scratch,
@@ -246,6 +248,7 @@ impl Decoder {
             config,
             names,
             known,
+            worker_templates: 0,
             netflow5: netflow5::v5_template(),
             netflow7: netflow5::v7_template(),
             scratch: Scratch::default(),
@@ -354,9 +357,9 @@ impl Decoder {
         } else {
             (sets::Header::parse_netflow9(&mut cursor)?, cursor)
         };
-        let Self { config, names, known, scratch, fields, .. } = self;
+        let Self { config, names, known, worker_templates, scratch, fields, .. } = self;
         let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at)?;
-        let Exporter { id, address, domains, tables, stats } = exporter;
+        let Exporter { id, address, domains, templates, tables, stats } = exporter;
         let domain = state::domain(domains, decoded.protocol, header.domain)?;
         if !ipfix {
             domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
@@ -368,6 +371,8 @@ impl Decoder {
             fields,
             tables,
             domain,
+            exporter_templates: templates,
+            worker_templates,
             message: Message {
                 protocol: decoded.protocol,
                 exporter: *id,
@@ -427,6 +432,7 @@ impl Decoder {
     /// Forgets exporters that fell silent. Called about once a minute.
     pub fn expire(&mut self, now: UnixMs) {
         self.known.exporters.retain(|_, exporter| now - exporter.stats.last_seen < EXPORTER_IDLE_MS);
+        self.worker_templates = self.known.exporters.values().map(|exporter| exporter.templates).sum();
     }
 
     /// What each exporter sent so far.
@@ -470,6 +476,8 @@ struct Walk<'a> {
     fields: &'a mut Vec<Field>,
     tables: &'a mut options::Tables,
     domain: &'a mut Domain,
+    exporter_templates: &'a mut usize,
+    worker_templates: &'a mut usize,
     message: Message,
     header: sets::Header,
     decoded: &'a mut Decoded,
@@ -494,7 +502,14 @@ impl Walk<'_> {
                 self.domain.templates.refused += 1;
                 continue;
             }
-            let learned = self.domain.templates.learn(definition.id, self.fields, definition.scope_fields);
+            let room = *self.exporter_templates < template::MAX_EXPORTER_TEMPLATES
+                && *self.worker_templates < template::MAX_WORKER_TEMPLATES;
+            let templates = &mut self.domain.templates;
+            let before = templates.len();
+            let learned = templates.learn(definition.id, self.fields, definition.scope_fields, room);
+            let added = templates.len() as isize - before as isize;
+            *self.exporter_templates = self.exporter_templates.saturating_add_signed(added);
+            *self.worker_templates = self.worker_templates.saturating_add_signed(added);
             if learned == Learned::New && !self.domain.pending.is_empty() {
                 self.domain.arrived.push(definition.id);
             }

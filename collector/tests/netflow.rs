@@ -155,6 +155,20 @@ fn a_template_without_octets_is_refused_and_its_data_is_not_a_memory_bomb() {
 }
 
 #[test]
+fn a_flood_of_templates_of_one_exporter_leaves_the_others_theirs() {
+    let mut bench = Bench::new();
+    bench.decode(&ipfix(|m| m.template(256, &SHORT)));
+    bench.source = "192.0.2.66:4000".parse().unwrap();
+    for domain in 0..250 {
+        bench.decode(&ipfix_in(domain, |m| (256..356).for_each(|id| m.template(id, &SHORT))));
+    }
+    let flooder = bench.decoder.exporters().find(|exporter| exporter.stats.messages[3] == 250).unwrap();
+    assert_eq!(flooder.templates, 4096);
+    bench.source = "192.0.2.1:4000".parse().unwrap();
+    assert_eq!(bench.decode(&ipfix(|m| m.data(256, |out| out.put(&short(1, 1))))).rows, 1);
+}
+
+#[test]
 fn more_records_than_a_message_may_hold_are_refused_without_a_row() {
     let mut bench = Bench::new();
     bench.decode(&ipfix(|m| m.template(256, &[field(4, 1)])));

@@ -8,14 +8,14 @@
 
 pub mod config;
 pub mod lookup;
-
-
-
-
-
+pub mod geoip;
+pub mod snapshot;
+pub mod stats;
+pub mod rows;
+pub mod worker;
 #[cfg(any(test, feature = "mmdb-writer"))]
 pub mod mmdb_writer;
 
 pub use config::{EnricherConfig, GeoipConfig};
-
-
+pub use stats::EnricherStats;
+pub use worker::{Enricher, EnricherError};

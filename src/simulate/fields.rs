@@ -35,13 +35,6 @@ impl FamilyPools {
         };
         Self { v4: pool(Family::V4, v4), v6: pool(Family::V6, v6) }
     }
-
-    pub fn of(&self, family: Family) -> &RecordPool {
-        match family {
-            Family::V4 => &self.v4,
-            Family::V6 => &self.v6,
-        }
-    }
 }
 
 /// Chooses the family of the next burst so that the share of IPv6 is kept.

@@ -112,8 +112,7 @@ impl Device for Exporting {
 
     fn flows(&mut self, n: usize, visit: &mut Visit<'_>, out: &mut Datagrams) {
         let pools = Arc::clone(&self.pools);
-        let family = self.shares.next(n);
-        let (pool, template) = match family {
+        let (pool, template) = match self.shares.next(n) {
             Family::V4 => (&pools.v4, V4_TEMPLATE),
             Family::V6 => (&pools.v6, V6_TEMPLATE),
         };

@@ -54,7 +54,7 @@ impl Random {
 
 /// Maps 32 random bits to a number below `n`, without a division.
 pub fn scale(bits: u32, n: u32) -> u32 {
-    (u64::from(bits) * u64::from(n) >> 32) as u32
+    ((u64::from(bits) * u64::from(n)) >> 32) as u32
 }
 
 /// Ranks by weight: what comes first comes often.

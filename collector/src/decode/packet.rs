@@ -33,6 +33,7 @@ mod tunnel;
 
 use octets::Octets;
 use tunnel::Tunnel;
+pub use tunnel::outer_tunnel_type;
 
 /// MPLS labels that are kept: as many as IPFIX has elements for (70 to 79). Deeper ones are passed over.
 pub const MAX_LABELS: usize = 10;
@@ -119,17 +120,6 @@ pub mod tunnel_type {
     pub const MPLS: u8 = 5;
     pub const NVGRE: u8 = 6;
     pub const OTHER: u8 = 7;
-
-    /// The type of a tunnel of which only the outer header is known.
-    pub const fn of_outer(proto: u8, dst_port: u16) -> u8 {
-        match (proto, dst_port) {
-            (4 | 41, _) => IPIP,
-            (47, _) => GRE,
-            (17, 4789 | 8472) => VXLAN,
-            (17, 6081) => GENEVE,
-            _ => OTHER,
-        }
-    }
 }
 
 /// What a sampled header says. Fields that were not found are zero.

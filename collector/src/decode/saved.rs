@@ -70,9 +70,10 @@ impl SavedExporter {
             for template in &saved.templates {
                 let field = |&(pen, id, length)| Field { ie: Ie { pen, id }, length };
                 let fields: Vec<Field> = template.fields.iter().map(field).collect();
-                domain.templates.learn(template.id, &fields, template.scope_fields);
+                domain.templates.learn(template.id, &fields, template.scope_fields, true);
             }
             domain.templates.changed = false;
+            exporter.templates += domain.templates.len();
         }
         exporter.tables = Tables::restore(&self.tables, names);
     }

@@ -41,6 +41,7 @@ use super::packet::Decapsulate;
 mod sample;
 mod interface;
 mod records;
+mod structures;
 mod gateway;
 mod rows;
 

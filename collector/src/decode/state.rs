@@ -18,6 +18,8 @@ pub(super) struct Exporter {
     pub id: ExporterId,
     pub address: Address,
     pub domains: Vec<Domain>,
+    /// Templates of all domains.
+    pub templates: usize,
     pub tables: Tables,
     pub stats: Stats,
 }
@@ -37,7 +39,7 @@ pub(super) struct Domain {
 impl Exporter {
     pub fn new(id: ExporterId, address: Address, now: UnixMs) -> Self {
         let stats = Stats { first_seen: now, last_seen: now, ..Stats::default() };
-        Self { id, address, domains: Vec::new(), tables: Tables::default(), stats }
+        Self { id, address, domains: Vec::new(), templates: 0, tables: Tables::default(), stats }
     }
 
     /// Whether there is something new to save since the last time this was asked.
@@ -65,7 +67,7 @@ impl Exporter {
             address: self.address,
             stats: self.stats,
             domains: self.domains.len(),
-            templates: self.domains.iter().map(|domain| domain.templates.len()).sum(),
+            templates: self.templates,
             templates_evicted: self.domains.iter().map(|domain| domain.templates.evicted).sum(),
             templates_refused: self.domains.iter().map(|domain| domain.templates.refused).sum(),
             held_sets: held,

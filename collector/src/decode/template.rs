@@ -27,6 +27,13 @@ const MAX_RECORD_OCTETS: usize = 65_535;
 /// Templates per observation domain. IOS XR devices use a few dozen, some probes several hundred.
 pub const MAX_TEMPLATES: usize = 1024;
 
+/// Templates per exporter, over all of its domains: 1,000 line cards with a few each.
+pub const MAX_EXPORTER_TEMPLATES: usize = 4096;
+
+/// Templates of one worker. A compiled one takes about 2 KiB, so that all take 256 MiB at the most. When as many are
+/// held, newcomers get none, so that spoofed senders cannot push out an honest exporter's templates.
+pub const MAX_WORKER_TEMPLATES: usize = 131_072;
+
 /// A field of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -148,8 +155,9 @@ impl TemplateStore {
         self.templates.is_empty()
     }
 
-    /// Takes a definition in.
-    pub fn learn(&mut self, id: u16, fields: &[Field], scope_fields: usize) -> Learned {
+    /// Takes a definition in. Without `room` for one more, it takes the place of the least recently used one of this
+    /// domain, or is refused if there is none.
+    pub fn learn(&mut self, id: u16, fields: &[Field], scope_fields: usize, room: bool) -> Learned {
         let known = self.templates.get(&id);
         if known.is_some_and(|known| known.fields == fields && known.scope_fields == scope_fields) {
             return Learned::Refreshed;
@@ -161,8 +169,9 @@ impl TemplateStore {
             self.refused += 1;
             return Learned::Refused;
         };
-        if !replaced && self.templates.len() >= MAX_TEMPLATES {
-            self.evict();
+        if !replaced && (!room || self.templates.len() >= MAX_TEMPLATES) && !self.evict() {
+            self.refused += 1;
+            return Learned::Refused;
         }
         self.uses += 1;
         template.last_used = self.uses;
@@ -175,12 +184,12 @@ impl TemplateStore {
         self.changed |= self.templates.remove(&id).is_some();
     }
 
-    fn evict(&mut self) {
+    /// Forgets the least recently used template; tells whether there was one.
+    fn evict(&mut self) -> bool {
         let oldest = self.templates.iter().min_by_key(|(_, template)| template.last_used).map(|(&id, _)| id);
-        if let Some(id) = oldest {
-            self.templates.remove(&id);
-            self.evicted += 1;
-        }
+        let evicted = oldest.is_some_and(|id| self.templates.remove(&id).is_some());
+        self.evicted += u64::from(evicted);
+        evicted
     }
 }
 
@@ -297,46 +306,55 @@ mod tests {
     #[test]
     fn an_identical_refresh_is_silent_and_a_different_one_replaces_at_once() {
         let mut store = TemplateStore::default();
-        assert_eq!(store.learn(256, &[field(8, 4)], 0), Learned::New);
-        assert_eq!(store.learn(256, &[field(8, 4)], 0), Learned::Refreshed);
-        assert_eq!(store.learn(256, &[field(8, 4), field(12, 4)], 0), Learned::Replaced);
+        assert_eq!(store.learn(256, &[field(8, 4)], 0, true), Learned::New);
+        assert_eq!(store.learn(256, &[field(8, 4)], 0, true), Learned::Refreshed);
+        assert_eq!(store.learn(256, &[field(8, 4), field(12, 4)], 0, true), Learned::Replaced);
         assert_eq!(store.get(256).map(|template| template.record_octets), Some(8));
     }
 
     #[test]
     fn data_and_options_templates_share_one_id_space() {
         let mut store = TemplateStore::default();
-        store.learn(256, &[field(8, 4)], 0);
-        assert_eq!(store.learn(256, &[field(144, 4), field(34, 4)], 1), Learned::Replaced);
+        store.learn(256, &[field(8, 4)], 0, true);
+        assert_eq!(store.learn(256, &[field(144, 4), field(34, 4)], 1, true), Learned::Replaced);
         assert!(matches!(store.get(256).unwrap().content, Content::Options));
     }
 
     #[test]
     fn definitions_without_octets_are_refused_and_forget_the_old_one() {
         let mut store = TemplateStore::default();
-        store.learn(256, &[field(8, 4)], 0);
-        assert_eq!(store.learn(256, &[], 0), Learned::Refused);
-        assert_eq!(store.learn(257, &[field(8, 0), field(12, 0)], 0), Learned::Refused);
+        store.learn(256, &[field(8, 4)], 0, true);
+        assert_eq!(store.learn(256, &[], 0, true), Learned::Refused);
+        assert_eq!(store.learn(257, &[field(8, 0), field(12, 0)], 0, true), Learned::Refused);
         assert!(store.get(256).is_none());
     }
 
     #[test]
     fn records_longer_than_a_datagram_are_refused() {
         let mut store = TemplateStore::default();
-        assert_eq!(store.learn(256, &[field(210, 40_000), field(210, 40_000)], 0), Learned::Refused);
+        assert_eq!(store.learn(256, &[field(210, 40_000), field(210, 40_000)], 0, true), Learned::Refused);
     }
 
     #[test]
     fn the_least_recently_used_template_makes_room() {
         let mut store = TemplateStore::default();
         for id in 0..MAX_TEMPLATES as u16 {
-            store.learn(256 + id, &[field(8, 4)], 0);
+            store.learn(256 + id, &[field(8, 4)], 0, true);
         }
         store.get(256);
-        store.learn(9000, &[field(8, 4)], 0);
+        store.learn(9000, &[field(8, 4)], 0, true);
         assert_eq!((store.len(), store.evicted), (MAX_TEMPLATES, 1));
         assert!(store.get(256).is_some());
         assert!(store.get(257).is_none());
+    }
+
+    #[test]
+    fn without_room_a_template_takes_the_place_of_its_own_domains_oldest() {
+        let mut store = TemplateStore::default();
+        assert_eq!(store.learn(256, &[field(8, 4)], 0, false), Learned::Refused);
+        assert_eq!(store.learn(256, &[field(8, 4)], 0, true), Learned::New);
+        assert_eq!(store.learn(257, &[field(8, 4)], 0, false), Learned::New);
+        assert_eq!((store.len(), store.evicted, store.refused), (1, 1, 1));
     }
 
     #[test]

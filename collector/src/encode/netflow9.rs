@@ -155,7 +155,7 @@ mod tests {
     fn padding_that_would_read_as_a_record_is_left_out() {
         let mut out = Vec::new();
         Message::begin(&HEADER, &mut out).data(256, 3, |out| out.put(&[1, 0, 2, 0, 3, 0]));
-        assert_eq!((out[HEADER_OCTETS + 3], out.len()), (12, HEADER_OCTETS + 12), "two octets are a record's length");
+        assert_eq!((out[HEADER_OCTETS + 3], out.len()), (10, HEADER_OCTETS + 10), "two octets are a record's length");
         out.clear();
         Message::begin(&HEADER, &mut out).data(256, 1, |out| out.put(&[1, 0, 2]));
         assert_eq!(out.len(), HEADER_OCTETS + 8);

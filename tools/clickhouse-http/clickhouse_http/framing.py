@@ -15,7 +15,7 @@ codecs of columns do not occur in a client's frames and are refused.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import lz4.block
 import zstandard
@@ -66,11 +66,15 @@ def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if not fill(_CHECKSUM_BYTES + _HEADER.size):
             raise _cut_short()
         method, packed_size, plain_size = _HEADER.unpack_from(pending, _CHECKSUM_BYTES)
+        if method not in _UNPACK:
+            raise ClickHouseError(
+                Code.UNKNOWN_COMPRESSION_METHOD,
+                f"Unknown compression method 0x{method:02x}: the body is damaged, or not compressed at all",
+            )
         if not _HEADER.size <= packed_size <= _MAX_FRAME_BYTES or plain_size > _MAX_FRAME_BYTES:
             raise ClickHouseError(
                 Code.TOO_LARGE_SIZE_COMPRESSED,
-                f"A compressed frame claims to hold {plain_size} bytes in {packed_size}:"
-                " corrupted, or not compressed at all",
+                f"A compressed frame claims to hold {plain_size} bytes in {packed_size}: the body is damaged",
             )
         end = _CHECKSUM_BYTES + packed_size
         if not fill(end):
@@ -82,25 +86,12 @@ def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield _unpack(method, frame[_HEADER.size :], plain_size)
 
 
-def _unpack(method: int, packed: bytes, plain_size: int) -> bytes:
-    try:
-        if method == _LZ4:
-            plain: bytes = lz4.block.decompress(packed, uncompressed_size=plain_size)
-        elif method == _ZSTD:
-            plain = _unpack_zstd(packed, plain_size)
-        elif method == _NONE:
-            plain = packed
-        else:
-            raise ClickHouseError(
-                Code.UNKNOWN_COMPRESSION_METHOD,
-                f"Unknown compression method 0x{method:02x} in a compressed frame",
-            )
-    except (lz4.block.LZ4BlockError, zstandard.ZstdError) as error:
-        raise ClickHouseError(Code.CANNOT_DECOMPRESS, f"Cannot decompress a frame: {error}") from error
-    if len(plain) != plain_size:
-        raise ClickHouseError(
-            Code.CANNOT_DECOMPRESS, f"A frame holds {len(plain)} bytes but its header says {plain_size}"
-        )
+def _unpack_plain(packed: bytes, plain_size: int) -> bytes:
+    return packed
+
+
+def _unpack_lz4(packed: bytes, plain_size: int) -> bytes:
+    plain: bytes = lz4.block.decompress(packed, uncompressed_size=plain_size)
     return plain
 
 
@@ -108,7 +99,27 @@ def _unpack_zstd(packed: bytes, plain_size: int) -> bytes:
     # The library allocates what the zstd header claims, so that claim is checked against the frame's.
     if zstandard.frame_content_size(packed) > plain_size:
         raise zstandard.ZstdError("the data are larger than the frame's header says")
-    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=plain_size)
+    # A maximum of 0 would mean that there is none.
+    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=plain_size or 1)
+
+
+_UNPACK: dict[int, Callable[[bytes, int], bytes]] = {
+    _NONE: _unpack_plain,
+    _LZ4: _unpack_lz4,
+    _ZSTD: _unpack_zstd,
+}
+
+
+def _unpack(method: int, packed: bytes, plain_size: int) -> bytes:
+    try:
+        plain = _UNPACK[method](packed, plain_size)
+    except (lz4.block.LZ4BlockError, zstandard.ZstdError) as error:
+        raise ClickHouseError(Code.CANNOT_DECOMPRESS, f"Cannot decompress a frame: {error}") from error
+    if len(plain) != plain_size:
+        raise ClickHouseError(
+            Code.CANNOT_DECOMPRESS, f"A frame holds {len(plain)} bytes but its header says {plain_size}"
+        )
+    return plain
 
 
 def _cut_short() -> ClickHouseError:

@@ -19,7 +19,7 @@ from .handler import RequestHandler
 from .session import Sessions
 
 # Running requests may end by themselves for so long after a signal; then they are cancelled.
-_GRACE_SECONDS = 3.0
+_GRACE_SECONDS = 2.0
 _CANCEL_SECONDS = 3.0
 
 

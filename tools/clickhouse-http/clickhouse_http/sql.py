@@ -91,6 +91,8 @@ def find_insert(text: bytes, at_end: bool) -> Insert | None:
     """
     words = _words(text, at_end)
     first = next(words, None)
+    if first is None and not at_end:
+        raise Incomplete
     if first is None or first.upper != b"INSERT":
         return None
     previous, previous_start = first.upper, first.start

@@ -21,8 +21,8 @@ from .request import Request
 # A statement's own text; the data of an INSERT do not count. The engine refuses longer ones than
 # max_query_size (256 KiB) anyway, unless that setting is raised.
 _MAX_STATEMENT_BYTES = 16 << 20
-# The part of an INSERT in front of its data: column lists of thousands of names fit.
-_MAX_INSERT_HEAD_BYTES = 1 << 20
+# The part of an INSERT in front of its data, as max_query_size: column lists of thousands of names fit.
+_MAX_INSERT_HEAD_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,26 @@ def _read_head(head: bytes, chunks: Iterator[bytes]) -> tuple[bytes, sql.Insert 
         try:
             return head, sql.find_insert(head, at_end=False)
         except sql.Incomplete:
-            chunk = next(chunks, None)
-        if chunk is None:
+            if len(head) > _MAX_INSERT_HEAD_BYTES:
+                raise ClickHouseError(
+                    Code.QUERY_IS_TOO_LARGE,
+                    f"No data in the first {_MAX_INSERT_HEAD_BYTES >> 10} KiB of the INSERT",
+                ) from None
+        # Twice as much each time, so that looking again stays linear in the length.
+        more = _at_least(len(head) or 1, chunks)
+        if not more:
             return head, sql.find_insert(head, at_end=True)
-        if len(head) > _MAX_INSERT_HEAD_BYTES:
-            raise ClickHouseError(
-                Code.QUERY_IS_TOO_LARGE,
-                f"No data in the first {_MAX_INSERT_HEAD_BYTES >> 20} MiB of the INSERT",
-            )
-        head += chunk
+        head += more
+
+
+def _at_least(size: int, chunks: Iterator[bytes]) -> bytes:
+    """The next `size` bytes or more; fewer only at the end."""
+    gathered = bytearray()
+    for chunk in chunks:
+        gathered += chunk
+        if len(gathered) >= size:
+            break
+    return bytes(gathered)
 
 
 def _check(connection: Connection, request: Request, statement: Statement) -> None:

@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,10 @@ def environment_without(package: str, directory: Path) -> dict[str, str]:
     (directory / package).mkdir(parents=True)
     (directory / package / "__init__.py").write_text("raise ImportError('not installed')\n")
     return {**os.environ, "PYTHONPATH": str(directory)}
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Polls for what other processes do; fails after `PATIENCE_SECONDS`."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PACKAGE_DIRECTORY, PATIENCE_SECONDS, Reply, Tool, command, environment_without
+from .conftest import PACKAGE_DIRECTORY, PATIENCE_SECONDS, Reply, Tool, command, environment_without, wait_until
 
 Start = Callable[..., Tool]
 
@@ -198,9 +198,3 @@ def begin_insert(tool: Tool, table: str, data: bytes) -> socket.socket:
     connection.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
     return connection
 
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Polls for what other processes do; fails after `PATIENCE_SECONDS`."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true"

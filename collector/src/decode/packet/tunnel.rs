@@ -26,6 +26,17 @@ pub struct Tunnel<'a> {
     pub inner: Option<(Link, Octets<'a>)>,
 }
 
+/// The value of the `tunnel_type` column for a tunnel of which nothing but the outer header is known.
+pub const fn outer_tunnel_type(proto: u8, dst_port: u16) -> u8 {
+    match (proto, dst_port) {
+        (transport::IPV4 | transport::IPV6, _) => tunnel_type::IPIP,
+        (transport::GRE, _) => tunnel_type::GRE,
+        (transport::UDP, VXLAN_PORT | VXLAN_LINUX_PORT) => tunnel_type::VXLAN,
+        (transport::UDP, GENEVE_PORT) => tunnel_type::GENEVE,
+        _ => tunnel_type::OTHER,
+    }
+}
+
 /// Protocols directly over IP that need no header of their own, or hardly any.
 pub fn over_ip(proto: u8, octets: Octets<'_>) -> Option<Tunnel<'_>> {
     let ip_in_ip = |link| Tunnel { kind: tunnel_type::IPIP, family: Decapsulate::IPIP, id: 0, inner: Some((link, octets)) };

@@ -1,10 +1,11 @@
 //! The extended gateway record: what BGP knows about the route of a sampled packet.
 
-use helios_common::exporter::{Address, NO_ADDRESS};
+use helios_common::exporter::Address;
 
 use super::super::DecodeError;
 use super::super::cursor::Cursor;
-use super::{address, words};
+use super::structures::{Words, any_address};
+use super::words;
 
 /// An extended gateway record, its lists checked and left in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Gateway<'a> {
     /// The first AS of the path.
     pub dst_peer_as: u32,
     segments: &'a [u8],
-    communities: &'a [u8],
+    communities: Words<'a>,
 }
 
 impl<'a> Gateway<'a> {
@@ -26,17 +27,16 @@ impl<'a> Gateway<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] when a list runs past the record.
-    pub fn parse(mut record: Cursor<'a>) -> Result<Self, DecodeError> {
-        let next_hop = address(&mut record)?.unwrap_or(NO_ADDRESS);
-        let [own_as, src_as, src_peer_as, n_segments] = words(&mut record)?;
+    pub fn parse(record: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+        let next_hop = any_address(record)?;
+        let [own_as, src_as, src_peer_as, n_segments] = words(record)?;
         let start = record.rest();
         for _ in 0..n_segments {
-            let [_, n_ases] = words(&mut record)?;
+            let [_, n_ases] = words(record)?;
             record.skip(n_ases as usize * 4)?;
         }
         let segments = start.get(..start.len() - record.remaining()).unwrap_or(&[]);
-        let n_communities = record.u32()?;
-        let communities = record.take(n_communities as usize * 4)?;
+        let communities = Words::parse(record)?;
         let mut gateway = Self {
             next_hop,
             src_as: if src_as == 0 { own_as } else { src_as },
@@ -68,15 +68,14 @@ impl<'a> Gateway<'a> {
     }
 
     pub fn communities(&self) -> impl Iterator<Item = u32> + use<'a> {
-        let (communities, _) = self.communities.as_chunks();
-        communities.iter().map(|octets| u32::from_be_bytes(*octets))
+        self.communities.iter()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use helios_common::exporter::mapped;
+    use helios_common::exporter::{NO_ADDRESS, mapped};
 
     #[rustfmt::skip]
     const RECORD: [u32; 18] = [
@@ -97,7 +96,7 @@ mod tests {
     #[test]
     fn the_path_runs_over_its_segments() {
         let octets = octets(&RECORD);
-        let gateway = Gateway::parse(Cursor::new(&octets)).unwrap();
+        let gateway = Gateway::parse(&mut Cursor::new(&octets)).unwrap();
         assert_eq!(gateway.next_hop, mapped([192, 0, 2, 1]));
         assert_eq!((gateway.src_as, gateway.src_peer_as), (64501, 64502));
         assert_eq!((gateway.dst_peer_as, gateway.dst_as), (100, 300));
@@ -108,7 +107,7 @@ mod tests {
     #[test]
     fn an_empty_path_and_no_source_mean_the_routers_own_as() {
         let octets = octets(&[0, 64500, 0, 0, 0, 0, 100]);
-        let gateway = Gateway::parse(Cursor::new(&octets)).unwrap();
+        let gateway = Gateway::parse(&mut Cursor::new(&octets)).unwrap();
         assert_eq!((gateway.next_hop, gateway.src_as, gateway.dst_as), (NO_ADDRESS, 64500, 64500));
         assert_eq!((gateway.dst_peer_as, gateway.as_path().count()), (0, 0));
     }
@@ -118,11 +117,11 @@ mod tests {
         let whole = octets(&RECORD);
         // Without the local preference the record is still complete in what it is read for.
         for cut in 0..whole.len() - 4 {
-            assert_eq!(Gateway::parse(Cursor::new(&whole[..cut])), Err(DecodeError::Truncated), "cut at {cut}");
+            assert_eq!(Gateway::parse(&mut Cursor::new(&whole[..cut])), Err(DecodeError::Truncated), "cut at {cut}");
         }
-        assert!(Gateway::parse(Cursor::new(&whole[..whole.len() - 4])).is_ok());
+        assert!(Gateway::parse(&mut Cursor::new(&whole[..whole.len() - 4])).is_ok());
         let mut long = RECORD;
         long[7] = u32::MAX;
-        assert_eq!(Gateway::parse(Cursor::new(&octets(&long))), Err(DecodeError::Truncated));
+        assert_eq!(Gateway::parse(&mut Cursor::new(&octets(&long))), Err(DecodeError::Truncated));
     }
 }

@@ -4,21 +4,19 @@
 //! fill in themselves take its place. The extended records add what the device knew: VLANs, routes, NAT, tunnels.
 //! Their order does not matter: records are found first and applied afterwards. Of two of a kind the first counts.
 //!
-//! Structures are read by their first octets, so that one that was extended at its end is still read. Everything
-//! else, and all records of enterprises, is stepped over by its length: users, URLs, MPLS details beyond the label
-//! stack, 802.11, sockets, queues, hardware traps.
-
-use helios_common::exporter::{Address, NO_ADDRESS, mapped};
+//! Everything else, and all records of enterprises, is stepped over by its length: users, URLs, MPLS details beyond
+//! the label stack, the inner header's place (the header is taken apart anyway), 802.11, sockets, queues, ACLs.
 
 use super::super::DecodeError;
 use super::super::cursor::Cursor;
-use super::super::packet::{Decapsulate, Link, MAX_LABELS, Packet, dissect, tunnel_type};
+use super::super::packet::{Decapsulate, Link, Packet, dissect, outer_tunnel_type, tunnel_type};
 use super::gateway::Gateway;
-use super::rows::{Route, Router, Row};
-use super::{TAG_OCTETS, address, words};
+use super::rows::{Route, Row};
+use super::structures::{Ethernet, Ip, RawHeader, Router, Switch, Words};
+use super::{TAG_OCTETS, words};
 
 /// Records that one sample may have: sFlow.org registered some 60 structures, and each says its thing once.
-const MAX_RECORDS: u32 = 128;
+pub const MAX_RECORDS: u32 = 128;
 
 // Formats of flow records (sflow.org "Structure Numbers").
 const RAW_HEADER: u32 = 1;
@@ -44,36 +42,27 @@ const FRAME_HEADER_OCTETS: u32 = 14;
 /// Octets of the frame check sequence, which the Ethernet record counts.
 const FRAME_CHECK_OCTETS: u32 = 4;
 
-type Ethernet = [u8; 24];
-type Ipv4 = [u8; 32];
-type Ipv6 = [u8; 56];
-
-/// The raw header record.
-#[derive(Clone, Copy)]
-struct RawHeader<'a> {
-    link: Option<Link>,
-    frame_length: u32,
-    /// Octets that were taken off the frame before its header was copied, such as the frame check sequence.
-    stripped: u32,
-    octets: &'a [u8],
-}
-
-/// What a sample was found to hold.
+/// What a sample was found to hold besides its route.
 #[derive(Default)]
 struct Found<'a> {
     header: Option<RawHeader<'a>>,
-    ethernet: Option<&'a Ethernet>,
-    ipv4: Option<&'a Ipv4>,
-    ipv6: Option<&'a Ipv6>,
-    switch: Option<[u32; 4]>,
-    labels: Option<&'a [u8]>,
-    stripped_tags: Option<&'a [u8]>,
-    ipv4_tunnel: Option<&'a Ipv4>,
-    ipv6_tunnel: Option<&'a Ipv6>,
+    ethernet: Option<Ethernet>,
+    ip: Option<Ip>,
+    switch: Option<Switch>,
+    labels: Option<Words<'a>>,
+    /// Tags that the device took off before it copied the header, outermost first.
+    stripped_tags: Option<Words<'a>>,
+    /// The outer header of a tunnel that begins or ends in the device.
+    tunnel: Option<Ip>,
     vni: Option<u32>,
 }
 
 /// Reads `n` records into `row` and `route`, which hold none yet; returns how many were shorter than their structure.
+///
+/// # Errors
+/// [`DecodeError::BadCount`] for more records than there can be, [`DecodeError::Truncated`] when one runs past the
+/// sample.
+#[inline]
 pub fn read<'a>(
     mut sample: Cursor<'a>,
     n: u32,
@@ -100,26 +89,21 @@ pub fn read<'a>(
 impl<'a> Found<'a> {
     #[inline]
     fn record(&mut self, format: u32, mut record: Cursor<'a>, route: &mut Route<'a>) -> Result<(), DecodeError> {
+        let record = &mut record;
         match format {
-            RAW_HEADER => first(&mut self.header, raw_header(&mut record)?),
-            EXTENDED_SWITCH => first(&mut self.switch, words(&mut record)?),
-            EXTENDED_ROUTER => first(&mut route.router, router(&mut record)?),
+            RAW_HEADER => first(&mut self.header, RawHeader::parse(record)?),
+            EXTENDED_SWITCH => first(&mut self.switch, Switch::parse(record)?),
+            EXTENDED_ROUTER => first(&mut route.router, Router::parse(record)?),
             EXTENDED_GATEWAY => first(&mut route.gateway, Gateway::parse(record)?),
-            ETHERNET => first(&mut self.ethernet, structure(record)?),
-            IPV4 => first(&mut self.ipv4, structure(record)?),
-            IPV6 => first(&mut self.ipv6, structure(record)?),
-            EXTENDED_MPLS => first(&mut self.labels, label_stack(&mut record)?),
-            EXTENDED_NAT => {
-                let nat = route.nat.get_or_insert_default();
-                (nat.src_addr, nat.dst_addr) = (any_address(&mut record)?, any_address(&mut record)?);
-            }
-            EXTENDED_NAT_PORT => {
-                let nat = route.nat.get_or_insert_default();
-                [nat.src_port, nat.dst_port] = words(&mut record)?.map(|port: u32| port as u16);
-            }
-            EXTENDED_VLAN_TUNNEL => first(&mut self.stripped_tags, list(&mut record)?),
-            EXTENDED_IPV4_TUNNEL_EGRESS | EXTENDED_IPV4_TUNNEL_INGRESS => first(&mut self.ipv4_tunnel, structure(record)?),
-            EXTENDED_IPV6_TUNNEL_EGRESS | EXTENDED_IPV6_TUNNEL_INGRESS => first(&mut self.ipv6_tunnel, structure(record)?),
+            ETHERNET => first(&mut self.ethernet, Ethernet::parse(record)?),
+            IPV4 => first(&mut self.ip, Ip::parse_v4(record)?),
+            IPV6 => first(&mut self.ip, Ip::parse_v6(record)?),
+            EXTENDED_MPLS => first(&mut self.labels, Words::parse_after_address(record)?),
+            EXTENDED_NAT => route.nat = Some(route.nat.unwrap_or_default().parse_addresses(record)?),
+            EXTENDED_NAT_PORT => route.nat = Some(route.nat.unwrap_or_default().parse_ports(record)?),
+            EXTENDED_VLAN_TUNNEL => first(&mut self.stripped_tags, Words::parse(record)?),
+            EXTENDED_IPV4_TUNNEL_EGRESS | EXTENDED_IPV4_TUNNEL_INGRESS => first(&mut self.tunnel, Ip::parse_v4(record)?),
+            EXTENDED_IPV6_TUNNEL_EGRESS | EXTENDED_IPV6_TUNNEL_INGRESS => first(&mut self.tunnel, Ip::parse_v6(record)?),
             EXTENDED_VNI_EGRESS | EXTENDED_VNI_INGRESS => first(&mut self.vni, record.u32()?),
             _ => {}
         }
@@ -129,96 +113,89 @@ impl<'a> Found<'a> {
     #[inline]
     fn apply(&self, decapsulate: Decapsulate, row: &mut Row) {
         if let Some(header) = self.header {
-            header.apply(decapsulate, row);
+            header_fields(&header, decapsulate, row);
         }
         if !row.packet.has_ip() {
-            self.apply_fields(row);
-        }
-        if let Some([src_vlan, _, dst_vlan, _]) = self.switch {
-            if let Some(vlan) = vlan_id(src_vlan) {
-                row.packet.vlan = vlan;
-            }
-            row.dst_vlan = vlan_id(dst_vlan).unwrap_or(0);
+            self.stand_in(row);
         }
         if self.labels.is_some() || self.stripped_tags.is_some() {
-            self.apply_stacks(&mut row.packet);
+            self.stacks(&mut row.packet);
         }
-        if self.ipv4_tunnel.is_some() || self.ipv6_tunnel.is_some() || self.vni.is_some() {
-            self.apply_tunnel(&mut row.packet);
+        if let Some(Switch { src_vlan, dst_vlan }) = self.switch {
+            // What the device says of its VLANs goes before what is left of them in the frame.
+            if src_vlan != 0 {
+                row.packet.vlan = src_vlan;
+            }
+            row.dst_vlan = dst_vlan;
+        }
+        if self.tunnel.is_some() || self.vni.is_some() {
+            self.tunnel(&mut row.packet);
         }
     }
 
-    /// The records that stand in for a header.
+    /// The records that take a header's place.
     #[inline(never)]
-    fn apply_fields(&self, row: &mut Row) {
-        let packet = &mut row.packet;
+    fn stand_in(&self, row: &mut Row) {
         if let (None, Some(ethernet)) = (self.header, self.ethernet) {
-            let length = ethernet_fields(ethernet, packet);
-            row.frame_length = length;
-            row.bytes = length.saturating_sub(FRAME_HEADER_OCTETS + FRAME_CHECK_OCTETS);
+            ethernet.fill(&mut row.packet);
+            row.frame_length = ethernet.length;
+            row.bytes = ethernet.length.saturating_sub(FRAME_HEADER_OCTETS + FRAME_CHECK_OCTETS);
         }
-        if let Some(length) = self.ipv4.map(|ipv4| ipv4_fields(ipv4, packet)) {
-            row.bytes = length;
-        } else if let Some(length) = self.ipv6.map(|ipv6| ipv6_fields(ipv6, packet)) {
-            row.bytes = length;
+        if let Some(ip) = self.ip {
+            ip.fill(&mut row.packet);
+            row.bytes = ip.length;
         }
     }
 
-    /// Labels and tags that are not in the header: those of a label stack record if the header has none, and tags
-    /// that were stripped, which were outside those that are left.
+    /// Labels and tags that the header has not: the labels of a record if the header shows none, and tags that were
+    /// stripped, which were outside those that are left.
     #[inline(never)]
-    fn apply_stacks(&self, packet: &mut Packet) {
-        if let Some(entries) = self.labels
-            && packet.n_mpls_labels == 0
-        {
-            for (label, entry) in packet.mpls_labels.iter_mut().zip(words_of(entries)) {
+    fn stacks(&self, packet: &mut Packet) {
+        if let (Some(labels), 0) = (self.labels, packet.n_mpls_labels) {
+            for (label, entry) in packet.mpls_labels.iter_mut().zip(labels.iter()) {
                 *label = entry >> 12;
                 packet.n_mpls_labels += 1;
             }
         }
         if let Some(tags) = self.stripped_tags {
-            let left = [packet.vlan, packet.inner_vlan].into_iter().filter(|&vlan| vlan != 0);
-            let mut all = words_of(tags).filter_map(|tag| vlan_id(tag & 0x0fff)).chain(left);
-            [packet.vlan, packet.inner_vlan] = [all.next().unwrap_or(0), all.next().unwrap_or(0)];
+            let left = [packet.vlan, packet.inner_vlan];
+            let stripped = tags.iter().map(|tag| tag as u16 & 0x0fff);
+            let mut vlans = stripped.chain(left).filter(|&vlan| vlan != 0);
+            [packet.vlan, packet.inner_vlan] = [vlans.next().unwrap_or(0), vlans.next().unwrap_or(0)];
         }
     }
 
-    /// The tunnel that the device put the packet into, or took it from, unless the header itself shows one.
+    /// The tunnel that the device put the packet into or took it from, unless the header itself shows one.
     #[inline(never)]
-    fn apply_tunnel(&self, packet: &mut Packet) {
+    fn tunnel(&self, packet: &mut Packet) {
         if packet.tunnel_type != tunnel_type::NONE {
             return;
         }
-        let mut outer = Packet::default();
-        if let Some(ipv4) = self.ipv4_tunnel {
-            ipv4_fields(ipv4, &mut outer);
-        } else if let Some(ipv6) = self.ipv6_tunnel {
-            ipv6_fields(ipv6, &mut outer);
-        }
-        packet.outer_src_addr = outer.src_addr;
-        packet.outer_dst_addr = outer.dst_addr;
-        packet.tunnel_type = tunnel_type::of_outer(outer.proto, outer.dst_port);
+        packet.tunnel_type = tunnel_type::OTHER;
         packet.tunnel_id = self.vni.unwrap_or(0);
+        if let Some(outer) = self.tunnel {
+            packet.outer_src_addr = outer.src_addr;
+            packet.outer_dst_addr = outer.dst_addr;
+            packet.tunnel_type = outer_tunnel_type(outer.proto, outer.dst_port);
+        }
     }
 }
 
-impl RawHeader<'_> {
-    #[inline]
-    fn apply(&self, decapsulate: Decapsulate, row: &mut Row) {
-        row.frame_length = self.frame_length;
-        let link_octets = match self.link {
-            Some(link) => {
-                dissect(link, self.octets, decapsulate, &mut row.packet);
-                let read = row.packet.layer3_offset;
-                if link == Link::Ethernet { read.max(FRAME_HEADER_OCTETS) } else { read }
-            }
-            None => FRAME_HEADER_OCTETS,
-        };
-        row.bytes = match row.packet.layer3_length {
-            0 => self.frame_length.saturating_sub(self.stripped).saturating_sub(link_octets),
-            length => length,
-        };
-    }
+#[inline]
+fn header_fields(header: &RawHeader<'_>, decapsulate: Decapsulate, row: &mut Row) {
+    row.frame_length = header.frame_length;
+    let link_octets = match header.link {
+        Some(link) => {
+            dissect(link, header.octets, decapsulate, &mut row.packet);
+            let read = row.packet.layer3_offset;
+            if link == Link::Ethernet { read.max(FRAME_HEADER_OCTETS) } else { read }
+        }
+        None => FRAME_HEADER_OCTETS,
+    };
+    row.bytes = match row.packet.layer3_length {
+        0 => header.frame_length.saturating_sub(header.stripped).saturating_sub(link_octets),
+        length => length,
+    };
 }
 
 /// Keeps the first of a kind.
@@ -227,105 +204,4 @@ fn first<T>(place: &mut Option<T>, value: T) {
     if place.is_none() {
         *place = Some(value);
     }
-}
-
-/// The first octets of a record.
-fn structure<'a, const N: usize>(record: Cursor<'a>) -> Result<&'a [u8; N], DecodeError> {
-    record.rest().first_chunk().ok_or(DecodeError::Truncated)
-}
-
-/// A header that is shorter than it says was cut by the agent's own buffer: what is there is read.
-#[inline]
-fn raw_header<'a>(record: &mut Cursor<'a>) -> Result<RawHeader<'a>, DecodeError> {
-    let [protocol, frame_length, stripped, header_length] = words(record)?;
-    let octets = record.rest();
-    let octets = octets.get(..header_length as usize).unwrap_or(octets);
-    Ok(RawHeader { link: Link::of_sflow(protocol), frame_length, stripped, octets })
-}
-
-fn router(record: &mut Cursor<'_>) -> Result<Router, DecodeError> {
-    let next_hop = any_address(record)?;
-    let [src_mask, dst_mask] = words(record)?.map(|bits: u32| if bits <= 128 { bits as u8 } else { 0 });
-    Ok(Router { next_hop, src_mask, dst_mask })
-}
-
-/// The incoming label stack, whose labels the packet had; the outgoing one follows and is not read.
-fn label_stack<'a>(record: &mut Cursor<'a>) -> Result<&'a [u8], DecodeError> {
-    any_address(record)?;
-    list(record)
-}
-
-/// A list of unsigned integers.
-fn list<'a>(record: &mut Cursor<'a>) -> Result<&'a [u8], DecodeError> {
-    let n = record.u32()?;
-    record.take(n as usize * 4)
-}
-
-fn any_address(record: &mut Cursor<'_>) -> Result<Address, DecodeError> {
-    Ok(address(record)?.unwrap_or(NO_ADDRESS))
-}
-
-fn words_of(octets: &[u8]) -> impl Iterator<Item = u32> + '_ {
-    let (words, _) = octets.as_chunks();
-    words.iter().take(MAX_LABELS).map(|octets| u32::from_be_bytes(*octets))
-}
-
-/// A VLAN of a record; agents say "none" with 0, and some with all bits set.
-const fn vlan_id(value: u32) -> Option<u16> {
-    match value {
-        1..=4095 => Some(value as u16),
-        _ => None,
-    }
-}
-
-/// ```text
-///  0  length of the frame, check sequence included    4  source (6 octets, padded to 8)
-/// 12  destination (6, padded to 8)                   20  EtherType
-/// ```
-fn ethernet_fields(octets: &Ethernet, packet: &mut Packet) -> u32 {
-    let [l0, l1, l2, l3, s0, s1, s2, s3, s4, s5, _, _, d0, d1, d2, d3, d4, d5, _, _, _, _, t0, t1] = *octets;
-    packet.src_mac = u64::from_be_bytes([0, 0, s0, s1, s2, s3, s4, s5]);
-    packet.dst_mac = u64::from_be_bytes([0, 0, d0, d1, d2, d3, d4, d5]);
-    packet.ether_type = u16::from_be_bytes([t0, t1]);
-    u32::from_be_bytes([l0, l1, l2, l3])
-}
-
-/// ```text
-///  0  length of the packet   4  protocol    8  source   12  destination
-/// 16  source port           20  destination port        24  TCP flags     28  type of service
-/// ```
-fn ipv4_fields(octets: &Ipv4, packet: &mut Packet) -> u32 {
-    let [_, _, _, _, _, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3, ..] = *octets;
-    let mut fields = words_of(octets);
-    let mut next = || fields.next().unwrap_or(0);
-    let (length, proto, _, _) = (next(), next(), next(), next());
-    packet.src_addr = mapped([s0, s1, s2, s3]);
-    packet.dst_addr = mapped([d0, d1, d2, d3]);
-    packet.ip_version = 4;
-    packet.ether_type = 0x0800;
-    transport_fields(proto, [next(), next(), next(), next()], packet);
-    length
-}
-
-/// As [`ipv4_fields`], with addresses of 16 octets and the traffic class (`priority`) in the last place.
-fn ipv6_fields(octets: &Ipv6, packet: &mut Packet) -> u32 {
-    let (Some((head, rest)), Some(tail)) = (octets.split_first_chunk::<8>(), octets.last_chunk::<16>()) else { return 0 };
-    let (Some((src_addr, rest)), mut head) = (rest.split_first_chunk(), words_of(head)) else { return 0 };
-    packet.src_addr = *src_addr;
-    packet.dst_addr = rest.first_chunk().copied().unwrap_or(NO_ADDRESS);
-    packet.ip_version = 6;
-    packet.ether_type = 0x86dd;
-    let (length, proto) = (head.next().unwrap_or(0), head.next().unwrap_or(0));
-    let mut tail = words_of(tail);
-    let mut next = || tail.next().unwrap_or(0);
-    transport_fields(proto, [next(), next(), next(), next()], packet);
-    length
-}
-
-fn transport_fields(proto: u32, [src_port, dst_port, tcp_flags, tos]: [u32; 4], packet: &mut Packet) {
-    packet.proto = proto as u8;
-    packet.src_port = src_port as u16;
-    packet.dst_port = dst_port as u16;
-    packet.tcp_flags = tcp_flags as u16;
-    packet.tos = tos as u8;
 }

@@ -12,12 +12,13 @@ use helios_common::columns::{
     POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, PROTO, RECEIVED_AT, SAMPLING_INTERVAL, SAMPLING_SOURCE, SRC_ADDR, SRC_AS,
     SRC_MAC, SRC_MASK, SRC_PEER_AS, SRC_PORT, SRC_VLAN, TCP_FLAGS, TOS, TTL, TUNNEL_ID, TUNNEL_TYPE, Value,
 };
-use helios_common::exporter::{Address, NO_ADDRESS};
+use helios_common::exporter::NO_ADDRESS;
 use helios_common::flow::FlowBatch;
 
 use super::super::Protocol;
 use super::super::packet::Packet;
 use super::gateway::Gateway;
+use super::structures::{Nat, Router};
 use super::{Header, SampleContext};
 
 /// Rows that are gathered before they are written: a message of 1500 octets holds some ten samples.
@@ -57,23 +58,6 @@ impl Route<'_> {
     fn is_known(&self) -> bool {
         self.router.is_some() || self.gateway.is_some() || self.nat.is_some()
     }
-}
-
-/// An extended router record.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Router {
-    pub next_hop: Address,
-    pub src_mask: u8,
-    pub dst_mask: u8,
-}
-
-/// The extended NAT records: addresses and ports after translation.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Nat {
-    pub src_addr: Address,
-    pub dst_addr: Address,
-    pub src_port: u16,
-    pub dst_port: u16,
 }
 
 /// The rows that were not written yet.

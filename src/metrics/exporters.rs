@@ -1,0 +1,128 @@
+//! Metrics per exporter: the only label whose values come from outside, hence capped.
+//!
+//! Whoever can send a datagram can be an exporter. Beyond the limit the busiest keep their own series and the rest
+//! are summed up under `other`, so that sums over `exporter` are right and a flood of made-up addresses does not
+//! reach Prometheus.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use helios_collector::decode::{ExporterStats, Protocol};
+use helios_common::exporter::{Address, ip_of};
+
+use super::scrape::Scrape;
+use super::table;
+
+/// The label of all exporters beyond the limit.
+const OTHER: &str = "other";
+
+/// What is shown of one exporter, or of all further ones.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Series {
+    datagrams: u64,
+    records: u64,
+    dropped: u64,
+    lost: [u64; Protocol::ALL.len()],
+    sets_without_template: u64,
+    templates: u64,
+    last_seen_ms: i64,
+}
+
+impl Series {
+    fn add(&mut self, other: &Self) {
+        self.datagrams += other.datagrams;
+        self.records += other.records;
+        self.dropped += other.dropped;
+        self.lost.iter_mut().zip(other.lost).for_each(|(mine, theirs)| *mine += theirs);
+        self.sets_without_template += other.sets_without_template;
+        self.templates += other.templates;
+        self.last_seen_ms = self.last_seen_ms.max(other.last_seen_ms);
+    }
+}
+
+impl From<&ExporterStats> for Series {
+    fn from(exporter: &ExporterStats) -> Self {
+        let stats = &exporter.stats;
+        Self {
+            datagrams: stats.messages.iter().sum(),
+            records: stats.data_records,
+            dropped: stats.discarded.iter().sum(),
+            lost: exporter.loss.map(|loss| loss.lost),
+            sets_without_template: stats.sets_without_template,
+            templates: exporter.templates as u64,
+            last_seen_ms: stats.last_seen,
+        }
+    }
+}
+
+pub fn write(out: &mut Scrape<'_>, exporters: &[ExporterStats], limit: usize) -> fmt::Result {
+    let (n_exporters, series) = capped(exporters.iter().map(|exporter| (exporter.address, exporter.into())), limit);
+    out.one(&table::EXPORTERS, n_exporters)?;
+    let all = |value: fn(&Series) -> u64| series.iter().map(move |(name, series)| ([name], value(series)));
+    out.family(&table::EXPORTER_DATAGRAMS, all(|series| series.datagrams))?;
+    out.family(&table::EXPORTER_RECORDS, all(|series| series.records))?;
+    out.family(&table::EXPORTER_DROPPED, all(|series| series.dropped))?;
+    let lost = series.iter().flat_map(|(name, series)| {
+        let spoken = Protocol::ALL.iter().zip(series.lost).filter(|(_, lost)| *lost > 0);
+        spoken.map(move |(protocol, lost)| ([name.as_str(), protocol.name()], lost))
+    });
+    out.family(&table::EXPORTER_LOST, lost)?;
+    out.family(&table::EXPORTER_SETS_WITHOUT_TEMPLATE, all(|series| series.sets_without_template))?;
+    out.family(&table::EXPORTER_TEMPLATES, all(|series| series.templates))?;
+    let last_seen = series.iter().map(|(name, series)| ([name], series.last_seen_ms as f64 / 1000.0));
+    out.family(&table::EXPORTER_LAST_SEEN, last_seen)
+}
+
+/// How many exporters there are, and the series by label: `limit` of their own, the busiest, and the rest together.
+///
+/// An exporter that several workers saw comes several times.
+fn capped(exporters: impl Iterator<Item = (Address, Series)>, limit: usize) -> (usize, Vec<(String, Series)>) {
+    let mut by_address: BTreeMap<Address, Series> = BTreeMap::new();
+    for (address, series) in exporters {
+        by_address.entry(address).or_default().add(&series);
+    }
+    let n_exporters = by_address.len();
+    let mut busiest: Vec<(Address, Series)> = by_address.into_iter().collect();
+    // Stable: of two equally busy ones the lower address stays, scrape after scrape.
+    busiest.sort_by_key(|(_, series)| std::cmp::Reverse(series.datagrams));
+    let rest = busiest.split_off(limit.min(n_exporters));
+    let mut series: Vec<(String, Series)> =
+        busiest.into_iter().map(|(address, series)| (ip_of(address).to_string(), series)).collect();
+    if !rest.is_empty() {
+        let mut other = Series::default();
+        rest.iter().for_each(|(_, series)| other.add(series));
+        series.push((OTHER.to_owned(), other));
+    }
+    (n_exporters, series)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helios_common::exporter::mapped;
+
+    fn exporter(last: u8, datagrams: u64) -> (Address, Series) {
+        let series = Series { datagrams, records: 10 * datagrams, last_seen_ms: i64::from(last), ..Series::default() };
+        (mapped([192, 0, 2, last]), series)
+    }
+
+    #[test]
+    fn beyond_the_limit_the_busiest_keep_their_name_and_nothing_is_lost_from_the_sum() {
+        let (n_exporters, series) = capped((1..=5).map(|n| exporter(n, u64::from(n))), 2);
+        let shown: Vec<_> = series.iter().map(|(name, series)| (name.as_str(), series.datagrams)).collect();
+        assert_eq!((n_exporters, shown), (5, vec![("192.0.2.5", 5), ("192.0.2.4", 4), ("other", 6)]));
+        assert_eq!((series[2].1.records, series[2].1.last_seen_ms), (60, 3));
+    }
+
+    #[test]
+    fn an_exporter_that_two_workers_saw_is_one() {
+        let (n_exporters, series) = capped([exporter(1, 3), exporter(1, 4)].into_iter(), 10);
+        assert_eq!((n_exporters, series.len(), series[0].1.datagrams), (1, 1, 7));
+    }
+
+    #[test]
+    fn a_limit_of_none_leaves_only_the_sum() {
+        let (_, series) = capped([exporter(1, 3), exporter(2, 4)].into_iter(), 0);
+        assert_eq!((series[0].0.as_str(), series[0].1.datagrams, series.len()), ("other", 7, 1));
+    }
+}

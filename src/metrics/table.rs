@@ -1,0 +1,123 @@
+//! All metrics: name, type, labels, help.
+//!
+//! Names are `helios_<stage>_<noun>_<unit>`, `_total` for counters, as Prometheus' conventions have it; the process's
+//! own are the usual ones. Dashboards and alerts may only use what is here: tests/data/metrics.txt holds the list.
+
+/// How a metric behaves over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, until the process restarts.
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Kind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($konst:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(pub const $konst: Metric =
+            Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };)*
+
+        /// Every metric, in the order of a scrape.
+        pub const METRICS: &[Metric] = &[$($konst),*];
+    };
+}
+
+#[rustfmt::skip]
+metrics! {
+    BUILD_INFO: Gauge "helios_build_info" ["version"] "1, with the version as a label";
+    PROCESS_START_TIME: Gauge "process_start_time_seconds" [] "Start of the process, Unix time";
+    PROCESS_CPU: Counter "process_cpu_seconds_total" [] "CPU time used, user and system";
+    PROCESS_MEMORY: Gauge "process_resident_memory_bytes" [] "Resident memory";
+    PROCESS_OPEN_FDS: Gauge "process_open_fds" [] "Open file descriptors";
+
+    READY: Gauge "helios_pipeline_ready" [] "1 when flows are received and the schema is in place, as /readyz says";
+    ROWS_DECODED: Counter "helios_pipeline_rows_decoded_total" [] "Rows decoded";
+    ROWS_STORED: Counter "helios_pipeline_rows_stored_total" [] "Rows that ClickHouse acknowledged";
+    ROWS_DROPPED: Counter "helios_pipeline_rows_dropped_total" ["stage", "reason"] "Rows given up, by where and why";
+    ROWS_IN_FLIGHT: Gauge "helios_pipeline_rows_in_flight" ["stage"] "Rows between decoder and acknowledgement, by stage";
+    ROWS_IMBALANCE: Gauge "helios_pipeline_rows_imbalance" [] "Decoded - stored - dropped - in flight; anything but 0 is a bug";
+    QUEUE_BATCHES: Gauge "helios_pipeline_queue_batches" ["queue"] "Batches waiting in a queue";
+    QUEUE_CAPACITY: Gauge "helios_pipeline_queue_capacity_batches" ["queue"] "Batches that a queue holds at most";
+    NAMES: Gauge "helios_pipeline_names" [] "Distinct names held";
+    NAMES_REFUSED: Counter "helios_pipeline_names_refused_total" [] "Names not taken because the table is full";
+
+    DATAGRAMS_RECEIVED: Counter "helios_collector_datagrams_received_total" [] "Datagrams taken from the sockets";
+    BYTES_RECEIVED: Counter "helios_collector_received_bytes_total" [] "Octets of these datagrams, UDP payload";
+    RECEIVE_CALLS: Counter "helios_collector_receive_calls_total" [] "Receive system calls; datagrams by calls is how many came at once";
+    DATAGRAMS_DECODED: Counter "helios_collector_datagrams_decoded_total" ["protocol"] "Datagrams decoded";
+    DATAGRAMS_DROPPED: Counter "helios_collector_datagrams_dropped_total" ["reason"] "Datagrams discarded as malformed, unknown or beyond a limit";
+    DATAGRAMS_IMBALANCE: Gauge "helios_collector_datagrams_imbalance" [] "Received - decoded - dropped; anything but 0 is a bug";
+    RECORDS: Counter "helios_collector_records_total" ["protocol"] "Flow records and samples decoded";
+    OPTIONS_RECORDS: Counter "helios_collector_options_records_total" [] "Records of options data decoded";
+    TEMPLATE_DEFINITIONS: Counter "helios_collector_template_definitions_total" [] "Template definitions received, repeats included";
+    SETS_WITHOUT_TEMPLATE: Counter "helios_collector_sets_without_template_total" [] "Data sets that came before their template";
+    COUNTER_SAMPLES: Counter "helios_collector_counter_samples_total" [] "sFlow counter samples received";
+    SOCKET_DROPPED: Counter "helios_collector_socket_dropped_datagrams_total" ["worker", "listen"] "Datagrams that the kernel dropped because a socket's buffer was full";
+    SOCKET_QUEUED: Gauge "helios_collector_socket_queued_bytes" ["worker", "listen"] "Octets waiting in a socket, the kernel's bookkeeping included";
+    SOCKET_CAPACITY: Gauge "helios_collector_socket_capacity_bytes" ["worker", "listen"] "Octets that a socket holds at most, in the same measure";
+    SOCKET_BUFFER_ASKED: Gauge "helios_collector_socket_buffer_asked_bytes" ["worker", "listen"] "Receive buffer asked of the kernel";
+    SOCKET_BUFFER: Gauge "helios_collector_socket_buffer_bytes" ["worker", "listen"] "Receive buffer granted; less than asked means that net.core.rmem_max capped it";
+
+    EXPORTERS: Gauge "helios_collector_exporters" [] "Exporters that state is kept for";
+    EXPORTER_DATAGRAMS: Counter "helios_collector_exporter_datagrams_total" ["exporter"] "Datagrams decoded of an exporter";
+    EXPORTER_RECORDS: Counter "helios_collector_exporter_records_total" ["exporter"] "Flow records and samples of an exporter";
+    EXPORTER_DROPPED: Counter "helios_collector_exporter_dropped_datagrams_total" ["exporter"] "Datagrams of an exporter that were discarded";
+    EXPORTER_LOST: Counter "helios_collector_exporter_lost_total" ["exporter", "protocol"] "What never arrived, by sequence numbers: flows (v5, v7), messages (v9), records (IPFIX) or datagrams (sFlow)";
+    EXPORTER_SETS_WITHOUT_TEMPLATE: Counter "helios_collector_exporter_sets_without_template_total" ["exporter"] "Data sets of an exporter that came before their template";
+    EXPORTER_TEMPLATES: Gauge "helios_collector_exporter_templates" ["exporter"] "Templates known of an exporter";
+    EXPORTER_LAST_SEEN: Gauge "helios_collector_exporter_last_seen_timestamp_seconds" ["exporter"] "Arrival of an exporter's last datagram, Unix time";
+
+    ENRICHER_BATCHES: Counter "helios_enricher_batches_total" [] "Batches enriched";
+    ENRICHER_ROWS: Counter "helios_enricher_rows_total" [] "Rows enriched";
+    ENRICHER_TABLE_BYTES: Gauge "helios_enricher_table_bytes" [] "Memory of the look-up tables";
+    DATABASE_NETWORKS: Gauge "helios_enricher_database_networks" ["source"] "Networks in the database in use";
+    DATABASE_BUILT: Gauge "helios_enricher_database_build_timestamp_seconds" ["source"] "When the database in use was built, Unix time";
+    DATABASE_SIZE: Gauge "helios_enricher_database_size_bytes" ["source"] "Size of the database's file";
+    DATABASE_LOADS: Counter "helios_enricher_database_loads_total" ["source"] "Versions of the database taken up";
+    DATABASE_FAILURES: Counter "helios_enricher_database_failures_total" ["source"] "Versions refused; the one before stays in use";
+    DATABASE_HITS: Counter "helios_enricher_database_hits_total" ["source"] "Addresses that the database knew";
+    DATABASE_MISSES: Counter "helios_enricher_database_misses_total" ["source"] "Addresses that it did not know";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        for metric in METRICS {
+            let name = metric.name;
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
+            let stages = ["build", "pipeline", "collector", "enricher", "sink"];
+            let stage = name.strip_prefix("helios_").and_then(|rest| rest.split('_').next());
+            assert!(name.starts_with("process_") || stage.is_some_and(|stage| stages.contains(&stage)), "{name}");
+            assert_eq!(metric.kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert!(!metric.help.is_empty() && !metric.help.ends_with('.') && !metric.help.contains('\n'), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}

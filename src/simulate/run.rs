@@ -1,0 +1,248 @@
+//! Runs a simulation: visits its exporters in turn at a rate, sends or writes what they say, counts it.
+//!
+//! One thread does it all; drawing a flow and handing it to the kernel takes less than collecting it.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::exporter::{Datagrams, Identity, Now};
+use super::summary::{NotSent, Sent, Summary};
+use super::{Simulation, exporter};
+use crate::capture;
+use crate::send::pace::Pace;
+use crate::send::{Failure, Sender};
+
+/// Flows of one visit at full speed: a full segmented send of any protocol, and little enough for the L2 cache.
+const MAX_VISIT_FLOWS: usize = 960;
+
+/// Flows of one visit at low rates: a full datagram of most protocols.
+const MIN_VISIT_FLOWS: f64 = 30.0;
+
+/// Visits a second at higher rates.
+const VISITS_PER_SEC: f64 = 1_000.0;
+
+/// How long a pause may keep us from seeing that we are to stop.
+const MAX_PAUSE: Duration = Duration::from_millis(100);
+
+/// The rate of the times in a file where none was asked for.
+const FILE_FLOWS_PER_SEC: f64 = 10_000.0;
+
+/// Port that datagrams in a file come from.
+const FILE_SOURCE_PORT: u16 = 50_000;
+
+/// How much, how long, how fast.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Load {
+    /// `None`: as fast as possible.
+    pub flows_per_sec: Option<f64>,
+    /// At least one of the limits is set.
+    pub flows: Option<u64>,
+    pub duration: Option<Duration>,
+}
+
+impl Load {
+    /// Flows of one visit: many where speed counts, few where a device would not have many to report.
+    fn visit_flows(&self, exporters: usize) -> usize {
+        let Some(rate) = self.flows_per_sec else { return MAX_VISIT_FLOWS };
+        let per_exporter = (rate / exporters.max(1) as f64).clamp(1.0, MIN_VISIT_FLOWS);
+        (rate / VISITS_PER_SEC).clamp(per_exporter, MAX_VISIT_FLOWS as f64) as usize
+    }
+}
+
+/// Where datagrams go.
+#[derive(Debug)]
+pub enum Output {
+    /// A socket for each exporter, in the order of their numbers.
+    Network(Vec<Sender>),
+    File { writer: capture::Writer<BufWriter<File>>, target: SocketAddr },
+}
+
+impl Output {
+    fn send(
+        &mut self,
+        identity: &Identity,
+        now: Now,
+        datagrams: &Datagrams,
+        failed: &mut Vec<(usize, Failure)>,
+    ) -> io::Result<()> {
+        match self {
+            Self::Network(senders) => {
+                if let Some(sender) = senders.get_mut(identity.number as usize) {
+                    sender.send(&datagrams.burst, failed);
+                }
+            }
+            Self::File { writer, target } => {
+                let source = identity.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+                let source = SocketAddr::new(source, FILE_SOURCE_PORT);
+                for n in 0..datagrams.len() {
+                    writer.datagram(now.unix_ns, source, *target, datagrams.burst.datagram(n))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The time of a run: the wall's, or one that passes with the flows.
+#[derive(Debug)]
+enum Clock {
+    Wall { started: Instant, pace: Option<Pace> },
+    Flows { start: Now, flows: u64, ns_per_flow: f64 },
+}
+
+impl Clock {
+    fn new(output: &Output, load: &Load, start: Now) -> Self {
+        match output {
+            Output::Network(_) => {
+                let started = Instant::now();
+                Self::Wall { started, pace: load.flows_per_sec.map(|rate| Pace::new(rate, started)) }
+            }
+            Output::File { .. } => {
+                let rate = load.flows_per_sec.unwrap_or(FILE_FLOWS_PER_SEC);
+                Self::Flows { start, flows: 0, ns_per_flow: 1e9 / rate }
+            }
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        match self {
+            Self::Wall { started, .. } => started.elapsed(),
+            Self::Flows { flows, ns_per_flow, .. } => Duration::from_nanos((*flows as f64 * ns_per_flow) as u64),
+        }
+    }
+
+    /// Waits until `n` flows may be sent; `None` when the time is up or we are to stop.
+    fn wait(&mut self, n: usize, load: &Load, stop: &AtomicBool) -> Option<Now> {
+        loop {
+            let left = match load.duration {
+                Some(duration) => duration.checked_sub(self.elapsed()).filter(|left| !left.is_zero())?,
+                None => MAX_PAUSE,
+            };
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            let pause = match self {
+                Self::Wall { pace: Some(pace), .. } => pace.take(n, Instant::now()).err(),
+                Self::Wall { pace: None, .. } => None,
+                Self::Flows { flows, .. } => {
+                    *flows += n as u64;
+                    None
+                }
+            };
+            match pause {
+                Some(pause) => thread::sleep(pause.min(left).min(MAX_PAUSE)),
+                None => return Some(self.now()),
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        match self {
+            Self::Wall { .. } => wall_clock(),
+            Self::Flows { start, .. } => Now { unix_ns: start.unix_ns + self.elapsed().as_nanos() as u64 },
+        }
+    }
+}
+
+/// The present.
+pub fn wall_clock() -> Now {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { unix_ns: since_epoch.as_nanos() as u64 }
+}
+
+/// What a run has done so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Status {
+    pub elapsed: Duration,
+    pub flows: u64,
+    pub datagrams: u64,
+    pub not_sent: u64,
+}
+
+/// Runs until a limit of `load` is reached or `stop` is set. `watch` is called after every visit.
+///
+/// `start` is when the simulation was set up; in a file, its times begin there.
+///
+/// # Errors
+/// When a file cannot be written. What the network does not take is counted, not an error.
+pub fn run(
+    simulation: &mut Simulation,
+    load: &Load,
+    output: &mut Output,
+    start: Now,
+    stop: &AtomicBool,
+    mut watch: impl FnMut(Status),
+) -> io::Result<Summary> {
+    let exporters = simulation.exporters().len();
+    let visit_flows = load.visit_flows(exporters);
+    let mut clock = Clock::new(output, load, start);
+    let mut counts = Counts { sent: vec![Sent::default(); exporters], ..Counts::default() };
+    let mut datagrams = Datagrams::default();
+    let mut failed = Vec::new();
+    let mut drawn = 0;
+    for number in (0..exporters).cycle() {
+        let left = load.flows.map_or(u64::MAX, |flows| flows - drawn);
+        let flows = left.min(visit_flows as u64) as usize;
+        if flows == 0 {
+            break;
+        }
+        let Some(now) = clock.wait(flows, load, stop) else { break };
+        datagrams.clear();
+        failed.clear();
+        simulation.visit(number, flows, now, &mut datagrams);
+        drawn += flows as u64;
+        let Some(identity) = simulation.exporters().get(number).map(exporter::Exporter::identity) else { break };
+        output.send(identity, now, &datagrams, &mut failed)?;
+        counts.take(number, identity, &datagrams, &failed);
+        watch(counts.status(clock.elapsed()));
+    }
+    let elapsed = clock.elapsed();
+    let identities = simulation.exporters().iter().map(exporter::Exporter::identity);
+    Ok(Summary::new(identities.zip(counts.sent), counts.not_sent, elapsed))
+}
+
+/// What was sent, by exporter.
+#[derive(Debug, Default)]
+struct Counts {
+    sent: Vec<Sent>,
+    not_sent: NotSent,
+    flows: u64,
+    datagrams: u64,
+}
+
+impl Counts {
+    fn take(&mut self, number: usize, identity: &Identity, datagrams: &Datagrams, failed: &[(usize, Failure)]) {
+        let Some(sent) = self.sent.get_mut(number) else { return };
+        let (flows, messages) = (sent.flows, sent.datagrams);
+        let mut failures = failed.iter().peekable();
+        for (n, content) in datagrams.contents.iter().enumerate() {
+            match failures.next_if(|(at, _)| *at == n) {
+                Some((_, failure)) => self.not_sent.count(content, *failure),
+                None => sent.count(identity, content, datagrams.burst.datagram(n).len()),
+            }
+        }
+        self.flows += sent.flows - flows;
+        self.datagrams += sent.datagrams - messages;
+    }
+
+    fn status(&self, elapsed: Duration) -> Status {
+        Status { elapsed, flows: self.flows, datagrams: self.datagrams, not_sent: self.not_sent.datagrams }
+    }
+}
+
+impl Output {
+    /// Flushes a file.
+    ///
+    /// # Errors
+    /// When its last octets cannot be written.
+    pub fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Network(_) => Ok(()),
+            Self::File { writer, .. } => writer.finish().map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What a simulation sent, to the last octet: the figures that a collector's and a database's are held against.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::exporter::{Content, Identity};
+use crate::send::Failure;
+
+/// What was handed to the kernel, or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Sent {
+    /// Exporters that these figures are of.
+    pub exporters: u64,
+    /// All datagrams, announcements included.
+    pub datagrams: u64,
+    /// Datagrams of templates, options or counters, without flows.
+    pub announcements: u64,
+    /// UDP payload.
+    pub octets: u64,
+    /// Rows that a collector makes of it.
+    pub flows: u64,
+    /// Sums of what the flows report.
+    pub bytes: u64,
+    pub packets: u64,
+    /// The same, each times the sampling interval of its exporter.
+    pub bytes_scaled: u64,
+    pub packets_scaled: u64,
+}
+
+impl Sent {
+    /// Counts a datagram of an exporter.
+    pub fn count(&mut self, identity: &Identity, content: &Content, octets: usize) {
+        let interval = u64::from(identity.sampling_interval);
+        let volume = content.volume;
+        self.datagrams += 1;
+        self.announcements += u64::from(content.announcement);
+        self.octets += octets as u64;
+        self.flows += volume.flows;
+        self.bytes += volume.bytes;
+        self.packets += volume.packets;
+        self.bytes_scaled += volume.bytes * interval;
+        self.packets_scaled += volume.packets * interval;
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.exporters += other.exporters;
+        self.datagrams += other.datagrams;
+        self.announcements += other.announcements;
+        self.octets += other.octets;
+        self.flows += other.flows;
+        self.bytes += other.bytes;
+        self.packets += other.packets;
+        self.bytes_scaled += other.bytes_scaled;
+        self.packets_scaled += other.packets_scaled;
+    }
+}
+
+/// What the kernel did not take, by reason in datagrams.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct NotSent {
+    pub datagrams: u64,
+    pub flows: u64,
+    pub refused: u64,
+    pub no_buffers: u64,
+    pub unreachable: u64,
+    pub too_long: u64,
+    pub other: u64,
+    /// The system's words for the last failure under `other`.
+    pub other_error: Option<String>,
+}
+
+impl NotSent {
+    pub fn count(&mut self, content: &Content, failure: Failure) {
+        self.datagrams += 1;
+        self.flows += content.volume.flows;
+        match failure {
+            Failure::Refused => self.refused += 1,
+            Failure::NoBuffers => self.no_buffers += 1,
+            Failure::Unreachable => self.unreachable += 1,
+            Failure::TooLong => self.too_long += 1,
+            Failure::Other(errno) => {
+                self.other += 1;
+                self.other_error = Some(errno.desc().to_owned());
+            }
+        }
+    }
+
+    /// The reasons, most specific advice first; empty if all was sent.
+    pub fn reasons(&self) -> String {
+        let other = self.other_error.as_deref().unwrap_or_default();
+        let reasons = [
+            (self.refused, "refused: nobody listens at the target"),
+            (self.unreachable, "unreachable: no route, or a firewall"),
+            (self.no_buffers, "no buffers: the kernel had no room"),
+            (self.too_long, "too long for the path"),
+            (self.other, other),
+        ];
+        let told = reasons.iter().filter(|(count, _)| *count > 0).map(|(count, reason)| format!("{count} {reason}"));
+        told.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// One exporter's share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExporterSummary {
+    /// Source address of the datagrams, if each exporter has its own.
+    pub source: Option<IpAddr>,
+    /// Agent address inside sFlow datagrams.
+    pub agent: IpAddr,
+    pub protocol: &'static str,
+    pub domain: u32,
+    pub sampling_interval: u32,
+    #[serde(flatten)]
+    pub sent: Sent,
+}
+
+/// The whole run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    pub elapsed_secs: f64,
+    pub protocols: BTreeMap<&'static str, Sent>,
+    pub total: Sent,
+    pub not_sent: NotSent,
+    pub exporters: Vec<ExporterSummary>,
+}
+
+impl Summary {
+    /// Adds up what the exporters sent.
+    pub fn new<'a>(
+        exporters: impl IntoIterator<Item = (&'a Identity, Sent)>,
+        not_sent: NotSent,
+        elapsed: Duration,
+    ) -> Self {
+        let mut protocols = BTreeMap::<_, Sent>::new();
+        let mut total = Sent::default();
+        let mut summaries = Vec::new();
+        for (identity, sent) in exporters {
+            let sent = Sent { exporters: 1, ..sent };
+            let protocol = identity.protocol.name();
+            protocols.entry(protocol).or_default().add(&sent);
+            total.add(&sent);
+            let Identity { source, agent, domain, sampling_interval, .. } = *identity;
+            summaries.push(ExporterSummary { source, agent, protocol, domain, sampling_interval, sent });
+        }
+        Self { elapsed_secs: elapsed.as_secs_f64(), protocols, total, not_sent, exporters: summaries }
+    }
+
+    pub fn flows_per_sec(&self) -> f64 {
+        if self.elapsed_secs > 0.0 { self.total.flows as f64 / self.elapsed_secs } else { 0.0 }
+    }
+
+    /// The figures by protocol as a table, with a line of what was not sent below if there is something.
+    pub fn table(&self) -> String {
+        const HEAD: [&str; 9] =
+            ["exporters", "datagrams", "octets", "flows", "bytes", "packets", "bytes_scaled", "packets_scaled", ""];
+        let cells = |sent: &Sent| {
+            [
+                sent.exporters,
+                sent.datagrams,
+                sent.octets,
+                sent.flows,
+                sent.bytes,
+                sent.packets,
+                sent.bytes_scaled,
+                sent.packets_scaled,
+            ]
+        };
+        let total = cells(&self.total);
+        // The totals are the widest figures of their columns.
+        let widths: Vec<usize> = total.iter().zip(HEAD).map(|(cell, head)| cell.to_string().len().max(head.len())).collect();
+        let mut table = format!("{:<9}", "protocol");
+        for (head, width) in HEAD.iter().zip(&widths) {
+            let _ = write!(table, "  {head:>width$}");
+        }
+        let rows = self.protocols.iter().map(|(name, sent)| (*name, cells(sent)));
+        for (name, cells) in rows.chain([("total", total)]) {
+            let _ = write!(table, "\n{name:<9}");
+            for (cell, width) in cells.iter().zip(&widths) {
+                let _ = write!(table, "  {cell:>width$}");
+            }
+        }
+        if self.not_sent.datagrams > 0 {
+            let NotSent { datagrams, flows, .. } = self.not_sent;
+            let _ = write!(table, "\nnot sent: {datagrams} datagrams with {flows} flows ({})", self.not_sent.reasons());
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::records::Volume;
+    use helios_collector::decode::Protocol;
+
+    fn identity(protocol: Protocol, sampling_interval: u32) -> Identity {
+        let agent = IpAddr::from([127, 1, 0, 1]);
+        Identity { number: 0, protocol, source: Some(agent), agent, domain: 1, sampling_interval, boot_ms: 0 }
+    }
+
+    fn content(flows: u64) -> Content {
+        Content { volume: Volume { flows, bytes: flows * 100, packets: flows * 2 }, announcement: flows == 0 }
+    }
+
+    #[test]
+    fn sums_are_scaled_by_each_exporters_own_interval() {
+        let exporters = [identity(Protocol::Netflow9, 1), identity(Protocol::Netflow9, 10)];
+        let counted = exporters.iter().map(|identity| {
+            let mut sent = Sent::default();
+            sent.count(identity, &content(0), 80);
+            sent.count(identity, &content(3), 1_000);
+            (identity, sent)
+        });
+        let summary = Summary::new(counted, NotSent::default(), Duration::from_secs(2));
+        let expected = Sent {
+            exporters: 2,
+            datagrams: 4,
+            announcements: 2,
+            octets: 2_160,
+            flows: 6,
+            bytes: 600,
+            packets: 12,
+            bytes_scaled: 300 + 3_000,
+            packets_scaled: 6 + 60,
+        };
+        assert_eq!((summary.total, summary.protocols["netflow9"], summary.flows_per_sec()), (expected, expected, 3.0));
+    }
+
+    #[test]
+    fn the_table_says_what_was_not_sent_and_why() {
+        let mut not_sent = NotSent::default();
+        not_sent.count(&content(5), Failure::Refused);
+        let identity = identity(Protocol::Ipfix, 1);
+        let summary = Summary::new([(&identity, Sent::default())], not_sent, Duration::ZERO);
+        let table = summary.table();
+        assert!(table.contains("not sent: 1 datagrams with 5 flows (1 refused: nobody listens"), "{table}");
+        assert_eq!(table.lines().count(), 4, "head, protocol, total, note: {table}");
+    }
+}

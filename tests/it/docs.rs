@@ -1,0 +1,117 @@
+//! docs/configuration.md, helios.example.yaml, docs/metrics.md and tests/data/metrics.txt follow from the code.
+
+use helios::config::{Config, NAMED, Sources, paths};
+use serde_json::Value;
+
+use crate::expect::{expect, head, root};
+use crate::sections::{Key, keys};
+
+const CONFIGURATION: &str = "docs/configuration.md";
+const EXAMPLE: &str = "helios.example.yaml";
+const GENERATED: &str = "<!-- From here on written from the sections' doc comments by tests/it/docs.rs. -->";
+
+fn defaults() -> Value {
+    serde_json::to_value(Config::default()).unwrap()
+}
+
+fn default_of<'a>(defaults: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(defaults, |value, key| value.get(key).unwrap_or_else(|| panic!("{path} has no default")))
+}
+
+#[test]
+fn every_key_is_described_and_every_described_key_exists() {
+    let mut described: Vec<String> = keys().iter().filter(|key| !key.is_section).map(|key| key.path.clone()).collect();
+    let mut present = paths(&Config::default());
+    described.sort();
+    present.sort();
+    assert_eq!(described, present);
+    for key in keys() {
+        assert!(!key.doc.is_empty(), "{} has no doc comment", key.path);
+    }
+}
+
+#[test]
+fn the_reference_of_the_configuration_is_up_to_date() {
+    let defaults = defaults();
+    let mut text = head(CONFIGURATION, GENERATED);
+    for (variable, path) in NAMED {
+        assert!(text.contains(&format!("| `{variable}` | `{path}` |")), "{variable} is not in the table of {CONFIGURATION}");
+    }
+    for key in keys() {
+        let (path, doc) = (&key.path, key.doc.join("\n\n"));
+        if key.is_section {
+            let level = "#".repeat(2 + path.matches('.').count());
+            text.push_str(&format!("\n{level} {path}\n\n{doc}\n"));
+        } else {
+            let variable = path.to_uppercase().replace('.', "__");
+            let default = default_of(&defaults, path);
+            text.push_str(&format!("\n### `{path}`\n\n{} · default `{default}` · `HELIOS_{variable}`\n\n{doc}\n", key.kind));
+        }
+    }
+    expect(CONFIGURATION, &text);
+}
+
+#[test]
+fn the_example_has_every_key_with_its_default() {
+    let defaults = defaults();
+    let mut text = String::from(
+        "# Configuration of helios: every key, with its default, commented out. docs/configuration.md has the same as a\n\
+         # page, and says how variables and flags win over this file. `helios check --config FILE` says what it would do.\n",
+    );
+    for key in keys() {
+        text.push_str(&example_lines(&key, &defaults));
+    }
+    expect(EXAMPLE, &text);
+    assert_eq!(load(&text), Config::default(), "as it is");
+    let taken_in: Vec<String> = text.lines().map(taken_in).collect();
+    assert_eq!(load(&taken_in.join("\n")), Config::default(), "with every key taken in");
+}
+
+/// A line `#key: value` without its mark; comments have a space behind it.
+fn taken_in(line: &str) -> String {
+    match line.trim_start().strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') => line.replacen('#', "", 1),
+        _ => line.to_owned(),
+    }
+}
+
+fn example_lines(key: &Key, defaults: &Value) -> String {
+    let depth = key.path.matches('.').count();
+    let indent = "  ".repeat(depth);
+    let name = key.path.rsplit('.').next().unwrap();
+    let mut lines = String::from("\n");
+    for paragraph in &key.doc {
+        for line in wrapped(paragraph, 110 - indent.len()) {
+            lines.push_str(&format!("{indent}# {line}\n"));
+        }
+    }
+    match key.is_section {
+        true => lines.push_str(&format!("{indent}{name}:\n")),
+        false => lines.push_str(&format!("{indent}#{name}: {}\n", default_of(defaults, &key.path))),
+    }
+    lines
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().unwrap();
+        if !last.is_empty() && last.len() + 1 + word.len() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+}
+
+fn load(text: &str) -> Config {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("helios.yaml");
+    std::fs::write(&file, text).unwrap();
+    let sources = Sources { file: Some(file), ..Sources::default() };
+    sources.load().unwrap_or_else(|mistakes| panic!("{:?}\n{text}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>()))
+}

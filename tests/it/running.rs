@@ -1,0 +1,122 @@
+//! A `helios run` of its own for a test: free ports, ready when it is started, gone when it is dropped.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything in a test may take before it counts as not happening.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `found` has something to say.
+pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(result) = found() {
+            return result;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20)); // between two looks at a condition
+    }
+}
+
+/// A UDP port of 127.0.0.1 that was free a moment ago.
+pub fn free_udp_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn free_tcp_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A running helios.
+pub struct Helios {
+    process: Child,
+    admin: SocketAddr,
+    pub flows: SocketAddr,
+    log: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Helios {
+    /// Starts `helios run` against `clickhouse` with further settings as `section.key=value`.
+    pub fn start(clickhouse: &str, settings: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let flows = SocketAddr::from(([127, 0, 0, 1], free_udp_port()));
+        let admin = SocketAddr::from(([127, 0, 0, 1], free_tcp_port()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_helios"));
+        command.args(["run", "--listen", &flows.to_string(), "--clickhouse-url", clickhouse]);
+        command.args(["--set", &format!("admin.listen={admin}"), "--set", "clickhouse.flush_interval_ms=200"]);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        let output = std::fs::File::create(&log).unwrap();
+        let process = command.stdout(Stdio::null()).stderr(output).spawn().unwrap();
+        Self { process, admin, flows, log, _directory: directory }
+    }
+
+    /// As [`start`](Self::start), and waits until it is ready.
+    pub fn ready(clickhouse: &str, settings: &[&str]) -> Self {
+        let mut helios = Self::start(clickhouse, settings);
+        wait_for("helios to be ready", || {
+            if let Some(status) = helios.process.try_wait().unwrap() {
+                panic!("helios ended with {status}: {}", helios.log());
+            }
+            matches!(helios.get("/readyz"), Some((200, _))).then_some(())
+        });
+        helios
+    }
+
+    /// Status and body of a page of the admin port.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.admin).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: helios\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    }
+
+    /// The sum of a metric over its labels; `None` if there is no such metric.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (_, page) = self.get("/metrics")?;
+        let values = page.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            if !rest.starts_with(['{', ' ']) {
+                return None;
+            }
+            rest.rsplit(' ').next()?.parse::<f64>().ok()
+        });
+        values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        let pid = nix::unistd::Pid::from_raw(self.process.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        let status = wait_for("helios to stop", || self.process.try_wait().unwrap());
+        (status, self.log())
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Helios {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A program from the system, with the folders where Debian puts daemons.
+pub fn system_program(name: &str) -> Command {
+    let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/usr/local/bin", "/usr/local/sbin"];
+    let path = folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
+    Command::new(path.unwrap_or_else(|| panic!("{name} is not installed: run `make exporters`")))
+}

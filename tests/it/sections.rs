@@ -1,0 +1,146 @@
+//! The configuration's keys as the source code has them: names, types and doc comments of the sections' structs.
+
+use std::collections::HashMap;
+
+use syn::{Attribute, Expr, ExprLit, Fields, Item, Lit, Meta, Type};
+
+use crate::expect::root;
+
+/// Where the structs of the sections are.
+const SOURCES: &[&str] =
+    &["src/config.rs", "src/config/sections.rs", "collector/src/config.rs", "enricher/src/config.rs", "sink/src/config.rs"];
+
+/// A key, or a section with keys in it.
+#[derive(Debug)]
+pub struct Key {
+    /// `section.key`.
+    pub path: String,
+    /// What kind of value it takes, in words; empty for a section.
+    pub kind: String,
+    /// Paragraphs.
+    pub doc: Vec<String>,
+    pub is_section: bool,
+}
+
+/// All keys in the order of the source, each section before its keys.
+pub fn keys() -> Vec<Key> {
+    let items = Items::read();
+    let mut keys = Vec::new();
+    items.collect("Config", "", &mut keys);
+    keys
+}
+
+struct Items(HashMap<String, Item>);
+
+impl Items {
+    fn read() -> Self {
+        let mut items = HashMap::new();
+        for source in SOURCES {
+            let text = std::fs::read_to_string(root().join(source)).unwrap();
+            for item in syn::parse_file(&text).unwrap().items {
+                match &item {
+                    Item::Struct(found) => items.insert(found.ident.to_string(), item.clone()),
+                    Item::Enum(found) => items.insert(found.ident.to_string(), item.clone()),
+                    _ => None,
+                };
+            }
+        }
+        Self(items)
+    }
+
+    fn collect(&self, name: &str, prefix: &str, keys: &mut Vec<Key>) {
+        let Some(Item::Struct(section)) = self.0.get(name) else { panic!("no struct {name} in {SOURCES:?}") };
+        let Fields::Named(fields) = &section.fields else { panic!("{name} has no named fields") };
+        for field in &fields.named {
+            let key = field.ident.as_ref().unwrap().to_string();
+            let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+            let ty = last_segment(&field.ty);
+            match self.0.get(&ty) {
+                Some(Item::Struct(nested)) => {
+                    // A section of a crate is described at its struct, a nested one may be described at the field.
+                    let mut doc = doc(&field.attrs);
+                    if doc.is_empty() {
+                        doc = self::doc(&nested.attrs);
+                    }
+                    keys.push(Key { path: path.clone(), kind: String::new(), doc, is_section: true });
+                    self.collect(&ty, &path, keys);
+                }
+                _ => {
+                    let kind = self.kind(&field.ty);
+                    keys.push(Key { path, kind, doc: doc(&field.attrs), is_section: false });
+                }
+            }
+        }
+    }
+
+    /// A type in words.
+    fn kind(&self, ty: &Type) -> String {
+        let name = last_segment(ty);
+        match name.as_str() {
+            "Option" => format!("{} or `null`", self.kind(&argument(ty))),
+            "Vec" => format!("list of {}", plural(&self.kind(&argument(ty)))),
+            "bool" => "`true` or `false`".to_owned(),
+            "u8" | "u16" | "u32" | "u64" | "usize" => "whole number".to_owned(),
+            "f64" => "number".to_owned(),
+            "String" => "text".to_owned(),
+            "PathBuf" => "path".to_owned(),
+            "SocketAddr" => "`address:port`".to_owned(),
+            other => match self.0.get(other) {
+                Some(Item::Enum(choice)) => {
+                    let names = choice.variants.iter().map(|variant| format!("`{}`", variant.ident.to_string().to_lowercase()));
+                    names.collect::<Vec<_>>().join(" or ")
+                }
+                _ => panic!("say in tests/it/sections.rs what a {other} is called in the documentation"),
+            },
+        }
+    }
+}
+
+fn plural(kind: &str) -> String {
+    match kind {
+        "text" => "texts".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn last_segment(ty: &Type) -> String {
+    let Type::Path(path) = ty else { panic!("a key has a type without a name") };
+    path.path.segments.last().unwrap().ident.to_string()
+}
+
+fn argument(ty: &Type) -> Type {
+    let Type::Path(path) = ty else { panic!("a key has a type without a name") };
+    let syn::PathArguments::AngleBracketed(arguments) = &path.path.segments.last().unwrap().arguments else {
+        panic!("a key's type lacks its argument")
+    };
+    match arguments.args.first() {
+        Some(syn::GenericArgument::Type(ty)) => ty.clone(),
+        other => panic!("{other:?} is no type"),
+    }
+}
+
+/// Doc comments as paragraphs.
+fn doc(attributes: &[Attribute]) -> Vec<String> {
+    let mut paragraphs = vec![String::new()];
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("doc")) {
+        let Meta::NameValue(meta) = &attribute.meta else { continue };
+        let Expr::Lit(ExprLit { lit: Lit::Str(line), .. }) = &meta.value else { continue };
+        let line = line.value().trim().to_owned();
+        match paragraphs.last_mut() {
+            Some(last) if line.is_empty() => {
+                if !last.is_empty() {
+                    paragraphs.push(String::new());
+                }
+            }
+            Some(last) => {
+                if !last.is_empty() {
+                    last.push(' ');
+                }
+                last.push_str(&line);
+            }
+            None => {}
+        }
+    }
+    paragraphs.retain(|paragraph| !paragraph.is_empty());
+    paragraphs
+}
