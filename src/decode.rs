@@ -17,3 +17,4 @@ pub use output::{Csv, JsonLines, Rows, Table};
 pub use raw::Raw;
 pub use session::Session;
 pub use summary::Summary;
+pub use utc::Utc;

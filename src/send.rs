@@ -7,6 +7,7 @@
 //! A datagram that the kernel refuses is reported with the reason and not tried again: who counts what was sent
 //! has to know. What the kernel took can still be lost on its way, as always with UDP.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
@@ -17,6 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn6, sendmmsg, sendmsg};
 
 pub mod pace;
+pub mod progress;
 
 /// Segments of one call; Linux before 6.3 takes no more (`UDP_MAX_SEGMENTS`).
 const MAX_SEGMENTS: usize = 64;
@@ -105,12 +107,26 @@ pub enum Failure {
     Other(Errno),
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "nobody listens at the target",
+            Self::NoBuffers => "the kernel had no room",
+            Self::Unreachable => "no route, or a firewall",
+            Self::TooLong => "too long for the path",
+            Self::Other(errno) => errno.desc(),
+        })
+    }
+}
+
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
         match errno {
             Errno::ECONNREFUSED => Self::Refused,
             Errno::ENOBUFS | Errno::ENOMEM | Errno::EAGAIN => Self::NoBuffers,
-            Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::ENETDOWN | Errno::EPERM | Errno::EACCES => Self::Unreachable,
+            Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::ENETDOWN | Errno::EPERM | Errno::EACCES => {
+                Self::Unreachable
+            }
             Errno::EMSGSIZE => Self::TooLong,
             other => Self::Other(other),
         }
@@ -204,9 +220,7 @@ impl Sender {
         // The socket is connected: no message has an address of its own.
         let addresses = vec![None::<SockaddrIn6>; slices.len()];
         let mut headers = MultiHeaders::preallocate(slices.len(), None);
-        retry(|| {
-            sendmmsg(self.fd(), &mut headers, &slices, &addresses, [], MsgFlags::empty()).map(Iterator::count)
-        })
+        retry(|| sendmmsg(self.fd(), &mut headers, &slices, &addresses, [], MsgFlags::empty()).map(Iterator::count))
     }
 
     fn fd(&self) -> RawFd {
@@ -230,14 +244,18 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
 /// With a sentence that says what to do when it does not allow as many.
 pub fn reserve_sockets(sockets: usize) -> Result<(), String> {
     let needed = sockets as u64 + OTHER_FILES;
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| format!("cannot read the limit of open files: {errno}"))?;
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| format!("cannot read the limit of open files: {errno}"))?;
     if soft >= needed {
         return Ok(());
     }
     if hard < needed {
-        return Err(format!("{sockets} sockets need {needed} open files, the limit is {hard}: raise it with `ulimit -n {needed}`"));
+        return Err(format!(
+            "{sockets} sockets need {needed} open files, the limit is {hard}: raise it with `ulimit -n {needed}`"
+        ));
     }
-    setrlimit(Resource::RLIMIT_NOFILE, needed, hard).map_err(|errno| format!("cannot raise the limit of open files to {needed}: {errno}"))
+    setrlimit(Resource::RLIMIT_NOFILE, needed, hard)
+        .map_err(|errno| format!("cannot raise the limit of open files to {needed}: {errno}"))
 }
 
 #[cfg(test)]

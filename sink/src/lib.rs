@@ -1,2 +1,19 @@
+//! Flow batches in, rows in ClickHouse out.
+//!
+//! Start at [`Sink`]: what runs, and what it tells of itself. On the way of a row: [`chunk`] gathers columns for Arrow,
+//! [`block`] makes inserts of chunks, [`frame`] compresses, [`backlog`] is where closed blocks wait, [`client`] sends
+//! them and knows what errors mean. [`schema`] derives the tables from the column table, [`migrate`] makes them.
+
 pub mod config;
 pub mod schema;
+pub mod chunk;
+pub mod frame;
+pub mod block;
+pub mod backlog;
+pub mod client;
+pub mod migrate;
+mod insert;
+mod sink;
+
+pub use config::SinkConfig;
+pub use sink::{Drained, Sink, SinkError, SinkStats};

@@ -95,6 +95,23 @@ metrics! {
     DATABASE_FAILURES: Counter "helios_enricher_database_failures_total" ["source"] "Versions refused; the one before stays in use";
     DATABASE_HITS: Counter "helios_enricher_database_hits_total" ["source"] "Addresses that the database knew";
     DATABASE_MISSES: Counter "helios_enricher_database_misses_total" ["source"] "Addresses that it did not know";
+
+    SCHEMA_READY: Gauge "helios_sink_schema_ready" [] "1 when the schema is as this version needs it";
+    OPEN_ROWS: Gauge "helios_sink_open_block_rows" [] "Rows in the block that is being filled";
+    BLOCKS_CLOSED: Counter "helios_sink_blocks_closed_total" ["reason"] "Blocks closed, by what closed them";
+    BACKLOG_BLOCKS: Gauge "helios_sink_backlog_blocks" [] "Closed blocks that are not stored yet, those on their way included";
+    BACKLOG_ROWS: Gauge "helios_sink_backlog_rows" [] "Rows of these blocks";
+    BACKLOG_BYTES: Gauge "helios_sink_backlog_bytes" [] "Bytes of these blocks, bounded by clickhouse.max_backlog_bytes";
+    INSERTS_IN_FLIGHT: Gauge "helios_sink_inserts_in_flight" [] "Blocks being sent now";
+    ENCODED_BYTES: Counter "helios_sink_encoded_bytes_total" [] "Bytes of blocks before compression";
+    COMPRESSED_BYTES: Counter "helios_sink_compressed_bytes_total" [] "Bytes of blocks after compression";
+    ENCODE_SECONDS: Counter "helios_sink_encode_seconds_total" [] "Time spent encoding blocks";
+    COMPRESS_SECONDS: Counter "helios_sink_compress_seconds_total" [] "Time spent compressing blocks";
+    INSERTS: Counter "helios_sink_inserts_total" [] "Blocks that ClickHouse acknowledged";
+    INSERTED_BYTES: Counter "helios_sink_inserted_bytes_total" [] "Bytes of these blocks as sent";
+    INSERT_SECONDS: Counter "helios_sink_insert_seconds_total" [] "Time from sending to acknowledgement, summed over inserts";
+    INSERT_FAILURES: Counter "helios_sink_insert_failures_total" ["class"] "Attempts that failed: transient ones are repeated, configuration needs a person, refused drops the block";
+    LATENCY: Histogram "helios_sink_latency_seconds" [] "Time from a datagram's arrival to the acknowledgement of its rows, a count per row";
 }
 
 #[cfg(test)]

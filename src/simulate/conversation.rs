@@ -192,7 +192,11 @@ impl Conversations {
             client_port,
             proto: if icmp && self.family == Family::V6 { PROTO_ICMPV6 } else { service.proto },
             icmp_type: if icmp { echo_type(self.family, to_client) } else { 0 },
-            tcp_flags: if service.proto == PROTO_TCP { *random.choose(&[0x1b, 0x1b, 0x1b, 0x1e, 0x10, 0x18, 0x02]) } else { 0 },
+            tcp_flags: if service.proto == PROTO_TCP {
+                *random.choose(&[0x1b, 0x1b, 0x1b, 0x1e, 0x10, 0x18, 0x02])
+            } else {
+                0
+            },
             tos: *random.choose(&[0, 0, 0, 0, 0, 0x28, 0x48, 0xb8]),
             next_hop: next_hop(self.family, dst.side),
             in_if_index: interface(src),
@@ -257,7 +261,8 @@ mod tests {
         let conversations = Conversations::new(Family::V4);
         let mut random = Random::new(1, 0);
         let drawn: Vec<Conversation> = (0..20_000).map(|_| conversations.draw(&mut random)).collect();
-        let share = |what: &dyn Fn(&&Conversation) -> bool| drawn.iter().filter(what).count() as f64 / drawn.len() as f64;
+        let share =
+            |what: &dyn Fn(&&Conversation) -> bool| drawn.iter().filter(what).count() as f64 / drawn.len() as f64;
         assert!((0.55..0.65).contains(&share(&|c| c.proto == PROTO_TCP)), "TCP");
         assert!((0.32..0.40).contains(&share(&|c| c.proto == PROTO_UDP)), "UDP");
         assert!((0.015..0.035).contains(&share(&|c| c.proto == PROTO_ICMP)), "ICMP");
@@ -272,7 +277,10 @@ mod tests {
             for bits in 0..SIZES_PER_CLASS {
                 let size = sizes.pick(class, bits);
                 assert!(size.packets >= 1 && size.mean_octets >= 28, "{class:?}: {size:?}");
-                assert!(u64::from(size.packets) * u64::from(size.mean_octets + 32) < u64::from(u32::MAX) / 2, "{size:?}");
+                assert!(
+                    u64::from(size.packets) * u64::from(size.mean_octets + 32) < u64::from(u32::MAX) / 2,
+                    "{size:?}"
+                );
             }
         }
     }

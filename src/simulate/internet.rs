@@ -152,9 +152,7 @@ impl Internet {
         let rank = self.site_hosts.draw(random) as u32;
         let (address, mask) = match self.family {
             // 1,024 hosts on eight subnets, from .10 on.
-            Family::V4 => {
-                (IpAddr::V4(Ipv4Addr::new(10, site as u8 + 1, (rank % 8) as u8, 10 + (rank / 8) as u8)), 24)
-            }
+            Family::V4 => (IpAddr::V4(Ipv4Addr::new(10, site as u8 + 1, (rank % 8) as u8, 10 + (rank / 8) as u8)), 24),
             Family::V6 => {
                 let subnet = Ipv6Addr::new(0x2001, 0xdb8, site as u16 + 1, (rank % 8) as u16, 0, 0, 0, 0);
                 (IpAddr::V6(host_v6(subnet, rank)), 64)

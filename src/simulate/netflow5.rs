@@ -65,8 +65,16 @@ impl Exporting {
                 let interval = visit.identity.sampling_interval as u16;
                 let [.., engine_type, engine_id] = visit.identity.domain.to_be_bytes();
                 let sampling = if interval > 1 { RANDOM_SAMPLING | interval } else { 0 };
-                netflow5::Header { sys_uptime_ms, export_secs, export_nanos, sequence, engine_type, engine_id, sampling }
-                    .write(n as u16, out);
+                netflow5::Header {
+                    sys_uptime_ms,
+                    export_secs,
+                    export_nanos,
+                    sequence,
+                    engine_type,
+                    engine_id,
+                    sampling,
+                }
+                .write(n as u16, out);
             }
             Version::V7 => {
                 netflow7::Header { sys_uptime_ms, export_secs, export_nanos, sequence }.write(n as u16, out);

@@ -91,8 +91,18 @@ mod tests {
 
     #[test]
     fn a_seed_and_a_purpose_determine_the_stream() {
-        let first: Vec<u64> = std::iter::repeat_with({ let mut r = Random::new(7, 1); move || r.next() }).take(4).collect();
-        let again: Vec<u64> = std::iter::repeat_with({ let mut r = Random::new(7, 1); move || r.next() }).take(4).collect();
+        let first: Vec<u64> = std::iter::repeat_with({
+            let mut r = Random::new(7, 1);
+            move || r.next()
+        })
+        .take(4)
+        .collect();
+        let again: Vec<u64> = std::iter::repeat_with({
+            let mut r = Random::new(7, 1);
+            move || r.next()
+        })
+        .take(4)
+        .collect();
         assert_eq!(first, again);
         assert_ne!(first[0], Random::new(7, 2).next());
         assert_ne!(first[0], Random::new(8, 1).next());

@@ -126,7 +126,8 @@ impl RecordPool {
             let size = draw.sizes.pick(kind.size_class, (bits >> 13) as usize);
             let packets = u64::from(size.packets);
             // The mean varies by flow, and not all packets are of one length.
-            let octets = packets * u64::from(size.mean_octets + (more as u32 & 15)) + u64::from(scale(more as u32, size.packets));
+            let octets = packets * u64::from(size.mean_octets + (more as u32 & 15))
+                + u64::from(scale(more as u32, size.packets));
             let end = draw.now.wrapping_sub(bits >> 23 & MAX_AGE_BITS);
             let duration = ((packets - 1) * (more >> 32 & 0x7f)).min(MAX_DURATION_MS);
             put::<W>(record, self.layout.octets, octets);

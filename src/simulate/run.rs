@@ -17,7 +17,7 @@ use crate::send::pace::Pace;
 use crate::send::{Failure, Sender};
 
 /// Flows of one visit at full speed: a full segmented send of any protocol, and little enough for the L2 cache.
-const MAX_VISIT_FLOWS: usize = 960;
+pub const MAX_VISIT_FLOWS: usize = 960;
 
 /// Flows of one visit at low rates: a full datagram of most protocols.
 const MIN_VISIT_FLOWS: f64 = 30.0;
@@ -27,9 +27,6 @@ const VISITS_PER_SEC: f64 = 1_000.0;
 
 /// How long a pause may keep us from seeing that we are to stop.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
-
-/// The rate of the times in a file where none was asked for.
-const FILE_FLOWS_PER_SEC: f64 = 10_000.0;
 
 /// Port that datagrams in a file come from.
 const FILE_SOURCE_PORT: u16 = 50_000;
@@ -58,7 +55,10 @@ impl Load {
 pub enum Output {
     /// A socket for each exporter, in the order of their numbers.
     Network(Vec<Sender>),
-    File { writer: capture::Writer<BufWriter<File>>, target: SocketAddr },
+    File {
+        writer: capture::Writer<BufWriter<File>>,
+        target: SocketAddr,
+    },
 }
 
 impl Output {
@@ -102,8 +102,8 @@ impl Clock {
                 Self::Wall { started, pace: load.flows_per_sec.map(|rate| Pace::new(rate, started)) }
             }
             Output::File { .. } => {
-                let rate = load.flows_per_sec.unwrap_or(FILE_FLOWS_PER_SEC);
-                Self::Flows { start, flows: 0, ns_per_flow: 1e9 / rate }
+                // As fast as possible is in no time.
+                Self::Flows { start, flows: 0, ns_per_flow: load.flows_per_sec.map_or(0.0, |rate| 1e9 / rate) }
             }
         }
     }

@@ -147,8 +147,7 @@ impl Samples {
         // A sample's content begins behind its format and length, in a message with nothing else.
         let agent = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let mut octets = Vec::new();
-        let mut message =
-            Message::begin(&Header { agent, sub_agent_id: 0, sequence: 0, uptime_ms: 0 }, &mut octets);
+        let mut message = Message::begin(&Header { agent, sub_agent_id: 0, sequence: 0, uptime_ms: 0 }, &mut octets);
         let start = message.octets() + 8;
         message.flow_sample(&sample, |records| write_records(records, shape, conversation, &frame));
         self.octets.extend_from_slice(octets.get(start..).unwrap_or_default());
@@ -161,8 +160,7 @@ impl Samples {
 fn frame(shape: Shape, conversation: &Conversation, packet_octets: usize) -> (Vec<u8>, usize) {
     const ZEROS: [u8; MAX_PACKET_OCTETS as usize] = [0; MAX_PACKET_OCTETS as usize];
     let mac = |last: u32| [2, 0, 0x5e, 0, 0, last as u8];
-    let ethernet =
-        Layer::Ethernet { dst: mac(conversation.out_if_index), src: mac(128 + conversation.in_if_index) };
+    let ethernet = Layer::Ethernet { dst: mac(conversation.out_if_index), src: mac(128 + conversation.in_if_index) };
     let (ip, ip_octets) = ip_layer(conversation);
     let (transport, transport_octets) = transport_layer(conversation);
     let payload = Layer::Payload(ZEROS.get(..packet_octets - ip_octets - transport_octets).unwrap_or_default());
@@ -367,4 +365,3 @@ fn adjust_checksum(sample: &mut [u8], at: usize, value: u16) {
     };
     put(sample, at, new.to_be_bytes());
 }
-

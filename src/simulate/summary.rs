@@ -13,8 +13,6 @@ use crate::send::Failure;
 /// What was handed to the kernel, or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Sent {
-    /// Exporters that these figures are of.
-    pub exporters: u64,
     /// All datagrams, announcements included.
     pub datagrams: u64,
     /// Datagrams of templates, options or counters, without flows.
@@ -47,7 +45,6 @@ impl Sent {
     }
 
     fn add(&mut self, other: &Self) {
-        self.exporters += other.exporters;
         self.datagrams += other.datagrams;
         self.announcements += other.announcements;
         self.octets += other.octets;
@@ -118,12 +115,27 @@ pub struct ExporterSummary {
     pub sent: Sent,
 }
 
+/// The exporters of a protocol, or all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Group {
+    pub exporters: u64,
+    #[serde(flatten)]
+    pub sent: Sent,
+}
+
+impl Group {
+    fn add(&mut self, exporter: &Sent) {
+        self.exporters += 1;
+        self.sent.add(exporter);
+    }
+}
+
 /// The whole run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     pub elapsed_secs: f64,
-    pub protocols: BTreeMap<&'static str, Sent>,
-    pub total: Sent,
+    pub protocols: BTreeMap<&'static str, Group>,
+    pub total: Group,
     pub not_sent: NotSent,
     pub exporters: Vec<ExporterSummary>,
 }
@@ -135,11 +147,10 @@ impl Summary {
         not_sent: NotSent,
         elapsed: Duration,
     ) -> Self {
-        let mut protocols = BTreeMap::<_, Sent>::new();
-        let mut total = Sent::default();
+        let mut protocols = BTreeMap::<_, Group>::new();
+        let mut total = Group::default();
         let mut summaries = Vec::new();
         for (identity, sent) in exporters {
-            let sent = Sent { exporters: 1, ..sent };
             let protocol = identity.protocol.name();
             protocols.entry(protocol).or_default().add(&sent);
             total.add(&sent);
@@ -150,16 +161,17 @@ impl Summary {
     }
 
     pub fn flows_per_sec(&self) -> f64 {
-        if self.elapsed_secs > 0.0 { self.total.flows as f64 / self.elapsed_secs } else { 0.0 }
+        if self.elapsed_secs > 0.0 { self.total.sent.flows as f64 / self.elapsed_secs } else { 0.0 }
     }
 
     /// The figures by protocol as a table, with a line of what was not sent below if there is something.
     pub fn table(&self) -> String {
         const HEAD: [&str; 9] =
             ["exporters", "datagrams", "octets", "flows", "bytes", "packets", "bytes_scaled", "packets_scaled", ""];
-        let cells = |sent: &Sent| {
+        let cells = |group: &Group| {
+            let sent = &group.sent;
             [
-                sent.exporters,
+                group.exporters,
                 sent.datagrams,
                 sent.octets,
                 sent.flows,
@@ -171,12 +183,13 @@ impl Summary {
         };
         let total = cells(&self.total);
         // The totals are the widest figures of their columns.
-        let widths: Vec<usize> = total.iter().zip(HEAD).map(|(cell, head)| cell.to_string().len().max(head.len())).collect();
+        let widths: Vec<usize> =
+            total.iter().zip(HEAD).map(|(cell, head)| cell.to_string().len().max(head.len())).collect();
         let mut table = format!("{:<9}", "protocol");
         for (head, width) in HEAD.iter().zip(&widths) {
             let _ = write!(table, "  {head:>width$}");
         }
-        let rows = self.protocols.iter().map(|(name, sent)| (*name, cells(sent)));
+        let rows = self.protocols.iter().map(|(name, group)| (*name, cells(group)));
         for (name, cells) in rows.chain([("total", total)]) {
             let _ = write!(table, "\n{name:<9}");
             for (cell, width) in cells.iter().zip(&widths) {
@@ -216,8 +229,7 @@ mod tests {
             (identity, sent)
         });
         let summary = Summary::new(counted, NotSent::default(), Duration::from_secs(2));
-        let expected = Sent {
-            exporters: 2,
+        let sent = Sent {
             datagrams: 4,
             announcements: 2,
             octets: 2_160,
@@ -227,6 +239,7 @@ mod tests {
             bytes_scaled: 300 + 3_000,
             packets_scaled: 6 + 60,
         };
+        let expected = Group { exporters: 2, sent };
         assert_eq!((summary.total, summary.protocols["netflow9"], summary.flows_per_sec()), (expected, expected, 3.0));
     }
 

@@ -140,12 +140,12 @@ fn pmacctd(traffic: &Traffic, probe: &str, settings: &str) -> Vec<Vec<u8>> {
 fn through_helios(engine: &Engine, helios: &Helios, datagrams: &[Vec<u8>], packets: u64) -> Flows {
     send(datagrams, helios.flows.port());
     wait_for("all packets to be stored", || {
-        let stored: u64 = engine.query("SELECT sum(packets * sampling_interval) FROM flows").trim().parse().ok()?;
+        let stored: u64 = engine.query("SELECT sum(packets * sampling_interval) FROM helios.flows").trim().parse().ok()?;
         (stored >= packets).then_some(())
     });
     let rows = engine.query(
         "SELECT src_addr, dst_addr, src_port, dst_port, proto, sum(bytes * sampling_interval), sum(packets * sampling_interval)
-         FROM flows GROUP BY ALL FORMAT TSV",
+         FROM helios.flows GROUP BY ALL FORMAT TSV",
     );
     rows.lines().map(flow_of_row).collect()
 }
@@ -219,7 +219,7 @@ fn packets(flows: &Flows) -> u64 {
 /// Runs one exporter's datagrams through both and compares with `expected`.
 fn compare(traffic: &Traffic, collector: &str, datagrams: &[Vec<u8>]) {
     let engine = Engine::start();
-    let helios = Helios::ready(engine.url(), &[]);
+    let helios = Helios::ready(&engine.url(), &[]);
     let stored = through_helios(&engine, &helios, datagrams, packets(&traffic.flows));
     assert_eq!(stored, traffic.flows);
     assert_eq!(through_nfdump(traffic, collector, datagrams, stored.len()), stored, "the second decoder disagrees");
@@ -260,7 +260,7 @@ fn pmacctd_sflow_of_every_packet() {
     let traffic = Traffic::generate();
     let datagrams = pmacctd(&traffic, "sfprobe", "sfprobe_agentip[p]: 127.0.0.1\nsampling_rate: 1");
     let engine = Engine::start();
-    let helios = Helios::ready(engine.url(), &[]);
+    let helios = Helios::ready(&engine.url(), &[]);
     assert_eq!(through_helios(&engine, &helios, &datagrams, packets(&traffic.flows)), traffic.flows);
 }
 
@@ -271,11 +271,11 @@ fn pmacctd_sflow_sampled() {
     let traffic = Traffic::generate();
     let datagrams = pmacctd(&traffic, "sfprobe", "sfprobe_agentip[p]: 127.0.0.1\nsampling_rate: 4");
     let engine = Engine::start();
-    let helios = Helios::ready(engine.url(), &[]);
+    let helios = Helios::ready(&engine.url(), &[]);
     let samples = datagrams.iter().map(|datagram| u64::from(datagram[27])).sum::<u64>();
     let stored = through_helios(&engine, &helios, &datagrams, samples * INTERVAL);
     assert_eq!(packets(&stored), samples * INTERVAL);
-    assert_eq!(engine.query("SELECT groupUniqArray(sampling_interval) FROM flows").trim(), "[4]");
+    assert_eq!(engine.query("SELECT groupUniqArray(sampling_interval) FROM helios.flows").trim(), "[4]");
     // Within five standard deviations of a 1-in-4 sample of so many packets.
     let (n, p) = (packets(&traffic.flows) as f64, 1.0 / INTERVAL as f64);
     let deviation = (n * p * (1.0 - p)).sqrt();

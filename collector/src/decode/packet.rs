@@ -14,6 +14,7 @@
 //! A tunnel that [`Decapsulate`] names is taken apart: the inner packet fills the plain fields, the outermost
 //! addresses are kept beside it. That happens only when the inner IP header is readable; otherwise, and for tunnels
 //! that are not named, the plain fields stay those of the outer packet and only the tunnel's type and id are noted.
+//! MPLS has no addresses of its own to keep: what lies behind its labels is always read, frames included.
 //! VLAN tags are not a matter of the inner packet: the two outermost of all are kept, wherever they were found.
 //!
 //! Deliberately not read: LLC frames (802.3 lengths), PPP, L2TP, GRE versions other than 0, the payload of ESP.

@@ -1,25 +1,25 @@
 //! One family's table: 24 bits at once, then an octet at a time.
 //!
-//! The root has a slot per 24-bit block (DIR-24-8: Gupta, Lin, McKeown, "Routing lookups in hardware at memory
-//! access speeds", INFOCOM 1998). A slot is the id of the whole block, or a node that divides it by the next
-//! octet; a node keeps a value per stretch of equal octets and finds it by counting bits. The plain form, 256 ids
-//! per node, takes 640 MB where a city database divides 640 thousand /24s; this one takes 50 MB, and ten million
-//! runs as well as 64 MiB of root remain cheaper than the 16-bit root and two counted levels that were tried
-//! first (23 against 15 ns on uniform addresses, 18 against 7 ns on Zipf addresses).
-//!
-//! The root is taken from zeroed pages that are touched only where an id is written, so a small database occupies
-//! kilobytes, and IPv6, which lives in a few thousand /24s, can use the same form.
+//! A 24-bit block has a slot (DIR-24-8: Gupta, Lin, McKeown, "Routing lookups in hardware at memory access speeds",
+//! INFOCOM 1998), which is the id of the whole block or a node that divides it by the next octet. Two things are
+//! different from the plain form:
+//! - Slots are kept in pages of 12 bits behind a directory that stays in the first-level cache, and pages of one
+//!   value are shared. A small table takes kilobytes and IPv6, which lives in a few of its /12s, can use the same
+//!   form. A flat root of 64 MiB depends on the allocator for untouched pages, and not every one gives them twice.
+//! - A node keeps one slot per stretch of equal octets and finds it by counting bits. 256 ids per node would take
+//!   640 MB for a city database that divides 640 thousand /24s; this takes 50 MB.
+
+use hashbrown::HashMap;
 
 use super::runs::{Key, Run, Runs};
 
 /// Ids are below this: the top bit marks a node.
 pub const MAX_ID: u32 = 1 << 31;
 
-const ROOT_BITS: u32 = 24;
-const ROOT_SLOTS: usize = 1 << ROOT_BITS;
-
-/// Root slots in a page of memory.
-const PAGE_SLOTS: usize = 4096 / size_of::<u32>();
+/// Bits that the directory resolves, and bits that a page resolves behind them.
+const PAGE_BITS: u32 = 12;
+const FIRST_BITS: u32 = 2 * PAGE_BITS;
+const PAGE: usize = 1 << PAGE_BITS;
 
 /// Whether a slot is a node and the look-up goes on with [`Table::deeper`].
 #[inline(always)]
@@ -30,11 +30,12 @@ pub const fn is_node(slot: u32) -> bool {
 /// From key to id. Keys are left-aligned in 128 bits, whatever the family.
 #[derive(Debug, Clone)]
 pub struct Table {
-    root: Box<[u32; ROOT_SLOTS]>,
+    /// The page of each 12-bit block.
+    directory: Box<[u16; PAGE]>,
+    pages: Vec<[u32; PAGE]>,
     nodes: Vec<Node>,
     /// The slots of all nodes, one after the other.
     slots: Vec<u32>,
-    root_pages: usize,
 }
 
 /// A block divided by an octet.
@@ -64,19 +65,36 @@ impl Node {
 
 impl Table {
     pub fn from_runs<K: Key>(runs: &Runs<K>) -> Self {
-        let mut table = Self { root: zeroed_root(), nodes: Vec::new(), slots: Vec::new(), root_pages: 0 };
-        let mut first_untouched_page = 0;
-        for piece in Pieces::new(runs.as_slice(), 0, K::BITS - ROOT_BITS, ROOT_SLOTS) {
-            let slot = table.slot(&piece, K::BITS - ROOT_BITS);
-            if slot == 0 {
-                continue;
-            }
-            table.root[piece.first..piece.end].fill(slot);
-            let pages = (piece.first / PAGE_SLOTS).max(first_untouched_page)..piece.end.div_ceil(PAGE_SLOTS);
-            first_untouched_page = pages.end.max(first_untouched_page);
-            table.root_pages += pages.len();
+        let directory = Box::new([0; PAGE]);
+        let divided = runs.as_slice().chunk_by(|a, b| page_of(a) == page_of(b)).count();
+        let mut table =
+            Self { directory, pages: Vec::with_capacity(divided), nodes: Vec::new(), slots: Vec::new() };
+        let mut uniform = HashMap::new();
+        for blocks in Pieces::new(runs.as_slice(), 0, K::BITS - PAGE_BITS, PAGE) {
+            let page = match blocks.runs {
+                [whole] => *uniform.entry(whole.value).or_insert_with(|| table.add_page([whole.value; PAGE])),
+                _ => {
+                    let page = table.page(&blocks);
+                    table.add_page(page)
+                }
+            };
+            table.directory[blocks.first..blocks.end].fill(page);
         }
         table
+    }
+
+    fn add_page(&mut self, page: [u32; PAGE]) -> u16 {
+        self.pages.push(page);
+        (self.pages.len() - 1) as u16
+    }
+
+    /// The slots of one 12-bit block.
+    fn page<K: Key>(&mut self, block: &Piece<'_, K>) -> [u32; PAGE] {
+        let (mut page, shift) = ([0; PAGE], K::BITS - FIRST_BITS);
+        for blocks in Pieces::new(block.runs, block.start, shift, PAGE) {
+            page[blocks.first..blocks.end].fill(self.slot(&blocks, shift));
+        }
+        page
     }
 
     /// The slot of blocks that lie `shift` bits above the end of the key.
@@ -103,13 +121,15 @@ impl Table {
     /// The slot of the key's first 24 bits.
     #[inline(always)]
     pub fn first(&self, key: u128) -> u32 {
-        self.root[(key >> (128 - ROOT_BITS)) as usize]
+        let page = self.directory[(key >> (128 - PAGE_BITS)) as usize];
+        let slot = (key >> (128 - FIRST_BITS)) as usize % PAGE;
+        self.pages.get(usize::from(page)).map_or(0, |page| page[slot])
     }
 
     /// The id behind a node that [`first`](Self::first) found for the same key.
     #[inline(always)]
     pub fn deeper(&self, mut slot: u32, key: u128) -> u32 {
-        let mut rest = key << ROOT_BITS;
+        let mut rest = key << FIRST_BITS;
         while is_node(slot) {
             let Some(node) = self.nodes.get((slot & !MAX_ID) as usize) else { return 0 };
             slot = self.slots.get(node.index((rest >> 120) as u8)).copied().unwrap_or(0);
@@ -125,12 +145,13 @@ impl Table {
 
     /// The runs that the table was built from.
     pub fn runs<K: Key>(&self) -> Runs<K> {
-        let mut runs = Runs::default();
+        let (mut runs, shift) = (Runs::default(), K::BITS - FIRST_BITS);
         let mut previous = 0;
-        for (block, &slot) in self.root.iter().enumerate() {
+        let pages = self.directory.iter().filter_map(|&page| self.pages.get(usize::from(page)));
+        for (block, &slot) in pages.flatten().enumerate() {
             // A node is never equal to its neighbour, an id often is.
             if slot != previous {
-                self.walk(slot, (block as u128) << (K::BITS - ROOT_BITS), K::BITS - ROOT_BITS, &mut runs);
+                self.walk(slot, (block as u128) << shift, shift, &mut runs);
                 previous = slot;
             }
         }
@@ -151,15 +172,15 @@ impl Table {
 
     /// Memory that the table occupies, in bytes.
     pub fn bytes(&self) -> usize {
-        self.root_pages * PAGE_SLOTS * size_of::<u32>()
-            + self.nodes.len() * size_of::<Node>()
-            + self.slots.len() * size_of::<u32>()
+        size_of_val(self.directory.as_ref())
+            + size_of_val(self.pages.as_slice())
+            + size_of_val(self.nodes.as_slice())
+            + size_of_val(self.slots.as_slice())
     }
 }
 
-/// 64 MiB that the kernel hands out page by page when they are first written.
-fn zeroed_root() -> Box<[u32; ROOT_SLOTS]> {
-    vec![0; ROOT_SLOTS].into_boxed_slice().try_into().expect("the slice was made with the array's length")
+fn page_of<K: Key>(run: &Run<K>) -> u128 {
+    run.start.into() >> (K::BITS - PAGE_BITS)
 }
 
 /// Consecutive blocks of one size: one run covers them all, or they are a single block that several runs divide.

@@ -71,21 +71,20 @@ def _serve(options: argparse.Namespace) -> None:
     except CannotStart as error:
         raise _CannotStart(str(error)) from error
     server.start(engine)
-    print(f"ready {server.url} (ClickHouse {engine.version} by chDB, data in {options.path})", flush=True)
-    if options.port_file:
-        _write_atomically(options.port_file, f"{server.port}\n")
-    signal.sigwait(_STOP_SIGNALS)
-    stopped = server.stop()
-    if options.port_file:
-        options.port_file.unlink(missing_ok=True)
-    if not stopped:
-        # Leaving the usual way would wait for the statement. Parts of tables appear by renaming, so
-        # ending at any moment leaves whole ones.
-        print(
-            "clickhouse_http: a statement did not end in time and was abandoned", file=sys.stderr, flush=True
-        )
-        os._exit(0)
-    engine.close()
+    try:
+        if options.port_file:
+            _write_atomically(options.port_file, f"{server.port}\n")
+        print(f"ready {server.url} (ClickHouse {engine.version} by chDB, data in {options.path})", flush=True)
+        signal.sigwait(_STOP_SIGNALS)
+    finally:
+        if options.port_file:
+            options.port_file.unlink(missing_ok=True)
+        if not server.stop():
+            # Leaving the usual way would wait for the request. Parts of tables appear by renaming, so that
+            # ending at any moment leaves whole ones.
+            print("clickhouse_http: abandoned a request that did not end", file=sys.stderr, flush=True)
+            os._exit(0)
+        engine.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -145,9 +144,12 @@ def _check_packages() -> None:
 
 def _write_atomically(path: Path, text: str) -> None:
     """A reader sees either no file or all of it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        file.write(text)
-    os.replace(file.name, path)
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+            file.write(text)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise _CannotStart(f"cannot write the port to {path} ({error.strerror})") from error
 
 
 if __name__ == "__main__":

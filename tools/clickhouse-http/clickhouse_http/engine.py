@@ -13,7 +13,7 @@ import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,13 +56,11 @@ class Connection:
     """One chDB connection: one ClickHouse session."""
 
     def __init__(self, path: str) -> None:
-        try:
-            self._connection = connect(path)
-        except Exception as error:
-            raise from_engine(error) from error
+        self._connection = _engine_call(connect, path)
 
     def classify(self, sql: str) -> Classification:
         """Parses a text with the engine's parser."""
+        # Only the inner object of the package's connection has this method.
         answer = self._connection._conn.classify_query(sql)
         return Classification(answer["statement_count"], answer["query_class"].name == "READ_ONLY")
 
@@ -96,10 +94,7 @@ class Connection:
 
     def query(self, sql: str, format_name: str, parameters: Mapping[str, str]) -> tuple[bytes, Summary]:
         """Runs one statement; `format_name` applies if the statement names none. The result is held whole."""
-        try:
-            result = self._connection.query(sql, format_name, params=dict(parameters))
-        except Exception as error:
-            raise from_engine(error) from error
+        result = _engine_call(self._connection.query, sql, format_name, dict(parameters))
         data: bytes = result.bytes()
         summary = Summary(
             read_rows=result.storage_rows_read(),
@@ -119,12 +114,9 @@ class Connection:
         If `data` raises, the insert is cancelled and nothing of it is stored: the engine writes the
         last block only when it is told that the data are whole.
         """
+        # Unlike a query, an insert takes its parameters from the connection.
         self.set({f"param_{name}": value for name, value in parameters.items()})
-        try:
-            inserter = self._connection.send_insert(statement, format_name)
-        except Exception as error:
-            raise from_engine(error) from error
-        with inserter:
+        with _engine_call(self._connection.send_insert, statement, format_name) as inserter:
             for chunk in _gathered(data):
                 _engine_call(inserter.append, chunk)
             result = _engine_call(inserter.finish)
@@ -178,7 +170,8 @@ class Engine:
         self._control.close()
 
 
-def _engine_call(function: Any, *arguments: Any) -> Any:
+def _engine_call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls into chDB, whose errors are of several types with ClickHouse's text in them."""
     try:
         return function(*arguments)
     except Exception as error:

@@ -93,7 +93,11 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._drain(body)
             self._fail(ClickHouseError(Code.UNKNOWN_EXCEPTION, f"Bug in clickhouse_http: {error!r}"))
         else:
-            self._drain(body)
+            try:
+                self._drain(body)
+            except OSError:
+                # The reply is out: there is nothing more to say.
+                self.close_connection = True
 
     def _drain(self, body: RequestBody) -> None:
         if not body.drain(_MAX_DRAIN_BYTES):

@@ -6,8 +6,10 @@ front of it, and from revision 54454 on a byte per column that says how the colu
 
 The bytes of the columns stay as they are, but to find where one column ends and the next begins its
 layout has to be walked.  Types whose layout is not known here (AggregateFunction states, Variant,
-Dynamic, JSON) are refused with NOT_IMPLEMENTED.  Source: ClickHouse's `NativeWriter.cpp`,
-`ProtocolDefines.h` and the `Serialization*` classes.
+Dynamic, JSON) are refused with NOT_IMPLEMENTED.  One difference to a server remains: in revision 0 the
+engine leaves the time zone out of `DateTime('zone')`; the values are the same instants.
+
+Source: ClickHouse's `NativeWriter.cpp`, `ProtocolDefines.h` and the `Serialization*` classes.
 """
 
 from __future__ import annotations

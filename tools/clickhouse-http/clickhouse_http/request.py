@@ -14,7 +14,7 @@ import re
 import uuid
 from dataclasses import dataclass
 from email.message import Message
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from .errors import ClickHouseError, Code
 from .session import DEFAULT_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS, SessionRequest
@@ -58,7 +58,6 @@ class Request:
     """One request without its body."""
 
     path: str
-    has_query: bool
     query: str
     query_id: str
     credentials: Credentials
@@ -80,12 +79,11 @@ def parse(method: str, target: str, headers: Message, form: dict[str, str] | Non
     # Errors
     `ClickHouseError` for values that are not what they should be.
     """
-    url = urlsplit(target)
-    values = dict(parse_qsl(url.query, keep_blank_values=True))
+    path, _, query = target.partition("?")
+    values = dict(parse_qsl(query, keep_blank_values=True))
     values.update(form or {})
     return Request(
-        path=url.path,
-        has_query="query" in values,
+        path=path,
         query=values.get("query", ""),
         query_id=_query_id(values.get("query_id", "")),
         credentials=_credentials(values, headers),

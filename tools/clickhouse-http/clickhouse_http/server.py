@@ -20,14 +20,14 @@ from .session import Sessions
 
 # Running requests may end by themselves for so long after a signal; then they are cancelled.
 _GRACE_SECONDS = 2.0
-_CANCEL_SECONDS = 3.0
+_CANCEL_SECONDS = 2.0
 
 
 class ClickHouseServer(socketserver.ThreadingTCPServer):
     """Serves HTTP for one engine.
 
-    The port is taken at construction and connections are refused until `start`, so that a taken port is
-    reported before the engine starts, and nobody waits for an engine that is not there yet.
+    The port is taken at construction, so that a taken one is reported before the engine starts;
+    connections wait until `start`.
     """
 
     daemon_threads = True
@@ -39,25 +39,20 @@ class ClickHouseServer(socketserver.ThreadingTCPServer):
     sessions: Sessions
 
     def __init__(self, host: str, port: int, users: Mapping[str, str], verbose: bool) -> None:
-        """Binds the port.
+        """Takes the port.
 
         # Errors
         `OSError` if the address cannot be had.
         """
         if ":" in host:
             self.address_family = socket.AF_INET6
-        super().__init__((host, port), RequestHandler, bind_and_activate=False)
+        super().__init__((host, port), RequestHandler)
         self.users = users
         self.verbose = verbose
         self.stopping = False
         # Every open connection, and whether a request is being served on it.
         self._connections: dict[socket.socket, bool] = {}
         self._changed = threading.Condition()
-        try:
-            self.server_bind()
-        except OSError:
-            self.server_close()
-            raise
 
     @property
     def url(self) -> str:
@@ -72,10 +67,9 @@ class ClickHouseServer(socketserver.ThreadingTCPServer):
         return int(self.server_address[1])
 
     def start(self, engine: Engine) -> None:
-        """Begins to accept connections, in a thread of its own."""
+        """Begins to serve, in a thread of its own."""
         self.engine = engine
         self.sessions = Sessions(engine)
-        self.server_activate()
         threading.Thread(target=self.serve_forever, args=(0.1,), name="accept", daemon=True).start()
 
     def stop(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -49,15 +50,15 @@ class Client:
     def __init__(self, port: int) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
 
-    def request(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
+    def request(
+        self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Reply:
         """Sends exactly this; a body without a length (an iterator) goes out chunked."""
         self.connection.request(method, target, body, headers or {})
         response = self.connection.getresponse()
         return Reply(response.status, response.headers, response.read())
 
-    def post(
-        self, sql: str, body: Any = None, headers: dict[str, str] | None = None, **parameters: Any
-    ) -> Reply:
+    def post(self, sql: str, body: Any = None, headers: Any = None, **parameters: Any) -> Reply:
         """The statement in the URL, data in the body."""
         return self.request("POST", "/?" + urlencode({"query": sql, **parameters}), body, headers)
 
@@ -96,7 +97,6 @@ class Tool:
 
     @property
     def port(self) -> int:
-        # The file is written right after the line on stdout; a signal sent before that is not lost either.
         return int(self.ready_line.split()[1].rstrip("/").rpartition(":")[2])
 
     def client(self) -> Client:
@@ -146,16 +146,22 @@ def client(shared_tool: Tool) -> Iterator[Client]:
     client.close()
 
 
+_table_numbers = itertools.count()
+
+
 @pytest.fixture
-def table(client: Client, request: pytest.FixtureRequest) -> str:
+def table(client: Client) -> str:
     """An empty table (a UInt32, s String) with a name of its own."""
-    name = "t_" + request.node.nodeid.encode().hex()[-48:]
-    client.run(f"CREATE OR REPLACE TABLE {name} (a UInt32, s String) ENGINE = MergeTree ORDER BY a")
+    name = f"t{next(_table_numbers)}"
+    client.run(f"CREATE TABLE {name} (a UInt32, s String) ENGINE = MergeTree ORDER BY a")
     return name
 
 
+Start = Callable[..., Tool]
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Any]:
+def start(tmp_path: Path) -> Iterator[Start]:
     """Starts tools of the test's own; those still running at its end are killed."""
     tools: list[Tool] = []
 

@@ -19,7 +19,15 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from .conftest import PATIENCE_SECONDS, Client, Tool
 
 ROWS = [
-    (1, "one", ["a", "b"], datetime.datetime(2026, 1, 2, 3, 4, 5), ipaddress.IPv6Address("2001:db8::1"), None, 1.5),
+    (
+        1,
+        "one",
+        ["a", "b"],
+        datetime.datetime(2026, 1, 2, 3, 4, 5),
+        ipaddress.IPv6Address("2001:db8::1"),
+        None,
+        1.5,
+    ),
     (2, "zwei", [], datetime.datetime(1970, 1, 1), ipaddress.IPv6Address("::ffff:192.0.2.1"), "x", -0.0),
 ]
 COLUMNS = ["a", "s", "l", "t", "ip", "n", "f"]
@@ -38,11 +46,13 @@ def connect(shared_tool: Tool, request: pytest.FixtureRequest) -> Iterator[Conne
 def test_clickhouse_connect_inserts_and_reads_back(connect: ConnectClient) -> None:
     table = "connect_" + uuid.uuid4().hex
     connect.command(
-        f"CREATE TABLE {table} (a UInt64, s String, l Array(LowCardinality(String)), t DateTime('UTC'), ip IPv6,"
-        " n Nullable(String), f Float64) ORDER BY a"
+        f"CREATE TABLE {table} (a UInt64, s String, l Array(LowCardinality(String)), t DateTime('UTC'),"
+        " ip IPv6, n Nullable(String), f Float64) ORDER BY a"
     )
     connect.insert(table, ROWS, column_names=COLUMNS)
-    result = connect.query(f"SELECT * FROM {table} WHERE a >= {{low:UInt64}} ORDER BY a", parameters={"low": 1})
+    result = connect.query(
+        f"SELECT * FROM {table} WHERE a >= {{low:UInt64}} ORDER BY a", parameters={"low": 1}
+    )
     assert result.column_names == tuple(COLUMNS)
     assert [row[:3] + row[4:] for row in result.result_rows] == [row[:3] + row[4:] for row in ROWS]
     assert [row[3].replace(tzinfo=None) for row in result.result_rows] == [row[3] for row in ROWS]
@@ -69,7 +79,9 @@ def test_many_clients_at_once(shared_tool: Tool, client: Client, table: str) -> 
             data = b"".join(b"%d,x\n" % (base + row) for row in range(rows))
             assert own.post(f"INSERT INTO {table} FORMAT CSV", data, async_insert=0).status == 200
             # One connection's statements see what it wrote before; others' are never seen in part.
-            seen = own.run(f"SELECT countIf(a >= {base} AND a < {base + rows}), count() FROM {table}").split("\t")
+            seen = own.run(f"SELECT countIf(a >= {base} AND a < {base + rows}), count() FROM {table}").split(
+                "\t"
+            )
             assert int(seen[0]) == rows
             assert int(seen[1]) % rows == 0
             assert own.post(f"SELECT nope FROM {table}").code == 47

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
 
 from clickhouse_http.errors import Code
 
-from .conftest import PATIENCE_SECONDS, Client, Tool
+from .conftest import PATIENCE_SECONDS, Client, Start, Tool
 
 ROWS = "SELECT number::UInt32 AS a, concat('row ', toString(number)) AS s FROM numbers(1000)"
 FORMATS = [
@@ -56,7 +55,7 @@ def test_every_format_arrives_whole(client: Client, table: str, format_name: str
         "INSERT INTO {t} VALUES (1, 'a'), (2, 'b')",
         "INSERT INTO {t} (s, a) VALUES ('a', 1), ('b', 1 + 1);\n",
         "insert into {t} format CSV 1,a\n2,b\n",
-        "INSERT INTO {t} FORMAT JSONEachRow;\n{{\"a\":1,\"s\":\"a\"}}{{\"a\":2,\"s\":\"b\"}}",
+        'INSERT INTO {t} FORMAT JSONEachRow;\n{{"a":1,"s":"a"}}{{"a":2,"s":"b"}}',
         "/* FORMAT TSV */ INSERT INTO {t} -- VALUES\n SETTINGS async_insert = 0 FORMAT CSV\r\n1,a\r\n2,b\r\n",
         "INSERT INTO {t} SELECT number + 1, char(97 + number) FROM numbers(2) FORMAT CSV",
         "INSERT INTO {t} WITH 1 AS one SELECT number + one, char(97 + number) FROM numbers(2)",
@@ -84,7 +83,9 @@ def test_parameters_of_an_insert(client: Client, table: str) -> None:
 
 
 def test_omitted_columns_take_their_defaults(client: Client) -> None:
-    client.run("CREATE OR REPLACE TABLE d (a UInt32, b UInt32 DEFAULT a * 2, s String DEFAULT 'x') ORDER BY a")
+    client.run(
+        "CREATE OR REPLACE TABLE d (a UInt32, b UInt32 DEFAULT a * 2, s String DEFAULT 'x') ORDER BY a"
+    )
     data = client.post("SELECT 21::UInt32 AS a FORMAT ArrowStream").body
     assert client.post("INSERT INTO d (a) FORMAT ArrowStream", data).status == 200
     assert client.run("SELECT * FROM d") == "21\t42\tx"
@@ -127,9 +128,16 @@ def test_insert_token_stores_a_block_once_also_in_views(client: Client) -> None:
     window = "SETTINGS non_replicated_deduplication_window = 100"
     client.run("DROP TABLE IF EXISTS dedup_view")
     client.run(f"CREATE OR REPLACE TABLE dedup (a UInt32, n UInt64) ORDER BY a {window}")
-    client.run(f"CREATE OR REPLACE TABLE dedup_sum (a UInt32, n UInt64) ENGINE = SummingMergeTree ORDER BY a {window}")
-    client.run("CREATE MATERIALIZED VIEW dedup_view TO dedup_sum AS SELECT a, sum(n) AS n FROM dedup GROUP BY a")
-    data = client.post("SELECT (number % 7)::UInt32 AS a, number AS n FROM numbers(1000) FORMAT ArrowStream").body
+    client.run(
+        "CREATE OR REPLACE TABLE dedup_sum (a UInt32, n UInt64) ENGINE = SummingMergeTree"
+        f" ORDER BY a {window}"
+    )
+    client.run(
+        "CREATE MATERIALIZED VIEW dedup_view TO dedup_sum AS SELECT a, sum(n) AS n FROM dedup GROUP BY a"
+    )
+    data = client.post(
+        "SELECT (number % 7)::UInt32 AS a, number AS n FROM numbers(1000) FORMAT ArrowStream"
+    ).body
     sums = "SELECT (SELECT count() FROM dedup), (SELECT sum(n) FROM dedup), (SELECT sum(n) FROM dedup_sum)"
 
     def insert(token: str) -> None:
@@ -163,7 +171,9 @@ def test_insert_that_is_cut_off_stores_nothing(
         if encoding == "counted":
             connection.sendall(f"{head}Content-Length: {len(data) + 1}\r\n\r\n".encode() + data)
         else:
-            connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n{len(data):x}\r\n".encode() + data + b"\r\n")
+            connection.sendall(
+                f"{head}Transfer-Encoding: chunked\r\n\r\n{len(data):x}\r\n".encode() + data + b"\r\n"
+            )
         connection.shutdown(socket.SHUT_WR)
         # The tool closes the connection when it has given up the insert.
         assert connection.recv(1) == b""
@@ -176,7 +186,9 @@ def test_broken_chunked_encoding_is_refused_and_closes(
 ) -> None:
     with socket.create_connection(("127.0.0.1", shared_tool.port), PATIENCE_SECONDS) as connection:
         target = "/?query=" + quote(f"INSERT INTO {table} FORMAT CSV")
-        connection.sendall(f"POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + chunk)
+        connection.sendall(
+            f"POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode() + chunk
+        )
         connection.shutdown(socket.SHUT_WR)
         reply = read_to_end(connection)
     assert reply.startswith(b"HTTP/1.1 400 ")
@@ -191,7 +203,7 @@ def test_content_length_that_is_not_a_number_is_refused(shared_tool: Tool) -> No
         assert read_to_end(connection).startswith(b"HTTP/1.1 400 ")
 
 
-def test_large_insert_is_streamed_with_bounded_memory(start: Callable[[], Tool]) -> None:
+def test_large_insert_is_streamed_with_bounded_memory(start: Start) -> None:
     tool = start()
     client = tool.client()
     client.run("CREATE TABLE n (a UInt32, s String) ENGINE = Null")

@@ -7,14 +7,20 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import PACKAGE_DIRECTORY, PATIENCE_SECONDS, Reply, Tool, command, environment_without, wait_until
-
-Start = Callable[..., Tool]
+from .conftest import (
+    PACKAGE_DIRECTORY,
+    PATIENCE_SECONDS,
+    Reply,
+    Start,
+    Tool,
+    command,
+    environment_without,
+    wait_until,
+)
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -35,8 +41,6 @@ def test_ready_line_names_the_url_and_the_port_file_the_port(start: Start) -> No
     assert word == "ready"
     assert url == f"http://127.0.0.1:{tool.port}/"
     assert tool.client().request("GET", "/ping").body == b"Ok.\n"
-    # Serving a request means that the main thread went on to write the file, or is about to.
-    wait_until(tool.port_file.exists)
     assert tool.port_file.read_text() == f"{tool.port}\n"
 
 
@@ -48,7 +52,7 @@ def test_signal_stops_within_seconds_despite_idle_connections(start: Start, numb
     never_used = socket.create_connection(("127.0.0.1", tool.port), PATIENCE_SECONDS)
     began = time.monotonic()
     assert tool.stop(number) == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert tool.stderr() == ""
     assert not tool.port_file.exists()
     idle.close()
@@ -62,10 +66,12 @@ def test_stop_cancels_a_statement_that_does_not_end(start: Start) -> None:
     thread = threading.Thread(target=lambda: replies.append(tool.client().post(endless)))
     thread.start()
     watcher = tool.client()
-    wait_until(lambda: watcher.run("SELECT count() FROM system.processes WHERE query LIKE '%sipHash64%'") == "2")
+    wait_until(
+        lambda: watcher.run("SELECT count() FROM system.processes WHERE query LIKE '%sipHash64%'") == "2"
+    )
     began = time.monotonic()
     assert tool.stop() == 0
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 10
     thread.join(PATIENCE_SECONDS)
     assert [reply.code for reply in replies] == [394]
 
@@ -77,7 +83,9 @@ def test_stop_lets_a_running_statement_end(start: Start) -> None:
     thread = threading.Thread(target=lambda: replies.append(tool.client().post(short)))
     thread.start()
     watcher = tool.client()
-    wait_until(lambda: watcher.run("SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%'") == "2")
+    wait_until(
+        lambda: watcher.run("SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%'") == "2"
+    )
     assert tool.stop() == 0
     thread.join(PATIENCE_SECONDS)
     assert [(reply.status, reply.body) for reply in replies] == [(200, b"0\n")]
@@ -94,6 +102,15 @@ def test_stop_abandons_an_insert_that_is_still_being_sent(start: Start) -> None:
     assert again.client().run("SELECT count() FROM t") == "0"
 
 
+def test_stop_abandons_a_client_that_does_not_take_its_reply(start: Start) -> None:
+    tool = start()
+    with socket.create_connection(("127.0.0.1", tool.port), PATIENCE_SECONDS) as stuck:
+        stuck.sendall(b"GET /?query=SELECT+repeat('x',1000)+FROM+numbers(100000) HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert stuck.recv(1)
+        assert tool.stop() == 0
+    assert "abandoned" in tool.stderr()
+
+
 def test_acknowledged_rows_survive_a_kill(start: Start) -> None:
     tool = start()
     client = tool.client()
@@ -106,7 +123,7 @@ def test_acknowledged_rows_survive_a_kill(start: Start) -> None:
     assert tool.port_file.exists()
     again = start(data=tool.data)
     assert again.client().run("SELECT groupArray(a) FROM t") == "[1,2]"
-    wait_until(lambda: again.port_file.read_text() == f"{again.port}\n")
+    assert again.port_file.read_text() == f"{again.port}\n"
 
 
 def test_port_in_use_is_one_clear_line(start: Start, tmp_path: Path) -> None:
@@ -146,6 +163,15 @@ def test_address_that_is_not_here_is_one_clear_line(tmp_path: Path) -> None:
     assert "192.0.2.1" in result.stderr
 
 
+def test_port_file_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    result = run(
+        "--path", str(tmp_path / "data"), "--port", "0", "--port-file", str(tmp_path / "no" / "port")
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert str(tmp_path / "no" / "port") in result.stderr
+
+
 @pytest.mark.parametrize("package", ["chdb", "lz4", "zstandard", "clickhouse_cityhash"])
 def test_missing_package_names_the_installer(tmp_path: Path, package: str) -> None:
     result = run(
@@ -159,7 +185,12 @@ def test_missing_package_names_the_installer(tmp_path: Path, package: str) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("--path", "x", "--port", "65536"), ("--path", "x", "--port", "http"), ("--path", "x", "--user", "me")],
+    [
+        (),
+        ("--path", "x", "--port", "65536"),
+        ("--path", "x", "--port", "http"),
+        ("--path", "x", "--user", "me"),
+    ],
 )
 def test_wrong_arguments_exit_with_2(arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
@@ -197,4 +228,3 @@ def begin_insert(tool: Tool, table: str, data: bytes) -> socket.socket:
     assert connection.recv(100).startswith(b"HTTP/1.1 100")
     connection.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
     return connection
-

@@ -24,7 +24,12 @@ from clickhouse_http import sql
         (b"INSERT INTO db.select VALUES (1)", "INSERT INTO db.select ", "Values", b" (1)"),
         (b"INSERT INTO TABLE t VALUES (1)", "INSERT INTO TABLE t ", "Values", b" (1)"),
         (b"INSERT INTO `a FORMAT b` FORMAT CSV 1", "INSERT INTO `a FORMAT b` ", "CSV", b"1"),
-        (b"INSERT INTO /* VALUES */ t -- FORMAT\nFORMAT CSV 1", "INSERT INTO /* VALUES */ t -- FORMAT\n", "CSV", b"1"),
+        (
+            b"INSERT INTO /* VALUES */ t -- FORMAT\nFORMAT CSV 1",
+            "INSERT INTO /* VALUES */ t -- FORMAT\n",
+            "CSV",
+            b"1",
+        ),
         (b" \n-- c\nINSERT INTO t FORMAT CSV 1", " \n-- c\nINSERT INTO t ", "CSV", b"1"),
         (
             b"INSERT INTO FUNCTION file('FORMAT', 'CSV', 'a Int8') VALUES (1)",
@@ -38,7 +43,11 @@ def test_data_of_an_insert(text: bytes, statement: str, format_name: str, data: 
     for at_end in (False, True):
         insert = sql.find_insert(text, at_end)
         assert insert
-        assert (insert.statement, insert.format_name, text[insert.data_start :]) == (statement, format_name, data)
+        assert (insert.statement, insert.format_name, text[insert.data_start :]) == (
+            statement,
+            format_name,
+            data,
+        )
 
 
 @pytest.mark.parametrize(
@@ -91,6 +100,8 @@ def test_input_function_is_recognised() -> None:
         ("SELECT 1 format JSON;", "JSON"),
         ("SELECT 1 FORMAT JSON SETTINGS max_threads = 1", "JSON"),
         ("SELECT 'FORMAT CSV'", None),
+        (r"SELECT 'it''s', '\' FORMAT CSV', '', 'x' FORMAT TSV", "TSV"),
+        (f"SELECT '{'x' * 5_000_000}' FORMAT TSV", "TSV"),
         ("SELECT * FROM (SELECT 1 FORMAT CSV)", None),
         ("SELECT 1 -- FORMAT CSV", None),
     ],

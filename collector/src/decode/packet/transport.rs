@@ -1,8 +1,8 @@
 //! Above IP: ports, TCP flags, ICMP types, and the protocols that carry another packet.
 
+use super::Packet;
 use super::octets::Octets;
 use super::tunnel::{self, Tunnel};
-use super::Packet;
 
 // Protocol numbers (IANA).
 const ICMP: u8 = 1;

@@ -39,7 +39,8 @@ pub const fn outer_tunnel_type(proto: u8, dst_port: u16) -> u8 {
 
 /// Protocols directly over IP that need no header of their own, or hardly any.
 pub fn over_ip(proto: u8, octets: Octets<'_>) -> Option<Tunnel<'_>> {
-    let ip_in_ip = |link| Tunnel { kind: tunnel_type::IPIP, family: Decapsulate::IPIP, id: 0, inner: Some((link, octets)) };
+    let ip_in_ip =
+        |link| Tunnel { kind: tunnel_type::IPIP, family: Decapsulate::IPIP, id: 0, inner: Some((link, octets)) };
     match proto {
         transport::IPV4 => Some(ip_in_ip(Link::Ipv4)),
         transport::IPV6 => Some(ip_in_ip(Link::Ipv6)),
@@ -208,9 +209,9 @@ mod tests {
     fn gre_flags_tell_how_long_the_header_is() {
         let cases: [(&[u8], u32); 5] = [
             (&[0x00, 0, 8, 0], 0),
-            (&[0x80, 0, 8, 0, 0xab, 0xcd, 0, 0], 0),                              // checksum
-            (&[0x20, 0, 8, 0, 0, 0, 1, 2], 0x102),                                // key
-            (&[0x10, 0, 8, 0, 0, 0, 0, 7], 0),                                    // sequence
+            (&[0x80, 0, 8, 0, 0xab, 0xcd, 0, 0], 0), // checksum
+            (&[0x20, 0, 8, 0, 0, 0, 1, 2], 0x102),   // key
+            (&[0x10, 0, 8, 0, 0, 0, 0, 7], 0),       // sequence
             (&[0xb0, 0, 8, 0, 0xab, 0xcd, 0, 0, 0, 0, 1, 2, 0, 0, 0, 7], 0x102), // all three
         ];
         for (header, key) in cases {

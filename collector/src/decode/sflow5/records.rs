@@ -102,8 +102,12 @@ impl<'a> Found<'a> {
             EXTENDED_NAT => route.nat = Some(route.nat.unwrap_or_default().parse_addresses(record)?),
             EXTENDED_NAT_PORT => route.nat = Some(route.nat.unwrap_or_default().parse_ports(record)?),
             EXTENDED_VLAN_TUNNEL => first(&mut self.stripped_tags, Words::parse(record)?),
-            EXTENDED_IPV4_TUNNEL_EGRESS | EXTENDED_IPV4_TUNNEL_INGRESS => first(&mut self.tunnel, Ip::parse_v4(record)?),
-            EXTENDED_IPV6_TUNNEL_EGRESS | EXTENDED_IPV6_TUNNEL_INGRESS => first(&mut self.tunnel, Ip::parse_v6(record)?),
+            EXTENDED_IPV4_TUNNEL_EGRESS | EXTENDED_IPV4_TUNNEL_INGRESS => {
+                first(&mut self.tunnel, Ip::parse_v4(record)?)
+            }
+            EXTENDED_IPV6_TUNNEL_EGRESS | EXTENDED_IPV6_TUNNEL_INGRESS => {
+                first(&mut self.tunnel, Ip::parse_v6(record)?)
+            }
             EXTENDED_VNI_EGRESS | EXTENDED_VNI_INGRESS => first(&mut self.vni, record.u32()?),
             _ => {}
         }

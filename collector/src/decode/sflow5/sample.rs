@@ -81,7 +81,14 @@ pub fn read<'a>(
 fn flow(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
     let [_sequence, source, sampling_rate, _pool, _drops, input, output, n_records] = words(cursor)?;
     let (input, output) = (Interface::compact(input), Interface::compact(output));
-    Ok(Head { source: Source::compact(source), sampling_rate, input, output, dropped: output.discard_reason(), n_records })
+    Ok(Head {
+        source: Source::compact(source),
+        sampling_rate,
+        input,
+        output,
+        dropped: output.discard_reason(),
+        n_records,
+    })
 }
 
 fn expanded_flow(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {

@@ -264,7 +264,10 @@ mod tests {
         let ip = assert_needs_all(&record, Ip::parse_v6);
         let mut packet = Packet::default();
         ip.fill(&mut packet);
-        assert_eq!((packet.src_addr[15], packet.dst_addr[15], packet.dst_addr[..4].to_vec()), (1, 2, vec![0x20, 1, 0xd, 0xb8]));
+        assert_eq!(
+            (packet.src_addr[15], packet.dst_addr[15], packet.dst_addr[..4].to_vec()),
+            (1, 2, vec![0x20, 1, 0xd, 0xb8])
+        );
         assert_eq!((packet.proto, packet.dst_port, packet.tos, packet.ether_type), (17, 53, 0x20, 0x86dd));
     }
 
@@ -295,7 +298,9 @@ mod tests {
 
     #[test]
     fn a_list_is_as_long_as_it_says() {
-        let list = assert_needs_all(&octets(&[2, 7, 8]), |record| Words::parse(record).map(|list| list.iter().collect::<Vec<_>>()));
+        let list = assert_needs_all(&octets(&[2, 7, 8]), |record| {
+            Words::parse(record).map(|list| list.iter().collect::<Vec<_>>())
+        });
         assert_eq!(list, [7, 8]);
         assert!(Words::parse(&mut Cursor::new(&octets(&[u32::MAX, 7]))).is_err());
     }

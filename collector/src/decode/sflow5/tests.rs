@@ -3,6 +3,7 @@
 use helios_common::columns::*;
 use helios_common::exporter::ip_of;
 
+use super::super::Protocol;
 use super::*;
 
 const RECEIVED_MS: UnixMs = 1_700_000_000_123;
@@ -17,8 +18,8 @@ fn tagged(format: u32, contents: &[u8]) -> Vec<u8> {
 }
 
 /// A message of agent 192.0.2.9, sub-agent 7.
-#[rustfmt::skip]
 fn message(samples: &[Vec<u8>]) -> Vec<u8> {
+    #[rustfmt::skip]
     let header = octets(&[
         5,                             // version
         1, 0xc000_0209,                // agent 192.0.2.9
@@ -29,13 +30,12 @@ fn message(samples: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A flow sample of interface 3, from interface 3 to 4, one in 512.
-#[rustfmt::skip]
 fn flow_sample(records: &[Vec<u8>]) -> Vec<u8> {
     flow_sample_between(3, 4, records)
 }
 
-#[rustfmt::skip]
 fn flow_sample_between(input: u32, output: u32, records: &[Vec<u8>]) -> Vec<u8> {
+    #[rustfmt::skip]
     let head = octets(&[
         99,                            // sequence number
         3,                             // data source: class 0 in the first octet, index 3
@@ -143,21 +143,28 @@ fn more_samples_than_octets_can_hold_are_a_bad_count() {
 #[test]
 fn a_flow_sample_is_a_row() {
     let (out, counts) = rows(&[flow_sample(&[tcp_header()])]);
-    assert_eq!((out.get(RECEIVED_AT, 0), out.get(FLOW_START, 0), out.get(FLOW_END, 0)), (RECEIVED_MS, RECEIVED_MS, RECEIVED_MS));
+    assert_eq!(
+        (out.get(RECEIVED_AT, 0), out.get(FLOW_START, 0), out.get(FLOW_END, 0)),
+        (RECEIVED_MS, RECEIVED_MS, RECEIVED_MS)
+    );
     assert_eq!((address_text(&out, EXPORTER_ADDRESS).as_str(), out.get(OBSERVATION_DOMAIN_ID, 0)), ("192.0.2.9", 7));
     assert_eq!(out.get(EXPORT_PROTOCOL, 0), Protocol::Sflow5 as u8);
     assert_eq!((out.get(PACKETS, 0), out.get(BYTES, 0), out.get(FRAME_LENGTH, 0)), (1, 1500, 1518));
     assert_eq!((out.get(SAMPLING_INTERVAL, 0), out.get(SAMPLING_SOURCE, 0)), (512, 1));
     assert_eq!((out.get(IN_IF_INDEX, 0), out.get(OUT_IF_INDEX, 0), out.get(FLOW_DIRECTION, 0)), (3, 4, 1));
-    assert_eq!((address_text(&out, SRC_ADDR).as_str(), address_text(&out, DST_ADDR).as_str()), ("10.1.0.1", "10.2.0.2"));
+    assert_eq!(
+        (address_text(&out, SRC_ADDR).as_str(), address_text(&out, DST_ADDR).as_str()),
+        ("10.1.0.1", "10.2.0.2")
+    );
     assert_eq!((out.get(SRC_PORT, 0), out.get(DST_PORT, 0), out.get(PROTO, 0)), (49152, 443, 6));
     assert_eq!((out.get(TCP_FLAGS, 0), out.get(TOS, 0), out.get(TTL, 0)), (0x18, 0x20, 63));
     assert_eq!((out.get(SRC_MAC, 0), out.get(DST_MAC, 0)), (0x0200_0000_0055, 0x0200_0000_00dd));
     assert_eq!(out.get(ETHER_TYPE, 0), 0x0800);
     assert_eq!(out.runs().last().map(|run| run.exporter), Some(ExporterId(5)));
+    let (frame_bytes, frame_bytes_scaled) = (1518, 1518 * 512);
     let expected =
-        SampleCounts { samples: 1, flow_samples: 1, frame_bytes: 1518, frame_bytes_scaled: 1518 * 512, rows: 1, ..counts };
-    assert_eq!((counts, counts.other_samples, counts.malformed_records), (expected, 0, 0));
+        SampleCounts { samples: 1, flow_samples: 1, frame_bytes, frame_bytes_scaled, rows: 1, ..Default::default() };
+    assert_eq!(counts, expected);
 }
 
 #[test]
@@ -166,7 +173,9 @@ fn columns_that_no_sample_fills_are_left_out() {
     for col in [SRC_VLAN, DST_VLAN, INNER_VLAN, FRAGMENT_OFFSET] {
         assert!(!out.present().contains(col.column()), "{}", col.column().spec().name);
     }
-    for column in [MPLS_LABELS.column(), AS_PATH.column(), NEXT_HOP.column(), FORWARDING_STATUS.column(), TUNNEL_TYPE.column()] {
+    for column in
+        [MPLS_LABELS.column(), AS_PATH.column(), NEXT_HOP.column(), FORWARDING_STATUS.column(), TUNNEL_TYPE.column()]
+    {
         assert!(!out.present().contains(column), "{}", column.spec().name);
     }
 }
@@ -333,11 +342,17 @@ fn routes_are_of_the_samples_that_have_them() {
         rows(&[plain(), flow_sample(&[tcp_header(), gateway]), plain(), flow_sample(&[router, tcp_header()])]);
     assert_eq!(counts.rows, 4);
     let hop = |col, row| ip_of(out.get(col, row)).to_string();
-    assert_eq!((hop(NEXT_HOP, 3), hop(BGP_NEXT_HOP, 1), hop(NEXT_HOP, 1)), ("10.0.0.1".into(), "10.0.0.2".into(), "::".into()));
+    assert_eq!(
+        (hop(NEXT_HOP, 3), hop(BGP_NEXT_HOP, 1), hop(NEXT_HOP, 1)),
+        ("10.0.0.1".into(), "10.0.0.2".into(), "::".into())
+    );
     assert_eq!((out.get(SRC_MASK, 3), out.get(DST_MASK, 3), out.get(DST_MASK, 2)), (24, 16, 0));
     assert_eq!((out.get(SRC_AS, 1), out.get(DST_AS, 1)), (64501, 300));
     assert_eq!((out.get(SRC_PEER_AS, 1), out.get(DST_PEER_AS, 1), out.get(DST_AS, 3)), (64502, 100, 0));
-    assert_eq!((out.list(AS_PATH, 0), out.list(AS_PATH, 1), out.list(AS_PATH, 3)), (&[][..], &[100, 200, 300][..], &[][..]));
+    assert_eq!(
+        (out.list(AS_PATH, 0), out.list(AS_PATH, 1), out.list(AS_PATH, 3)),
+        (&[][..], &[100, 200, 300][..], &[][..])
+    );
     assert_eq!(out.list(COMMUNITIES, 1), [0xfbf4_0001, 0xfbf4_0002]);
 }
 
@@ -346,7 +361,10 @@ fn nat_fills_the_columns_of_the_translated_packet() {
     let addresses = tagged(1007, &octets(&[1, 0xcb00_7101, 1, 0x0a02_0002]));
     let ports = tagged(1020, &octets(&[1025, 443]));
     let out = row_of(&[tcp_header(), ports, addresses]);
-    assert_eq!((address_text(&out, POST_NAT_SRC_ADDR).as_str(), address_text(&out, POST_NAT_DST_ADDR).as_str()), ("203.0.113.1", "10.2.0.2"));
+    assert_eq!(
+        (address_text(&out, POST_NAT_SRC_ADDR).as_str(), address_text(&out, POST_NAT_DST_ADDR).as_str()),
+        ("203.0.113.1", "10.2.0.2")
+    );
     assert_eq!((out.get(POST_NAT_SRC_PORT, 0), out.get(POST_NAT_DST_PORT, 0)), (1025, 443));
 }
 
@@ -356,7 +374,10 @@ fn a_tunnel_of_the_device_itself_is_the_outer_one() {
     let vni = tagged(1029, &octets(&[5001]));
     let out = row_of(&[egress, tcp_header(), vni.clone()]);
     assert_eq!((out.get(TUNNEL_TYPE, 0), out.get(TUNNEL_ID, 0), out.get(DST_PORT, 0)), (3, 5001, 443));
-    assert_eq!((address_text(&out, OUTER_SRC_ADDR).as_str(), address_text(&out, OUTER_DST_ADDR).as_str()), ("192.0.2.1", "192.0.2.2"));
+    assert_eq!(
+        (address_text(&out, OUTER_SRC_ADDR).as_str(), address_text(&out, OUTER_DST_ADDR).as_str()),
+        ("192.0.2.1", "192.0.2.2")
+    );
 
     let ingress = tagged(1026, &octets(&[1500, 47, 0x2001_0db8, 0, 0, 1, 0x2001_0db8, 0, 0, 2, 0, 0, 0, 0]));
     let out = row_of(&[tcp_header(), ingress]);

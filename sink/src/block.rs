@@ -1,0 +1,357 @@
+//! Blocks: what one insert carries, and how batches become one.
+//!
+//! A block is a whole ArrowStream: schema, then a dictionary and record batch per chunk of 64 k rows, then the end
+//! marker. Every chunk is encoded and compressed as soon as it is full, so that an open block holds its bytes and not
+//! its rows. A closed block never changes: it is sent with the same bytes and the same token until it is stored.
+//!
+//! A block carries only columns that this process has ever seen hold anything, ClickHouse fills the others with their
+//! defaults. A batch with a new column closes the block; the next one is that much wider.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::ArrowError;
+use bytes::Bytes;
+use helios_common::columns::RECEIVED_AT;
+use helios_common::flow::{ColumnSet, FlowBatch};
+use helios_common::names::Names;
+use helios_common::time::UnixMs;
+
+use crate::chunk::Chunk;
+use crate::config::{BLOCK_ROWS_MAX, Compression};
+use crate::frame::Framer;
+use crate::schema::ddl;
+
+/// A closed block.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// The statement that the bytes are the data of; it names the columns.
+    pub statement: Arc<str>,
+    /// What ClickHouse recognises a repeated insert by.
+    pub token: String,
+    pub rows: u64,
+    /// The body, compressed as configured.
+    pub pieces: Vec<Bytes>,
+    pub octets: u64,
+    pub compression: Compression,
+    /// Arrival of the first row of every batch, and how many rows it had: what latency is measured from.
+    pub arrivals: Vec<(UnixMs, u32)>,
+}
+
+/// Why a block was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    Rows,
+    Octets,
+    Age,
+    /// A batch had a column that the block does not carry.
+    Columns,
+    Drain,
+}
+
+impl CloseReason {
+    pub const ALL: [Self; 5] = [Self::Rows, Self::Octets, Self::Age, Self::Columns, Self::Drain];
+
+    /// The metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Octets => "bytes",
+            Self::Age => "age",
+            Self::Columns => "columns",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// When a block is full, and how it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockLimits {
+    pub rows: u64,
+    /// Before compression.
+    pub octets: u64,
+    pub compression: Compression,
+}
+
+/// What encoding cost so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EncodeCosts {
+    pub rows: u64,
+    pub octets_plain: u64,
+    pub octets_written: u64,
+    pub encode_ns: u64,
+    pub compress_ns: u64,
+}
+
+/// Makes blocks of batches.
+pub struct Assembler {
+    limits: BlockLimits,
+    names: Arc<Names>,
+    database: String,
+    tokens: Tokens,
+    columns: ColumnSet,
+    open: Option<Open>,
+    pub costs: EncodeCosts,
+}
+
+/// The open block.
+struct Open {
+    chunk: Chunk,
+    stream: StreamWriter<Vec<u8>>,
+    statement: Arc<str>,
+    pieces: Vec<Bytes>,
+    rows: u64,
+    octets_plain: u64,
+    octets: u64,
+    arrivals: Vec<(UnixMs, u32)>,
+    since: Instant,
+}
+
+impl Assembler {
+    /// Blocks go to the table `flows` of `database`.
+    pub fn new(database: String, limits: BlockLimits, names: Arc<Names>) -> Self {
+        let columns = ColumnSet::default();
+        Self { limits, names, database, tokens: Tokens::new(), columns, open: None, costs: EncodeCosts::default() }
+    }
+
+    /// Rows in the open block.
+    pub fn rows(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.rows)
+    }
+
+    /// How long the open block has been open; `None` if there is none.
+    pub fn age(&self) -> Option<Duration> {
+        self.open.as_ref().map(|open| open.since.elapsed())
+    }
+
+    /// Appends a sealed batch; `closed` gets every block that it fills.
+    ///
+    /// # Errors
+    /// [`ArrowError`] if columns and schema do not fit together, which is a bug.
+    pub fn append(
+        &mut self,
+        batch: &FlowBatch,
+        mut closed: impl FnMut(Block, CloseReason),
+    ) -> Result<(), ArrowError> {
+        let present = batch.present();
+        if !self.columns.is_superset(present) {
+            self.columns = self.columns.union(present);
+            if let Some(block) = self.close()? {
+                closed(block, CloseReason::Columns);
+            }
+        }
+        let mut from = 0;
+        while from < batch.rows() {
+            if self.open.is_none() {
+                self.open = Some(self.begin()?);
+            }
+            let Some(open) = &mut self.open else { break };
+            let room = (self.limits.rows.min(BLOCK_ROWS_MAX) - open.rows) as usize;
+            let to = batch.rows().min(from + room.min(open.chunk.room()));
+            open.chunk.append(batch, from, to);
+            open.rows += (to - from) as u64;
+            open.arrivals.push((batch.get(RECEIVED_AT, from), (to - from) as u32));
+            from = to;
+            if open.chunk.room() == 0 {
+                open.encode(&self.names, self.limits.compression, &mut self.costs)?;
+            }
+            let reason = if open.rows >= self.limits.rows.min(BLOCK_ROWS_MAX) {
+                CloseReason::Rows
+            } else if open.octets_plain + open.chunk.octets() as u64 >= self.limits.octets {
+                CloseReason::Octets
+            } else {
+                continue;
+            };
+            if let Some(block) = self.close()? {
+                closed(block, reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the open block, if there is one.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn close(&mut self) -> Result<Option<Block>, ArrowError> {
+        let Some(mut open) = self.open.take() else { return Ok(None) };
+        if open.chunk.rows() > 0 {
+            open.encode(&self.names, self.limits.compression, &mut self.costs)?;
+        }
+        open.stream.finish()?;
+        open.write_out(self.limits.compression, &mut self.costs);
+        Ok(Some(Block {
+            statement: open.statement,
+            token: self.tokens.next(),
+            rows: open.rows,
+            pieces: open.pieces,
+            octets: open.octets,
+            compression: self.limits.compression,
+            arrivals: open.arrivals,
+        }))
+    }
+
+    fn begin(&self) -> Result<Open, ArrowError> {
+        let chunk = Chunk::new(self.columns);
+        let statement = ddl::insert_statement(&self.database, self.columns.iter().map(|column| column.spec().name));
+        let stream = StreamWriter::try_new(Vec::new(), chunk.schema())?;
+        Ok(Open {
+            chunk,
+            stream,
+            statement: statement.into(),
+            pieces: Vec::new(),
+            rows: 0,
+            octets_plain: 0,
+            octets: 0,
+            arrivals: Vec::new(),
+            since: Instant::now(),
+        })
+    }
+}
+
+impl Open {
+    fn encode(&mut self, names: &Names, compression: Compression, costs: &mut EncodeCosts) -> Result<(), ArrowError> {
+        let begin = Instant::now();
+        costs.rows += self.chunk.rows() as u64;
+        let stream = &mut self.stream;
+        self.chunk.flush(names, |batch| stream.write(batch))?;
+        costs.encode_ns += begin.elapsed().as_nanos() as u64;
+        self.write_out(compression, costs);
+        Ok(())
+    }
+
+    /// Compresses what the stream has written and adds it to the block.
+    fn write_out(&mut self, compression: Compression, costs: &mut EncodeCosts) {
+        let begin = Instant::now();
+        let plain = std::mem::take(self.stream.get_mut());
+        self.octets_plain += plain.len() as u64;
+        costs.octets_plain += plain.len() as u64;
+        let piece = match compression {
+            Compression::None => Bytes::from(plain),
+            Compression::Lz4 => {
+                let mut framed = Vec::with_capacity(plain.len() / 2);
+                let mut framer = Framer::new(compression);
+                framer.write(&plain, &mut framed);
+                framer.flush(&mut framed);
+                Bytes::from(framed)
+            }
+        };
+        self.octets += piece.len() as u64;
+        costs.octets_written += piece.len() as u64;
+        costs.compress_ns += begin.elapsed().as_nanos() as u64;
+        self.pieces.push(piece);
+    }
+}
+
+/// Tokens that no other block has, of this process or another.
+struct Tokens {
+    process: u64,
+    blocks: u64,
+}
+
+impl Tokens {
+    fn new() -> Self {
+        use std::hash::{BuildHasher, Hasher, RandomState};
+        // Keyed by the operating system's randomness; the clock and the process id are in it as well.
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u32(std::process::id());
+        if let Ok(now) = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+            hasher.write_u128(now.as_nanos());
+        }
+        Self { process: hasher.finish(), blocks: 0 }
+    }
+
+    fn next(&mut self) -> String {
+        self.blocks += 1;
+        format!("helios-{:016x}-{}", self.process, self.blocks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_ipc::reader::StreamReader;
+    use helios_common::columns::{BYTES, SRC_COUNTRY};
+    use helios_common::exporter::ExporterId;
+
+    fn assembler(rows: u64, octets: u64) -> Assembler {
+        let limits = BlockLimits { rows, octets, compression: Compression::None };
+        Assembler::new("helios".into(), limits, Arc::new(Names::new()))
+    }
+
+    fn batch(rows: usize) -> FlowBatch {
+        let mut batch = FlowBatch::new();
+        batch.fill(BYTES, rows, 7);
+        batch.fill(RECEIVED_AT, rows, 1_700_000_000_000);
+        batch.advance(rows, ExporterId(0));
+        batch.seal();
+        batch
+    }
+
+    fn rows_in(block: &Block) -> u64 {
+        let stream: Vec<u8> = block.pieces.iter().flatten().copied().collect();
+        StreamReader::try_new(&stream[..], None).unwrap().map(|batch| batch.unwrap().num_rows() as u64).sum()
+    }
+
+    fn append(assembler: &mut Assembler, batch: &FlowBatch) -> Vec<(Block, CloseReason)> {
+        let mut closed = Vec::new();
+        assembler.append(batch, |block, reason| closed.push((block, reason))).unwrap();
+        closed
+    }
+
+    #[test]
+    fn a_block_is_full_at_its_row_limit_also_in_the_middle_of_a_batch() {
+        let mut assembler = assembler(150, u64::MAX);
+        let closed = append(&mut assembler, &batch(400));
+        assert_eq!(closed.iter().map(|(block, reason)| (block.rows, *reason)).collect::<Vec<_>>(), [(150, CloseReason::Rows); 2]);
+        assert_eq!(closed.iter().map(|(block, _)| rows_in(block)).collect::<Vec<_>>(), [150, 150]);
+        assert_eq!((assembler.rows(), rows_in(&assembler.close().unwrap().unwrap())), (100, 100));
+        assert!(assembler.close().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_block_is_full_at_its_byte_limit() {
+        let closed = append(&mut assembler(1_000_000, 100_000), &batch(20_000));
+        assert_eq!(closed[0].1, CloseReason::Octets);
+    }
+
+    #[test]
+    fn a_new_column_closes_the_block_and_widens_the_next() {
+        let mut assembler = assembler(1_000_000, u64::MAX);
+        assert!(append(&mut assembler, &batch(10)).is_empty());
+        let mut wider = batch(10);
+        wider.fill(SRC_COUNTRY, 10, 0);
+        wider.advance(10, ExporterId(0));
+        wider.seal();
+        let closed = append(&mut assembler, &wider);
+        assert_eq!((closed[0].0.rows, closed[0].1), (10, CloseReason::Columns));
+        assert_eq!(&*closed[0].0.statement, "INSERT INTO helios.flows (received_at, bytes) FORMAT ArrowStream");
+        assert!(append(&mut assembler, &batch(5)).is_empty(), "a narrower batch fits into a wider block");
+        let last = assembler.close().unwrap().unwrap();
+        assert_eq!((rows_in(&last), last.statement.contains("src_country")), (25, true));
+    }
+
+    #[test]
+    fn blocks_of_many_chunks_are_one_stream() {
+        let mut assembler = assembler(1_000_000, u64::MAX);
+        for _ in 0..20 {
+            assert!(append(&mut assembler, &batch(8192)).is_empty());
+        }
+        let block = assembler.close().unwrap().unwrap();
+        assert_eq!((block.rows, rows_in(&block)), (163_840, 163_840));
+        assert_eq!(block.arrivals.iter().map(|(_, rows)| u64::from(*rows)).sum::<u64>(), 163_840);
+    }
+
+    #[test]
+    fn no_two_blocks_have_the_same_token() {
+        let mut assemblers = [assembler(10, u64::MAX), assembler(10, u64::MAX)];
+        let mut tokens: Vec<String> = Vec::new();
+        for assembler in &mut assemblers {
+            tokens.extend(append(assembler, &batch(100)).into_iter().map(|(block, _)| block.token));
+        }
+        tokens.sort();
+        tokens.dedup();
+        assert_eq!(tokens.len(), 20);
+    }
+}

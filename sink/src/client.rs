@@ -1,0 +1,197 @@
+//! The connection to ClickHouse, and what its errors mean.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clickhouse::error::Error;
+use clickhouse::{Client, Compression as ClientCompression};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::block::Block;
+use crate::config::{Compression, PASSWORD_VARIABLE, SinkConfig};
+
+/// Below ClickHouse's own idle limit of 3 s, so that a connection is not used when the server is about to close it.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A connection cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("clickhouse.{key}: cannot read {}: {source}; check the path and its permissions", path.display())]
+    Unreadable { key: &'static str, path: PathBuf, source: io::Error },
+    #[error("clickhouse.ca_file: {} holds no certificate in PEM form", path.display())]
+    NoCertificate { path: PathBuf },
+    #[error("clickhouse.ca_file: this system's certificates cannot be loaded: {0}; name a file with the authorities to trust")]
+    SystemCertificates(io::Error),
+}
+
+/// A client by configuration.
+///
+/// # Errors
+/// [`ConnectError`] when a file that the configuration names cannot be used.
+pub fn connect(config: &SinkConfig) -> Result<Client, ConnectError> {
+    let mut http = HttpConnector::new();
+    http.set_keepalive(Some(TCP_KEEPALIVE));
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(config.connect_timeout()));
+    http.enforce_http(false);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has the default TLS versions");
+    let tls = match &config.ca_file {
+        Some(path) => tls.with_root_certificates(authorities(path)?).with_no_client_auth(),
+        // Only an address that needs them has to find the system's certificates.
+        None if config.url.starts_with("https") => {
+            tls.with_native_roots().map_err(ConnectError::SystemCertificates)?.with_no_client_auth()
+        }
+        None => tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
+    };
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
+    let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE_TIMEOUT).build(connector);
+    let mut client = Client::with_http_client(http)
+        .with_url(&config.url)
+        .with_user(&config.user)
+        .with_compression(ClientCompression::None);
+    if let Some(password) = password(config)? {
+        client = client.with_password(password);
+    }
+    Ok(client)
+}
+
+fn authorities(path: &Path) -> Result<RootCertStore, ConnectError> {
+    let pem = read("ca_file", path)?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok));
+    if roots.is_empty() { Err(ConnectError::NoCertificate { path: path.to_owned() }) } else { Ok(roots) }
+}
+
+fn password(config: &SinkConfig) -> Result<Option<String>, ConnectError> {
+    match &config.password_file {
+        Some(path) => Ok(Some(read("password_file", path)?.trim_end_matches(['\r', '\n']).to_owned())),
+        None => Ok(std::env::var(PASSWORD_VARIABLE).ok().filter(|password| !password.is_empty())),
+    }
+}
+
+fn read(key: &'static str, path: &Path) -> Result<String, ConnectError> {
+    fs::read_to_string(path).map_err(|source| ConnectError::Unreadable { key, path: path.to_owned(), source })
+}
+
+/// Sends a block and waits until ClickHouse has stored it.
+///
+/// # Errors
+/// The client's error: see [`class`].
+pub async fn insert(client: &Client, block: &Block, timeout: Duration) -> Result<(), Error> {
+    let mut insert = client
+        .insert_formatted_with(&*block.statement)
+        .with_timeouts(Some(timeout), Some(timeout))
+        // One insert is one block: asynchronous inserts would gather rows that are gathered already.
+        .with_setting("async_insert", "0")
+        // A repeated insert counts once, in the rollups as well.
+        .with_setting("insert_deduplicate", "1")
+        .with_setting("insert_deduplication_token", &block.token)
+        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
+        // A column that the statement names and the stream lacks is an error, not a default.
+        .with_setting("input_format_arrow_allow_missing_columns", "0")
+        // More threads make a single insert no cheaper, and inserts run side by side anyway.
+        .with_setting("max_insert_threads", "1")
+        .with_setting("max_threads", "1");
+    if block.compression == Compression::Lz4 {
+        insert = insert.with_setting("decompress", "1");
+    }
+    for piece in &block.pieces {
+        insert.send(piece.clone()).await?;
+    }
+    insert.end().await
+}
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It may work the next time: the network, an overloaded or restarting server.
+    Transient,
+    /// It will not work before somebody changes something: password, permission, missing table.
+    Configuration,
+    /// This block will never be taken.
+    Refused,
+}
+
+impl Class {
+    pub const ALL: [Self; 3] = [Self::Transient, Self::Configuration, Self::Refused];
+
+    /// The metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Configuration => "configuration",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// ClickHouse's error code in an answer (`Code: 241. DB::Exception: ...`).
+pub fn code(error: &Error) -> Option<u32> {
+    let Error::BadResponse(text) = error else { return None };
+    let (_, rest) = text.split_once("Code: ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Tells by the error code what to do; the HTTP status says little (ClickHouse answers 500 to most of them).
+pub fn class(error: &Error) -> Class {
+    match code(error) {
+        // UNKNOWN_TABLE, UNKNOWN_DATABASE, NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_SETTING, READONLY, UNKNOWN_USER, WRONG_PASSWORD,
+        // REQUIRED_PASSWORD, ACCESS_DENIED, AUTHENTICATION_FAILED
+        Some(60 | 81 | 16 | 115 | 164 | 192 | 193 | 194 | 497 | 516) => Class::Configuration,
+        // What the data itself is wrong for: TYPE_MISMATCH, CANNOT_PARSE_*, INCORRECT_DATA, UNKNOWN_ELEMENT_OF_ENUM,
+        // ILLEGAL_COLUMN, BAD_ARGUMENTS, CHECKSUM_DOESNT_MATCH
+        Some(53 | 6 | 25 | 26 | 27 | 36 | 38 | 40 | 41 | 44 | 117 | 691) => Class::Refused,
+        _ => Class::Transient,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(text: &str) -> Error {
+        Error::BadResponse(text.into())
+    }
+
+    #[test]
+    fn errors_are_told_apart_by_their_code() {
+        let memory = answer("Code: 241. DB::Exception: Memory limit (total) exceeded. (MEMORY_LIMIT_EXCEEDED)");
+        assert_eq!((code(&memory), class(&memory)), (Some(241), Class::Transient));
+        assert_eq!(class(&answer("Code: 252. DB::Exception: Too many parts")), Class::Transient);
+        assert_eq!(class(&answer("Code: 516. DB::Exception: default: Authentication failed")), Class::Configuration);
+        assert_eq!(class(&answer("Code: 60. DB::Exception: Table helios.flows does not exist")), Class::Configuration);
+        assert_eq!(class(&answer("Code: 691. DB::Exception: Unknown value for enum")), Class::Refused);
+        assert_eq!(class(&answer("502 Bad Gateway")), Class::Transient);
+        assert_eq!(class(&Error::TimedOut), Class::Transient);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_named_with_its_key() {
+        let config = SinkConfig { password_file: Some("/nowhere/password".into()), ..SinkConfig::default() };
+        let error = connect(&config).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("clickhouse.password_file: cannot read /nowhere/password"), "{error}");
+    }
+
+    #[test]
+    fn an_authority_file_without_a_certificate_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        fs::write(&path, "nothing").unwrap();
+        let config = SinkConfig { ca_file: Some(path), ..SinkConfig::default() };
+        assert!(matches!(connect(&config).map(|_| ()), Err(ConnectError::NoCertificate { .. })));
+    }
+}

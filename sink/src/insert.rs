@@ -1,0 +1,243 @@
+//! Inserters: send blocks until ClickHouse has them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clickhouse::Client;
+use clickhouse::error::Error;
+use hdrhistogram::Histogram;
+use helios_common::ledger::{DropReason, Ledger, Stage};
+use helios_common::time::UnixMs;
+use tokio::sync::watch;
+
+use crate::backlog::Backlog;
+use crate::block::Block;
+use crate::client::{self, Class, ConnectError};
+use crate::config::SinkConfig;
+use crate::migrate::{self, MigrateError};
+
+/// The same trouble is logged once in so long.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Latencies up to an hour, two digits.
+const LATENCY_MAX_MS: u64 = 3_600_000;
+
+/// What happened at ClickHouse's side.
+#[derive(Debug, Clone)]
+pub struct InsertStats {
+    pub blocks: u64,
+    pub rows: u64,
+    /// As sent, compressed.
+    pub octets: u64,
+    /// Failed attempts by [`Class::ALL`].
+    pub failures: [u64; Class::ALL.len()],
+    pub insert_ns: u64,
+    /// Whether the schema is as this version needs it.
+    pub schema_ready: bool,
+    /// The latest error and when it came.
+    pub last_error: Option<(UnixMs, String)>,
+    /// Milliseconds from the arrival of a datagram to the acknowledgement of its rows, weighted by rows.
+    pub latency: Histogram<u64>,
+}
+
+/// Shared by all inserters.
+pub(crate) struct Inserter {
+    pub config: SinkConfig,
+    pub backlog: Arc<Backlog>,
+    pub ledger: Arc<Ledger>,
+    stats: Mutex<InsertStats>,
+    logged: Mutex<HashMap<String, Instant>>,
+    /// Set when the time for draining is over.
+    pub abandon: watch::Sender<bool>,
+}
+
+impl Inserter {
+    pub fn new(config: SinkConfig, backlog: Arc<Backlog>, ledger: Arc<Ledger>) -> Self {
+        let stats = InsertStats {
+            blocks: 0,
+            rows: 0,
+            octets: 0,
+            failures: [0; Class::ALL.len()],
+            insert_ns: 0,
+            schema_ready: false,
+            last_error: None,
+            latency: Histogram::new_with_bounds(1, LATENCY_MAX_MS, 2).expect("the bounds are in order"),
+        };
+        let abandon = watch::Sender::new(false);
+        Self { config, backlog, ledger, stats: Mutex::new(stats), logged: Mutex::default(), abandon }
+    }
+
+    pub fn stats(&self) -> MutexGuard<'_, InsertStats> {
+        self.stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Brings the schema up to date, as often as it takes.
+    pub async fn prepare(&self) {
+        let mut retry = Retry::new(&self.config);
+        while self.config.migrate {
+            let result = match client::connect(&self.config) {
+                Ok(client) => migrate::apply(&client, &self.config, |step| tracing::info!(step = step.purpose, "schema")).await,
+                Err(error) => {
+                    self.connect_failed(&error);
+                    self.pause(&mut retry, Class::Configuration).await;
+                    continue;
+                }
+            };
+            match result {
+                Ok(_) => break,
+                Err(error) => {
+                    let class = self.migrate_failed(&error);
+                    self.pause(&mut retry, class).await;
+                }
+            }
+            if *self.abandon.borrow() {
+                return;
+            }
+        }
+        self.stats().schema_ready = true;
+    }
+
+    /// Sends blocks until the backlog is closed and empty.
+    pub async fn run(self: Arc<Self>) {
+        while let Some(block) = self.backlog.next().await {
+            self.insert(&block).await;
+            self.backlog.done(&block);
+        }
+    }
+
+    /// Sends one block until it is stored, refused or given up.
+    async fn insert(&self, block: &Block) {
+        let mut retry = Retry::new(&self.config);
+        loop {
+            let begin = Instant::now();
+            let class = match client::connect(&self.config) {
+                Ok(client) => match self.attempt(&client, block).await {
+                    Ok(()) => return self.stored(block, begin),
+                    Err(error) => self.failed(&error),
+                },
+                Err(error) => {
+                    self.connect_failed(&error);
+                    Class::Configuration
+                }
+            };
+            if class == Class::Refused {
+                return self.ledger.dropped(Stage::Insert, DropReason::Refused, block.rows);
+            }
+            self.pause(&mut retry, class).await;
+            if *self.abandon.borrow() {
+                return self.ledger.dropped(Stage::Insert, DropReason::Shutdown, block.rows);
+            }
+        }
+    }
+
+    /// One attempt, cut short when draining is over.
+    async fn attempt(&self, client: &Client, block: &Block) -> Result<(), Error> {
+        let mut abandon = self.abandon.subscribe();
+        tokio::select! {
+            result = client::insert(client, block, self.config.insert_timeout()) => result,
+            _ = abandon.wait_for(|abandon| *abandon) => Err(Error::TimedOut),
+        }
+    }
+
+    fn stored(&self, block: &Block, begin: Instant) {
+        self.ledger.stored(block.rows);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMs);
+        let mut stats = self.stats();
+        stats.blocks += 1;
+        stats.rows += block.rows;
+        stats.octets += block.octets;
+        stats.insert_ns += begin.elapsed().as_nanos() as u64;
+        for &(arrival, rows) in &block.arrivals {
+            let latency = (now - arrival).clamp(1, LATENCY_MAX_MS as i64) as u64;
+            stats.latency.saturating_record_n(latency, u64::from(rows));
+        }
+    }
+
+    fn failed(&self, error: &Error) -> Class {
+        let class = client::class(error);
+        let advice = match class {
+            Class::Transient => "ClickHouse did not take a block: trying again",
+            Class::Configuration => "ClickHouse does not take blocks as configured: check clickhouse.user, password and schema",
+            Class::Refused => "ClickHouse refused a block for good: its rows are dropped",
+        };
+        self.note(class, &error.to_string(), advice);
+        class
+    }
+
+    fn connect_failed(&self, error: &ConnectError) {
+        self.note(Class::Configuration, &error.to_string(), "cannot connect to ClickHouse as configured");
+    }
+
+    fn migrate_failed(&self, error: &MigrateError) -> Class {
+        let class = error.client_error().map_or(Class::Configuration, client::class);
+        self.note(class, &error.to_string(), "the schema is not ready: rows wait, receiving goes on");
+        class
+    }
+
+    /// Counts a failure, and logs it unless the same was logged a moment ago.
+    fn note(&self, class: Class, error: &str, advice: &str) {
+        let error: String = error.chars().take(500).collect();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMs);
+        let mut stats = self.stats();
+        stats.failures[class as usize] += 1;
+        stats.last_error = Some((now, error.clone()));
+        drop(stats);
+        let mut logged = self.logged.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let kind = format!("{advice}{class:?}");
+        if logged.get(&kind).is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            logged.insert(kind, Instant::now());
+            tracing::warn!(url = self.config.url, class = class.name(), error, "{advice}");
+        }
+    }
+
+    /// Waits before the next attempt, but not beyond the end of draining.
+    async fn pause(&self, retry: &mut Retry, class: Class) {
+        let mut abandon = self.abandon.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep(retry.next(class)) => {}
+            _ = abandon.wait_for(|abandon| *abandon) => {}
+        }
+    }
+}
+
+/// Times between attempts: doubling up to a limit, with a quarter of chance so that blocks do not come all at once.
+struct Retry {
+    next: Duration,
+    max: Duration,
+    random: u64,
+}
+
+impl Retry {
+    fn new(config: &SinkConfig) -> Self {
+        use std::hash::{BuildHasher, Hasher, RandomState};
+        Self { next: config.retry_initial(), max: config.retry_max(), random: RandomState::new().build_hasher().finish() }
+    }
+
+    fn next(&mut self, class: Class) -> Duration {
+        let base = if class == Class::Configuration { self.max } else { self.next };
+        self.next = (self.next * 2).min(self.max);
+        // xorshift64: which quarter of a second does not matter, only that it is another one for every block.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        base.mul_f64(0.75 + (self.random % 1000) as f64 / 2000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_their_limit_and_a_mistake_waits_for_the_longest() {
+        let config = SinkConfig { retry_initial_ms: 100, retry_max_ms: 1000, ..SinkConfig::default() };
+        let mut retry = Retry::new(&config);
+        let pauses: Vec<u64> = (0..6).map(|_| retry.next(Class::Transient).as_millis() as u64).collect();
+        for (pause, base) in pauses.iter().zip([100, 200, 400, 800, 1000, 1000]) {
+            assert!((base * 3 / 4..=base * 5 / 4).contains(pause), "{pauses:?}");
+        }
+        assert!(Retry::new(&config).next(Class::Configuration).as_millis() >= 750);
+    }
+}

@@ -1,0 +1,112 @@
+//! The HTTP server for operators and their machines: metrics, probes, a JSON interface, a status page.
+//!
+//! It shows and changes nothing. It has no authentication: docs/configuration.md says where to let it listen. Pages
+//! are made from [`View`] snapshots on tokio's blocking threads, since thousands of exporters take milliseconds.
+
+use std::io;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::metrics;
+use crate::pipeline::View;
+
+mod api;
+
+/// The page at `/`: one file without anything from elsewhere.
+const STATUS_PAGE: &str = include_str!("admin/status.html");
+
+/// The server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    #[error(
+        "cannot serve on {address} (admin.listen): the port is in use by another program; `ss -tlnp` shows which one, \
+         --set admin.listen=ADDRESS:PORT takes another"
+    )]
+    InUse { address: SocketAddr },
+    #[error("cannot serve on {address} (admin.listen): {source}")]
+    Other { address: SocketAddr, source: io::Error },
+}
+
+/// Takes the port.
+///
+/// # Errors
+/// [`AdminError`] with what to do about it.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => AdminError::InUse { address },
+        _ => AdminError::Other { address, source },
+    })
+}
+
+/// Serves until the task is dropped.
+pub async fn serve(listener: TcpListener, view: View, max_exporters: usize) {
+    let router = Router::new()
+        .route("/", get(|| async { Html(STATUS_PAGE) }))
+        .route("/metrics", get(metrics_page))
+        .route("/healthz", get(health))
+        .route("/readyz", get(readiness))
+        .route("/api/v1/pipeline", get(pipeline))
+        .route("/api/v1/exporters", get(exporters))
+        .fallback(|| async {
+            (StatusCode::NOT_FOUND, "here are: / /metrics /healthz /readyz /api/v1/pipeline /api/v1/exporters\n")
+        })
+        .with_state(Server { view, max_exporters });
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the admin server ended");
+    }
+}
+
+#[derive(Clone)]
+struct Server {
+    view: View,
+    max_exporters: usize,
+}
+
+impl Server {
+    /// Makes a page where it may take its time.
+    async fn page<T: Send + 'static>(self, make: impl FnOnce(&Self) -> T + Send + 'static) -> Result<T, StatusCode> {
+        tokio::task::spawn_blocking(move || make(&self)).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+async fn metrics_page(State(server): State<Server>) -> Response {
+    let text = server.page(|server| metrics::text(&server.view, server.max_exporters)).await;
+    text.map(|text| ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)).into_response()
+}
+
+/// Whether the process should live on: 503 asks the supervisor for a restart.
+async fn health(State(server): State<Server>) -> Response {
+    probe(server.page(|server| server.view.snapshot().health).await)
+}
+
+/// Whether flows should be sent here: 503 while it starts, while it stops and while the schema is not in place.
+async fn readiness(State(server): State<Server>) -> Response {
+    probe(server.page(|server| server.view.snapshot().readiness).await)
+}
+
+fn probe(result: Result<Result<(), String>, StatusCode>) -> Response {
+    match result {
+        Ok(Ok(())) => "ok\n".into_response(),
+        Ok(Err(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+        Err(status) => status.into_response(),
+    }
+}
+
+async fn pipeline(State(server): State<Server>) -> Response {
+    json(server.page(|server| api::Pipeline::new(&server.view.snapshot(), server.view.started())).await)
+}
+
+async fn exporters(State(server): State<Server>) -> Response {
+    json(server.page(|server| api::exporters(&server.view.snapshot().exporters)).await)
+}
+
+fn json<T: Serialize>(page: Result<T, StatusCode>) -> Response {
+    page.map(axum::Json).into_response()
+}

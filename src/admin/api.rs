@@ -1,0 +1,242 @@
+//! The JSON interface. Keys are a promise to scripts: added, never renamed within `v1`.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use helios_collector::decode::{DecodeError, ExporterStats, Protocol};
+use helios_collector::worker::SocketReport;
+use helios_common::exporter::ip_of;
+use helios_common::ledger::{DropReason, Stage};
+use helios_enricher::stats::SourceStats;
+use serde::Serialize;
+
+use crate::decode::Utc;
+use crate::pipeline::{QueueDepth, Snapshot};
+
+mod clickhouse;
+
+/// `/api/v1/pipeline`.
+#[derive(Debug, Serialize)]
+pub struct Pipeline {
+    version: &'static str,
+    uptime_seconds: f64,
+    ready: bool,
+    not_ready: Option<String>,
+    rows: Rows,
+    datagrams: Datagrams,
+    stages: Vec<StageState>,
+    sockets: Vec<Socket>,
+    databases: Vec<Database>,
+    clickhouse: clickhouse::ClickHouse,
+    /// From a datagram's arrival to the acknowledgement of the block that holds its rows.
+    latency_ms: Option<clickhouse::Latency>,
+}
+
+/// decoded = stored + dropped + in_flight + imbalance, and the imbalance is 0.
+#[derive(Debug, Serialize)]
+struct Rows {
+    decoded: u64,
+    stored: u64,
+    dropped: u64,
+    in_flight: i64,
+    imbalance: i64,
+}
+
+/// received = decoded + dropped + imbalance, and the imbalance is 0.
+#[derive(Debug, Serialize)]
+struct Datagrams {
+    received: u64,
+    bytes: u64,
+    decoded: u64,
+    dropped: BTreeMap<&'static str, u64>,
+    imbalance: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct StageState {
+    stage: &'static str,
+    rows_in_flight: i64,
+    rows_dropped: u64,
+    dropped: BTreeMap<&'static str, u64>,
+    /// The queue before the stage.
+    queue: Option<Queue>,
+}
+
+#[derive(Debug, Serialize)]
+struct Queue {
+    batches: usize,
+    capacity: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Socket {
+    listen: String,
+    worker: usize,
+    queued_bytes: u32,
+    capacity_bytes: u32,
+    buffer_bytes: usize,
+    buffer_asked_bytes: usize,
+    dropped_datagrams: u32,
+    gro: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Database {
+    source: &'static str,
+    path: String,
+    database_type: String,
+    built: String,
+    networks: u64,
+    hits: u64,
+    misses: u64,
+    /// Why the file as it is now is not in use.
+    refusal: Option<String>,
+}
+
+impl Pipeline {
+    pub fn new(snapshot: &Snapshot, started: SystemTime) -> Self {
+        let total = snapshot.collector.total();
+        let accounts = &snapshot.accounts;
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: started.elapsed().map_or(0.0, |since| since.as_secs_f64()),
+            ready: snapshot.readiness.is_ok(),
+            not_ready: snapshot.readiness.clone().err(),
+            rows: Rows {
+                decoded: accounts.decoded,
+                stored: accounts.stored,
+                dropped: accounts.dropped_total(),
+                in_flight: accounts.in_flight(),
+                imbalance: accounts.imbalance(),
+            },
+            datagrams: Datagrams {
+                received: total.datagrams_received,
+                bytes: total.octets_received,
+                decoded: total.datagrams_decoded.iter().sum(),
+                dropped: named(DecodeError::ALL.iter().map(|error| error.reason()), &total.datagrams_discarded),
+                imbalance: total.imbalance(),
+            },
+            stages: Stage::ALL.iter().map(|&stage| StageState::new(stage, snapshot)).collect(),
+            sockets: snapshot.collector.sockets.iter().map(Socket::from).collect(),
+            databases: snapshot.enricher.sources.iter().map(Database::from).collect(),
+            clickhouse: clickhouse::ClickHouse::from(&snapshot.sink),
+            latency_ms: clickhouse::Latency::of(&snapshot.sink),
+        }
+    }
+}
+
+/// Counts that are not zero, by name.
+fn named(names: impl Iterator<Item = &'static str>, counts: &[u64]) -> BTreeMap<&'static str, u64> {
+    names.zip(counts.iter().copied()).filter(|(_, count)| *count > 0).collect()
+}
+
+impl StageState {
+    fn new(stage: Stage, snapshot: &Snapshot) -> Self {
+        let dropped = &snapshot.accounts.dropped[stage as usize];
+        let queue = snapshot.queues.iter().find(|queue| queue.name == stage.name());
+        Self {
+            stage: stage.name(),
+            rows_in_flight: snapshot.accounts.held(stage),
+            rows_dropped: dropped.iter().sum(),
+            dropped: named(DropReason::ALL.iter().map(|reason| reason.name()), dropped),
+            queue: queue.map(|&QueueDepth { batches, capacity, .. }| Queue { batches, capacity }),
+        }
+    }
+}
+
+impl From<&SocketReport> for Socket {
+    fn from(socket: &SocketReport) -> Self {
+        Self {
+            listen: socket.local.to_string(),
+            worker: socket.worker,
+            queued_bytes: socket.stats.queued,
+            capacity_bytes: socket.stats.capacity,
+            buffer_bytes: socket.buffer_granted,
+            buffer_asked_bytes: socket.buffer_asked,
+            dropped_datagrams: socket.stats.dropped,
+            gro: socket.gro,
+        }
+    }
+}
+
+impl From<&SourceStats> for Database {
+    fn from(source: &SourceStats) -> Self {
+        let built = i64::try_from(source.info.build_epoch).unwrap_or(0).saturating_mul(1000);
+        Self {
+            source: source.source,
+            path: source.path.display().to_string(),
+            database_type: source.info.database_type.clone(),
+            built: Utc(built).to_string(),
+            networks: source.info.networks,
+            hits: source.hits,
+            misses: source.misses,
+            refusal: source.refusal.clone(),
+        }
+    }
+}
+
+/// `/api/v1/exporters`.
+#[derive(Debug, Serialize)]
+pub struct Exporters {
+    exporters: Vec<Exporter>,
+}
+
+#[derive(Debug, Serialize)]
+struct Exporter {
+    address: String,
+    protocols: Vec<&'static str>,
+    observation_domains: usize,
+    templates: usize,
+    datagrams: u64,
+    records: u64,
+    options_records: u64,
+    rows: u64,
+    template_definitions: u64,
+    sets_without_template: u64,
+    held_sets: Held,
+    /// Datagrams discarded, by reason.
+    dropped: BTreeMap<&'static str, u64>,
+    /// What never arrived, by protocol and in its unit: flows, messages, records or datagrams.
+    lost: BTreeMap<&'static str, u64>,
+    first_seen: String,
+    last_seen: String,
+}
+
+/// Data sets that came before their template.
+#[derive(Debug, Serialize)]
+struct Held {
+    held: u64,
+    decoded: u64,
+    expired: u64,
+    evicted: u64,
+}
+
+/// An exporter that several workers saw is listed once for each.
+pub fn exporters(exporters: &[ExporterStats]) -> Exporters {
+    Exporters { exporters: exporters.iter().map(Exporter::from).collect() }
+}
+
+impl From<&ExporterStats> for Exporter {
+    fn from(exporter: &ExporterStats) -> Self {
+        let (stats, held) = (&exporter.stats, &exporter.held_sets);
+        let spoken = Protocol::ALL.iter().zip(stats.messages).filter(|(_, messages)| *messages > 0);
+        let lost = exporter.loss.map(|loss| loss.lost);
+        Self {
+            address: ip_of(exporter.address).to_string(),
+            protocols: spoken.map(|(protocol, _)| protocol.name()).collect(),
+            observation_domains: exporter.domains,
+            templates: exporter.templates,
+            datagrams: stats.messages.iter().sum(),
+            records: stats.data_records,
+            options_records: stats.options_records,
+            rows: stats.rows,
+            template_definitions: stats.template_definitions,
+            sets_without_template: stats.sets_without_template,
+            held_sets: Held { held: held.held, decoded: held.decoded, expired: held.expired, evicted: held.evicted },
+            dropped: named(DecodeError::ALL.iter().map(|error| error.reason()), &stats.discarded),
+            lost: named(Protocol::ALL.iter().map(|protocol| protocol.name()), &lost),
+            first_seen: Utc(stats.first_seen).to_string(),
+            last_seen: Utc(stats.last_seen).to_string(),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! ClickHouse's part of `/api/v1/pipeline`.
+
+use helios_sink::SinkStats;
+use helios_sink::client::Class;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+use super::named;
+use crate::decode::Utc;
+
+#[derive(Debug, Serialize)]
+pub struct ClickHouse {
+    schema_ready: bool,
+    open_block_rows: u64,
+    backlog: Backlog,
+    inserts: u64,
+    inserted_bytes: u64,
+    failures: BTreeMap<&'static str, u64>,
+    last_error: Option<String>,
+    last_error_at: Option<String>,
+}
+
+/// Closed blocks that are not stored yet.
+#[derive(Debug, Serialize)]
+struct Backlog {
+    blocks: usize,
+    rows: u64,
+    bytes: u64,
+    in_flight: usize,
+}
+
+impl From<&SinkStats> for ClickHouse {
+    fn from(stats: &SinkStats) -> Self {
+        let backlog = &stats.backlog;
+        let error = stats.insert.last_error.as_ref();
+        Self {
+            schema_ready: stats.insert.schema_ready,
+            open_block_rows: stats.open_rows,
+            backlog: Backlog {
+                blocks: backlog.blocks,
+                rows: backlog.rows,
+                bytes: backlog.octets,
+                in_flight: backlog.in_flight,
+            },
+            inserts: stats.insert.blocks,
+            inserted_bytes: stats.insert.octets,
+            failures: named(Class::ALL.iter().map(|class| class.name()), &stats.insert.failures),
+            last_error: error.map(|(_, error)| error.clone()),
+            last_error_at: error.map(|(at, _)| Utc(*at).to_string()),
+        }
+    }
+}
+
+/// Quantiles over all rows since the start.
+#[derive(Debug, Serialize)]
+pub struct Latency {
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    max: u64,
+    rows: u64,
+}
+
+impl Latency {
+    /// `None` until a row has been stored.
+    pub fn of(stats: &SinkStats) -> Option<Self> {
+        let latency = &stats.insert.latency;
+        let quantile = |quantile| latency.value_at_quantile(quantile);
+        (!latency.is_empty()).then(|| Self {
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            max: latency.max(),
+            rows: latency.len(),
+        })
+    }
+}

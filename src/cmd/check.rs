@@ -1,0 +1,182 @@
+//! `helios check`: what a configuration would do, without doing it.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use helios_common::names::Names;
+use helios_enricher::GeoipConfig;
+use helios_enricher::geoip::reload::Files;
+use helios_sink::{client, migrate};
+
+use super::{ConfigArgs, ListenArgs};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::explain;
+
+/// Validate a configuration and say what it would do
+///
+/// Reads file, environment and flags as `helios run` does, opens the databases that are configured, and prints what
+/// would run. Every mistake is one line on standard error, with its place; the exit code is 78 then. Nothing is
+/// started and nothing is changed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  helios check --config helios.yaml
+  helios check --config helios.yaml --connect       also ask ClickHouse whether it would take the flows
+  helios check --print > effective.yaml             every key with its effective value")]
+pub struct Args {
+    /// Print the effective configuration as YAML, every key
+    #[arg(long, conflicts_with = "connect")]
+    print: bool,
+
+    /// Connect to ClickHouse: can it be reached, is the user let in, is the schema in place?
+    #[arg(long)]
+    connect: bool,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+}
+
+/// # Errors
+/// 78 for a wrong configuration, 1 when `--connect` finds no ClickHouse.
+pub fn run(args: &Args) -> Result<(), Exit> {
+    let config = args.config.load(&args.listen)?;
+    let databases = databases(&config.enricher.geoip, SystemTime::now())?;
+    let mut report = if args.print { config.to_yaml() } else { describe(&config, &databases) };
+    if args.connect {
+        report.push_str(&connect(&config)?);
+    }
+    io::stdout().lock().write_all(report.as_bytes()).map_err(|error| Exit::output(&error))
+}
+
+/// Asks ClickHouse for its version and what the schema lacks.
+fn connect(config: &Config) -> Result<String, Exit> {
+    let clickhouse = &config.clickhouse;
+    let runtime = explain::runtime().map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))?;
+    runtime.block_on(async {
+        let client = client::connect(clickhouse).map_err(|error| Exit::configuration([error]))?;
+        let failed = |error| Exit::run_time(explain::question(clickhouse, &error));
+        let query = client.query("SELECT version()");
+        let version = query.fetch_bytes("TabSeparated").map_err(failed)?.collect().await.map_err(failed)?;
+        let version = String::from_utf8_lossy(&version).trim().to_owned();
+        let plan = migrate::plan(&client, clickhouse).await;
+        let plan = plan.map_err(|error| Exit::run_time(explain::migration(clickhouse, &error)))?;
+        let schema = match plan.as_slice() {
+            [] => "the schema is up to date".to_owned(),
+            steps => format!("the schema needs {} steps: `helios migrate --dry-run` shows them", steps.len()),
+        };
+        Ok(format!("{:<16}version {version} answers; {schema}\n", "connection"))
+    })
+}
+
+fn describe(config: &Config, databases: &[String]) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let mut line = |name: &str, what: String| {
+        let _ = writeln!(out, "{name:<16}{what}");
+    };
+    let collector = &config.collector;
+    let listen: Vec<String> = collector.listen.iter().map(|address| format!("udp {address}")).collect();
+    line("listen", listen.join(", "));
+    line("workers", format!("{}, exporters spread over them by source address", collector.workers));
+    line("receive buffer", receive_buffer(collector.receive_buffer_bytes, rmem_max()));
+    let kept = |path: &Path| format!("templates, sampling tables and names are kept in {}", path.display());
+    line("state", collector.state_dir.as_deref().map_or("nothing survives a restart (collector.state_dir)".into(), kept));
+    for database in databases {
+        line("geoip", database.clone());
+    }
+    if databases.is_empty() {
+        line("geoip", "none: countries, cities and AS names stay empty (enricher.geoip)".into());
+    }
+    let clickhouse = &config.clickhouse;
+    line("clickhouse", format!("{}, database {}, user {}", clickhouse.url, clickhouse.database, clickhouse.user));
+    line("password", password(clickhouse.password_file.as_deref(), std::env::var_os("CLICKHOUSE_PASSWORD").is_some()));
+    line("tables", retention(config));
+    line("schema", match clickhouse.migrate {
+        true => "created and upgraded at start".into(),
+        false => "left alone; rows wait until `helios migrate` has run".into(),
+    });
+    line("blocks", format!(
+        "closed by {} rows, {} or {} ms; {} connections",
+        clickhouse.block_rows,
+        bytes(clickhouse.block_bytes),
+        clickhouse.flush_interval_ms,
+        clickhouse.connections
+    ));
+    line("backlog", format!("{} in memory while ClickHouse is away", bytes(clickhouse.max_backlog_bytes)));
+    line("admin", config.admin.listen.map_or("off".into(), |address| format!("http://{address}/")));
+    line("stop", format!("within {} ms", config.pipeline.shutdown_timeout_ms));
+    out
+}
+
+fn retention(config: &Config) -> String {
+    let days = &config.clickhouse.retention_days;
+    let table = |(name, days): (&str, u32)| match days {
+        0 => format!("{name} for ever"),
+        1 => format!("{name} 1 day"),
+        days => format!("{name} {days} days"),
+    };
+    let tables =
+        [("flows", days.flows), ("flows_1m", days.flows_1m), ("flows_1h", days.flows_1h), ("talkers_1h", days.talkers_1h)];
+    tables.map(table).join(", ")
+}
+
+fn password(file: Option<&Path>, variable: bool) -> String {
+    match (file, variable) {
+        (Some(file), _) => format!("from {}", file.display()),
+        (None, true) => "from the variable CLICKHOUSE_PASSWORD".to_owned(),
+        (None, false) => "none".to_owned(),
+    }
+}
+
+/// The kernel's limit for receive buffers without CAP_NET_ADMIN.
+fn rmem_max() -> Option<usize> {
+    std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok()?.trim().parse().ok()
+}
+
+fn receive_buffer(asked: usize, limit: Option<usize>) -> String {
+    let asked_text = format!("{} per socket", bytes(asked as u64));
+    match limit {
+        Some(limit) if limit < asked => format!(
+            "{asked_text}; without CAP_NET_ADMIN the kernel grants {} (net.core.rmem_max)",
+            bytes(limit as u64)
+        ),
+        _ => asked_text,
+    }
+}
+
+/// Binary prefixes, as the keys are usually set.
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        b if b >= 1 << 30 && b.is_multiple_of(1 << 30) => format!("{} GiB", b >> 30),
+        b if b >= 1 << 20 => format!("{} MiB", b >> 20),
+        b if b >= 1 << 10 => format!("{} KiB", b >> 10),
+        b => format!("{b} bytes"),
+    }
+}
+
+/// Opens each configured database by itself, so that two broken ones are two lines.
+fn databases(geoip: &GeoipConfig, now: SystemTime) -> Result<Vec<String>, Exit> {
+    let only = |city, asn| GeoipConfig { city, asn, ..geoip.clone() };
+    let each = [
+        geoip.city.clone().map(|path| only(Some(path), None)),
+        geoip.asn.clone().map(|path| only(None, Some(path))),
+    ];
+    let (mut found, mut mistakes) = (Vec::new(), Vec::new());
+    for config in each.into_iter().flatten() {
+        match Files::open(&config, &Arc::new(Names::new())) {
+            Ok((files, _)) => found.extend(files.statuses().iter().map(|status| {
+                let status = status.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let built = UNIX_EPOCH + Duration::from_secs(status.info.build_epoch);
+                let days = now.duration_since(built).map_or(0, |age| age.as_secs() / 86_400);
+                format!("{} ({}, {days} days old)", status.path.display(), status.info.database_type)
+            })),
+            Err(error) => mistakes.push(error.to_string()),
+        }
+    }
+    if mistakes.is_empty() { Ok(found) } else { Err(Exit::configuration(mistakes)) }
+}

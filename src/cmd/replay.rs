@@ -1,0 +1,231 @@
+//! `helios replay`: a capture's datagrams to a collector.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::capture::Capture;
+use crate::exit::Exit;
+use crate::replay::{Report, Settings, Speed, run as run_replay};
+use crate::send::progress::{Progress, stop_flag};
+
+/// Sources that are listed at the end; more would bury the result.
+const LISTED_SOURCES: usize = 20;
+
+/// Send the datagrams of a capture to a collector
+///
+/// All UDP datagrams of a pcap or pcapng file are sent, at the pace at which they were captured. Each source of the
+/// capture is sent from a socket of its own, so that a collector keeps their templates apart; to a loopback target
+/// --keep-sources gives each captured address a loopback address as well. Datagrams are sent as they are: their
+/// times and sequence numbers are those of then.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  helios replay capture.pcap                               to 127.0.0.1:2055, as captured
+  helios replay capture.pcap --speed 10x --keep-sources
+  helios replay capture.pcap --rate 5k --loop 100          5,000 datagrams/s, a hundred times
+  helios replay capture.pcap --max --target [::1]:2055
+  gunzip -c capture.pcap.gz | helios replay - --port 2055")]
+pub struct Args {
+    /// Capture file, `-` for standard input
+    capture: PathBuf,
+
+    /// Where the collector listens
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055")]
+    target: SocketAddr,
+
+    /// Datagrams per second; k and M are understood
+    #[arg(long, value_name = "DATAGRAMS", value_parser = super::simulate::rate, conflicts_with_all = ["speed", "max"])]
+    rate: Option<f64>,
+
+    /// So many times the captured pace, such as 10x or 0.5x
+    #[arg(long, value_name = "FACTOR", value_parser = factor, default_value = "1x", conflicts_with = "max")]
+    speed: f64,
+
+    /// As fast as possible
+    #[arg(long)]
+    max: bool,
+
+    /// Pauses of the capture that are longer are shortened to this
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
+    max_gap: Duration,
+
+    /// Send the capture so many times
+    #[arg(long = "loop", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
+
+    /// Send from one loopback address for each captured address (loopback IPv4 targets only)
+    ///
+    /// Captured loopback addresses stay, others get 127.128.0.1, 127.128.0.2 and so on in order of appearance.
+    #[arg(long)]
+    keep_sources: bool,
+
+    /// Send only datagrams that were captured on their way to this port
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+}
+
+/// # Errors
+/// 64 for flags that contradict each other, 1 when the capture cannot be read or nothing could be sent.
+pub fn run(args: Args) -> Result<(), Exit> {
+    let settings = args.settings()?;
+    let stop = stop_flag().map_err(|error| Exit::run_time(format_args!("cannot listen to signals: {error}")))?;
+    let mut progress = Progress::default();
+    let result = run_replay(
+        &settings,
+        || Capture::open(&args.capture),
+        &stop,
+        |report| {
+            progress.show(|| line(report));
+        },
+    );
+    progress.finish();
+    let report = result.map_err(Exit::run_time)?;
+    let mut stderr = io::stderr().lock();
+    for note in notes(&settings, &report) {
+        // The datagrams are out; nobody is left to tell when standard error is closed.
+        let _ = writeln!(stderr, "helios: {note}");
+    }
+    writeln!(io::stdout().lock(), "{}", line(&report)).map_err(|error| Exit::output(&error))?;
+    match (report.datagrams, report.refused + report.failed) {
+        (0, 1..) => Err(Exit::run_time(format_args!("nothing was sent to {}", settings.target))),
+        (0, 0) => Err(Exit::run_time(format_args!("{}: no UDP datagram to send", args.capture.display()))),
+        _ => Ok(()),
+    }
+}
+
+impl Args {
+    fn settings(&self) -> Result<Settings, Exit> {
+        if self.keep_sources && !(self.target.is_ipv4() && self.target.ip().is_loopback()) {
+            let target = self.target;
+            return Err(Exit::usage(format_args!("--keep-sources needs an IPv4 loopback --target, {target} is none")));
+        }
+        if self.times > 1 && self.capture == Path::new("-") {
+            return Err(Exit::usage("standard input can be read only once: --loop needs a file"));
+        }
+        let speed = match self.rate {
+            Some(rate) => Speed::DatagramsPerSec(rate),
+            None if self.max => Speed::Max,
+            None => Speed::Captured(self.speed),
+        };
+        let Self { target, max_gap, times, keep_sources, port, .. } = *self;
+        Ok(Settings { target, speed, max_gap, times, keep_sources, port })
+    }
+}
+
+fn line(report: &Report) -> String {
+    let Report { datagrams, octets, elapsed, .. } = report;
+    let secs = elapsed.as_secs_f64();
+    let sources = report.sources.len();
+    let rate = if secs > 0.0 { *datagrams as f64 / secs } else { 0.0 };
+    format!("{datagrams} datagrams, {octets} octets from {sources} sources in {secs:.1} s, {rate:.0} datagrams/s")
+}
+
+/// A sentence for each thing about the replay that a user should know.
+fn notes(settings: &Settings, report: &Report) -> Vec<String> {
+    let mut notes = report.capture.notes();
+    if report.refused > 0 {
+        let target = settings.target;
+        notes.push(format!("{} datagrams refused: nobody listens at {target}", report.refused));
+    }
+    if let Some(failure) = report.failure {
+        notes.push(format!("{} datagrams not sent, at last because of: {failure}", report.failed));
+    }
+    if report.other_ports > 0 {
+        notes.push(format!("{} datagrams to other ports left out", report.other_ports));
+    }
+    if report.shortened_gaps > 0 {
+        let (gaps, max) = (report.shortened_gaps, settings.max_gap);
+        notes.push(format!("{gaps} pauses of the capture shortened to {max:?}: --max-gap keeps longer ones"));
+    }
+    if settings.keep_sources {
+        for (captured, sent) in report.sources.iter().take(LISTED_SOURCES) {
+            notes.push(format!("{captured} was sent from {sent}"));
+        }
+    }
+    notes
+}
+
+/// A positive factor, with or without an x behind it.
+fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.strip_suffix('x').unwrap_or(text).parse::<f64>().ok();
+    let factor = factor.filter(|factor| (1e-6..=1e6).contains(factor));
+    factor.ok_or_else(|| "expected a factor such as 10x or 0.5x".to_owned())
+}
+
+/// A time such as 500ms, 10s, 5m or 1h; a number alone is seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit_secs = match unit {
+        "ms" => 0.001,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        _ => f64::NAN,
+    };
+    let secs = number.parse::<f64>().map_or(f64::NAN, |number| number * unit_secs);
+    let duration = Duration::try_from_secs_f64(secs).ok().filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "expected a time such as 500ms, 10s, 5m or 1h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn settings(line: &str) -> Result<Settings, Exit> {
+        Cli::parse_from(std::iter::once("replay").chain(line.split_whitespace())).args.settings()
+    }
+
+    #[test]
+    fn the_captured_pace_is_the_default() {
+        assert_eq!(settings("x.pcap").unwrap().speed, Speed::Captured(1.0));
+        assert_eq!(settings("x.pcap --speed 2.5x").unwrap().speed, Speed::Captured(2.5));
+        assert_eq!(settings("x.pcap --rate 5k").unwrap().speed, Speed::DatagramsPerSec(5_000.0));
+        assert_eq!(settings("x.pcap --max --loop 3").unwrap().speed, Speed::Max);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_with_the_reason() {
+        let refused = |line| settings(line).unwrap_err();
+        assert!(refused("x.pcap --keep-sources --target [::1]:2055").lines()[0].contains("IPv4 loopback"));
+        assert!(refused("x.pcap --keep-sources --target 192.0.2.1:2055").lines()[0].contains("192.0.2.1"));
+        assert_eq!(refused("- --loop 2").code(), 64);
+    }
+
+    #[test]
+    fn times_have_units() {
+        let ms = |text| duration(text).map(|duration| duration.as_millis());
+        assert_eq!(
+            (ms("500ms"), ms("1.5s"), ms("2m"), ms("1h"), ms("3")),
+            (Ok(500), Ok(1_500), Ok(120_000), Ok(3_600_000), Ok(3_000))
+        );
+        for wrong in ["", "0s", "-1s", "10d", "s", "1e300h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(factor("0x").is_err() && factor("-1x").is_err() && factor("x").is_err());
+    }
+
+    #[test]
+    fn notes_name_what_was_not_sent_and_from_where_it_was() {
+        let settings = settings("x.pcap --keep-sources").unwrap();
+        let source = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let report = Report {
+            refused: 2,
+            shortened_gaps: 1,
+            sources: vec![(source("192.0.2.1:5000"), source("127.128.0.1:40000"))],
+            ..Report::default()
+        };
+        let notes = notes(&settings, &report);
+        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert!(notes[0].contains("nobody listens at 127.0.0.1:2055") && notes[1].contains("shortened to 5s"));
+        assert_eq!(notes[2], "192.0.2.1:5000 was sent from 127.128.0.1:40000");
+    }
+}

@@ -1,0 +1,147 @@
+//! `helios run`: the pipeline until a signal ends it.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::info;
+
+use super::{ConfigArgs, ListenArgs};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::pipeline::{Drained, Pipeline, Snapshot, StartError};
+use crate::{admin, log};
+
+/// Receive flows, enrich them and store them in ClickHouse
+///
+/// Takes NetFlow v5, v7, v9, IPFIX and sFlow v5 on every listening address, creates the tables if they are missing,
+/// and runs until SIGTERM or Ctrl-C: then it stops receiving, stores what is under way and ends. A second signal ends
+/// it at once. Receiving does not wait for ClickHouse: while that is away, rows wait in memory up to
+/// clickhouse.max_backlog_bytes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  helios run                                          receive on UDP port 2055, ClickHouse on this host
+  helios run --config /etc/helios/helios.yaml
+  helios run --listen 0.0.0.0:9995 --clickhouse-url http://clickhouse:8123
+  GEOIP_CITY_DB=city.mmdb helios run                  with countries and cities")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+}
+
+/// Threads of tokio. They serve ClickHouse connections and the admin port; flows are not their work.
+const ASYNC_THREADS: usize = 2;
+
+/// # Errors
+/// 78 for a wrong configuration, 1 for a stage that does not start and for a stop that lost rows.
+pub fn run(args: &Args) -> Result<(), Exit> {
+    let config = args.config.load(&args.listen)?;
+    log::install(&config.log)?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(ASYNC_THREADS)
+        .thread_name("async")
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::run_time(format_args!("cannot start threads: {error}")))?;
+    let result = operate(&config, &runtime);
+    // Connections that still wait for an answer are not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+fn operate(config: &Config, runtime: &Runtime) -> Result<(), Exit> {
+    // Before anything runs: a signal during the start must not kill what the start has begun.
+    let mut signals = runtime.block_on(async { Signals::install() })?;
+    let admin = match config.admin.listen {
+        Some(address) => Some(runtime.block_on(admin::bind(address)).map_err(Exit::run_time)?),
+        None => None,
+    };
+    let pipeline = Pipeline::start(config, runtime.handle()).map_err(start_failure)?;
+    let serving = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+    announce(config, &pipeline.view().snapshot(), serving);
+    if let Some(listener) = admin {
+        runtime.spawn(serve(listener, config, &pipeline));
+    }
+    runtime.block_on(async {
+        info!(signal = signals.next().await, "stopping: no more flows are received");
+        let timeout = config.pipeline.shutdown_timeout();
+        tokio::select! {
+            drained = pipeline.drain(timeout) => stopped(drained),
+            signal = signals.next() => {
+                Err(Exit::run_time(format_args!("ended at once by a second {signal}; what was under way is lost")))
+            }
+        }
+    })
+}
+
+fn serve(listener: TcpListener, config: &Config, pipeline: &Pipeline) -> impl Future<Output = ()> + use<> {
+    admin::serve(listener, pipeline.view(), config.admin.max_exporters)
+}
+
+fn start_failure(error: StartError) -> Exit {
+    match &error {
+        StartError::Collector(helios_collector::CollectorError::Config(_))
+        | StartError::Enricher(helios_enricher::EnricherError::Geoip(_)) => Exit::configuration([error]),
+        _ => Exit::run_time(error),
+    }
+}
+
+/// The one line that says how this process runs.
+fn announce(config: &Config, snapshot: &Snapshot, admin: Option<SocketAddr>) {
+    let sockets = &snapshot.collector.sockets;
+    let listen: Vec<String> =
+        sockets.iter().filter(|socket| socket.worker == 0).map(|socket| socket.local.to_string()).collect();
+    let granted = sockets.iter().map(|socket| socket.buffer_granted).min().unwrap_or(0);
+    let databases: Vec<String> = snapshot
+        .enricher
+        .sources
+        .iter()
+        .map(|source| format!("{} {} ({})", source.source, source.path.display(), source.info.database_type))
+        .collect();
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = listen.join(", "),
+        workers = config.collector.workers,
+        receive_buffer_bytes = granted,
+        receive_buffer_asked_bytes = config.collector.receive_buffer_bytes,
+        clickhouse = config.clickhouse.url,
+        database = config.clickhouse.database,
+        geoip = if databases.is_empty() { "none".to_owned() } else { databases.join(", ") },
+        admin = admin.map_or("off".to_owned(), |address| format!("http://{address}/")),
+        "helios is receiving"
+    );
+}
+
+fn stopped(drained: Drained) -> Result<(), Exit> {
+    let Drained { decoded, stored, dropped, lost } = drained;
+    info!(decoded, stored, dropped, lost, "stopped");
+    if lost == 0 {
+        return Ok(());
+    }
+    Err(Exit::run_time(format_args!(
+        "{lost} rows could not be stored before the deadline (pipeline.shutdown_timeout_ms) and are lost"
+    )))
+}
+
+/// What asks the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Self, Exit> {
+        let listen = |kind| signal(kind).map_err(|error| Exit::run_time(format_args!("cannot take signals: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

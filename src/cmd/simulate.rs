@@ -1,0 +1,368 @@
+//! `helios simulate`: synthetic exporters of every protocol, at a rate.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use helios_collector::decode::Protocol;
+
+use crate::capture::Writer;
+use crate::exit::Exit;
+use crate::send::progress::{Progress, stop_flag};
+use crate::send::{Sender, reserve_sockets};
+use crate::simulate::run::{Load, MAX_VISIT_FLOWS, Output, Status, run as run_simulation, wall_clock};
+use crate::simulate::summary::Summary;
+use crate::simulate::{Addresses, Settings, Simulation, Sources};
+
+/// What a run without a limit is limited to.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
+/// A rate that any collector takes.
+const DEFAULT_FLOWS_PER_SEC: f64 = 1_000.0;
+
+/// The rate of the times in a file: nothing has to keep up with it.
+const FILE_FLOWS_PER_SEC: f64 = 10_000.0;
+
+/// Exporters are numbered in 16 bits of a loopback prefix and of agent addresses.
+const MAX_EXPORTERS: u32 = 65_000;
+
+/// A run that falls behind the rate asked for by more than this share says so.
+const ENOUGH_MISSING: f64 = 0.02;
+
+/// Send flows of synthetic exporters to a collector
+///
+/// Exporters speak NetFlow v5, v7, v9, IPFIX and sFlow v5 in turn. Each has its own boot time, sampling interval and
+/// sequence numbers, announces templates, samplers and interfaces at its start and again every 20 s or 1,000
+/// datagrams, and reports flows of a mix that looks like a network's. The same seed draws the same flows.
+///
+/// To a loopback target each exporter sends from an address of its own (--sources). To any other target all send from
+/// this host's address and differ in port, observation domain, engine id and sFlow agent address.
+///
+/// The table at the end is exact: what the kernel took, by protocol, and the sums that a collector has to arrive at.
+/// What the kernel did not take is counted below it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  helios simulate --rate 5k --duration 1m                       five protocols, ten exporters
+  helios simulate --max --protocol ipfix --count 10M            as fast as one core can
+  helios simulate --exporters 2000 --rate 50k --target [::1]:2055
+  helios simulate --count 10k --write flows.pcap                into a capture file instead
+  helios simulate --count 1M --summary-json sent.json           to compare with what was stored")]
+pub struct Args {
+    /// Where the collector listens
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055")]
+    target: SocketAddr,
+
+    /// Number of exporters, at least one for each protocol
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_EXPORTERS)))]
+    exporters: u32,
+
+    /// Protocols that exporters speak in turn
+    #[arg(long, value_enum, value_name = "NAME,...", value_delimiter = ',', default_value = "v5,v7,v9,ipfix,sflow")]
+    protocol: Vec<Speaks>,
+
+    /// Flows per second of all exporters together; k, M and G are understood [default: 1k]
+    #[arg(long, value_name = "FLOWS", value_parser = rate, conflicts_with = "max")]
+    rate: Option<f64>,
+
+    /// As fast as possible
+    #[arg(long)]
+    max: bool,
+
+    /// Stop after so many flows; k, M and G are understood
+    #[arg(long, value_name = "FLOWS", value_parser = count)]
+    count: Option<u64>,
+
+    /// Stop after this time, such as 500ms, 10s, 5m, 1h [default: 10s if there is no --count]
+    #[arg(long, value_name = "TIME", value_parser = super::replay::duration)]
+    duration: Option<Duration>,
+
+    /// Determines which exporters there are and which flows they report
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Addresses that exporters send from [default for loopback targets: 127.1.0.0/16]
+    #[arg(long, value_name = "PREFIX")]
+    sources: Option<Sources>,
+
+    /// Write datagrams to a pcap file instead of sending them; its times pass at the rate (10k if none is given)
+    #[arg(long, value_name = "FILE", conflicts_with = "max")]
+    write: Option<PathBuf>,
+
+    /// Write the final figures to a file, exporter by exporter, as JSON; `-` for standard output instead of the table
+    #[arg(long, value_name = "FILE")]
+    summary_json: Option<PathBuf>,
+
+    /// Let each datagram pass through the kernel on its own, as those of separate devices do
+    ///
+    /// Otherwise datagrams of one exporter leave together (UDP_SEGMENT), which costs much less, and a receiver with
+    /// UDP_GRO can take them together, too.
+    #[arg(long)]
+    no_gso: bool,
+}
+
+/// Protocols by their short names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Speaks {
+    V5,
+    V7,
+    V9,
+    Ipfix,
+    Sflow,
+}
+
+impl From<Speaks> for Protocol {
+    fn from(speaks: Speaks) -> Self {
+        match speaks {
+            Speaks::V5 => Self::Netflow5,
+            Speaks::V7 => Self::Netflow7,
+            Speaks::V9 => Self::Netflow9,
+            Speaks::Ipfix => Self::Ipfix,
+            Speaks::Sflow => Self::Sflow5,
+        }
+    }
+}
+
+/// # Errors
+/// 64 for flags that contradict each other, 1 when nothing could be sent or written.
+pub fn run(args: Args) -> Result<(), Exit> {
+    let settings = args.settings()?;
+    let load = args.load();
+    let stop = stop_flag().map_err(|error| Exit::run_time(format_args!("cannot listen to signals: {error}")))?;
+    let start = wall_clock();
+    let mut simulation = Simulation::new(&settings, start);
+    let mut output = args.output(&simulation)?;
+    let mut progress = Progress::default();
+    let result = run_simulation(&mut simulation, &load, &mut output, start, &stop, |status| {
+        progress.show(|| progress_line(&status));
+    });
+    progress.finish();
+    let written = result.and_then(|summary| output.finish().map(|()| summary));
+    let summary = written.map_err(|error| args.write_error(&error))?;
+    args.report(&summary)?;
+    args.verdict(&summary, &load)
+}
+
+impl Args {
+    fn settings(&self) -> Result<Settings, Exit> {
+        let mut protocols: Vec<Protocol> = self.protocol.iter().map(|&speaks| speaks.into()).collect();
+        let mut seen = Vec::new();
+        protocols.retain(|protocol| {
+            !seen.contains(protocol) && {
+                seen.push(*protocol);
+                true
+            }
+        });
+        if (self.exporters as usize) < protocols.len() {
+            let (exporters, protocols) = (self.exporters, protocols.len());
+            return Err(Exit::usage(format_args!(
+                "{exporters} exporters cannot speak {protocols} protocols: give --exporters {protocols} or fewer protocols with --protocol"
+            )));
+        }
+        let addresses = self.addresses()?;
+        if let Addresses::Distinct(sources) = addresses
+            && self.exporters > sources.capacity()
+        {
+            return Err(Exit::usage(format_args!(
+                "--sources {sources} has addresses for {} exporters: give a shorter prefix or fewer --exporters",
+                sources.capacity()
+            )));
+        }
+        Ok(Settings { exporters: self.exporters, protocols, seed: self.seed, addresses })
+    }
+
+    fn addresses(&self) -> Result<Addresses, Exit> {
+        let v4 = self.target.is_ipv4();
+        match self.sources {
+            _ if self.write.is_some() && !v4 => {
+                Err(Exit::usage("--write needs an IPv4 --target: exporters in a file have IPv4 addresses"))
+            }
+            Some(_) if !v4 => Err(Exit::usage("--sources are IPv4 addresses and need an IPv4 --target")),
+            Some(sources) => Ok(Addresses::Distinct(sources)),
+            None if self.write.is_some() || v4 && self.target.ip().is_loopback() => {
+                Ok(Addresses::Distinct(Sources::LOOPBACK))
+            }
+            None => Ok(Addresses::Shared),
+        }
+    }
+
+    fn load(&self) -> Load {
+        let default = match (self.max, &self.write) {
+            (true, _) => None,
+            (false, Some(_)) => Some(FILE_FLOWS_PER_SEC),
+            (false, None) => Some(DEFAULT_FLOWS_PER_SEC),
+        };
+        let duration = self.duration.or(if self.count.is_none() { Some(DEFAULT_DURATION) } else { None });
+        Load { flows_per_sec: self.rate.or(default), flows: self.count, duration }
+    }
+
+    fn output(&self, simulation: &Simulation) -> Result<Output, Exit> {
+        if let Some(path) = &self.write {
+            let file = File::create(path).and_then(|file| Writer::new(BufWriter::with_capacity(1 << 20, file)));
+            return match file {
+                Ok(writer) => Ok(Output::File { writer, target: self.target }),
+                Err(error) => Err(self.write_error(&error)),
+            };
+        }
+        reserve_sockets(simulation.exporters().len()).map_err(Exit::run_time)?;
+        let any = match self.target {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let senders = simulation.exporters().iter().map(|exporter| {
+            let source = exporter.identity().source.unwrap_or(any);
+            let mut sender = Sender::connect(SocketAddr::new(source, 0), self.target).map_err(|error| {
+                Exit::run_time(format_args!("cannot send from {source} to {}: {error}", self.target))
+            })?;
+            sender.set_segmentation(!self.no_gso);
+            Ok(sender)
+        });
+        senders.collect::<Result<_, _>>().map(Output::Network)
+    }
+
+    fn write_error(&self, error: &io::Error) -> Exit {
+        let name = self.write.as_deref().unwrap_or(Path::new("the network")).display();
+        Exit::run_time(format_args!("cannot write {name}: {error}"))
+    }
+
+    fn report(&self, summary: &Summary) -> Result<(), Exit> {
+        let Some(path) = &self.summary_json else { return print(&summary.table()) };
+        let json = serde_json::to_string_pretty(summary)
+            .map_err(|error| Exit::run_time(format_args!("cannot write the summary: {error}")))?;
+        if path == Path::new("-") {
+            return print(&json);
+        }
+        std::fs::write(path, json + "\n")
+            .map_err(|error| Exit::run_time(format_args!("cannot write {}: {error}", path.display())))?;
+        print(&summary.table())
+    }
+
+    /// Says on standard error how it went, and whether that is a failure.
+    fn verdict(&self, summary: &Summary, load: &Load) -> Result<(), Exit> {
+        let Summary { total, not_sent, elapsed_secs, .. } = summary;
+        if total.sent.datagrams == 0 && not_sent.datagrams > 0 {
+            let reasons = not_sent.reasons();
+            return Err(Exit::run_time(format_args!("nothing was sent to {}: {reasons}", self.target)));
+        }
+        let whither = self.write.as_deref().map_or(self.target.to_string(), |path| path.display().to_string());
+        let reached = summary.flows_per_sec();
+        let mut stderr = io::stderr().lock();
+        // What was sent was sent; nobody is left to tell when standard error is closed.
+        let _ = writeln!(
+            stderr,
+            "{} flows in {} datagrams to {whither} in {elapsed_secs:.1} s, {reached:.0} flows/s",
+            total.sent.flows, total.sent.datagrams
+        );
+        if let Some(missing) = self.shortfall(summary, load) {
+            let _ = writeln!(
+                stderr,
+                "helios: {missing:.0} flows fewer than asked for: one core could do no more beside what else runs"
+            );
+        }
+        Ok(())
+    }
+
+    /// Flows that should have been sent by now at the rate asked for, if they are worth a word.
+    fn shortfall(&self, summary: &Summary, load: &Load) -> Option<f64> {
+        if self.write.is_some() {
+            return None;
+        }
+        let asked = load.flows_per_sec? * summary.elapsed_secs;
+        let missing = asked - (summary.total.sent.flows + summary.not_sent.flows) as f64;
+        // The visit that the end cut off is none.
+        (missing > ENOUGH_MISSING * asked && missing > MAX_VISIT_FLOWS as f64).then_some(missing)
+    }
+}
+
+fn print(text: &str) -> Result<(), Exit> {
+    writeln!(io::stdout().lock(), "{text}").map_err(|error| Exit::output(&error))
+}
+
+fn progress_line(status: &Status) -> String {
+    let secs = status.elapsed.as_secs_f64();
+    let Status { flows, datagrams, not_sent, .. } = *status;
+    let lost = if not_sent > 0 { format!(", {not_sent} datagrams not sent") } else { String::new() };
+    format!("{secs:.0} s: {flows} flows in {datagrams} datagrams, {:.0} flows/s{lost}", flows as f64 / secs)
+}
+
+/// A positive number with an optional k, M or G.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    let (number, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1e3),
+        Some(b'M') => (&text[..text.len() - 1], 1e6),
+        Some(b'G') => (&text[..text.len() - 1], 1e9),
+        _ => (text, 1.0),
+    };
+    let rate = number.parse::<f64>().ok().map(|number| number * factor).filter(|rate| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "expected a number above 0 such as 500, 10k or 1.5M".to_owned())
+}
+
+/// A whole number with an optional k, M or G.
+fn count(text: &str) -> Result<u64, String> {
+    let count = rate(text).ok().filter(|count| count.fract() == 0.0 && *count < u64::MAX as f64);
+    count.map(|count| count as u64).ok_or_else(|| "expected a whole number above 0 such as 500, 10k or 1M".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(line: &str) -> Args {
+        Cli::parse_from(std::iter::once("simulate").chain(line.split_whitespace())).args
+    }
+
+    #[test]
+    fn a_run_always_has_an_end() {
+        let load = |line| args(line).load();
+        let ten_secs = Some(Duration::from_secs(10));
+        assert_eq!(load(""), Load { flows_per_sec: Some(1_000.0), flows: None, duration: ten_secs });
+        assert_eq!(load("--max"), Load { flows_per_sec: None, flows: None, duration: ten_secs });
+        let counted = Load { flows_per_sec: Some(50_000.0), flows: Some(1_500_000), duration: None };
+        assert_eq!(load("--rate 50k --count 1.5M"), counted);
+        assert_eq!(load("--write x.pcap").flows_per_sec, Some(10_000.0));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_what_to_do() {
+        let refused = |line| args(line).settings().unwrap_err();
+        let few = refused("--exporters 3");
+        assert_eq!(few.code(), 64);
+        assert!(few.lines()[0].contains("give --exporters 5 or fewer protocols"), "{few:?}");
+        assert!(refused("--sources 127.1.1.0/29").lines()[0].contains("for 6 exporters"));
+        assert!(refused("--sources 127.1.0.0/16 --target [::1]:2055").lines()[0].contains("IPv4"));
+        assert!(refused("--write x.pcap --target [::1]:2055").lines()[0].contains("IPv4"));
+    }
+
+    #[test]
+    fn exporters_have_addresses_of_their_own_where_that_is_possible() {
+        let addresses = |line| args(line).settings().unwrap().addresses;
+        assert_eq!(addresses(""), Addresses::Distinct(Sources::LOOPBACK));
+        assert_eq!(addresses("--target [::1]:2055"), Addresses::Shared);
+        assert_eq!(addresses("--target 192.0.2.1:2055"), Addresses::Shared);
+        assert_eq!(addresses("--target 192.0.2.1:2055 --write x.pcap"), Addresses::Distinct(Sources::LOOPBACK));
+    }
+
+    #[test]
+    fn a_protocol_named_twice_counts_once() {
+        let protocols = args("--protocol v9,v9,ipfix --exporters 2").settings().unwrap().protocols;
+        assert_eq!(protocols, [Protocol::Netflow9, Protocol::Ipfix]);
+    }
+
+    #[test]
+    fn numbers_take_the_usual_suffixes() {
+        assert_eq!((rate("1.5M"), rate("10k"), count("2G")), (Ok(1.5e6), Ok(1e4), Ok(2_000_000_000)));
+        for wrong in ["", "k", "0", "-1", "1e999", "ten", "NaN"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+        assert!(count("1.5").is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! What the sink counts.
+
+use std::fmt;
+
+use helios_sink::SinkStats;
+use helios_sink::block::CloseReason;
+use helios_sink::client::Class;
+
+use super::scrape::{Buckets, Scrape};
+use super::table;
+
+/// Upper bounds of the latency's buckets in milliseconds. A quiet network's rows wait for the flush interval (1 s), a
+/// busy one's for their block to fill; minutes mean that ClickHouse is away.
+const LATENCY_BOUNDS_MS: [u64; 13] =
+    [100, 250, 500, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 30_000, 60_000, 300_000, 3_600_000];
+
+const NS_PER_SECOND: f64 = 1e9;
+
+pub fn write(out: &mut Scrape<'_>, stats: &SinkStats) -> fmt::Result {
+    out.one(&table::SCHEMA_READY, stats.insert.schema_ready)?;
+    out.one(&table::OPEN_ROWS, stats.open_rows)?;
+    out.family(&table::BLOCKS_CLOSED, CloseReason::ALL.iter().map(|reason| [reason.name()]).zip(stats.closed))?;
+    out.one(&table::BACKLOG_BLOCKS, stats.backlog.blocks)?;
+    out.one(&table::BACKLOG_ROWS, stats.backlog.rows)?;
+    out.one(&table::BACKLOG_BYTES, stats.backlog.octets)?;
+    out.one(&table::INSERTS_IN_FLIGHT, stats.backlog.in_flight)?;
+    out.one(&table::ENCODED_BYTES, stats.encode.octets_plain)?;
+    out.one(&table::COMPRESSED_BYTES, stats.encode.octets_written)?;
+    out.one(&table::ENCODE_SECONDS, stats.encode.encode_ns as f64 / NS_PER_SECOND)?;
+    out.one(&table::COMPRESS_SECONDS, stats.encode.compress_ns as f64 / NS_PER_SECOND)?;
+    out.one(&table::INSERTS, stats.insert.blocks)?;
+    out.one(&table::INSERTED_BYTES, stats.insert.octets)?;
+    out.one(&table::INSERT_SECONDS, stats.insert.insert_ns as f64 / NS_PER_SECOND)?;
+    let failures = Class::ALL.iter().map(|class| [class.name()]).zip(stats.insert.failures);
+    out.family(&table::INSERT_FAILURES, failures)?;
+    out.histogram(&table::LATENCY, &latency(&stats.insert.latency))
+}
+
+/// The fine histogram of the sink in the coarse buckets of a scrape.
+fn latency(histogram: &hdrhistogram::Histogram<u64>) -> Buckets {
+    let mut buckets = Vec::with_capacity(LATENCY_BOUNDS_MS.len() + 1);
+    let mut begin = 0;
+    for bound in LATENCY_BOUNDS_MS {
+        buckets.push((bound as f64 / 1000.0, histogram.count_between(begin, bound)));
+        begin = bound + 1;
+    }
+    // Nothing lies beyond the histogram's own end, but a histogram's last bucket has no bound.
+    buckets.push((f64::MAX, 0));
+    let count = histogram.len();
+    Buckets { sum: histogram.mean() * count as f64 / 1000.0, count, buckets }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hdrhistogram::Histogram;
+
+    #[test]
+    fn every_row_is_in_exactly_one_bucket() {
+        let mut histogram = Histogram::<u64>::new_with_bounds(1, 3_600_000, 2).unwrap();
+        for ms in [1, 90, 260, 999, 1_200, 7_000, 200_000, 3_600_000] {
+            histogram.record_n(ms, 10).unwrap();
+        }
+        let Buckets { count, buckets, .. } = latency(&histogram);
+        assert_eq!((count, buckets.iter().map(|(_, count)| count).sum::<u64>()), (80, 80), "{buckets:?}");
+    }
+}

@@ -1,0 +1,290 @@
+//! The stages joined: collector -> enricher -> sink, the only place where they meet.
+//!
+//! [`Pipeline::start`] starts them from the end to the beginning, so that each finds the next one there;
+//! [`Pipeline::drain`] stops them from the beginning to the end, so that each can pass on what it holds.
+//! [`View`] is what the admin server and metrics see: snapshots, never the stages themselves.
+
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use helios_collector::decode::ExporterStats;
+use helios_collector::{Collector, CollectorError, CollectorStats};
+use helios_common::exporter::Exporters;
+use helios_common::ledger::{Accounts, DropReason, Ledger};
+use helios_common::names::Names;
+use helios_common::queue::{BatchReceiver, bounded_queue};
+use helios_enricher::{Enricher, EnricherError, EnricherStats};
+use helios_sink::{Sink, SinkError, SinkStats};
+use tokio::runtime::Handle;
+
+use crate::config::Config;
+
+/// A stage did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Collector(#[from] CollectorError),
+    #[error(transparent)]
+    Enricher(#[from] EnricherError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+/// The running stages.
+#[derive(Debug)]
+pub struct Pipeline {
+    view: View,
+}
+
+/// A window into a pipeline that outlives its stages.
+#[derive(Debug, Clone)]
+pub struct View(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    started: SystemTime,
+    ledger: Arc<Ledger>,
+    names: Arc<Names>,
+    stages: RwLock<Stages>,
+}
+
+/// The stages while they run, and what they counted when they were last asked.
+#[derive(Debug)]
+struct Stages {
+    stopping: bool,
+    collector: Option<Collector>,
+    enricher: Option<Enricher>,
+    sink: Option<Sink>,
+    queues: Vec<WatchedQueue>,
+    last: Counted,
+}
+
+/// Receiving ends held only for their length. They are let go when a drain begins: a stage that has ended must be
+/// noticed by the one before it.
+#[derive(Debug)]
+struct WatchedQueue {
+    name: &'static str,
+    receiver: BatchReceiver,
+    capacity: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Counted {
+    collector: CollectorStats,
+    exporters: Vec<ExporterStats>,
+    enricher: EnricherStats,
+    sink: SinkStats,
+}
+
+/// The pipeline at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub accounts: Accounts,
+    pub collector: CollectorStats,
+    pub exporters: Vec<ExporterStats>,
+    pub enricher: EnricherStats,
+    pub sink: SinkStats,
+    pub queues: Vec<QueueDepth>,
+    pub names: NamesUsage,
+    /// Why the process should not get flows now.
+    pub readiness: Result<(), String>,
+    /// What is broken and only a restart mends.
+    pub health: Result<(), String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct QueueDepth {
+    pub name: &'static str,
+    pub batches: usize,
+    pub capacity: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct NamesUsage {
+    pub held: usize,
+    pub refused: u64,
+}
+
+/// How a drain went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    pub decoded: u64,
+    pub stored: u64,
+    /// Given up before the stop, each counted with its reason.
+    pub dropped: u64,
+    /// Lost because the time was up.
+    pub lost: u64,
+}
+
+impl Pipeline {
+    /// Starts all stages. Receiving starts at once and does not wait for ClickHouse: rows wait in the sink's bounded
+    /// backlog until it is there.
+    ///
+    /// # Errors
+    /// [`StartError`] with what to do about it.
+    pub fn start(config: &Config, runtime: &Handle) -> Result<Self, StartError> {
+        let ledger = Arc::new(Ledger::new());
+        let names = Arc::new(Names::new());
+        let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
+        let (to_enricher, from_collector) = bounded_queue(config.collector.queue_batches);
+        let (to_sink, from_enricher) = bounded_queue(config.pipeline.queue_batches);
+        let queues = vec![
+            WatchedQueue { name: "enrich", receiver: from_collector.clone(), capacity: config.collector.queue_batches },
+            WatchedQueue { name: "block", receiver: from_enricher.clone(), capacity: config.pipeline.queue_batches },
+        ];
+        let (l, n, e) = (|| Arc::clone(&ledger), || Arc::clone(&names), || Arc::clone(&exporters));
+        let sink = Sink::start(&config.clickhouse, from_enricher, l(), n(), runtime)?;
+        let enricher = Enricher::start(&config.enricher, from_collector, to_sink, l(), n(), e())?;
+        let collector = Collector::start(&config.collector, to_enricher, l(), e(), n())?;
+        let last = Counted {
+            collector: collector.stats(),
+            exporters: Vec::new(),
+            enricher: enricher.stats(),
+            sink: sink.stats(),
+        };
+        let stages = Stages {
+            stopping: false,
+            collector: Some(collector),
+            enricher: Some(enricher),
+            sink: Some(sink),
+            queues,
+            last,
+        };
+        let shared = Shared { started: SystemTime::now(), ledger, names, stages: RwLock::new(stages) };
+        Ok(Self { view: View(Arc::new(shared)) })
+    }
+
+    pub fn view(&self) -> View {
+        self.view.clone()
+    }
+
+    /// Stops receiving, then lets every stage pass on what it holds, within `deadline` in all.
+    pub async fn drain(self, deadline: Duration) -> Drained {
+        let end = Instant::now() + deadline;
+        let left = || end.saturating_duration_since(Instant::now());
+        let (collector, enricher, sink) = self.view.0.take_stages();
+        // Threads are joined on threads; a stage that does not end in time is left behind and its rows counted.
+        let upstream = tokio::task::spawn_blocking(move || {
+            if let Some(collector) = collector {
+                collector.stop();
+            }
+            if let Some(enricher) = enricher {
+                enricher.join();
+            }
+        });
+        if tokio::time::timeout(left(), upstream).await.is_err() {
+            tracing::warn!("the enricher did not pass on all its rows in time");
+        }
+        if let Some(sink) = sink {
+            sink.drain(left()).await;
+        }
+        Drained::of(&self.view.0.ledger.snapshot())
+    }
+}
+
+impl Drained {
+    fn of(accounts: &Accounts) -> Self {
+        let at_stop: u64 = accounts.dropped.iter().map(|reasons| reasons[DropReason::Shutdown as usize]).sum();
+        Self {
+            decoded: accounts.decoded,
+            stored: accounts.stored,
+            dropped: accounts.dropped_total() - at_stop,
+            lost: at_stop + u64::try_from(accounts.in_flight()).unwrap_or(0),
+        }
+    }
+}
+
+impl Shared {
+    fn take_stages(&self) -> (Option<Collector>, Option<Enricher>, Option<Sink>) {
+        let mut stages = self.stages.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        stages.last = stages.count();
+        stages.stopping = true;
+        stages.queues.clear();
+        (stages.collector.take(), stages.enricher.take(), stages.sink.take())
+    }
+}
+
+impl Stages {
+    fn count(&self) -> Counted {
+        Counted {
+            collector: self.collector.as_ref().map_or_else(|| self.last.collector.clone(), Collector::stats),
+            exporters: self.collector.as_ref().map_or_else(|| self.last.exporters.clone(), Collector::exporters),
+            enricher: self.enricher.as_ref().map_or_else(|| self.last.enricher.clone(), Enricher::stats),
+            sink: self.sink.as_ref().map_or_else(|| self.last.sink.clone(), Sink::stats),
+        }
+    }
+
+    fn health(&self) -> Result<(), String> {
+        // A release build aborts with the first thread that panics; this is for all others.
+        let dead = [
+            ("receive", self.collector.as_ref().is_some_and(|collector| !collector.is_running())),
+            ("block", self.sink.as_ref().is_some_and(|sink| !sink.is_running())),
+        ];
+        match dead.iter().find(|(_, dead)| *dead) {
+            Some((name, _)) => Err(format!("a {name} thread has ended")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl View {
+    pub fn started(&self) -> SystemTime {
+        self.0.started
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let stages = self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let counted = stages.count();
+        let (held, refused) = self.0.names.usage();
+        let depth = |queue: &WatchedQueue| QueueDepth {
+            name: queue.name,
+            batches: queue.receiver.len(),
+            capacity: queue.capacity,
+        };
+        let health = stages.health();
+        Snapshot {
+            // Last of all, so that nothing is booked later than it was counted.
+            accounts: self.0.ledger.snapshot(),
+            readiness: readiness(&stages, &counted, &health),
+            health,
+            queues: stages.queues.iter().map(depth).collect(),
+            names: NamesUsage { held, refused },
+            collector: counted.collector,
+            exporters: counted.exporters,
+            enricher: counted.enricher,
+            sink: counted.sink,
+        }
+    }
+}
+
+fn readiness(stages: &Stages, counted: &Counted, health: &Result<(), String>) -> Result<(), String> {
+    health.clone()?;
+    if stages.stopping {
+        return Err("stopping".to_owned());
+    }
+    if counted.sink.insert.schema_ready {
+        return Ok(());
+    }
+    let error = counted.sink.insert.last_error.as_ref();
+    Err(error.map_or("the schema is not ready yet".to_owned(), |(_, error)| format!("the schema is not ready: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helios_common::ledger::Stage;
+
+    #[test]
+    fn what_a_drain_lost_is_what_was_given_up_then_and_what_is_still_under_way() {
+        let ledger = Ledger::new();
+        ledger.decoded(100);
+        ledger.dropped(Stage::Collect, DropReason::ChannelFull, 10);
+        ledger.moved(Stage::Collect, Stage::Enrich, 90);
+        ledger.moved(Stage::Enrich, Stage::Block, 90);
+        ledger.moved(Stage::Block, Stage::Insert, 85);
+        ledger.dropped(Stage::Insert, DropReason::Shutdown, 20);
+        ledger.stored(65);
+        let drained = Drained::of(&ledger.snapshot());
+        assert_eq!(drained, Drained { decoded: 100, stored: 65, dropped: 10, lost: 25 });
+    }
+}

@@ -1,0 +1,78 @@
+//! What a long sending shows while it runs, and how it is told to stop.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a line changes in a terminal.
+const TERMINAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a line is added to anything else.
+const FILE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A line on standard error: rewritten in a terminal, added now and then elsewhere.
+#[derive(Debug)]
+pub struct Progress {
+    terminal: bool,
+    shown: Instant,
+    dirty: bool,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { terminal: io::stderr().is_terminal(), shown: Instant::now(), dirty: false }
+    }
+}
+
+impl Progress {
+    /// Shows the line that `line` makes, if it is time.
+    pub fn show(&mut self, line: impl FnOnce() -> String) {
+        let interval = if self.terminal { TERMINAL_INTERVAL } else { FILE_INTERVAL };
+        if self.shown.elapsed() < interval {
+            return;
+        }
+        self.shown = Instant::now();
+        self.dirty = self.terminal;
+        // To the start of the line and clear it: the new line may be shorter. Nobody misses a line that cannot be
+        // written.
+        let _ = match self.terminal {
+            true => write!(io::stderr(), "\r\x1b[K{}", line()),
+            false => writeln!(io::stderr(), "{}", line()),
+        };
+    }
+
+    /// Leaves the terminal as other output expects it.
+    pub fn finish(&mut self) {
+        if std::mem::take(&mut self.dirty) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// A flag that SIGINT and SIGTERM set, so that a run that is stopped still tells what it sent.
+///
+/// # Errors
+/// When signals cannot be listened to.
+pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&flag);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    // Registered before the thread starts: from here on no signal is missed.
+    let (mut interrupt, mut terminate) = {
+        use tokio::signal::unix::{SignalKind, signal};
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        seen.store(true, Ordering::Relaxed);
+    })?;
+    Ok(flag)
+}

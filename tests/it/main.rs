@@ -1,0 +1,14 @@
+//! The integration tests, in one binary: a module a scenario.
+
+mod expect;
+mod running;
+mod sections;
+
+mod tidy;
+mod docs;
+mod config;
+mod cli;
+mod decode;
+mod metrics;
+mod operation;
+mod real_exporters;

@@ -1,0 +1,77 @@
+//! tests/data/metrics.txt and docs/metrics.md follow from the table of metrics, and a scrape has what the table says.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+
+use helios::metrics::table::{Kind, METRICS, Metric};
+
+use crate::expect::{expect, head};
+use crate::running::{Helios, wait_for};
+
+const LIST: &str = "tests/data/metrics.txt";
+const PAGE: &str = "docs/metrics.md";
+const GENERATED: &str = "<!-- From here on written from src/metrics/table.rs by tests/it/metrics.rs. -->";
+
+#[test]
+fn the_list_of_metrics_is_up_to_date() {
+    let line = |metric: &Metric| format!("{} {} {}\n", metric.name, metric.kind.name(), metric.labels.join(","));
+    let lines: Vec<String> = METRICS.iter().map(|metric| line(metric).replace(" \n", "\n")).collect();
+    expect(LIST, &lines.concat());
+}
+
+#[test]
+fn the_page_of_metrics_is_up_to_date() {
+    let mut text = head(PAGE, GENERATED);
+    text.push_str("\n| metric | type | labels | |\n|---|---|---|---|\n");
+    for Metric { name, kind, labels, help } in METRICS {
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        text.push_str(&format!("| `{name}` | {} | {} | {help} |\n", kind.name(), labels.join(", ")));
+    }
+    expect(PAGE, &text);
+}
+
+#[test]
+fn the_examples_use_metrics_that_exist() {
+    let known: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
+    let page = head(PAGE, GENERATED);
+    let words = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("helios_"));
+    let mut used = 0;
+    for word in words {
+        let base = word.strip_suffix("_bucket").or_else(|| word.strip_suffix("_count")).unwrap_or(word);
+        assert!(known.contains(word) || known.contains(base), "{PAGE} uses {word}, which does not exist");
+        used += 1;
+    }
+    assert!(used >= 10, "only {used} metrics are used in the examples");
+}
+
+/// Name, type and label names of everything on the page.
+fn scraped(page: &str) -> BTreeSet<(String, &'static str)> {
+    let kinds = [Kind::Counter, Kind::Gauge, Kind::Histogram];
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    types
+        .map(|line| {
+            let (name, kind) = line.split_once(' ').unwrap();
+            let kind = kinds.iter().find(|known| known.name() == kind).unwrap();
+            let suffix = if *kind == Kind::Counter { "_total" } else { "" };
+            (format!("{name}{suffix}"), kind.name())
+        })
+        .collect()
+}
+
+#[test]
+fn a_scrape_has_exactly_what_the_table_says() {
+    let nobody = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let helios = Helios::start(&nobody, &[]);
+    let (status, page) = wait_for("a scrape", || helios.get("/metrics"));
+    assert_eq!(status, 200);
+    let expected: BTreeSet<_> = METRICS.iter().map(|metric| (metric.name.to_owned(), metric.kind.name())).collect();
+    assert_eq!(scraped(&page), expected);
+    assert!(page.contains("# EOF"), "the page is cut");
+    for metric in METRICS {
+        let sample = page.lines().find(|line| line.strip_prefix(metric.name).is_some_and(|rest| rest.starts_with('{')));
+        let Some(sample) = sample else { continue };
+        let labels: Vec<&str> =
+            sample.split_once('{').unwrap().1.split("\",").filter_map(|label| label.split_once('=')).map(|(name, _)| name).collect();
+        assert_eq!(labels, metric.labels, "{sample}");
+    }
+}

@@ -1,0 +1,115 @@
+//! `helios run` as a supervisor meets it: probes, pages, signals. ClickHouse is away throughout; what happens when it
+//! is there is shown by the scenarios with the engine.
+
+use std::net::{TcpListener, UdpSocket};
+
+use helios_collector::encode::netflow5::{self, Record};
+use serde_json::Value;
+
+use crate::running::{Helios, wait_for};
+
+/// An address that refuses connections.
+fn nobody() -> String {
+    format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+}
+
+/// A running helios that serves its pages.
+fn start(settings: &[&str]) -> Helios {
+    let helios = Helios::start(&nobody(), settings);
+    wait_for("the admin port to be served", || helios.get("/healthz"));
+    helios
+}
+
+fn send(helios: &Helios, records: usize) {
+    let mut message = Vec::new();
+    let record = Record { src_addr: [10, 0, 0, 1], packets: 1, octets: 100, ..Record::default() };
+    netflow5::message(&netflow5::Header::default(), &vec![record; records], &mut message);
+    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&message, helios.flows).unwrap();
+}
+
+fn wait_for_rows(helios: &Helios, rows: f64) {
+    wait_for("the rows to be decoded", || (helios.metric("helios_pipeline_rows_decoded_total")? == rows).then_some(()));
+}
+
+fn json(helios: &Helios, path: &str) -> Value {
+    let (status, body) = helios.get(path).unwrap();
+    assert_eq!(status, 200, "{body}");
+    // The body may be chunked: the object is what is between the outermost braces.
+    let (begin, end) = (body.find('{').unwrap(), body.rfind('}').unwrap());
+    serde_json::from_str(&body[begin..=end]).unwrap()
+}
+
+#[test]
+fn it_receives_while_clickhouse_is_away_and_says_that_it_is_not_ready() {
+    let helios = start(&[]);
+    assert_eq!(helios.get("/healthz").unwrap().0, 200);
+    send(&helios, 7);
+    wait_for_rows(&helios, 7.0);
+    let reason = wait_for("the reason", || {
+        let (status, body) = helios.get("/readyz")?;
+        assert_eq!(status, 503);
+        body.contains("the schema is not ready: ").then_some(body)
+    });
+    assert!(reason.contains("Connection refused") || reason.contains("client error"), "{reason}");
+    assert_eq!(helios.metric("helios_pipeline_ready"), Some(0.0));
+    assert_eq!(helios.metric("helios_pipeline_rows_imbalance"), Some(0.0));
+    assert_eq!(helios.metric("helios_pipeline_rows_in_flight"), Some(7.0));
+}
+
+#[test]
+fn the_json_pages_account_for_every_row_and_name_the_exporter() {
+    let helios = start(&[]);
+    send(&helios, 5);
+    wait_for_rows(&helios, 5.0);
+    let pipeline = json(&helios, "/api/v1/pipeline");
+    let rows = &pipeline["rows"];
+    assert_eq!((&rows["decoded"], &rows["in_flight"], &rows["imbalance"]), (&5.into(), &5.into(), &0.into()));
+    assert_eq!(pipeline["datagrams"]["received"], 1);
+    assert_eq!(pipeline["stages"].as_array().unwrap().len(), 4);
+    assert_eq!(pipeline["ready"], false);
+    let exporter = wait_for("the exporter", || json(&helios, "/api/v1/exporters")["exporters"].get(0).cloned());
+    assert_eq!((&exporter["address"], &exporter["protocols"]), (&"127.0.0.1".into(), &serde_json::json!(["netflow5"])));
+    assert_eq!((&exporter["records"], &exporter["datagrams"]), (&5.into(), &1.into()));
+}
+
+#[test]
+fn a_signal_without_rows_under_way_ends_with_0() {
+    let (status, log) = start(&[]).stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("helios is receiving") && log.contains("stopped"), "{log}");
+}
+
+#[test]
+fn rows_that_could_not_be_stored_are_counted_and_the_exit_code_is_1() {
+    let helios = start(&["pipeline.shutdown_timeout_ms=300"]);
+    send(&helios, 9);
+    wait_for_rows(&helios, 9.0);
+    let (status, log) = helios.stop();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("helios: 9 rows could not be stored before the deadline"), "{log}");
+}
+
+#[test]
+fn the_log_can_be_json() {
+    let (_, log) = start(&["log.format=json"]).stop();
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn the_status_page_needs_nothing_from_elsewhere() {
+    let (status, page) = start(&[]).get("/").unwrap();
+    assert_eq!(status, 200);
+    assert!(page.contains("<title>Helios</title>"));
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page loads something");
+    assert!(!page.contains("innerHTML"), "what exporters send must not become markup");
+}
+
+#[test]
+fn a_page_that_is_not_there_says_which_are() {
+    let (status, body) = start(&[]).get("/metric").unwrap();
+    assert_eq!(status, 404);
+    assert!(body.contains("/metrics"), "{body}");
+}
