@@ -24,8 +24,8 @@ pub const CHUNK: usize = 1024;
 /// From address to record id. Id 0 means that no prefix holds the address.
 #[derive(Debug, Clone)]
 pub struct PrefixTable {
-    v4: Table,
-    v6: Table,
+    /// IPv6, IPv4.
+    tables: [Table; 2],
     carried: bool,
 }
 
@@ -42,7 +42,7 @@ impl PrefixTable {
     }
 
     pub fn from_runs(v4: &Runs<u32>, v6: &Runs<u128>) -> Self {
-        Self { v4: Table::from_runs(v4), v6: Table::from_runs(v6), carried: false }
+        Self { tables: [Table::from_runs(v6), Table::from_runs(v4)], carried: false }
     }
 
     /// Looks 6to4 addresses (`2002:a.b.c.d::/48`, RFC 3056 §2) up by the IPv4 address that they carry.
@@ -84,23 +84,23 @@ impl PrefixTable {
     #[inline(always)]
     fn place(&self, address: &Address) -> (&Table, u128) {
         let key = u128::from_be_bytes(*address);
-        if key >> 32 == 0xffff {
-            (&self.v4, key << 96)
-        } else if self.carried && key >> 112 == 0x2002 {
-            (&self.v4, key << 16)
-        } else {
-            (&self.v6, key)
+        if self.carried && key >> 112 == 0x2002 {
+            return (&self.tables[1], key << 16);
         }
+        // Without a branch: the families come mixed, and half of the branches would be mispredicted.
+        let mapped = u32::from(key >> 32 == 0xffff);
+        (&self.tables[mapped as usize], key << (96 * mapped))
     }
 
     /// The runs that the table was built from: the way back, for building the next table from a part of this one.
     pub fn runs(&self) -> (Runs<u32>, Runs<u128>) {
-        (self.v4.runs(), self.v6.runs())
+        let [v6, v4] = &self.tables;
+        (v4.runs(), v6.runs())
     }
 
     /// Memory that the table occupies, in bytes.
     pub fn bytes(&self) -> usize {
-        self.v4.bytes() + self.v6.bytes()
+        self.tables.iter().map(Table::bytes).sum()
     }
 }
 

@@ -103,18 +103,15 @@ impl Found {
         if databases.is_empty() {
             return Ok(Self::default());
         }
-        let tables = rows(client, &format!("SELECT name, create_table_query FROM system.tables WHERE database = {name}"));
-        let columns = rows(
-            client,
-            &format!("SELECT table, name, type FROM system.columns WHERE database = {name} ORDER BY table, position"),
-        );
+        let tables = format!("SELECT name, create_table_query FROM system.tables WHERE database = {name}");
+        let columns = format!("SELECT table, name, type FROM system.columns WHERE database = {name}");
         let mut found = Self { database: true, ..Self::default() };
-        for row in tables.await? {
+        for row in rows(client, &tables).await? {
             if let Ok([name, create]) = <[String; 2]>::try_from(row) {
                 found.tables.push((name, create));
             }
         }
-        for row in columns.await? {
+        for row in rows(client, &columns).await? {
             if let Ok([table, name, ty]) = <[String; 3]>::try_from(row) {
                 found.columns.push((table, name, ty));
             }

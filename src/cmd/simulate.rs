@@ -13,7 +13,9 @@ use crate::capture::Writer;
 use crate::exit::Exit;
 use crate::send::progress::{Progress, stop_flag};
 use crate::send::{Sender, reserve_sockets};
-use crate::simulate::run::{Load, MAX_VISIT_FLOWS, Output, Status, run as run_simulation, wall_clock};
+use crate::simulate::run::{
+    FILE_FLOWS_PER_SEC, Load, MAX_VISIT_FLOWS, Output, Status, run as run_simulation, wall_clock,
+};
 use crate::simulate::summary::Summary;
 use crate::simulate::{Addresses, Settings, Simulation, Sources};
 
@@ -22,9 +24,6 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 /// A rate that any collector takes.
 const DEFAULT_FLOWS_PER_SEC: f64 = 1_000.0;
-
-/// The rate of the times in a file: nothing has to keep up with it.
-const FILE_FLOWS_PER_SEC: f64 = 10_000.0;
 
 /// Exporters are numbered in 16 bits of a loopback prefix and of agent addresses.
 const MAX_EXPORTERS: u32 = 65_000;

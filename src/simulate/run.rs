@@ -28,6 +28,9 @@ const VISITS_PER_SEC: f64 = 1_000.0;
 /// How long a pause may keep us from seeing that we are to stop.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
+/// The rate of the times in a file where none was asked for: nothing has to keep up with it.
+pub const FILE_FLOWS_PER_SEC: f64 = 10_000.0;
+
 /// Port that datagrams in a file come from.
 const FILE_SOURCE_PORT: u16 = 50_000;
 
@@ -102,8 +105,8 @@ impl Clock {
                 Self::Wall { started, pace: load.flows_per_sec.map(|rate| Pace::new(rate, started)) }
             }
             Output::File { .. } => {
-                // As fast as possible is in no time.
-                Self::Flows { start, flows: 0, ns_per_flow: load.flows_per_sec.map_or(0.0, |rate| 1e9 / rate) }
+                let rate = load.flows_per_sec.unwrap_or(FILE_FLOWS_PER_SEC);
+                Self::Flows { start, flows: 0, ns_per_flow: 1e9 / rate }
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Every statement is idempotent (`IF NOT EXISTS`) and names its database, because the connection cannot use one
 //! that does not exist yet. The layout follows measurements with the engine on 10 M flows: see docs/clickhouse.md.
 
-use helios_common::columns::{COLUMNS, Kind, Spec};
+use helios_common::columns::{COLUMNS, Spec};
 
 use super::rollup;
 use super::{ColumnDef, MIGRATIONS_TABLE, Table};
@@ -53,8 +53,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 pub fn create_table(database: &str, table: Table, days: u32) -> String {
-    let mut lines: Vec<String> = columns(table).iter().map(column_definition).collect();
-    lines.extend(indexes(table).iter().map(|index| (*index).to_owned()));
+    let lines: Vec<String> = columns(table).iter().map(column_definition).collect();
     let engine = if table == Table::Flows { "MergeTree" } else { "AggregatingMergeTree" };
     let ttl = ttl(days).map_or(String::new(), |ttl| format!("TTL {ttl}\n"));
     format!(
@@ -85,10 +84,6 @@ pub fn sorting_key(table: Table) -> Vec<&'static str> {
         Table::Flows => vec!["exporter_name", "toStartOfFiveMinutes(received_at)", "src_as", "dst_as"],
         _ => rollup::keys(table).iter().map(|column| column.name).collect(),
     }
-}
-
-fn indexes(_table: Table) -> &'static [&'static str] {
-    &[]
 }
 
 /// The expression of a TTL; `None` keeps rows for ever.
@@ -128,10 +123,4 @@ pub fn create_migrations_table(database: &str) -> String {
 pub fn insert_statement(database: &str, columns: impl Iterator<Item = &'static str>) -> String {
     let columns: Vec<_> = columns.collect();
     format!("INSERT INTO {database}.flows ({}) FORMAT ArrowStream", columns.join(", "))
-}
-
-/// The labels of an enum type that `existing` (a type as ClickHouse prints it) lacks.
-pub(crate) fn missing_labels(kind: Kind, existing: &str) -> bool {
-    let Kind::Enum(labels) = kind else { return false };
-    labels.iter().any(|(value, label)| !existing.contains(&format!("'{label}' = {value}")))
 }

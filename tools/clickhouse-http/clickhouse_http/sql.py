@@ -16,11 +16,13 @@ _TOKEN = re.compile(
     rb"""(?P<space>   \s+ | --[^\n]*\n? | \#[!\ ][^\n]*\n? | /\*.*?\*/ )
        | (?P<quoted>  '(?:[^'\\]++|\\.|'')*+' | `(?:[^`\\]++|\\.)*+` | "(?:[^"\\]++|\\.)*+" )
        | (?P<word>    [A-Za-z_][A-Za-z0-9_]* )
-       | (?P<number>  \d[\w.]* )
        | (?P<open>    /\*|['"`] )
+       | (?P<run>     [^\sA-Za-z_'"`()/\-\#]+ )
        | (?P<other>   . )""",
     re.VERBOSE | re.DOTALL,
 )
+# What cannot matter inside of parentheses, in one go: lists there may have a million elements.
+_NESTED_RUN = re.compile(rb"""[^'"`()/\-#]+""")
 
 # After one of these a word is a name, also when it reads like a keyword: INSERT INTO values FORMAT CSV.
 _BEFORE_A_NAME = {b"INTO", b"TABLE", b"FUNCTION", b"."}
@@ -59,14 +61,14 @@ class _Word:
 
 
 def _words(text: bytes, at_end: bool) -> Iterator[_Word]:
-    """The words, and other single tokens, at parenthesis depth 0.
+    """The words, and whatever stands between them, at parenthesis depth 0.
 
     Without `at_end` the text may go on: a token that touches its end, or a quote that does not close,
     raises `Incomplete`.
     """
     depth = position = 0
     while position < len(text):
-        match = _TOKEN.match(text, position)
+        match = (depth and _NESTED_RUN.match(text, position)) or _TOKEN.match(text, position)
         assert match, "the last alternative takes any byte"
         position = match.end()
         if not at_end and (match.lastgroup == "open" or position == len(text)):

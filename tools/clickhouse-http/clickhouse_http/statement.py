@@ -107,8 +107,9 @@ def run(connection: Connection, request: Request, statement: Statement) -> Outco
                 statement.text, statement.insert_format, request.parameters, statement.data
             )
         else:
+            data, summary = connection.query(statement.text, request.default_format, request.parameters)
+            # Only now: a text that the engine refuses for its length need not be read through here.
             format_name = sql.output_format(statement.text) or request.default_format
-            data, summary = connection.query(statement.text, format_name, request.parameters)
     return Outcome(data, format_name, summary, time.perf_counter_ns() - started)
 
 
