@@ -62,12 +62,13 @@ impl Sources {
             None => Node::empty(Origin::Flag("configuration".to_owned())),
         };
         layers::environment(&mut tree, self.variables.iter().cloned());
-        let mut mistakes: Vec<Mistake> =
-            self.assignments.iter().filter_map(|text| layers::assignment(&mut tree, text).err()).collect();
+        let known = keys::paths(&Config::default());
+        let mut mistakes = layers::slips(self.variables.iter().map(|(name, _)| name.as_str()), &known);
+        mistakes.extend(self.assignments.iter().filter_map(|text| layers::assignment(&mut tree, text).err()));
         for (flag, path, value) in &self.flags {
             layers::flag(&mut tree, flag, path, value);
         }
-        let config = match de::read::<Config>(tree.clone(), &keys::paths(&Config::default())) {
+        let config = match de::read::<Config>(tree.clone(), &known) {
             Ok(config) => config,
             Err(more) => {
                 mistakes.extend(more);

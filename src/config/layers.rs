@@ -41,6 +41,25 @@ pub fn environment(tree: &mut Node, variables: impl IntoIterator<Item = (String,
     }
 }
 
+/// Variables that mean a key and spell it with one underscore: silently ignored they would be searched for long.
+/// `known` are the paths of all keys.
+pub fn slips<'a>(variables: impl IntoIterator<Item = &'a str>, known: &[String]) -> Vec<Mistake> {
+    let meant = |variable: &str| {
+        let rest = variable.strip_prefix(PREFIX).filter(|rest| !rest.contains(SEPARATOR))?;
+        known.iter().find(|path| path.to_ascii_uppercase().replace('.', "_") == rest)
+    };
+    let mut slips: Vec<Mistake> = variables
+        .into_iter()
+        .filter_map(|variable| {
+            let right = meant(variable)?.to_ascii_uppercase().replace('.', SEPARATOR);
+            let what = format!("two underscores separate section and key: {PREFIX}{right}");
+            Some(Mistake { origin: Origin::Variable(variable.to_owned()), what })
+        })
+        .collect();
+    slips.sort_by_key(|slip| slip.origin.to_string());
+    slips
+}
+
 /// Lays one `--set section.key=value` over the tree.
 ///
 /// # Errors
@@ -113,6 +132,16 @@ mod tests {
             ]),
         );
         assert_eq!(tree, empty());
+    }
+
+    #[test]
+    fn one_underscore_where_two_belong_is_pointed_out() {
+        let known = ["collector.listen".to_owned(), "clickhouse.retention_days.flows".to_owned()];
+        let found = slips(["HELIOS_PORT", "HELIOS_COLLECTOR_LISTEN", "HELIOS_COLLECTOR__LISTEN", "PATH"], &known);
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let expected = "HELIOS_COLLECTOR_LISTEN: two underscores separate section and key: HELIOS_COLLECTOR__LISTEN";
+        assert_eq!(found, [expected]);
+        assert_eq!(slips(["HELIOS_CLICKHOUSE_RETENTION_DAYS_FLOWS"], &known).len(), 1);
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub fn sections(config: &Config, tree: &Node) -> Vec<Mistake> {
     if let Err(error) = config.collector.validate() {
         found.push(at(&format!("collector.{}", error.key), &error.problem));
     }
+    if let Err(error) = config.enricher.validate() {
+        found.push(at(&format!("enricher.{}", error.key), &error.problem));
+    }
     for error in config.clickhouse.validate().err().into_iter().flatten() {
         found.push(at(&format!("clickhouse.{}", error.key), &error.problem));
     }

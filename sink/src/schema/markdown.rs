@@ -1,1 +1,112 @@
+//! `docs/columns.md`, written from the column table.
 
+use std::fmt::Write;
+
+use helios_common::columns::{COLUMNS, Kind, Rollup, Spec};
+use helios_common::ie;
+
+use super::{Table, ddl};
+
+const HEAD: &str = "\
+# Columns
+
+Generated from `common/src/columns.rs`; `UPDATE_EXPECT=1 cargo test -p helios-sink generated` writes it again.
+
+Every column of the table `flows`. What an exporter does not send is the default: zero, the empty string, the empty
+list. Addresses are IPv6 with IPv4 mapped into it. Estimates are `value * sampling_interval`: `bytes` and `packets` are
+as the exporter reported them, the rollups hold them multiplied.
+
+- **codec**: the compression where it is not the table's own, `ZSTD(1)`.
+- **elements**: IPFIX information elements (NetFlow v9 field types have the same numbers) that fill the column; the
+  first one in the exporter's template wins. Columns without any are filled by Helios.
+- **rollups**: `key` if `flows_1m` and `flows_1h` keep the values apart, `sum` if they add them up.
+";
+
+/// The page.
+pub fn columns_markdown() -> String {
+    let mut page = HEAD.to_owned();
+    page += "\n| column | type | codec | unit | default | elements | rollups | |\n|---|---|---|---|---|---|---|---|\n";
+    for (spec, column) in COLUMNS.iter().zip(ddl::columns(Table::Flows)) {
+        let cells = [
+            format!("`{}`", spec.name),
+            clickhouse_type(spec.kind),
+            spec.codec.unwrap_or_default().to_owned(),
+            spec.unit.to_owned(),
+            column.default.unwrap_or_else(|| default(spec.kind)).to_owned(),
+            elements(spec),
+            rollup(spec.rollup).to_owned(),
+            spec.doc.replace('|', "\\|"),
+        ];
+        // Writing to a string cannot fail.
+        let _ = writeln!(page, "| {} |", cells.join(" | "));
+    }
+    page += "\n## Labels\n\n";
+    for spec in COLUMNS {
+        if let Kind::Enum(labels) = spec.kind {
+            let labels: Vec<_> = labels.iter().map(|(value, label)| format!("{value} `{label}`")).collect();
+            let _ = writeln!(page, "- `{}`: {}", spec.name, labels.join(", "));
+        }
+    }
+    page
+}
+
+fn clickhouse_type(kind: Kind) -> String {
+    match kind {
+        Kind::Enum(_) => "Enum8".to_owned(),
+        _ => kind.clickhouse(),
+    }
+}
+
+fn default(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Time => "1970",
+        Kind::Address => "`::`",
+        Kind::Enum(labels) => labels.iter().find(|(value, _)| *value == 0).map_or("0", |(_, label)| label),
+        Kind::Name => "empty",
+        Kind::U32List | Kind::U128List => "[]",
+        Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 | Kind::Mac => "0",
+    }
+}
+
+fn elements(spec: &Spec) -> String {
+    let names = spec.elements.iter().map(|&element| {
+        let id = if element.pen == 0 { element.id.to_string() } else { format!("{}/{}", element.pen, element.id) };
+        ie::info(element).map_or(id.clone(), |info| format!("{} ({id})", info.name))
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn rollup(rollup: Rollup) -> &'static str {
+    match rollup {
+        Rollup::No => "",
+        Rollup::Dimension => "key",
+        Rollup::Sum => "sum",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn generated_page_of_columns_is_current() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/columns.md");
+        let page = columns_markdown();
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == page, "docs/columns.md is not current: run UPDATE_EXPECT=1 cargo test -p helios-sink generated");
+    }
+
+    #[test]
+    fn every_column_has_its_line() {
+        let page = columns_markdown();
+        for spec in COLUMNS {
+            assert!(page.contains(&format!("\n| `{}` |", spec.name)), "{}", spec.name);
+        }
+        assert!(page.contains("octetDeltaCount (1)"));
+    }
+}

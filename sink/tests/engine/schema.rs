@@ -1,0 +1,80 @@
+//! Creating, changing and upgrading the schema.
+
+use std::sync::Arc;
+
+use helios_common::names::Names;
+use helios_sink::config::Compression;
+use helios_sink::migrate::{MigrateError, SCHEMA_VERSION};
+
+use super::support::{Stand, assembler, block, traffic};
+
+#[test]
+fn a_schema_is_made_once_and_then_complete() {
+    let stand = Stand::migrated();
+    assert_eq!(stand.plan(), [""; 0]);
+    assert_eq!(stand.migrate().unwrap(), [""; 0]);
+    let tables = stand.query("SELECT name FROM system.tables WHERE database = 't' ORDER BY name");
+    let expected = ["flows", "flows_1h", "flows_1h_mv", "flows_1m", "flows_1m_mv", "schema_migrations", "talkers_1h", "talkers_1h_mv"];
+    assert_eq!(tables.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_schema_that_was_half_made_is_completed() {
+    let stand = Stand::migrated();
+    stand.engine.query("DROP TABLE t.talkers_1h_mv SYNC");
+    stand.engine.query("DROP TABLE t.flows_1h SYNC");
+    stand.engine.query("TRUNCATE TABLE t.schema_migrations");
+    assert!(stand.migrate().unwrap().contains(&"create table flows_1h".to_owned()));
+    assert_eq!(stand.plan(), [""; 0]);
+}
+
+#[test]
+fn retention_is_changed_in_place() {
+    let mut stand = Stand::migrated();
+    let names = Arc::new(Names::new());
+    stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 0, 100)]));
+    stand.config.retention_days.flows = 2;
+    stand.config.retention_days.flows_1m = 0;
+    assert_eq!(stand.plan(), ["keep flows for 2 days", "keep flows_1m for ever"]);
+    stand.migrate().unwrap();
+    assert_eq!(stand.plan(), [""; 0]);
+    assert!(stand.query("SHOW CREATE TABLE t.flows").contains("toIntervalDay(2)"));
+    assert!(!stand.query("SHOW CREATE TABLE t.flows_1m").contains("TTL"));
+    assert_eq!(stand.rows(), "100");
+    stand.config.retention_days.flows_1m = 30;
+    stand.migrate().unwrap();
+    assert!(stand.query("SHOW CREATE TABLE t.flows_1m").contains("toIntervalDay(30)"));
+}
+
+#[test]
+fn a_newer_schema_is_left_alone() {
+    let stand = Stand::migrated();
+    let newer = SCHEMA_VERSION + 1;
+    stand.engine.query(&format!("INSERT INTO t.schema_migrations VALUES ({newer}, 'schema', now64(3), 0)"));
+    let error = stand.migrate().unwrap_err();
+    assert!(matches!(error, MigrateError::Newer { found, .. } if found == newer), "{error}");
+    assert!(error.to_string().contains("run the newer helios"), "{error}");
+}
+
+#[test]
+fn an_older_schema_is_upgraded_with_its_rows() {
+    let stand = Stand::migrated();
+    let names = Arc::new(Names::new());
+    stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 0, 1000)]));
+    // As an older version would have made it: a column less, an enum with fewer labels, no talkers, a simpler view.
+    stand.engine.query("ALTER TABLE t.flows DROP COLUMN application");
+    stand.engine.query("ALTER TABLE t.flows MODIFY COLUMN tunnel_type Enum8('none' = 0, 'gre' = 1)");
+    stand.engine.query("DROP TABLE t.talkers_1h_mv SYNC");
+    stand.engine.query("DROP TABLE t.talkers_1h SYNC");
+    stand.engine.query(
+        "INSERT INTO t.schema_migrations SELECT version, name, now64(3) + 1, 7 FROM t.schema_migrations WHERE name = 'flows_1m_mv'",
+    );
+    let done = stand.migrate().unwrap();
+    for step in ["add column flows.application", "widen column flows.tunnel_type", "create table talkers_1h", "change view flows_1m_mv"] {
+        assert!(done.iter().any(|purpose| purpose == step), "{step}: {done:?}");
+    }
+    stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 1000, 1000)]));
+    assert_eq!(stand.query("SELECT count(), uniq(application) FROM t.flows"), "2000\t1");
+    assert_eq!(stand.query("SELECT sum(flows) FROM t.flows_1m"), "2000");
+    assert_eq!(stand.query("SELECT sum(flows) FROM t.talkers_1h WHERE side = 'src'"), "1000");
+}
