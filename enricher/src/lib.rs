@@ -7,14 +7,14 @@
 //! Missing data never drops or delays a row: without databases rows pass on with the name of their exporter.
 
 pub mod config;
-pub mod lookup;
 pub mod geoip;
-pub mod snapshot;
-pub mod stats;
-pub mod rows;
-pub mod worker;
+pub mod lookup;
 #[cfg(any(test, feature = "mmdb-writer"))]
 pub mod mmdb_writer;
+pub mod rows;
+pub mod snapshot;
+pub mod stats;
+pub mod worker;
 
 pub use config::{EnricherConfig, GeoipConfig};
 pub use stats::EnricherStats;

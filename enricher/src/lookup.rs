@@ -57,23 +57,19 @@ impl PrefixTable {
     /// Writes the id of each address; `ids` is as long as `addresses`.
     ///
     /// Two passes per [`CHUNK`]: the first loads of all addresses are under way together before the few that go
-    /// deeper depend on theirs. One pass per address took 1.3 times as long on Zipf addresses.
+    /// deeper depend on theirs. A single pass took 1.1 to 1.2 times as long on IPv4 addresses.
     pub fn lookup(&self, addresses: &[Address], ids: &mut [u32]) {
         debug_assert_eq!(addresses.len(), ids.len());
-        let mut unfinished = [0_u16; CHUNK];
         for (addresses, ids) in addresses.chunks(CHUNK).zip(ids.chunks_mut(CHUNK)) {
-            let mut n_unfinished = 0;
-            for (row, (address, id)) in addresses.iter().zip(ids.iter_mut()).enumerate() {
+            for (address, id) in addresses.iter().zip(ids.iter_mut()) {
                 let (table, key) = self.place(address);
                 *id = table.first(key);
-                // Written for every row and kept for some: which rows go deeper cannot be predicted.
-                unfinished[n_unfinished % CHUNK] = row as u16;
-                n_unfinished += usize::from(table::is_node(*id));
             }
-            for &row in &unfinished[..n_unfinished] {
-                let (address, id) = (&addresses[row as usize], &mut ids[row as usize]);
-                let (table, key) = self.place(address);
-                *id = table.deeper(*id, key);
+            for (address, id) in addresses.iter().zip(ids.iter_mut()) {
+                if table::is_node(*id) {
+                    let (table, key) = self.place(address);
+                    *id = table.deeper(*id, key);
+                }
             }
         }
     }

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::{fs, io};
 
 use crate::lookup::Prefix;
-pub use data::Value;
 use data::Section;
+pub use data::Value;
 use tree::{Slot, Tree};
 
 /// Stands between search tree and data section.

@@ -110,12 +110,16 @@ impl Enricher {
 }
 
 fn watch(interval: Duration, mut files: Files, shared: Arc<Shared>) -> Result<Watcher, EnricherError> {
+    let mut replaced = None;
     let look = move || {
+        // A replaced snapshot is freed here at the next look. The worker may hold the last reference for the rest of
+        // its batch, and would stand still while hundreds of megabytes go back to the system.
+        drop(replaced.take());
         let current = shared.snapshot.load_full();
-        if let Some(next) = current.geo.as_ref().and_then(|geo| files.poll(geo)) {
-            let generation = current.generation + 1;
-            shared.snapshot.store(Arc::new(Snapshot { generation, geo: Some(next) }));
-        }
+        let Some(geo) = current.geo.as_ref().and_then(|geo| files.poll(geo)) else { return };
+        let generation = current.generation + 1;
+        shared.snapshot.store(Arc::new(Snapshot { generation, geo: Some(geo) }));
+        replaced = Some(current);
     };
     Watcher::start(interval, look).map_err(|error| EnricherError::Thread { name: "geoip-reload", error })
 }

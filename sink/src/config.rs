@@ -289,7 +289,9 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_work_is_told_apart_from_one_that_may() {
-        for bad in ["127.0.0.1:8123", "ftp://db", "http://u:p@db:8123", "http://db:9000", "http://db:8123/?a=1", "http://"] {
+        for bad in
+            ["127.0.0.1:8123", "ftp://db", "http://u:p@db:8123", "http://db:9000", "http://db:8123/?a=1", "http://"]
+        {
             assert_eq!(mistakes(|config| config.url = bad.into()), ["url"], "{bad}");
         }
         for good in ["http://db:8123", "https://db.example.net:8443", "http://[::1]:8123/clickhouse"] {
@@ -299,7 +301,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_and_missing_ones_take_their_default() {
-        let config: SinkConfig = serde_json::from_str(r#"{"retention_days": {"flows": 3}, "compression": "none"}"#).unwrap();
+        let config: SinkConfig =
+            serde_json::from_str(r#"{"retention_days": {"flows": 3}, "compression": "none"}"#).unwrap();
         assert_eq!((config.retention_days.flows, config.retention_days.flows_1m), (3, 30));
         assert_eq!(config.compression, Compression::None);
         assert!(serde_json::from_str::<SinkConfig>(r#"{"retention": 3}"#).is_err());

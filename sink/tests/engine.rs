@@ -1,7 +1,10 @@
 //! The sink against the real ClickHouse engine (`make engine` installs it).
 
+#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
+
 mod engine {
     mod blocks;
+    mod outage;
     mod schema;
     pub mod support;
 }

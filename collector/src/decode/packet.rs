@@ -196,19 +196,9 @@ impl Packet {
 /// Reads a sampled header into `out`, over whatever it held.
 pub fn dissect(link: Link, frame: &[u8], decapsulate: Decapsulate, out: &mut Packet) {
     *out = Packet::default();
-    if let Some(tunnel) = read(link, Octets::new(frame), out) {
+    if let Some(tunnel) = link::read(link, Octets::new(frame), out) {
         take_apart(tunnel, decapsulate, out);
     }
-}
-
-/// Reads one packet from its link layer to its transport header; returns the tunnel that its payload is.
-#[inline]
-fn read<'a>(link: Link, octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
-    let (proto, payload) = match link::network_layer(link, octets, out)? {
-        link::Network::Ipv4(octets) => ip::v4(octets, out)?,
-        link::Network::Ipv6(octets) => ip::v6(octets, out)?,
-    };
-    transport::read(proto, payload, out)
 }
 
 /// Moves `packet` inwards, tunnel by tunnel. Not inlined: most samples hold none.
@@ -224,7 +214,7 @@ fn take_apart(outermost: Tunnel<'_>, decapsulate: Decapsulate, packet: &mut Pack
             return;
         }
         let mut inner = packet.inner();
-        next = read(link, octets, &mut inner);
+        next = link::read(link, octets, &mut inner);
         if !inner.has_ip() {
             return;
         }

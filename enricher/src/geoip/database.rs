@@ -14,7 +14,7 @@ use helios_common::names::{NO_NAME, Names};
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 
 use super::layout::{Value, Wanted};
-use super::{GeoipError, Places, Place, Role};
+use super::{GeoipError, Place, Places, Role};
 use crate::lookup::runs::{Entry, Runs};
 use crate::lookup::{Entries, Prefix};
 
@@ -61,13 +61,7 @@ pub fn read(role: Role, path: &Path, wanted: Wanted, names: &Names) -> Result<(L
     parse(role, path, &bytes, wanted, names)
 }
 
-fn parse(
-    role: Role,
-    path: &Path,
-    bytes: &[u8],
-    wanted: Wanted,
-    names: &Names,
-) -> Result<(Layer, Info), GeoipError> {
+fn parse(role: Role, path: &Path, bytes: &[u8], wanted: Wanted, names: &Names) -> Result<(Layer, Info), GeoipError> {
     let broken = |error| GeoipError::Broken { role, path: path.into(), error };
     let reader = Reader::from_source(bytes).map_err(broken)?;
     let mut places = Places::default();
@@ -157,8 +151,8 @@ impl Networks {
 /// A file without IPv4 subtree has no aliases, but the reader takes every network with the record that lies at
 /// `::/96` for one.
 fn options(reader: &Reader<&[u8]>) -> Result<WithinOptions, MaxMindDbError> {
-    let subtree = reader.metadata().ip_version == 4
-        || reader.lookup(Ipv6Addr::UNSPECIFIED.into())?.network()?.prefix() >= 96;
+    let subtree =
+        reader.metadata().ip_version == 4 || reader.lookup(Ipv6Addr::UNSPECIFIED.into())?.network()?.prefix() >= 96;
     let options = WithinOptions::default().include_networks_without_data();
     Ok(if subtree { options } else { options.include_aliased_networks() })
 }

@@ -207,7 +207,8 @@ impl Watcher {
     /// The system's, when it gives no thread.
     pub fn start(interval: Duration, look: impl FnMut() + Send + 'static) -> io::Result<Self> {
         let (stop, stopped) = channel();
-        let thread = thread::Builder::new().name("geoip-reload".into()).spawn(move || watch(interval, &stopped, look))?;
+        let thread =
+            thread::Builder::new().name("geoip-reload".into()).spawn(move || watch(interval, &stopped, look))?;
         Ok(Self { stop, thread })
     }
 

@@ -95,7 +95,8 @@ impl<K: Key> Runs<K> {
         let mut joined = Self(Vec::with_capacity(ours.len().max(theirs.len())));
         while let ([our, our_rest @ ..], [their, their_rest @ ..]) = (ours, theirs) {
             joined.begin(our.start.max(their.start), value(our.value, their.value));
-            let (our_next, their_next) = (our_rest.first().map(|run| run.start), their_rest.first().map(|run| run.start));
+            let (our_next, their_next) =
+                (our_rest.first().map(|run| run.start), their_rest.first().map(|run| run.start));
             match (our_next, their_next) {
                 (Some(our_next), Some(their_next)) => {
                     ours = if our_next <= their_next { our_rest } else { ours };
@@ -170,10 +171,7 @@ mod tests {
             Entry { start: 0x2000_0000, bits: 4, value: 6 },
         ]);
         let joined = ours.join(&theirs, |our, their| our * 10 + their);
-        assert_eq!(
-            plain(&joined),
-            [(0, 0), (0x1000_0000, 10), (0x1800_0000, 15), (0x2000_0000, 6), (0x3000_0000, 0)]
-        );
+        assert_eq!(plain(&joined), [(0, 0), (0x1000_0000, 10), (0x1800_0000, 15), (0x2000_0000, 6), (0x3000_0000, 0)]);
         assert_eq!(plain(&joined.map(|value| value % 5)), [(0, 0), (0x2000_0000, 1), (0x3000_0000, 0)]);
     }
 }

@@ -67,8 +67,7 @@ impl Table {
     pub fn from_runs<K: Key>(runs: &Runs<K>) -> Self {
         let directory = Box::new([0; PAGE]);
         let divided = runs.as_slice().chunk_by(|a, b| page_of(a) == page_of(b)).count();
-        let mut table =
-            Self { directory, pages: Vec::with_capacity(divided), nodes: Vec::new(), slots: Vec::new() };
+        let mut table = Self { directory, pages: Vec::with_capacity(divided), nodes: Vec::new(), slots: Vec::new() };
         let mut uniform = HashMap::new();
         for blocks in Pieces::new(runs.as_slice(), 0, K::BITS - PAGE_BITS, PAGE) {
             let page = match blocks.runs {

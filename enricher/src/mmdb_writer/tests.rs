@@ -34,7 +34,10 @@ fn every_record_size_reads_back_and_verifies() {
         assert_eq!((reader.metadata().record_size, reader.metadata().build_epoch), (size as u16, 1_800_000_000));
         let ips = ["192.0.2.127", "192.0.2.128", "::ffff:192.0.2.200", "2002:c000:0280::1", "2001:db8::1"];
         let numbers = ips.map(|ip| number(&reader, ip));
-        assert_eq!(numbers, [Some(64_500), Some(4_200_000_000), Some(4_200_000_000), Some(4_200_000_000), Some(64_500)]);
+        assert_eq!(
+            numbers,
+            [Some(64_500), Some(4_200_000_000), Some(4_200_000_000), Some(4_200_000_000), Some(64_500)]
+        );
         assert_eq!(number(&reader, "192.1.0.0"), None);
     }
 }

@@ -78,7 +78,10 @@ fn partition(table: Table) -> &'static str {
 ///
 /// `flows` by exporter, five minutes and AS pair: 36 octets a row against 47 by time alone, at the same insert
 /// cost, and the granules of a host lie together because its AS does. Rollups by time first, since every question
-/// to them has a time range and most are about all exporters; `talkers_1h` by exporter and side.
+/// to them has a time range and most are about all exporters.
+///
+/// There are no skip indexes: a bloom filter on both addresses (0.01) costs 0.9 octets a row and, of 1223 granules,
+/// leaves 1021 to read for a busy host and 49 for one with three flows.
 pub fn sorting_key(table: Table) -> Vec<&'static str> {
     match table {
         Table::Flows => vec!["exporter_name", "toStartOfFiveMinutes(received_at)", "src_as", "dst_as"],
@@ -107,7 +110,10 @@ fn settings() -> String {
 pub fn create_view(database: &str, table: Table) -> Option<String> {
     let view = table.view()?;
     let query = rollup::query(database, table)?;
-    Some(format!("CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{view}\nTO {database}.{}\nAS {query}", table.name()))
+    Some(format!(
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{view}\nTO {database}.{}\nAS {query}",
+        table.name()
+    ))
 }
 
 pub fn create_migrations_table(database: &str) -> String {

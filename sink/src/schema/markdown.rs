@@ -98,7 +98,10 @@ mod tests {
             std::fs::write(&path, &page).unwrap();
         }
         let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == page, "docs/columns.md is not current: run UPDATE_EXPECT=1 cargo test -p helios-sink generated");
+        assert!(
+            written == page,
+            "docs/columns.md is not current: run UPDATE_EXPECT=1 cargo test -p helios-sink generated"
+        );
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use helios_common::columns::{
-    BYTES, COLUMNS, DST_COUNTRY, EXPORT_PROTOCOL, FIREWALL_EVENT, FLOW_START, IN_IF_NAME, IN_IF_SPEED,
+    BYTES, Column, DST_COUNTRY, EXPORT_PROTOCOL, FIREWALL_EVENT, FLOW_START, IN_IF_NAME, IN_IF_SPEED,
     LARGE_COMMUNITIES, MPLS_LABELS, PROTO, RECEIVED_AT, SRC_ADDR, SRC_AS, SRC_COUNTRY, SRC_MAC, SRC_PORT,
 };
 use helios_common::exporter::ExporterId;
 use helios_common::flow::FlowBatch;
 use helios_common::names::Names;
-use helios_sink::block::Assembler;
-use helios_sink::config::{BLOCK_ROWS_MAX, Compression};
+use helios_sink::block::{Assembler, BlockLimits};
+use helios_sink::config::Compression;
 
 use super::support::{Stand, assembler, block, last_hour, traffic};
 
@@ -95,7 +95,9 @@ fn names_stay_right_over_many_chunks_with_ever_new_names() {
 /// What every rollup says, and what `flows` says to the same question.
 fn totals(stand: &Stand, table: &str) -> String {
     match table {
-        "flows" => stand.query("SELECT sum(bytes * sampling_interval), sum(packets * sampling_interval), count() FROM t.flows"),
+        "flows" => {
+            stand.query("SELECT sum(bytes * sampling_interval), sum(packets * sampling_interval), count() FROM t.flows")
+        }
         "talkers_1h" => stand.query("SELECT sum(bytes), sum(packets), sum(flows) FROM t.talkers_1h WHERE side = 'dst'"),
         _ => stand.query(&format!("SELECT sum(bytes), sum(packets), sum(flows) FROM t.{table}")),
     }
@@ -134,9 +136,8 @@ fn talkers_are_the_hosts_of_both_sides() {
     for (side, column) in [("src", "src_addr"), ("dst", "dst_addr")] {
         let top = |query: &str| stand.query(&format!("{query} GROUP BY ALL ORDER BY 3 DESC, 1, 2"));
         let raw = top(&format!("SELECT exporter_name, {column}, sum(bytes * sampling_interval), count() FROM t.flows"));
-        let talkers = top(&format!(
-            "SELECT exporter_name, host, sum(bytes), sum(flows) FROM t.talkers_1h WHERE side = '{side}'"
-        ));
+        let talkers =
+            top(&format!("SELECT exporter_name, host, sum(bytes), sum(flows) FROM t.talkers_1h WHERE side = '{side}'"));
         assert_eq!(talkers, raw);
         assert!(raw.lines().count() > 80);
     }
@@ -187,6 +188,7 @@ fn a_wider_block_follows_a_narrow_one() {
     let mut assembler: Assembler = assembler(&names, Compression::Lz4);
     let mut blocks = Vec::new();
     let mut wider = traffic(&names, 100, 50);
+    wider.fill(RECEIVED_AT, 50, last_hour());
     wider.fill(SRC_AS, 50, 65_000);
     wider.advance(50, ExporterId(0));
     wider.seal();
@@ -200,15 +202,39 @@ fn a_wider_block_follows_a_narrow_one() {
 }
 
 #[test]
-fn the_largest_block_is_one_part() {
+fn the_largest_block_of_every_column_is_one_part() {
     let stand = Stand::migrated();
     let names = Arc::new(Names::new());
-    let mut assembler = assembler(&names, Compression::Lz4);
-    let batch = traffic(&names, 0, 8000);
-    let full = (BLOCK_ROWS_MAX / 8000).min(1_000_000 / 8000 - 1) as usize;
-    let block = block(&mut assembler, std::iter::repeat_n(batch, full));
-    stand.insert(&block);
-    let parts = "SELECT count() FROM system.parts WHERE database = 't' AND table = 'flows' AND level = 0";
-    assert_eq!((stand.query(parts), stand.rows()), ("1".into(), (full * 8000).to_string()));
-    assert!(COLUMNS.len() > 80, "the block is as wide in ClickHouse as the table is");
+    let mut batch = FlowBatch::new();
+    Column::all().for_each(|column| fill_all(&mut batch, column));
+    batch.advance(8000, ExporterId(0));
+    batch.seal();
+    let defaults = &stand.config;
+    let limits = BlockLimits { rows: defaults.block_rows, octets: defaults.block_bytes, compression: Compression::Lz4 };
+    let mut assembler = Assembler::new("t".into(), limits, Arc::clone(&names));
+    let mut closed = Vec::new();
+    while closed.is_empty() {
+        assembler.append(&batch, |block, _| closed.push(block)).unwrap();
+    }
+    stand.insert(&closed[0]);
+    assert!(closed[0].rows > 500_000, "{}", closed[0].rows);
+    let parts = "SELECT count(), sum(rows) FROM system.parts WHERE database = 't' AND table = 'flows' AND level = 0";
+    assert_eq!(stand.query(parts), format!("1\t{}", closed[0].rows));
+}
+
+/// Fills a column of 8000 open rows, whatever its type.
+fn fill_all(batch: &mut FlowBatch, column: Column) {
+    if let Some(col) = column.typed::<u8>() {
+        batch.fill(col, 8000, 0);
+    } else if let Some(col) = column.typed::<u16>() {
+        batch.fill(col, 8000, 1);
+    } else if let Some(col) = column.typed::<u32>() {
+        batch.fill(col, 8000, 1);
+    } else if let Some(col) = column.typed::<u64>() {
+        batch.fill(col, 8000, 1);
+    } else if let Some(col) = column.typed::<i64>() {
+        batch.fill(col, 8000, last_hour());
+    } else if let Some(col) = column.typed::<[u8; 16]>() {
+        batch.fill(col, 8000, [1; 16]);
+    }
 }

@@ -14,7 +14,16 @@ fn a_schema_is_made_once_and_then_complete() {
     assert_eq!(stand.plan(), [""; 0]);
     assert_eq!(stand.migrate().unwrap(), [""; 0]);
     let tables = stand.query("SELECT name FROM system.tables WHERE database = 't' ORDER BY name");
-    let expected = ["flows", "flows_1h", "flows_1h_mv", "flows_1m", "flows_1m_mv", "schema_migrations", "talkers_1h", "talkers_1h_mv"];
+    let expected = [
+        "flows",
+        "flows_1h",
+        "flows_1h_mv",
+        "flows_1m",
+        "flows_1m_mv",
+        "schema_migrations",
+        "talkers_1h",
+        "talkers_1h_mv",
+    ];
     assert_eq!(tables.lines().collect::<Vec<_>>(), expected);
 }
 
@@ -70,11 +79,30 @@ fn an_older_schema_is_upgraded_with_its_rows() {
         "INSERT INTO t.schema_migrations SELECT version, name, now64(3) + 1, 7 FROM t.schema_migrations WHERE name = 'flows_1m_mv'",
     );
     let done = stand.migrate().unwrap();
-    for step in ["add column flows.application", "widen column flows.tunnel_type", "create table talkers_1h", "change view flows_1m_mv"] {
+    for step in [
+        "add column flows.application",
+        "widen column flows.tunnel_type",
+        "create table talkers_1h",
+        "change view flows_1m_mv",
+    ] {
         assert!(done.iter().any(|purpose| purpose == step), "{step}: {done:?}");
     }
     stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 1000, 1000)]));
     assert_eq!(stand.query("SELECT count(), uniq(application) FROM t.flows"), "2000\t1");
     assert_eq!(stand.query("SELECT sum(flows) FROM t.flows_1m"), "2000");
     assert_eq!(stand.query("SELECT sum(flows) FROM t.talkers_1h WHERE side = 'src'"), "1000");
+}
+
+#[test]
+fn the_queries_of_the_documentation_work() {
+    let stand = Stand::migrated();
+    let names = Arc::new(Names::new());
+    stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 0, 1000)]));
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/clickhouse.md")).unwrap();
+    let queries: Vec<&str> = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(queries.len() >= 6, "{}", queries.len());
+    for query in queries {
+        let answer = stand.engine.query(&query.replace("helios.", "t.").replace(';', ""));
+        assert!(!answer.is_empty(), "no row answers {query}");
+    }
 }

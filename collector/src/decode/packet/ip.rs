@@ -5,6 +5,8 @@ use helios_common::exporter::mapped;
 use super::Packet;
 use super::link::{ETHER_TYPE_IPV4, ETHER_TYPE_IPV6};
 use super::octets::Octets;
+use super::transport;
+use super::tunnel::Tunnel;
 
 const IPV4_HEADER_OCTETS: usize = 20;
 const IPV6_HEADER_OCTETS: usize = 40;
@@ -23,9 +25,9 @@ const MOBILITY: u8 = 135;
 const HIP: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// Reads an IPv4 header; returns the protocol and the payload if it is there and begins the transport layer.
+/// Reads an IPv4 packet.
 #[inline]
-pub fn v4<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u8, Octets<'a>)> {
+pub fn v4<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     #[rustfmt::skip]
     let &[
         version_ihl, tos, l0, l1, // version and header length, type of service, total length
@@ -56,12 +58,12 @@ pub fn v4<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u8, Octets<'a>)> 
     if out.fragment_offset != 0 {
         return None;
     }
-    if proto == AUTHENTICATION { upper_layer(proto, payload?, out) } else { Some((proto, payload?)) }
+    if proto == AUTHENTICATION { upper_layer(proto, payload?, out) } else { transport::read(proto, payload?, out) }
 }
 
-/// Reads an IPv6 header and its extension headers; returns the upper-layer protocol and the payload as [`v4`] does.
+/// Reads an IPv6 packet.
 #[inline]
-pub fn v6<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u8, Octets<'a>)> {
+pub fn v6<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     let header = octets.first::<IPV6_HEADER_OCTETS>()?;
     let (&[w0, w1, w2, w3, l0, l1, next_header, hop_limit], addresses) = header.split_first_chunk()?;
     let word = u32::from_be_bytes([w0, w1, w2, w3]);
@@ -91,7 +93,7 @@ pub fn v6<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u8, Octets<'a>)> 
 /// Follows extension headers (RFC 8200 §4) to the upper layer. `out.proto` is the last one known when the chain is
 /// cut or too long. ESP and "no next header" end it like any upper layer.
 #[inline]
-fn upper_layer<'a>(mut proto: u8, mut octets: Octets<'a>, out: &mut Packet) -> Option<(u8, Octets<'a>)> {
+fn upper_layer<'a>(mut proto: u8, mut octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     for _ in 0..MAX_EXTENSION_HEADERS {
         let header_octets = match proto {
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY | HIP | SHIM6 => {
@@ -110,7 +112,7 @@ fn upper_layer<'a>(mut proto: u8, mut octets: Octets<'a>, out: &mut Packet) -> O
                 out.fragment_offset = u16::from_be_bytes([o0, o1]) >> 3;
                 8
             }
-            _ => return Some((proto, octets)),
+            _ => return transport::read(proto, octets, out),
         };
         out.proto = proto;
         if out.fragment_offset != 0 {

@@ -1,7 +1,10 @@
 //! Below IP: Ethernet with its VLAN tags, MPLS and the pseudowires inside it.
+//!
+//! Each layer hands what it did not read to the next one above, down to the tunnel that may begin there.
 
 use super::octets::Octets;
-use super::{Link, MAX_LABELS, Packet, tunnel_type};
+use super::tunnel::Tunnel;
+use super::{Link, MAX_LABELS, Packet, ip, tunnel_type};
 
 pub const ETHER_TYPE_IPV4: u16 = 0x0800;
 pub const ETHER_TYPE_IPV6: u16 = 0x86dd;
@@ -25,31 +28,25 @@ const VLAN_ID_MASK: u16 = 0x0fff;
 
 const BOTTOM_OF_STACK: u32 = 1 << 8;
 
-/// An IP packet was reached.
-#[derive(Debug, Clone, Copy)]
-pub enum Network<'a> {
-    Ipv4(Octets<'a>),
-    Ipv6(Octets<'a>),
-}
-
-/// Reads everything below IP.
+/// Reads a packet from its link layer on; returns the tunnel that its payload is.
 #[inline]
-pub fn network_layer<'a>(link: Link, octets: Octets<'a>, out: &mut Packet) -> Option<Network<'a>> {
+pub fn read<'a>(link: Link, octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     match link {
         Link::Ethernet => match frame(octets, out)? {
             (ETHER_TYPE_MPLS | ETHER_TYPE_MPLS_UPSTREAM, payload) => mpls(payload, out),
-            (ether_type, payload) => by_ether_type(ether_type, payload),
+            (ether_type, payload) => network_layer(ether_type, payload, out),
         },
-        Link::Ipv4 => Some(Network::Ipv4(octets)),
-        Link::Ipv6 => Some(Network::Ipv6(octets)),
+        Link::Ipv4 => ip::v4(octets, out),
+        Link::Ipv6 => ip::v6(octets, out),
         Link::Mpls => mpls(octets, out),
     }
 }
 
-fn by_ether_type(ether_type: u16, payload: Octets<'_>) -> Option<Network<'_>> {
+#[inline]
+fn network_layer<'a>(ether_type: u16, payload: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     match ether_type {
-        ETHER_TYPE_IPV4 => Some(Network::Ipv4(payload)),
-        ETHER_TYPE_IPV6 => Some(Network::Ipv6(payload)),
+        ETHER_TYPE_IPV4 => ip::v4(payload, out),
+        ETHER_TYPE_IPV6 => ip::v6(payload, out),
         _ => None,
     }
 }
@@ -90,7 +87,8 @@ fn tag(vlan: u16, out: &mut Packet) {
 ///
 /// An Ethernet pseudowire without a control word cannot be told from IP when its destination address begins with
 /// 4 or 6, the reason why RFC 8469 asks for the control word; it is refused or fails the checks of the IP header.
-fn mpls<'a>(mut octets: Octets<'a>, out: &mut Packet) -> Option<Network<'a>> {
+#[inline(never)]
+fn mpls<'a>(mut octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     loop {
         let entry = u32::from_be_bytes(*octets.first::<LABEL_OCTETS>()?);
         octets = octets.after(LABEL_OCTETS)?;
@@ -107,14 +105,14 @@ fn mpls<'a>(mut octets: Octets<'a>, out: &mut Packet) -> Option<Network<'a>> {
         }
     }
     match octets.first()? {
-        [0x40..=0x4f] => Some(Network::Ipv4(octets)),
-        [0x60..=0x6f] => Some(Network::Ipv6(octets)),
+        [0x40..=0x4f] => ip::v4(octets, out),
+        [0x60..=0x6f] => ip::v6(octets, out),
         [0x00..=0x0f] => {
             let (ether_type, payload) = frame(octets.after(CONTROL_WORD_OCTETS)?, out)?;
             if out.tunnel_type == tunnel_type::NONE {
                 out.tunnel_type = tunnel_type::MPLS;
             }
-            by_ether_type(ether_type, payload)
+            network_layer(ether_type, payload, out)
         }
         _ => None,
     }
