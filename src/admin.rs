@@ -100,7 +100,7 @@ fn probe(result: Result<Result<(), String>, StatusCode>) -> Response {
 }
 
 async fn pipeline(State(server): State<Server>) -> Response {
-    json(server.page(|server| api::Pipeline::new(&server.view.snapshot(), server.view.started())).await)
+    json(server.page(|server| api::Pipeline::new(&server.view)).await)
 }
 
 async fn exporters(State(server): State<Server>) -> Response {

@@ -106,7 +106,9 @@ impl ConfigArgs {
         let sources = Sources {
             file: self.config.clone().filter(|file| !file.as_os_str().is_empty()),
             // A variable that is not UTF-8 is none of Helios': its keys and values are text.
-            variables: std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
+            variables: std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
             assignments: self.set.clone(),
             flags,
         };

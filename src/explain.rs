@@ -31,14 +31,16 @@ pub fn question(config: &SinkConfig, error: &Error) -> String {
         // ACCESS_DENIED, READONLY
         Some(497 | 164) => format!("ClickHouse at {url} does not allow user {user} to do this: {}", words(error)),
         Some(_) => format!("ClickHouse at {url} refused: {}", words(error)),
-        None => format!("cannot reach ClickHouse at {url}: {}; is it running, and is that its HTTP port?", words(error)),
+        None => {
+            format!("cannot reach ClickHouse at {url}: {}; is it running, and is that its HTTP port?", words(error))
+        }
     }
 }
 
 /// What a failed migration means.
 pub fn migration(config: &SinkConfig, error: &MigrateError) -> String {
     match error {
-        MigrateError::Newer { .. } => error.to_string(),
+        MigrateError::Newer { .. } | MigrateError::Missing { .. } => error.to_string(),
         MigrateError::Look(source) => question(config, source),
         MigrateError::Step { purpose, source } => format!("{purpose}: {}", question(config, source)),
     }
@@ -68,7 +70,9 @@ mod tests {
     #[test]
     fn the_line_says_what_to_do() {
         let missing = "Code: 60. DB::Exception: Table helios.flows does not exist. (UNKNOWN_TABLE) (version 26.9.1)";
-        assert!(explained(missing).ends_with("run `helios migrate`, or name another database with clickhouse.database"));
+        assert!(
+            explained(missing).ends_with("run `helios migrate`, or name another database with clickhouse.database")
+        );
         let denied = "Code: 516. DB::Exception: default: Authentication failed: password is incorrect";
         assert!(explained(denied).contains("does not let user default in"));
     }
@@ -86,6 +90,8 @@ mod tests {
     fn a_network_error_is_told_by_its_innermost_cause() {
         let refused = std::io::Error::other("Connection refused (os error 111)");
         let error = Error::Network(Box::new(std::io::Error::other(refused)));
-        assert!(question(&SinkConfig::default(), &error).contains("8123: Connection refused (os error 111); is it running"));
+        assert!(
+            question(&SinkConfig::default(), &error).contains("8123: Connection refused (os error 111); is it running")
+        );
     }
 }

@@ -13,7 +13,8 @@ use crate::exit::Exit;
 /// # Errors
 /// 78 when the level is none, which [`crate::config`] has checked, or 1 when there is a subscriber already.
 pub fn install(config: &LogConfig) -> Result<(), Exit> {
-    let filter = EnvFilter::try_new(&config.level).map_err(|error| Exit::configuration([format!("log.level: {error}")]))?;
+    let filter =
+        EnvFilter::try_new(&config.level).map_err(|error| Exit::configuration([format!("log.level: {error}")]))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_timer(SystemTime);
     match config.format {
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),

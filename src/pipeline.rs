@@ -43,9 +43,17 @@ pub struct View(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     started: SystemTime,
+    target: Target,
     ledger: Arc<Ledger>,
     names: Arc<Names>,
     stages: RwLock<Stages>,
+}
+
+/// Where rows go.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub url: String,
+    pub database: String,
 }
 
 /// The stages while they run, and what they counted when they were last asked.
@@ -150,7 +158,8 @@ impl Pipeline {
             queues,
             last,
         };
-        let shared = Shared { started: SystemTime::now(), ledger, names, stages: RwLock::new(stages) };
+        let target = Target { url: config.clickhouse.url.clone(), database: config.clickhouse.database.clone() };
+        let shared = Shared { started: SystemTime::now(), target, ledger, names, stages: RwLock::new(stages) };
         Ok(Self { view: View(Arc::new(shared)) })
     }
 
@@ -232,6 +241,10 @@ impl View {
         self.0.started
     }
 
+    pub fn target(&self) -> &Target {
+        &self.0.target
+    }
+
     pub fn snapshot(&self) -> Snapshot {
         let stages = self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         let counted = stages.count();
@@ -266,7 +279,8 @@ fn readiness(stages: &Stages, counted: &Counted, health: &Result<(), String>) ->
         return Ok(());
     }
     let error = counted.sink.insert.last_error.as_ref();
-    Err(error.map_or("the schema is not ready yet".to_owned(), |(_, error)| format!("the schema is not ready: {error}")))
+    Err(error
+        .map_or("the schema is not ready yet".to_owned(), |(_, error)| format!("the schema is not ready: {error}")))
 }
 
 #[cfg(test)]

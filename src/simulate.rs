@@ -16,6 +16,7 @@ use helios_collector::decode::Protocol;
 mod conversation;
 mod exporter;
 mod fields;
+pub mod geoip;
 mod internet;
 mod ipfix;
 mod netflow5;

@@ -122,18 +122,21 @@ pub enum Class {
     Transient,
     /// It will not work before somebody changes something: password, permission, missing table.
     Configuration,
+    /// The bytes did not arrive whole, or were not right in the first place: a few more attempts tell.
+    Unreadable,
     /// This block will never be taken.
     Refused,
 }
 
 impl Class {
-    pub const ALL: [Self; 3] = [Self::Transient, Self::Configuration, Self::Refused];
+    pub const ALL: [Self; 4] = [Self::Transient, Self::Configuration, Self::Unreadable, Self::Refused];
 
     /// The metric label.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Transient => "transient",
             Self::Configuration => "configuration",
+            Self::Unreadable => "unreadable",
             Self::Refused => "refused",
         }
     }
@@ -152,9 +155,11 @@ pub fn class(error: &Error) -> Class {
         // UNKNOWN_TABLE, UNKNOWN_DATABASE, NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_SETTING, READONLY, UNKNOWN_USER, WRONG_PASSWORD,
         // REQUIRED_PASSWORD, ACCESS_DENIED, AUTHENTICATION_FAILED
         Some(60 | 81 | 16 | 115 | 164 | 192 | 193 | 194 | 497 | 516) => Class::Configuration,
+        // CANNOT_READ_ALL_DATA, CHECKSUM_DOESNT_MATCH
+        Some(33 | 40) => Class::Unreadable,
         // What the data itself is wrong for: TYPE_MISMATCH, CANNOT_PARSE_*, INCORRECT_DATA, UNKNOWN_ELEMENT_OF_ENUM,
-        // ILLEGAL_COLUMN, BAD_ARGUMENTS, CHECKSUM_DOESNT_MATCH
-        Some(53 | 6 | 25 | 26 | 27 | 36 | 38 | 40 | 41 | 44 | 117 | 691) => Class::Refused,
+        // ILLEGAL_COLUMN, BAD_ARGUMENTS
+        Some(53 | 6 | 25 | 26 | 27 | 36 | 38 | 41 | 44 | 117 | 691) => Class::Refused,
         _ => Class::Transient,
     }
 }

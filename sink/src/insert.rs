@@ -21,6 +21,9 @@ use crate::migrate::{self, MigrateError};
 /// The same trouble is logged once in so long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Attempts with a block that ClickHouse says it cannot read: bytes may be lost on the way once, not every time.
+const UNREADABLE_ATTEMPTS: u32 = 5;
+
 /// Latencies up to an hour, two digits.
 const LATENCY_MAX_MS: u64 = 3_600_000;
 
@@ -73,56 +76,51 @@ impl Inserter {
         self.stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Brings the schema up to date, as often as it takes.
+    /// Brings the schema up to date, or waits until somebody else has, as often as it takes.
     pub async fn prepare(&self) {
         let mut retry = Retry::new(&self.config);
-        while self.config.migrate {
-            let result = match client::connect(&self.config) {
-                Ok(client) => migrate::apply(&client, &self.config, |step| tracing::info!(step = step.purpose, "schema")).await,
-                Err(error) => {
-                    self.connect_failed(&error);
-                    self.pause(&mut retry, Class::Configuration).await;
-                    continue;
-                }
-            };
-            match result {
-                Ok(_) => break,
-                Err(error) => {
-                    let class = self.migrate_failed(&error);
-                    self.pause(&mut retry, class).await;
-                }
-            }
-            if *self.abandon.borrow() {
+        while !*self.abandon.borrow() {
+            let Err(class) = self.try_prepare().await else {
+                self.stats().schema_ready = true;
                 return;
-            }
+            };
+            self.pause(&mut retry, class).await;
         }
-        self.stats().schema_ready = true;
+    }
+
+    async fn try_prepare(&self) -> Result<(), Class> {
+        let client = client::connect(&self.config).map_err(|error| self.connect_failed(&error))?;
+        let result = if self.config.migrate {
+            migrate::apply(&client, &self.config, |step| tracing::info!(step = step.purpose, "schema")).await.map(|_| ())
+        } else {
+            migrate::check(&client, &self.config).await
+        };
+        result.map_err(|error| self.migrate_failed(&error))
     }
 
     /// Sends blocks until the backlog is closed and empty.
     pub async fn run(self: Arc<Self>) {
+        let mut connection = None;
         while let Some(block) = self.backlog.next().await {
-            self.insert(&block).await;
+            self.insert(&block, &mut connection).await;
             self.backlog.done(&block);
         }
     }
 
     /// Sends one block until it is stored, refused or given up.
-    async fn insert(&self, block: &Block) {
+    async fn insert(&self, block: &Block, connection: &mut Option<Client>) {
         let mut retry = Retry::new(&self.config);
+        let mut unreadable = 0;
         loop {
             let begin = Instant::now();
-            let class = match client::connect(&self.config) {
-                Ok(client) => match self.attempt(&client, block).await {
-                    Ok(()) => return self.stored(block, begin),
-                    Err(error) => self.failed(&error),
-                },
-                Err(error) => {
-                    self.connect_failed(&error);
-                    Class::Configuration
-                }
+            let class = match self.attempt(block, connection).await {
+                Ok(()) => return self.stored(block, begin),
+                Err(class) => class,
             };
-            if class == Class::Refused {
+            // A connection that failed is made anew, with the password and certificates as they are then.
+            *connection = None;
+            unreadable += u32::from(class == Class::Unreadable);
+            if class == Class::Refused || unreadable >= UNREADABLE_ATTEMPTS {
                 return self.ledger.dropped(Stage::Insert, DropReason::Refused, block.rows);
             }
             self.pause(&mut retry, class).await;
@@ -133,12 +131,17 @@ impl Inserter {
     }
 
     /// One attempt, cut short when draining is over.
-    async fn attempt(&self, client: &Client, block: &Block) -> Result<(), Error> {
+    async fn attempt(&self, block: &Block, connection: &mut Option<Client>) -> Result<(), Class> {
+        let client = match connection {
+            Some(client) => client,
+            None => connection.insert(client::connect(&self.config).map_err(|error| self.connect_failed(&error))?),
+        };
         let mut abandon = self.abandon.subscribe();
-        tokio::select! {
+        let result = tokio::select! {
             result = client::insert(client, block, self.config.insert_timeout()) => result,
             _ = abandon.wait_for(|abandon| *abandon) => Err(Error::TimedOut),
-        }
+        };
+        result.map_err(|error| self.failed(&error))
     }
 
     fn stored(&self, block: &Block, begin: Instant) {
@@ -160,14 +163,16 @@ impl Inserter {
         let advice = match class {
             Class::Transient => "ClickHouse did not take a block: trying again",
             Class::Configuration => "ClickHouse does not take blocks as configured: check clickhouse.user, password and schema",
+            Class::Unreadable => "ClickHouse could not read a block: trying again a few times",
             Class::Refused => "ClickHouse refused a block for good: its rows are dropped",
         };
         self.note(class, &error.to_string(), advice);
         class
     }
 
-    fn connect_failed(&self, error: &ConnectError) {
+    fn connect_failed(&self, error: &ConnectError) -> Class {
         self.note(Class::Configuration, &error.to_string(), "cannot connect to ClickHouse as configured");
+        Class::Configuration
     }
 
     fn migrate_failed(&self, error: &MigrateError) -> Class {

@@ -29,6 +29,8 @@ pub enum MigrateError {
          run the newer helios, or name another database with clickhouse.database"
     )]
     Newer { database: String, found: u32 },
+    #[error("the schema is not complete ({missing} is still to be done): run `helios migrate`, or set clickhouse.migrate")]
+    Missing { missing: String },
     #[error("{purpose}: {source}")]
     Step { purpose: String, source: Error },
     #[error("cannot look at the schema: {0}")]
@@ -39,7 +41,7 @@ impl MigrateError {
     /// The client's error behind it.
     pub fn client_error(&self) -> Option<&Error> {
         match self {
-            Self::Newer { .. } => None,
+            Self::Newer { .. } | Self::Missing { .. } => None,
             Self::Step { source, .. } | Self::Look(source) => Some(source),
         }
     }
@@ -89,6 +91,17 @@ pub async fn apply(
             .map_err(|source| MigrateError::Step { purpose: step.purpose.clone(), source })?;
     }
     Ok(plan)
+}
+
+/// Whether the schema is there, for who leaves making it to others.
+///
+/// # Errors
+/// [`MigrateError`] when it is missing, newer, or cannot be looked at.
+pub async fn check(client: &Client, config: &SinkConfig) -> Result<(), MigrateError> {
+    match plan(client, config).await?.iter().find(|step| step.purpose.starts_with("create")) {
+        None => Ok(()),
+        Some(missing) => Err(MigrateError::Missing { missing: missing.purpose.clone() }),
+    }
 }
 
 /// The client takes `?` for a placeholder.
@@ -188,9 +201,14 @@ fn alter_table(found: &Found, config: &SinkConfig, table: Table, create: &str, a
             None => {
                 let place = before.map_or_else(|| "FIRST".to_owned(), |before| format!("AFTER {before}"));
                 let definition = ddl::column_definition(column);
+                // A dimension that is not part of the sorting key would be merged away.
+                let key = match table {
+                    Table::Flows => String::new(),
+                    _ => sorting_key(found, table, column.name),
+                };
                 add(
                     format!("add column {name}.{}", column.name),
-                    format!("ALTER TABLE {qualified} ADD COLUMN IF NOT EXISTS {definition} {place}"),
+                    format!("ALTER TABLE {qualified} ADD COLUMN IF NOT EXISTS {definition} {place}{key}"),
                 );
             }
             Some(existing) if existing.starts_with("Enum8") && existing != column.clickhouse => add(
@@ -209,6 +227,17 @@ fn alter_table(found: &Found, config: &SinkConfig, table: Table, create: &str, a
         };
         add(format!("keep {name} for {}", period(wanted)), format!("ALTER TABLE {qualified} {change}"));
     }
+}
+
+/// The change of a rollup's sorting key for a new dimension, which can only become its last.
+fn sorting_key(found: &Found, table: Table, new: &str) -> String {
+    let wanted = ddl::sorting_key(table);
+    if !wanted.contains(&new) {
+        return String::new();
+    }
+    let known = wanted.iter().copied().filter(|key| found.column_type(table.name(), key).is_some());
+    let keys: Vec<&str> = known.chain([new]).collect();
+    format!(", MODIFY ORDER BY ({})", keys.join(", "))
 }
 
 fn period(days: u32) -> String {

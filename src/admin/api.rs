@@ -1,7 +1,6 @@
 //! The JSON interface. Keys are a promise to scripts: added, never renamed within `v1`.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use helios_collector::decode::{DecodeError, ExporterStats, Protocol};
 use helios_collector::worker::SocketReport;
@@ -11,7 +10,7 @@ use helios_enricher::stats::SourceStats;
 use serde::Serialize;
 
 use crate::decode::Utc;
-use crate::pipeline::{QueueDepth, Snapshot};
+use crate::pipeline::{QueueDepth, Snapshot, View};
 
 mod clickhouse;
 
@@ -94,12 +93,13 @@ struct Database {
 }
 
 impl Pipeline {
-    pub fn new(snapshot: &Snapshot, started: SystemTime) -> Self {
+    pub fn new(view: &View) -> Self {
+        let snapshot = &view.snapshot();
         let total = snapshot.collector.total();
         let accounts = &snapshot.accounts;
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: started.elapsed().map_or(0.0, |since| since.as_secs_f64()),
+            uptime_seconds: view.started().elapsed().map_or(0.0, |since| since.as_secs_f64()),
             ready: snapshot.readiness.is_ok(),
             not_ready: snapshot.readiness.clone().err(),
             rows: Rows {
@@ -119,7 +119,7 @@ impl Pipeline {
             stages: Stage::ALL.iter().map(|&stage| StageState::new(stage, snapshot)).collect(),
             sockets: snapshot.collector.sockets.iter().map(Socket::from).collect(),
             databases: snapshot.enricher.sources.iter().map(Database::from).collect(),
-            clickhouse: clickhouse::ClickHouse::from(&snapshot.sink),
+            clickhouse: clickhouse::ClickHouse::new(view.target(), &snapshot.sink),
             latency_ms: clickhouse::Latency::of(&snapshot.sink),
         }
     }

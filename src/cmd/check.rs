@@ -85,7 +85,10 @@ fn describe(config: &Config, databases: &[String]) -> String {
     line("workers", format!("{}, exporters spread over them by source address", collector.workers));
     line("receive buffer", receive_buffer(collector.receive_buffer_bytes, rmem_max()));
     let kept = |path: &Path| format!("templates, sampling tables and names are kept in {}", path.display());
-    line("state", collector.state_dir.as_deref().map_or("nothing survives a restart (collector.state_dir)".into(), kept));
+    line(
+        "state",
+        collector.state_dir.as_deref().map_or("nothing survives a restart (collector.state_dir)".into(), kept),
+    );
     for database in databases {
         line("geoip", database.clone());
     }
@@ -96,17 +99,23 @@ fn describe(config: &Config, databases: &[String]) -> String {
     line("clickhouse", format!("{}, database {}, user {}", clickhouse.url, clickhouse.database, clickhouse.user));
     line("password", password(clickhouse.password_file.as_deref(), std::env::var_os("CLICKHOUSE_PASSWORD").is_some()));
     line("tables", retention(config));
-    line("schema", match clickhouse.migrate {
-        true => "created and upgraded at start".into(),
-        false => "left alone; rows wait until `helios migrate` has run".into(),
-    });
-    line("blocks", format!(
-        "closed by {} rows, {} or {} ms; {} connections",
-        clickhouse.block_rows,
-        bytes(clickhouse.block_bytes),
-        clickhouse.flush_interval_ms,
-        clickhouse.connections
-    ));
+    line(
+        "schema",
+        match clickhouse.migrate {
+            true => "created and upgraded at start".into(),
+            false => "left alone; rows wait until `helios migrate` has run".into(),
+        },
+    );
+    line(
+        "blocks",
+        format!(
+            "closed by {} rows, {} or {} ms; {} connections",
+            clickhouse.block_rows,
+            bytes(clickhouse.block_bytes),
+            clickhouse.flush_interval_ms,
+            clickhouse.connections
+        ),
+    );
     line("backlog", format!("{} in memory while ClickHouse is away", bytes(clickhouse.max_backlog_bytes)));
     line("admin", config.admin.listen.map_or("off".into(), |address| format!("http://{address}/")));
     line("stop", format!("within {} ms", config.pipeline.shutdown_timeout_ms));
@@ -120,8 +129,12 @@ fn retention(config: &Config) -> String {
         1 => format!("{name} 1 day"),
         days => format!("{name} {days} days"),
     };
-    let tables =
-        [("flows", days.flows), ("flows_1m", days.flows_1m), ("flows_1h", days.flows_1h), ("talkers_1h", days.talkers_1h)];
+    let tables = [
+        ("flows", days.flows),
+        ("flows_1m", days.flows_1m),
+        ("flows_1h", days.flows_1h),
+        ("talkers_1h", days.talkers_1h),
+    ];
     tables.map(table).join(", ")
 }
 
@@ -141,10 +154,9 @@ fn rmem_max() -> Option<usize> {
 fn receive_buffer(asked: usize, limit: Option<usize>) -> String {
     let asked_text = format!("{} per socket", bytes(asked as u64));
     match limit {
-        Some(limit) if limit < asked => format!(
-            "{asked_text}; without CAP_NET_ADMIN the kernel grants {} (net.core.rmem_max)",
-            bytes(limit as u64)
-        ),
+        Some(limit) if limit < asked => {
+            format!("{asked_text}; without CAP_NET_ADMIN the kernel grants {} (net.core.rmem_max)", bytes(limit as u64))
+        }
         _ => asked_text,
     }
 }
@@ -162,10 +174,8 @@ fn bytes(bytes: u64) -> String {
 /// Opens each configured database by itself, so that two broken ones are two lines.
 fn databases(geoip: &GeoipConfig, now: SystemTime) -> Result<Vec<String>, Exit> {
     let only = |city, asn| GeoipConfig { city, asn, ..geoip.clone() };
-    let each = [
-        geoip.city.clone().map(|path| only(Some(path), None)),
-        geoip.asn.clone().map(|path| only(None, Some(path))),
-    ];
+    let each =
+        [geoip.city.clone().map(|path| only(Some(path), None)), geoip.asn.clone().map(|path| only(None, Some(path)))];
     let (mut found, mut mistakes) = (Vec::new(), Vec::new());
     for config in each.into_iter().flatten() {
         match Files::open(&config, &Arc::new(Names::new())) {

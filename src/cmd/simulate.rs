@@ -17,7 +17,7 @@ use crate::simulate::run::{
     FILE_FLOWS_PER_SEC, Load, MAX_VISIT_FLOWS, Output, Status, run as run_simulation, wall_clock,
 };
 use crate::simulate::summary::Summary;
-use crate::simulate::{Addresses, Settings, Simulation, Sources};
+use crate::simulate::{Addresses, Settings, Simulation, Sources, geoip};
 
 /// What a run without a limit is limited to.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -94,12 +94,21 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     summary_json: Option<PathBuf>,
 
+    /// Write GeoIP databases that know the simulated addresses (city.mmdb, asn.mmdb) to a folder and do nothing else
+    #[arg(long, value_name = "FOLDER")]
+    write_geoip: Option<PathBuf>,
+
     /// Let each datagram pass through the kernel on its own, as those of separate devices do
     ///
     /// Otherwise datagrams of one exporter leave together (UDP_SEGMENT), which costs much less, and a receiver with
     /// UDP_GRO can take them together, too.
     #[arg(long)]
     no_gso: bool,
+}
+
+fn println_paths(paths: &[PathBuf]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    paths.iter().try_for_each(|path| writeln!(out, "{}", path.display()))
 }
 
 /// Protocols by their short names.
@@ -127,6 +136,12 @@ impl From<Speaks> for Protocol {
 /// # Errors
 /// 64 for flags that contradict each other, 1 when nothing could be sent or written.
 pub fn run(args: Args) -> Result<(), Exit> {
+    if let Some(folder) = &args.write_geoip {
+        let paths = geoip::write(folder)
+            .map_err(|error| Exit::run_time(format_args!("cannot write databases to {}: {error}", folder.display())))?;
+        println_paths(&paths).map_err(|error| Exit::output(&error))?;
+        return Ok(());
+    }
     let settings = args.settings()?;
     let load = args.load();
     let stop = stop_flag().map_err(|error| Exit::run_time(format_args!("cannot listen to signals: {error}")))?;

@@ -85,7 +85,12 @@ async fn live(args: &Args, config: &Config) -> Result<(), Exit> {
     loop {
         let limit = args.limit.unwrap_or(usize::MAX).min(screen.height().saturating_sub(FRAME_LINES)).max(1);
         let question = Question { by, window: args.window, limit };
-        match next(&mut keys, async { ticks.tick().await; ask(config, question).await }).await {
+        match next(&mut keys, async {
+            ticks.tick().await;
+            ask(config, question).await
+        })
+        .await
+        {
             Event::Answer(answer) => shown = answer,
             Event::Key(Key::Quit) => return Ok(()),
             Event::Key(Key::Next) => {

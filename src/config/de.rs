@@ -365,8 +365,7 @@ mod tests {
         let mut tree = tree("");
         tree.set(&["collector", "workers"], "many", &Origin::Variable("HELIOS_COLLECTOR__WORKERS".into()));
         tree.set(&["collector", "listen"], "x,[::]:1,y", &Origin::Flag("--listen".into()));
-        let found: Vec<String> =
-            read::<Root>(tree, &known()).unwrap_err().iter().map(ToString::to_string).collect();
+        let found: Vec<String> = read::<Root>(tree, &known()).unwrap_err().iter().map(ToString::to_string).collect();
         assert_eq!(
             found,
             [

@@ -25,10 +25,19 @@ struct Place {
 /// What is wrong, with what would be right.
 #[derive(Debug)]
 pub enum Kind {
-    UnknownKey { key: String, known: &'static [&'static str] },
-    UnknownChoice { known: &'static [&'static str] },
-    Type { expected: String },
-    Missing { key: &'static str },
+    UnknownKey {
+        key: String,
+        known: &'static [&'static str],
+    },
+    UnknownChoice {
+        known: &'static [&'static str],
+    },
+    Type {
+        expected: String,
+    },
+    Missing {
+        key: &'static str,
+    },
     /// A type's own words, such as "invalid IP address syntax".
     Other(String),
 }

@@ -15,9 +15,8 @@ use netflow_parser::{IpfixField, V9Field};
 const LAST_ELEMENT: u16 = 600;
 
 /// The crate converts numbers to fields, but not back.
-static NUMBERS: LazyLock<HashMap<IANAIPFixField, u16>> = LazyLock::new(|| {
-    (0..=LAST_ELEMENT).map(|number| (IANAIPFixField::from(number), number)).collect()
-});
+static NUMBERS: LazyLock<HashMap<IANAIPFixField, u16>> =
+    LazyLock::new(|| (0..=LAST_ELEMENT).map(|number| (IANAIPFixField::from(number), number)).collect());
 
 /// The name of an IPFIX element: IANA's, or `enterprise/id` where there is none.
 pub fn ipfix(field: IpfixField) -> String {

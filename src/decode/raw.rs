@@ -140,7 +140,10 @@ mod tests {
         let lines = lines(&message);
         assert_eq!(lines[0]["fields"], json!([["minimumIpTotalLength", 8], ["2636/137", 4]]));
         assert_eq!(lines[1]["fields"], json!({"minimumIpTotalLength": 40, "2636/137": "deadbeef"}));
-        assert_eq!((&lines[1]["domain"], &lines[1]["sequence"], &lines[1]["template"]), (&json!(9), &json!(7), &json!(256)));
+        assert_eq!(
+            (&lines[1]["domain"], &lines[1]["sequence"], &lines[1]["template"]),
+            (&json!(9), &json!(7), &json!(256))
+        );
     }
 
     #[test]

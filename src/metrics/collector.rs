@@ -40,7 +40,8 @@ fn sockets(out: &mut Scrape<'_>, sockets: &[SocketReport]) -> fmt::Result {
         (&table::SOCKET_BUFFER, |socket| socket.buffer_granted.into()),
     ];
     for (metric, value) in values {
-        let samples = sockets.iter().map(|socket| ([socket.worker.to_string(), socket.local.to_string()], value(socket)));
+        let samples =
+            sockets.iter().map(|socket| ([socket.worker.to_string(), socket.local.to_string()], value(socket)));
         out.family(metric, samples)?;
     }
     Ok(())

@@ -14,9 +14,9 @@ pub fn write(out: &mut Scrape<'_>, snapshot: &Snapshot) -> fmt::Result {
     out.one(&table::ROWS_DECODED, accounts.decoded)?;
     out.one(&table::ROWS_STORED, accounts.stored)?;
     let dropped = Stage::ALL.iter().flat_map(|&stage| {
-        DropReason::ALL.iter().map(move |&reason| {
-            ([stage.name(), reason.name()], accounts.dropped[stage as usize][reason as usize])
-        })
+        DropReason::ALL
+            .iter()
+            .map(move |&reason| ([stage.name(), reason.name()], accounts.dropped[stage as usize][reason as usize]))
     });
     out.family(&table::ROWS_DROPPED, dropped)?;
     let in_flight = Stage::ALL.iter().map(|&stage| ([stage.name()], accounts.held(stage)));

@@ -106,6 +106,12 @@ const NETWORKS_V6: &[Network<Ipv6Addr>] = &[
     v6([0x2a02, 0xd5c0, 0], 29, 3_352),     // ES
 ];
 
+/// Every prefix of the simulated Internet: address, length and origin AS.
+pub fn networks() -> impl Iterator<Item = (IpAddr, u8, u32)> {
+    let v4 = NETWORKS_V4.iter().map(|network| (IpAddr::V4(network.prefix), network.length, network.asn));
+    v4.chain(NETWORKS_V6.iter().map(|network| (IpAddr::V6(network.prefix), network.length, network.asn)))
+}
+
 /// Draws hosts.
 #[derive(Debug)]
 pub struct Internet {

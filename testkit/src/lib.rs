@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long the engine may take to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A ClickHouse engine behind ClickHouse's HTTP interface on a port of 127.0.0.1, gone when it is dropped.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Engine {
     pub fn resume(&mut self) {
         let port_file = self.directory.path().join("port");
         let _ = std::fs::remove_file(&port_file);
-        let mut process = Command::new(python())
+        let process = Command::new(python())
             .args(["-m", "clickhouse_http", "--port", &self.port.to_string(), "--path"])
             .arg(self.directory.path().join("data"))
             .arg("--port-file")
@@ -49,6 +49,8 @@ impl Engine {
             .spawn()
             .expect("the engine's python runs");
         let deadline = Instant::now() + PATIENCE;
+        // Held before the wait, so that an engine that does not come up is ended with the test.
+        let process = self.process.insert(process);
         self.port = loop {
             if let Some(port) = std::fs::read_to_string(&port_file).ok().and_then(|port| port.trim().parse().ok()) {
                 break port;
@@ -61,7 +63,6 @@ impl Engine {
             assert!(Instant::now() < deadline, "the ClickHouse engine did not start within {PATIENCE:?}");
             std::thread::sleep(Duration::from_millis(20)); // between two looks at the port file
         };
-        self.process = Some(process);
     }
 
     /// Ends the process at once, as a crash would.

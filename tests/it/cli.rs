@@ -87,7 +87,10 @@ fn a_port_in_use_is_one_line_that_names_it() {
     let address = taken.local_addr().unwrap();
     let admin = format!("admin.listen={address}");
     let line = one_line(&["run", "--listen", "127.0.0.1:0", "--set", &admin, "--clickhouse-url", &url], 1);
-    assert!(line.starts_with(&format!("helios: cannot serve on {address} (admin.listen): the port is in use")), "{line}");
+    assert!(
+        line.starts_with(&format!("helios: cannot serve on {address} (admin.listen): the port is in use")),
+        "{line}"
+    );
 }
 
 #[test]

@@ -20,10 +20,10 @@ fn check(arguments: &[&str], variables: &[(&str, &str)]) -> String {
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     // What the kernel grants differs from machine to machine.
-    let stdout = text(output.stdout).lines().filter(|line| !line.starts_with("receive buffer")).fold(
-        String::new(),
-        |text, line| text + line + "\n",
-    );
+    let stdout = text(output.stdout)
+        .lines()
+        .filter(|line| !line.starts_with("receive buffer"))
+        .fold(String::new(), |text, line| text + line + "\n");
     format!("exit code {}\n{}{stdout}", output.status.code().unwrap(), text(output.stderr))
 }
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use helios::capture::Writer;
-use helios_collector::encode::{field, ipfix};
 use helios_collector::encode::netflow5::{self, Record};
+use helios_collector::encode::{field, ipfix};
 use serde_json::{Value, json};
 
 /// 2026-11-22T21:00:00.250Z.
@@ -123,8 +123,7 @@ fn a_summary_counts_by_protocol() {
 
 #[test]
 fn data_before_its_template_is_held_and_marked() {
-    let datagrams =
-        [("192.0.2.2", ipfix(false, &[[10, 0, 0, 1]])), ("192.0.2.2", ipfix(true, &[[10, 0, 0, 2]]))];
+    let datagrams = [("192.0.2.2", ipfix(false, &[[10, 0, 0, 1]])), ("192.0.2.2", ipfix(true, &[[10, 0, 0, 2]]))];
     let capture = capture(&datagrams);
     let rows = rows(&decode(&capture, &[]).0);
     let shown: Vec<_> = rows.iter().map(|row| (row["src_addr"].as_str().unwrap(), row.get("held"))).collect();
@@ -149,7 +148,11 @@ fn a_malformed_datagram_is_a_note_and_not_a_failure() {
     let capture = capture(&[("192.0.2.1", cut), ("192.0.2.1", b"garbage".to_vec())]);
     let (stdout, stderr) = decode(&capture, &[]);
     assert_eq!(stdout, "");
-    assert_eq!(stderr.lines().filter(|line| line.starts_with("helios: 1 datagrams discarded: ")).count(), 2, "{stderr}");
+    assert_eq!(
+        stderr.lines().filter(|line| line.starts_with("helios: 1 datagrams discarded: ")).count(),
+        2,
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use helios::config::{Config, NAMED, Sources, paths};
 use serde_json::Value;
 
-use crate::expect::{expect, head, root};
+use crate::expect::{expect, head};
 use crate::sections::{Key, keys};
 
 const CONFIGURATION: &str = "docs/configuration.md";
@@ -35,7 +35,10 @@ fn the_reference_of_the_configuration_is_up_to_date() {
     let defaults = defaults();
     let mut text = head(CONFIGURATION, GENERATED);
     for (variable, path) in NAMED {
-        assert!(text.contains(&format!("| `{variable}` | `{path}` |")), "{variable} is not in the table of {CONFIGURATION}");
+        assert!(
+            text.contains(&format!("| `{variable}` | `{path}` |")),
+            "{variable} is not in the table of {CONFIGURATION}"
+        );
     }
     for key in keys() {
         let (path, doc) = (&key.path, key.doc.join("\n\n"));
@@ -45,7 +48,10 @@ fn the_reference_of_the_configuration_is_up_to_date() {
         } else {
             let variable = path.to_uppercase().replace('.', "__");
             let default = default_of(&defaults, path);
-            text.push_str(&format!("\n### `{path}`\n\n{} · default `{default}` · `HELIOS_{variable}`\n\n{doc}\n", key.kind));
+            text.push_str(&format!(
+                "\n### `{path}`\n\n{} · default `{default}` · `HELIOS_{variable}`\n\n{doc}\n",
+                key.kind
+            ));
         }
     }
     expect(CONFIGURATION, &text);
@@ -113,5 +119,7 @@ fn load(text: &str) -> Config {
     let file = directory.path().join("helios.yaml");
     std::fs::write(&file, text).unwrap();
     let sources = Sources { file: Some(file), ..Sources::default() };
-    sources.load().unwrap_or_else(|mistakes| panic!("{:?}\n{text}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>()))
+    sources
+        .load()
+        .unwrap_or_else(|mistakes| panic!("{:?}\n{text}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>()))
 }

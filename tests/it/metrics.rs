@@ -70,8 +70,14 @@ fn a_scrape_has_exactly_what_the_table_says() {
     for metric in METRICS {
         let sample = page.lines().find(|line| line.strip_prefix(metric.name).is_some_and(|rest| rest.starts_with('{')));
         let Some(sample) = sample else { continue };
-        let labels: Vec<&str> =
-            sample.split_once('{').unwrap().1.split("\",").filter_map(|label| label.split_once('=')).map(|(name, _)| name).collect();
+        let labels: Vec<&str> = sample
+            .split_once('{')
+            .unwrap()
+            .1
+            .split("\",")
+            .filter_map(|label| label.split_once('='))
+            .map(|(name, _)| name)
+            .collect();
         assert_eq!(labels, metric.labels, "{sample}");
     }
 }

@@ -7,8 +7,13 @@ use syn::{Attribute, Expr, ExprLit, Fields, Item, Lit, Meta, Type};
 use crate::expect::root;
 
 /// Where the structs of the sections are.
-const SOURCES: &[&str] =
-    &["src/config.rs", "src/config/sections.rs", "collector/src/config.rs", "enricher/src/config.rs", "sink/src/config.rs"];
+const SOURCES: &[&str] = &[
+    "src/config.rs",
+    "src/config/sections.rs",
+    "collector/src/config.rs",
+    "enricher/src/config.rs",
+    "sink/src/config.rs",
+];
 
 /// A key, or a section with keys in it.
 #[derive(Debug)]
@@ -87,7 +92,8 @@ impl Items {
             "SocketAddr" => "`address:port`".to_owned(),
             other => match self.0.get(other) {
                 Some(Item::Enum(choice)) => {
-                    let names = choice.variants.iter().map(|variant| format!("`{}`", variant.ident.to_string().to_lowercase()));
+                    let names =
+                        choice.variants.iter().map(|variant| format!("`{}`", variant.ident.to_string().to_lowercase()));
                     names.collect::<Vec<_>>().join(" or ")
                 }
                 _ => panic!("say in tests/it/sections.rs what a {other} is called in the documentation"),
@@ -115,7 +121,7 @@ fn argument(ty: &Type) -> Type {
     };
     match arguments.args.first() {
         Some(syn::GenericArgument::Type(ty)) => ty.clone(),
-        other => panic!("{other:?} is no type"),
+        _ => panic!("a key's type argument is no type"),
     }
 }
 

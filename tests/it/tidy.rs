@@ -51,7 +51,8 @@ fn dependencies_point_one_way() {
         found.insert(package["name"].as_str().unwrap().to_owned(), edges);
     }
     for (name, edges) in found {
-        let (_, allowed) = EDGES.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} has no line in EDGES"));
+        let (_, allowed) =
+            EDGES.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} has no line in EDGES"));
         for edge in edges {
             assert!(allowed.contains(&edge.as_str()), "{name} must not depend on {edge}");
         }

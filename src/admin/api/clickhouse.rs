@@ -1,15 +1,22 @@
 //! ClickHouse's part of `/api/v1/pipeline`.
 
+use std::collections::BTreeMap;
+
 use helios_sink::SinkStats;
 use helios_sink::client::Class;
+use helios_sink::migrate::SCHEMA_VERSION;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 use super::named;
 use crate::decode::Utc;
+use crate::pipeline::Target;
 
 #[derive(Debug, Serialize)]
 pub struct ClickHouse {
+    url: String,
+    database: String,
+    /// The version of the schema that this program makes.
+    schema_version: u32,
     schema_ready: bool,
     open_block_rows: u64,
     backlog: Backlog,
@@ -29,11 +36,14 @@ struct Backlog {
     in_flight: usize,
 }
 
-impl From<&SinkStats> for ClickHouse {
-    fn from(stats: &SinkStats) -> Self {
+impl ClickHouse {
+    pub fn new(target: &Target, stats: &SinkStats) -> Self {
         let backlog = &stats.backlog;
         let error = stats.insert.last_error.as_ref();
         Self {
+            url: target.url.clone(),
+            database: target.database.clone(),
+            schema_version: SCHEMA_VERSION,
             schema_ready: stats.insert.schema_ready,
             open_block_rows: stats.open_rows,
             backlog: Backlog {

@@ -56,7 +56,9 @@ fn netflow9(head: &Head<'_>, set: &v9::FlowSet, lines: &mut Vec<Value>) {
             let scope = record.scope_fields.iter().map(scope9).collect();
             head.line("options", [id.clone(), ("scope", scope), ("fields", named(&record.options_fields))])
         })),
-        Body::NoTemplate(set) => lines.push(head.line("set_without_template", [id, ("octets", hex(&set.raw_data).into())])),
+        Body::NoTemplate(set) => {
+            lines.push(head.line("set_without_template", [id, ("octets", hex(&set.raw_data).into())]))
+        }
         Body::Empty => {}
     }
 }
@@ -66,7 +68,8 @@ fn template9(head: &Head<'_>, template: &v9::Template) -> Value {
 }
 
 fn options_template9(head: &Head<'_>, template: &v9::OptionsTemplate) -> Value {
-    let scope = template.scope_fields.iter().map(|field| json!([scope_name(field.field_type_number), field.field_length]));
+    let scope =
+        template.scope_fields.iter().map(|field| json!([scope_name(field.field_type_number), field.field_length]));
     head.line(
         "options_template",
         [
@@ -123,7 +126,9 @@ fn ipfix(head: &Head<'_>, set: &ipfix::FlowSet, lines: &mut Vec<Value>) {
         Body::Templates(all) => lines.extend(all.iter().map(|one| template(head, one))),
         Body::OptionsTemplate(one) => lines.push(options_template(head, one)),
         Body::OptionsTemplates(all) => lines.extend(all.iter().map(|one| options_template(head, one))),
-        Body::NoTemplate(set) => lines.push(head.line("set_without_template", [id, ("octets", hex(&set.raw_data).into())])),
+        Body::NoTemplate(set) => {
+            lines.push(head.line("set_without_template", [id, ("octets", hex(&set.raw_data).into())]))
+        }
         Body::Empty => {}
         // NetFlow v9 sets in an IPFIX message, which no exporter is known to send.
         other => lines.push(head.line("set", [id, ("content", shown(other))])),

@@ -97,9 +97,10 @@ const OCTETS: [&str; 4] = ["header", "data", "s_gid", "d_gid"];
 
 fn entry((key, value): (String, Value)) -> (String, Value) {
     let octets = match &value {
-        Value::Array(items) if OCTETS.contains(&key.as_str()) => {
-            items.iter().map(|item| item.as_u64().and_then(|octet| u8::try_from(octet).ok())).collect::<Option<Vec<u8>>>()
-        }
+        Value::Array(items) if OCTETS.contains(&key.as_str()) => items
+            .iter()
+            .map(|item| item.as_u64().and_then(|octet| u8::try_from(octet).ok()))
+            .collect::<Option<Vec<u8>>>(),
         _ => None,
     };
     let value = octets.map_or_else(|| unwrapped(value), |octets| hex(&octets).into());
@@ -136,7 +137,8 @@ mod tests {
         assert_eq!(duration(DurationValue::Millis { value: 1500, width: 4 }), json!(1.5));
         let at = "2023-11-14T22:13:20.500Z";
         assert_eq!(duration(DurationValue::Millis { value: 1_700_000_000_500, width: 8 }), json!(at));
-        let ntp = DurationValue::MicrosNtp { seconds: 1_700_000_000_u32.wrapping_add(2_208_988_800), fraction: 1 << 31 };
+        let ntp =
+            DurationValue::MicrosNtp { seconds: 1_700_000_000_u32.wrapping_add(2_208_988_800), fraction: 1 << 31 };
         assert_eq!(duration(ntp), json!(at));
     }
 

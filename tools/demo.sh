@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Shows the main job on one machine: ClickHouse's engine, `helios run` and simulated exporters of all five protocols on
+# loopback, then who talks to whom, from ClickHouse. Leaves nothing running and its data in .cache/demo.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+helios=${CARGO_TARGET_DIR:-target}/release/helios
+python=${HELIOS_ENGINE_PYTHON:-.cache/engine/bin/python}
+data=.cache/demo
+seconds=${DEMO_SECONDS:-20}
+rate=${DEMO_RATE:-20000}
+
+pids=()
+stop() {
+    for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    pids=()
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+fail() { echo "demo: $*" >&2; exit 1; }
+free_port() { "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+wait_for() { # what, command...
+    local what=$1; shift
+    for _ in $(seq 300); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done
+    fail "$what did not happen within 30 seconds; see $data/*.log"
+}
+query() { curl -sS --fail-with-body "$clickhouse/" --data-binary "$1 FORMAT PrettyCompactMonoBlock"; }
+
+rm -rf "$data"
+mkdir -p "$data"
+
+say "1. The ClickHouse engine (chDB behind ClickHouse's HTTP interface)"
+PYTHONPATH=tools/clickhouse-http "$python" -m clickhouse_http --path "$data/clickhouse" --port 0 --port-file "$data/port" \
+    >"$data/clickhouse.log" 2>&1 &
+pids+=($!)
+wait_for "the start of the engine" test -s "$data/port"
+clickhouse=http://127.0.0.1:$(cat "$data/port")
+echo "serves $clickhouse"
+
+say "2. The schema: helios migrate"
+"$helios" migrate --clickhouse-url "$clickhouse"
+
+say "3. The pipeline: helios run"
+flows=127.0.0.1:$(free_port)
+admin=127.0.0.1:$(free_port)
+"$helios" simulate --write-geoip "$data" >/dev/null
+cat >"$data/helios.yaml" <<EOF
+collector:
+  listen: ["$flows"]
+  state_dir: $data/state
+enricher:
+  geoip:
+    city: $data/city.mmdb
+    asn: $data/asn.mmdb
+clickhouse:
+  url: $clickhouse
+admin:
+  listen: $admin
+EOF
+"$helios" run --config "$data/helios.yaml" 2>"$data/helios.log" &
+run=$!
+pids+=("$run")
+wait_for "the start of helios" curl -sf "http://$admin/readyz"
+echo "receives on udp $flows, shows itself on http://$admin/ (configuration: $data/helios.yaml, log: $data/helios.log)"
+
+say "4. Exporters: helios simulate, $seconds seconds of NetFlow v5, v7, v9, IPFIX and sFlow"
+"$helios" simulate --target "$flows" --exporters 20 --rate "$rate" --duration "${seconds}s" --summary-json "$data/sent.json"
+
+sent=$("$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["total"]["flows"])' "$data/sent.json")
+stored() { [ "$(curl -sS "$clickhouse/" -d 'SELECT count() FROM helios.flows')" -ge "$sent" ]; }
+wait_for "that all $sent flows are stored" stored
+
+say "5. What ClickHouse says"
+echo "flows sent and stored:"
+query "SELECT $sent AS sent, (SELECT count() FROM helios.flows) AS stored, (SELECT sum(flows) FROM helios.flows_1m) AS in_flows_1m"
+echo "traffic by AS pair, from flows_1m (top talkers between networks):"
+query "SELECT src_as, dst_as, formatReadableSize(sum(bytes)) AS bytes, sum(flows) AS flows
+       FROM helios.flows_1m WHERE src_as != 0 AND dst_as != 0 GROUP BY src_as, dst_as ORDER BY sum(bytes) DESC LIMIT 5"
+echo "top talkers, from the rollup of hosts:"
+query "SELECT toString(host) AS host, formatReadableSize(sum(bytes)) AS bytes_sent, sum(flows) AS flows
+       FROM helios.talkers_1h WHERE side = 'src' GROUP BY host ORDER BY sum(bytes) DESC LIMIT 5"
+echo "traffic by protocol, from flows_1m:"
+query "SELECT proto, transform(proto, [1, 6, 17, 58], ['ICMP', 'TCP', 'UDP', 'ICMPv6'], 'other') AS name,
+       formatReadableSize(sum(bytes)) AS bytes, sum(packets) AS packets, sum(flows) AS flows
+       FROM helios.flows_1m GROUP BY proto ORDER BY sum(bytes) DESC LIMIT 5"
+echo "traffic by country of the source, from flows_1m:"
+query "SELECT if(src_country = '', '(private or unknown)', src_country) AS country, formatReadableSize(sum(bytes)) AS bytes,
+       sum(flows) AS flows FROM helios.flows_1m GROUP BY country ORDER BY sum(bytes) DESC LIMIT 8"
+echo "the accounts of the pipeline:"
+curl -s "http://$admin/metrics" | grep -E '^helios_(pipeline_rows_(decoded|stored)_total|pipeline_rows_imbalance|collector_datagrams_(received_total|imbalance)) '
+
+say "6. The end: SIGTERM, drained in flow order"
+kill -TERM "$run"
+wait "$run" && echo "helios ended with exit code 0: $(tail -n 1 "$data/helios.log" | sed 's/^[^ ]* *INFO *//')"
+stop
+
+say "What to try next"
+cat <<EOF
+  $helios decode CAPTURE.pcap             what Helios reads in a capture of yours
+  $helios run --config $data/helios.yaml  the same configuration again (start the engine first, see tools/clickhouse-http)
+  $helios run --clickhouse-url http://your-clickhouse:8123    with your network: exporters to UDP port 2055
+  docs/clickhouse.md                      queries to paste; docs/configuration.md: every key
+EOF
