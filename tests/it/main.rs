@@ -11,4 +11,5 @@ mod cli;
 mod decode;
 mod metrics;
 mod operation;
+mod end_to_end;
 mod real_exporters;
