@@ -75,7 +75,10 @@ impl CollectorConfig {
             if (low..=high).contains(&value) { Ok(()) } else { Err(ConfigError { key, problem }) }
         };
         if self.listen.is_empty() {
-            return Err(ConfigError { key: "listen", problem: "at least one address is needed, such as [::]:2055".into() });
+            return Err(ConfigError {
+                key: "listen",
+                problem: "at least one address is needed, such as [::]:2055".into(),
+            });
         }
         range("workers", self.workers, 1, 256)?;
         range("receive_buffer_bytes", self.receive_buffer_bytes, 4096, 1 << 30)?;

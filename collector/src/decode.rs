@@ -33,16 +33,16 @@ pub mod sflow5;
 use cursor::Cursor;
 pub use packet::Decapsulate;
 pub use pending::HeldCounts;
-pub use saved::SavedExporter;
 use pending::HeldSet;
-pub use sequence::LossCounts;
 use rows::{Context, Message, Scratch, SetCounts};
 use sampling::Fallback;
+pub use saved::SavedExporter;
+pub use sequence::LossCounts;
 use sets::Set;
+pub use sflow5::SampleCounts;
 pub use state::ExporterStats;
 use state::{Domain, Exporter};
 use template::{Content, Field, Learned, Template};
-pub use sflow5::SampleCounts;
 
 /// Exporters that one decoder keeps state for. Flows of further ones are refused until others fall silent: state
 /// that anybody can push out with spoofed addresses is no state.
@@ -265,12 +265,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Discarded`] for a malformed message; `out` is then as it was before.
-    pub fn decode(
-        &mut self,
-        datagram: &[u8],
-        meta: &DatagramMeta,
-        out: &mut FlowBatch,
-    ) -> Result<Decoded, Discarded> {
+    pub fn decode(&mut self, datagram: &[u8], meta: &DatagramMeta, out: &mut FlowBatch) -> Result<Decoded, Discarded> {
         let Some(protocol) = Protocol::detect(datagram) else {
             return Err(self.discard(DecodeError::UnknownVersion, None, None, meta));
         };
@@ -520,8 +515,12 @@ impl Walk<'_> {
     fn data(&mut self, id: u16, octets: &[u8]) -> Result<(), DecodeError> {
         let Some(template) = self.domain.templates.get(id) else {
             self.decoded.sets_without_template += 1;
-            let held =
-                HeldSet { template: id, octets: octets.to_vec(), header: self.header, received_at: self.message.received_at };
+            let held = HeldSet {
+                template: id,
+                octets: octets.to_vec(),
+                header: self.header,
+                received_at: self.message.received_at,
+            };
             self.domain.pending.hold(held, self.config.held_octets);
             return Ok(());
         };

@@ -79,7 +79,8 @@ impl StateFile {
         let recalled = Arc::new(Recalled(Mutex::new(lines.clone())));
         let mut journal = Journal::create(path, lines).map_err(fail)?;
         let (sender, receiver) = bounded(QUEUE_LINES);
-        let writer = std::thread::Builder::new().name("state".into()).spawn(move || journal.run(&receiver)).map_err(fail)?;
+        let writer =
+            std::thread::Builder::new().name("state".into()).spawn(move || journal.run(&receiver)).map_err(fail)?;
         Ok(Self { recalled, lines: Some(sender), writer: Some(writer) })
     }
 
@@ -111,7 +112,9 @@ impl Memory for Recalled {
         let line = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&address)?;
         let json = line.splitn(4, ' ').nth(3)?;
         serde_json::from_str(json)
-            .inspect_err(|error| tracing::warn!(exporter = %ip_of(address), %error, "saved state of an exporter not understood"))
+            .inspect_err(
+                |error| tracing::warn!(exporter = %ip_of(address), %error, "saved state of an exporter not understood"),
+            )
             .ok()
     }
 }

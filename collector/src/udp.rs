@@ -95,7 +95,8 @@ pub fn bind_group(address: SocketAddr, workers: usize, options: &SocketOptions) 
     if let Some(first) = sockets.first()
         && workers > 1
     {
-        steering::by_source_address(first.socket.as_raw_fd(), workers).map_err(|error| BindError::new(address, error))?;
+        steering::by_source_address(first.socket.as_raw_fd(), workers)
+            .map_err(|error| BindError::new(address, error))?;
     }
     Ok(sockets)
 }

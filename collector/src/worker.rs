@@ -210,7 +210,13 @@ impl Collector {
             }
             let worker = Worker::new(
                 Source { number, sockets, decoder, saver: collector.state.as_ref().and_then(StateFile::saver) },
-                Output { sender: out.clone(), ledger: Arc::clone(&ledger), batch: out.take_empty(), unbooked: 0, opened: None },
+                Output {
+                    sender: out.clone(),
+                    ledger: Arc::clone(&ledger),
+                    batch: out.take_empty(),
+                    unbooked: 0,
+                    opened: None,
+                },
                 Limits::new(config),
                 shared,
             );

@@ -136,7 +136,8 @@ fn sflow5_decodes_without_an_allocation() {
         input: sflow5::Interface::Index(1),
         output: sflow5::Interface::Index(2),
     };
-    let sampled = SampledHeader { protocol: header_protocol::ETHERNET, frame_length: 1518, stripped: 4, header: &frame };
+    let sampled =
+        SampledHeader { protocol: header_protocol::ETHERNET, frame_length: 1518, stripped: 4, header: &frame };
     let mut message = Vec::new();
     let mut writer = sflow5::Message::begin(&header, &mut message);
     for _ in 0..7 {

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use helios_collector::decode::{DatagramMeta, DecodeError, Decoded, Decoder, DecoderConfig, Discarded};
-use helios_collector::state::StateFile;
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, enterprise_field, field, ipfix, netflow5, netflow9};
+use helios_collector::state::StateFile;
 use helios_common::columns::{
     APPLICATION, BYTES, DST_ADDR, DST_PORT, ETHER_TYPE, FLOW_END, FLOW_START, ICMP_CODE, ICMP_TYPE, IN_IF_INDEX,
-    IN_IF_NAME, OUT_IF_NAME, OUT_IF_DESCRIPTION, MPLS_LABELS, OBSERVATION_DOMAIN_ID, OUT_IF_INDEX, PACKETS, RECEIVED_AT, SAMPLING_INTERVAL, SAMPLING_SOURCE,
-    SRC_ADDR, SRC_PORT, TCP_FLAGS, VRF_NAME,
+    IN_IF_NAME, MPLS_LABELS, OBSERVATION_DOMAIN_ID, OUT_IF_DESCRIPTION, OUT_IF_INDEX, OUT_IF_NAME, PACKETS,
+    RECEIVED_AT, SAMPLING_INTERVAL, SAMPLING_SOURCE, SRC_ADDR, SRC_PORT, TCP_FLAGS, VRF_NAME,
 };
 use helios_common::exporter::{Exporters, mapped};
 use helios_common::flow::FlowBatch;
@@ -338,7 +338,10 @@ fn strings_of_variable_length_may_be_empty_and_lose_no_record() {
             }
         });
     }));
-    assert_eq!((decoded.rows, bench.names_of(bench.out.values(VRF_NAME))), (3, ["blue", "", "red"].map(str::to_owned).to_vec()));
+    assert_eq!(
+        (decoded.rows, bench.names_of(bench.out.values(VRF_NAME))),
+        (3, ["blue", "", "red"].map(str::to_owned).to_vec())
+    );
     assert_eq!(bench.out.values(BYTES), [1, 2, 3]);
 }
 
@@ -502,8 +505,14 @@ fn interfaces_and_vrfs_get_their_names_from_the_options_tables() {
         m.data(256, 2, |out| out.put(&[0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, 3, 0, 0, 0, 9, 0, 0, 0, 7, 0, 0, 0, 4]));
     }));
     let name = |col| bench.names_of(bench.out.values(col));
-    assert_eq!((name(IN_IF_NAME), name(OUT_IF_NAME)), (vec!["Gi0/7".into(), "".into()], vec!["".into(), "Gi0/7".into()]));
-    assert_eq!((name(OUT_IF_DESCRIPTION), name(VRF_NAME)), (vec!["".into(), "uplink".into()], vec!["blue".into(), "".into()]));
+    assert_eq!(
+        (name(IN_IF_NAME), name(OUT_IF_NAME)),
+        (vec!["Gi0/7".into(), "".into()], vec!["".into(), "Gi0/7".into()])
+    );
+    assert_eq!(
+        (name(OUT_IF_DESCRIPTION), name(VRF_NAME)),
+        (vec!["".into(), "uplink".into()], vec!["blue".into(), "".into()])
+    );
 }
 
 #[test]

@@ -138,15 +138,8 @@ impl<T> Col<T> {
 
 pub const EXPORT_PROTOCOLS: Labels =
     &[(0, "unknown"), (5, "netflow5"), (7, "netflow7"), (9, "netflow9"), (10, "ipfix"), (15, "sflow5")];
-pub const SAMPLING_SOURCES: Labels = &[
-    (0, "unknown"),
-    (1, "record"),
-    (2, "sampler"),
-    (3, "interface"),
-    (4, "domain"),
-    (5, "header"),
-    (6, "config"),
-];
+pub const SAMPLING_SOURCES: Labels =
+    &[(0, "unknown"), (1, "record"), (2, "sampler"), (3, "interface"), (4, "domain"), (5, "header"), (6, "config")];
 pub const FLOW_DIRECTIONS: Labels = &[(0, "unknown"), (1, "ingress"), (2, "egress")];
 pub const FLOW_END_REASONS: Labels = &[
     (0, "unknown"),
@@ -178,7 +171,10 @@ macro_rules! columns {
 const DELTA: Option<&str> = Some("DoubleDelta, ZSTD(1)");
 const T64: Option<&str> = Some("T64, ZSTD(1)");
 
-use Kind::{Address as ADDRESS, Enum as ENUM, Mac as MAC, Name as NAME, Time as TIME, U8, U16, U32, U32List as U32_LIST, U64, U128List as U128_LIST};
+use Kind::{
+    Address as ADDRESS, Enum as ENUM, Mac as MAC, Name as NAME, Time as TIME, U8, U16, U32, U32List as U32_LIST, U64,
+    U128List as U128_LIST,
+};
 
 #[rustfmt::skip]
 columns! {
@@ -378,7 +374,9 @@ mod tests {
     #[test]
     fn names_are_unique_and_snake_case() {
         let mut names: Vec<_> = COLUMNS.iter().map(|spec| spec.name).collect();
-        assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')));
+        assert!(
+            names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+        );
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
         assert!(COLUMNS.len() <= 128, "column sets are 128 bits wide");

@@ -129,11 +129,7 @@ impl Assembler {
     ///
     /// # Errors
     /// [`ArrowError`] if columns and schema do not fit together, which is a bug.
-    pub fn append(
-        &mut self,
-        batch: &FlowBatch,
-        mut closed: impl FnMut(Block, CloseReason),
-    ) -> Result<(), ArrowError> {
+    pub fn append(&mut self, batch: &FlowBatch, mut closed: impl FnMut(Block, CloseReason)) -> Result<(), ArrowError> {
         let present = batch.present();
         if !self.columns.is_superset(present) {
             self.columns = self.columns.union(present);
@@ -304,7 +300,10 @@ mod tests {
     fn a_block_is_full_at_its_row_limit_also_in_the_middle_of_a_batch() {
         let mut assembler = assembler(150, u64::MAX);
         let closed = append(&mut assembler, &batch(400));
-        assert_eq!(closed.iter().map(|(block, reason)| (block.rows, *reason)).collect::<Vec<_>>(), [(150, CloseReason::Rows); 2]);
+        assert_eq!(
+            closed.iter().map(|(block, reason)| (block.rows, *reason)).collect::<Vec<_>>(),
+            [(150, CloseReason::Rows); 2]
+        );
         assert_eq!(closed.iter().map(|(block, _)| rows_in(block)).collect::<Vec<_>>(), [150, 150]);
         assert_eq!((assembler.rows(), rows_in(&assembler.close().unwrap().unwrap())), (100, 100));
         assert!(assembler.close().unwrap().is_none());

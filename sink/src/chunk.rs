@@ -299,13 +299,7 @@ impl Values {
 }
 
 impl<T: ArrowNativeType> Lists<T> {
-    fn append<I: Copy>(
-        &mut self,
-        lists: &ListColumn<I>,
-        from: usize,
-        to: usize,
-        extend: impl Fn(&mut Vec<T>, &[I]),
-    ) {
+    fn append<I: Copy>(&mut self, lists: &ListColumn<I>, from: usize, to: usize, extend: impl Fn(&mut Vec<T>, &[I])) {
         let octets_per_item = size_of::<I>() / size_of::<T>();
         for row in from..to.min(lists.len()) {
             extend(&mut self.items, lists.get(row));
@@ -320,12 +314,8 @@ impl<T: ArrowNativeType> Lists<T> {
 
     fn take(&mut self, kind: Kind, items: ArrayRef, items_buffer: Buffer) -> Result<(ArrayRef, Lent), ArrowError> {
         let offsets = Buffer::from_vec(std::mem::take(&mut self.offsets));
-        let array = ListArray::try_new(
-            arrow::item(kind),
-            OffsetBuffer::new(ScalarBuffer::from(offsets.clone())),
-            items,
-            None,
-        )?;
+        let array =
+            ListArray::try_new(arrow::item(kind), OffsetBuffer::new(ScalarBuffer::from(offsets.clone())), items, None)?;
         Ok((Arc::new(array), Lent(offsets, Some(items_buffer))))
     }
 
@@ -368,7 +358,9 @@ mod tests {
 
     fn columns() -> ColumnSet {
         let mut set = ColumnSet::default();
-        for column in [BYTES.column(), SRC_ADDR.column(), MPLS_LABELS.column(), LARGE_COMMUNITIES.column(), SRC_COUNTRY.column()] {
+        for column in
+            [BYTES.column(), SRC_ADDR.column(), MPLS_LABELS.column(), LARGE_COMMUNITIES.column(), SRC_COUNTRY.column()]
+        {
             set.insert(column);
         }
         set
@@ -398,7 +390,10 @@ mod tests {
                 let labels = batch["mpls_labels"].as_list::<i32>();
                 assert_eq!(labels.value(0).as_primitive::<UInt32Type>().values(), &[16, 17]);
                 assert_eq!(labels.value(1).len(), 0);
-                assert_eq!(batch["large_communities"].as_list::<i32>().value(0).as_fixed_size_binary().value(0), [1; 16]);
+                assert_eq!(
+                    batch["large_communities"].as_list::<i32>().value(0).as_fixed_size_binary().value(0),
+                    [1; 16]
+                );
                 Ok(())
             })
             .unwrap();

@@ -31,7 +31,9 @@ pub enum ConnectError {
     Unreadable { key: &'static str, path: PathBuf, source: io::Error },
     #[error("clickhouse.ca_file: {} holds no certificate in PEM form", path.display())]
     NoCertificate { path: PathBuf },
-    #[error("clickhouse.ca_file: this system's certificates cannot be loaded: {0}; name a file with the authorities to trust")]
+    #[error(
+        "clickhouse.ca_file: this system's certificates cannot be loaded: {0}; name a file with the authorities to trust"
+    )]
     SystemCertificates(io::Error),
 }
 
@@ -57,7 +59,8 @@ pub fn connect(config: &SinkConfig) -> Result<Client, ConnectError> {
         }
         None => tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
     };
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
     let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE_TIMEOUT).build(connector);
     let mut client = Client::with_http_client(http)
         .with_url(&config.url)

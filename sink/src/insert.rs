@@ -91,7 +91,9 @@ impl Inserter {
     async fn try_prepare(&self) -> Result<(), Class> {
         let client = client::connect(&self.config).map_err(|error| self.connect_failed(&error))?;
         let result = if self.config.migrate {
-            migrate::apply(&client, &self.config, |step| tracing::info!(step = step.purpose, "schema")).await.map(|_| ())
+            migrate::apply(&client, &self.config, |step| tracing::info!(step = step.purpose, "schema"))
+                .await
+                .map(|_| ())
         } else {
             migrate::check(&client, &self.config).await
         };
@@ -162,7 +164,9 @@ impl Inserter {
         let class = client::class(error);
         let advice = match class {
             Class::Transient => "ClickHouse did not take a block: trying again",
-            Class::Configuration => "ClickHouse does not take blocks as configured: check clickhouse.user, password and schema",
+            Class::Configuration => {
+                "ClickHouse does not take blocks as configured: check clickhouse.user, password and schema"
+            }
             Class::Unreadable => "ClickHouse could not read a block: trying again a few times",
             Class::Refused => "ClickHouse refused a block for good: its rows are dropped",
         };
@@ -217,7 +221,11 @@ struct Retry {
 impl Retry {
     fn new(config: &SinkConfig) -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
-        Self { next: config.retry_initial(), max: config.retry_max(), random: RandomState::new().build_hasher().finish() }
+        Self {
+            next: config.retry_initial(),
+            max: config.retry_max(),
+            random: RandomState::new().build_hasher().finish(),
+        }
     }
 
     fn next(&mut self, class: Class) -> Duration {

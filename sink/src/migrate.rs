@@ -29,7 +29,9 @@ pub enum MigrateError {
          run the newer helios, or name another database with clickhouse.database"
     )]
     Newer { database: String, found: u32 },
-    #[error("the schema is not complete ({missing} is still to be done): run `helios migrate`, or set clickhouse.migrate")]
+    #[error(
+        "the schema is not complete ({missing} is still to be done): run `helios migrate`, or set clickhouse.migrate"
+    )]
     Missing { missing: String },
     #[error("{purpose}: {source}")]
     Step { purpose: String, source: Error },
@@ -341,7 +343,11 @@ mod tests {
         found.columns.retain(|(table, column, _)| (table.as_str(), column.as_str()) != ("flows", "ttl"));
         let steps = steps(&found, &config);
         assert_eq!(steps.len(), 1);
-        assert!(steps[0].sql.starts_with("ALTER TABLE helios.flows ADD COLUMN IF NOT EXISTS ttl UInt8"), "{}", steps[0].sql);
+        assert!(
+            steps[0].sql.starts_with("ALTER TABLE helios.flows ADD COLUMN IF NOT EXISTS ttl UInt8"),
+            "{}",
+            steps[0].sql
+        );
         assert!(steps[0].sql.ends_with("AFTER tos"), "{}", steps[0].sql);
     }
 

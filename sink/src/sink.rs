@@ -84,7 +84,8 @@ impl Sink {
         let backlog = Arc::new(Backlog::new(config.max_backlog_bytes));
         let inserter = Arc::new(Inserter::new(config.clone(), Arc::clone(&backlog), Arc::clone(&ledger)));
         let assembly = Arc::new(Mutex::new(Assembly::default()));
-        let limits = BlockLimits { rows: config.block_rows, octets: config.block_bytes, compression: config.compression };
+        let limits =
+            BlockLimits { rows: config.block_rows, octets: config.block_bytes, compression: config.compression };
         let blocks = BlockThread {
             input,
             assembler: Assembler::new(config.database.clone(), limits, names),
@@ -232,4 +233,3 @@ impl std::fmt::Debug for Sink {
         f.debug_struct("Sink").field("running", &self.is_running()).finish_non_exhaustive()
     }
 }
-

@@ -54,6 +54,7 @@ pub struct LogConfig {
     /// Least severe level that is written: error, warn, info, debug, trace; or directives per module as RUST_LOG has
     /// them, such as `info,helios_sink=debug`.
     pub level: String,
+    /// `text` for people, coloured on a terminal unless NO_COLOR is set, or `json` for one object a line.
     pub format: LogFormat,
 }
 

@@ -44,7 +44,8 @@ fn every_flow_is_stored_once_and_the_rollups_add_up() {
              FROM helios.flows WHERE export_protocol = '{protocol}'"
         ));
         let stored: Vec<u64> = row.split_whitespace().map(|field| field.parse().unwrap()).collect();
-        let wanted = ["flows", "bytes", "packets", "bytes_scaled", "packets_scaled"].map(|key| counts[key].as_u64().unwrap());
+        let wanted =
+            ["flows", "bytes", "packets", "bytes_scaled", "packets_scaled"].map(|key| counts[key].as_u64().unwrap());
         assert_eq!(stored, wanted, "{protocol}");
     }
     let scaled = total["bytes_scaled"].as_u64().unwrap();
@@ -79,9 +80,7 @@ fn a_clickhouse_that_dies_and_comes_back_gets_every_row_once() {
     wait_for_stored(&helios, first);
     engine.kill();
     let second = simulate(&helios, 10_000, 4)["total"]["flows"].as_u64().unwrap();
-    wait_for("an insert to fail", || {
-        (helios.metric("helios_sink_insert_failures_total")? > 0.0).then_some(())
-    });
+    wait_for("an insert to fail", || (helios.metric("helios_sink_insert_failures_total")? > 0.0).then_some(()));
     assert_eq!(helios.metric("helios_pipeline_rows_imbalance"), Some(0.0));
     engine.resume();
     wait_for_stored(&helios, first + second);

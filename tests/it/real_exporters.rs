@@ -142,7 +142,8 @@ fn pmacctd(traffic: &Traffic, probe: &str, settings: &str) -> Vec<Vec<u8>> {
 fn through_helios(engine: &Engine, helios: &Helios, datagrams: &[Vec<u8>], packets: u64) -> Flows {
     send(datagrams, helios.flows.port());
     wait_for("all packets to be stored", || {
-        let stored: u64 = engine.query("SELECT sum(packets * sampling_interval) FROM helios.flows").trim().parse().ok()?;
+        let stored: u64 =
+            engine.query("SELECT sum(packets * sampling_interval) FROM helios.flows").trim().parse().ok()?;
         (stored >= packets).then_some(())
     });
     let rows = engine.query(
@@ -194,8 +195,11 @@ fn through_nfdump(traffic: &Traffic, collector: &str, datagrams: &[Vec<u8>], flo
     process.wait().unwrap();
     let file = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
     let file = file.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("nfcapd.2")).last().unwrap();
-    let output =
-        system_program("nfdump").arg("-r").arg(file).args(["-q", "-N", "-o", "fmt:%sa|%da|%sp|%dp|%pr|%byt|%pkt"]).output();
+    let output = system_program("nfdump")
+        .arg("-r")
+        .arg(file)
+        .args(["-q", "-N", "-o", "fmt:%sa|%da|%sp|%dp|%pr|%byt|%pkt"])
+        .output();
     let text = String::from_utf8(output.unwrap().stdout).unwrap();
     let mut read = Flows::new();
     for line in text.lines().filter(|line| line.contains('|')) {
@@ -205,8 +209,13 @@ fn through_nfdump(traffic: &Traffic, collector: &str, datagrams: &[Vec<u8>], flo
             "UDP" => UDP,
             other => other.parse().unwrap(),
         };
-        let key =
-            (fields[0].parse().unwrap(), fields[1].parse().unwrap(), fields[2].parse().unwrap(), fields[3].parse().unwrap(), proto);
+        let key = (
+            fields[0].parse().unwrap(),
+            fields[1].parse().unwrap(),
+            fields[2].parse().unwrap(),
+            fields[3].parse().unwrap(),
+            proto,
+        );
         let sums = read.entry(key).or_default();
         *sums = (sums.0 + fields[5].parse::<u64>().unwrap(), sums.1 + fields[6].parse::<u64>().unwrap());
     }

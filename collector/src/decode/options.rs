@@ -140,7 +140,9 @@ impl Tables {
             interface_names: self
                 .interface_names
                 .iter()
-                .map(|(&index, known)| (index, names.get(known.name).to_owned(), names.get(known.description).to_owned()))
+                .map(|(&index, known)| {
+                    (index, names.get(known.name).to_owned(), names.get(known.description).to_owned())
+                })
                 .collect(),
             vrfs: self.vrfs.iter().map(|(&id, &name)| (id, names.get(name).to_owned())).collect(),
             system_init: self.system_init.iter().map(|(&domain, &init)| (domain, init)).collect(),

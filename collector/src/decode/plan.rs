@@ -9,8 +9,8 @@
 //! exporters put both families' addresses into one record and leave one of them zero.
 
 use helios_common::columns::{
-    BYTES, COLUMNS, Col, Column, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, ICMP_CODE,
-    ICMP_TYPE, INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_VLAN, Value,
+    BYTES, COLUMNS, Col, Column, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, ICMP_CODE, ICMP_TYPE,
+    INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_VLAN, Value,
 };
 use helios_common::exporter::{Address, mapped};
 use helios_common::flow::FlowBatch;
@@ -142,7 +142,8 @@ impl Plan {
                 continue;
             }
             let (elements, target) = sources(spec.elements, column);
-            let first_only = [BYTES.column(), PACKETS.column(), FLOW_START.column(), FLOW_END.column()].contains(&target);
+            let first_only =
+                [BYTES.column(), PACKETS.column(), FLOW_START.column(), FLOW_END.column()].contains(&target);
             let present = elements.iter().filter_map(|&element| find(element).map(|field| (field, element)));
             let take = if first_only { 1 } else { usize::MAX };
             let mut merge = false;
@@ -258,8 +259,12 @@ impl Step {
             }
             Op::IcmpType => self.integers(fields, ICMP_TYPE, out, |value| (value >> 8) as u8),
             Op::IcmpCode => self.integers(fields, ICMP_CODE, out, |value| value as u8),
-            Op::Direction => self.integers(fields, FLOW_DIRECTION, out, |value| if value > 1 { 0 } else { value as u8 + 1 }),
-            Op::EndReason => self.integers(fields, FLOW_END_REASON, out, |value| if value > 5 { 0 } else { value as u8 }),
+            Op::Direction => {
+                self.integers(fields, FLOW_DIRECTION, out, |value| if value > 1 { 0 } else { value as u8 + 1 })
+            }
+            Op::EndReason => {
+                self.integers(fields, FLOW_END_REASON, out, |value| if value > 5 { 0 } else { value as u8 })
+            }
             Op::Text(col) => {
                 let octets = fields.octets();
                 self.write(octets, col, out, |octets| texts.intern(octets));

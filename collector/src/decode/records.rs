@@ -224,8 +224,7 @@ mod tests {
     use super::*;
     use helios_common::ie::iana;
 
-    const FIELDS: [Field; 2] =
-        [Field { ie: iana(96), length: VARIABLE_LENGTH }, Field { ie: iana(4), length: 1 }];
+    const FIELDS: [Field; 2] = [Field { ie: iana(96), length: VARIABLE_LENGTH }, Field { ie: iana(4), length: 1 }];
 
     #[test]
     fn short_long_and_empty_variable_lengths_are_located() {

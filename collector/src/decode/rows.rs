@@ -80,7 +80,8 @@ pub fn decode_set(
         let mut rows = n;
         if let Some(reverse) = &plan.reverse {
             reverse_records.clear();
-            for row in (0..n).filter(|&row| reverse.counters.iter().any(|&counter| records.unsigned(row, counter) > 0)) {
+            for row in (0..n).filter(|&row| reverse.counters.iter().any(|&counter| records.unsigned(row, counter) > 0))
+            {
                 reverse_records.extend_from_slice(records.record(row));
             }
             let turned = FixedRecords::new(reverse_records, template.record_octets, places);

@@ -56,7 +56,8 @@ pub struct SavedTables {
 impl SavedExporter {
     /// Takes down the state of an exporter.
     pub(super) fn of(exporter: &Exporter, names: &Names) -> Self {
-        let domains = exporter.domains.iter().filter(|domain| !domain.templates.is_empty()).map(SavedDomain::of).collect();
+        let domains =
+            exporter.domains.iter().filter(|domain| !domain.templates.is_empty()).map(SavedDomain::of).collect();
         Self { domains, tables: exporter.tables.save(names) }
     }
 

@@ -21,7 +21,10 @@ const fn op(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
 /// Attaches the program to the group that `fd` belongs to; sockets count in the order of their binding.
 #[expect(unsafe_code, reason = "socket2 and nix do not wrap SO_ATTACH_REUSEPORT_CBPF")]
 pub(super) fn by_source_address(fd: RawFd, sockets: usize) -> io::Result<()> {
-    use libc::{BPF_A, BPF_ABS, BPF_ALU, BPF_B, BPF_JA, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_MOD, BPF_MUL, BPF_RET, BPF_RSH, BPF_W};
+    use libc::{
+        BPF_A, BPF_ABS, BPF_ALU, BPF_B, BPF_JA, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_MOD, BPF_MUL, BPF_RET, BPF_RSH,
+        BPF_W,
+    };
     let mut program = [
         op(BPF_LD | BPF_B | BPF_ABS, 0, 0, NET),
         op(BPF_ALU | BPF_RSH | BPF_K, 0, 0, 4),
