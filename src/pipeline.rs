@@ -1,7 +1,7 @@
 //! The stages joined: collector -> enricher -> sink, the only place where they meet.
 //!
-//! [`Pipeline::start`] starts them from the end to the beginning, so that each finds the next one there;
-//! [`Pipeline::drain`] stops them from the beginning to the end, so that each can pass on what it holds.
+//! [`Pipeline::start`] takes the sockets first and lets rows wait in the queues for the stages behind;
+//! [`Pipeline::drain`] stops in the same order, so that each stage can pass on what it holds.
 //! [`View`] is what the admin server and metrics see: snapshots, never the stages themselves.
 
 use std::sync::{Arc, RwLock};
@@ -141,9 +141,10 @@ impl Pipeline {
             WatchedQueue { name: "block", receiver: from_enricher.clone(), capacity: config.pipeline.queue_batches },
         ];
         let (l, n, e) = (|| Arc::clone(&ledger), || Arc::clone(&names), || Arc::clone(&exporters));
-        let sink = Sink::start(&config.clickhouse, from_enricher, l(), n(), runtime)?;
-        let enricher = Enricher::start(&config.enricher, from_collector, to_sink, l(), n(), e())?;
+        // The sockets come first: a port that is in use is then all that is said. Their rows wait in the queue.
         let collector = Collector::start(&config.collector, to_enricher, l(), e(), n())?;
+        let enricher = Enricher::start(&config.enricher, from_collector, to_sink, l(), n(), e())?;
+        let sink = Sink::start(&config.clickhouse, from_enricher, l(), n(), runtime)?;
         let last = Counted {
             collector: collector.stats(),
             exporters: Vec::new(),

@@ -77,18 +77,18 @@ say "5. What ClickHouse says"
 echo "flows sent and stored:"
 query "SELECT $sent AS sent, (SELECT count() FROM helios.flows) AS stored, (SELECT sum(flows) FROM helios.flows_1m) AS in_flows_1m"
 echo "traffic by AS pair, from flows_1m (top talkers between networks):"
-query "SELECT src_as, dst_as, formatReadableSize(sum(bytes)) AS bytes, sum(flows) AS flows
+query "SELECT src_as, dst_as, formatReadableSize(sum(bytes)) AS traffic, sum(flows) AS n_flows
        FROM helios.flows_1m WHERE src_as != 0 AND dst_as != 0 GROUP BY src_as, dst_as ORDER BY sum(bytes) DESC LIMIT 5"
 echo "top talkers, from the rollup of hosts:"
-query "SELECT toString(host) AS host, formatReadableSize(sum(bytes)) AS bytes_sent, sum(flows) AS flows
+query "SELECT toString(host) AS host, formatReadableSize(sum(bytes)) AS traffic_sent, sum(flows) AS n_flows
        FROM helios.talkers_1h WHERE side = 'src' GROUP BY host ORDER BY sum(bytes) DESC LIMIT 5"
 echo "traffic by protocol, from flows_1m:"
 query "SELECT proto, transform(proto, [1, 6, 17, 58], ['ICMP', 'TCP', 'UDP', 'ICMPv6'], 'other') AS name,
-       formatReadableSize(sum(bytes)) AS bytes, sum(packets) AS packets, sum(flows) AS flows
+       formatReadableSize(sum(bytes)) AS traffic, sum(packets) AS estimated_packets, sum(flows) AS n_flows
        FROM helios.flows_1m GROUP BY proto ORDER BY sum(bytes) DESC LIMIT 5"
 echo "traffic by country of the source, from flows_1m:"
-query "SELECT if(src_country = '', '(private or unknown)', src_country) AS country, formatReadableSize(sum(bytes)) AS bytes,
-       sum(flows) AS flows FROM helios.flows_1m GROUP BY country ORDER BY sum(bytes) DESC LIMIT 8"
+query "SELECT if(src_country = '', '(private or unknown)', src_country) AS country, formatReadableSize(sum(bytes)) AS traffic,
+       sum(flows) AS n_flows FROM helios.flows_1m GROUP BY country ORDER BY sum(bytes) DESC LIMIT 8"
 echo "the accounts of the pipeline:"
 curl -s "http://$admin/metrics" | grep -E '^helios_(pipeline_rows_(decoded|stored)_total|pipeline_rows_imbalance|collector_datagrams_(received_total|imbalance)) '
 

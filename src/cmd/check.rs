@@ -45,7 +45,7 @@ pub struct Args {
 /// 78 for a wrong configuration, 1 when `--connect` finds no ClickHouse.
 pub fn run(args: &Args) -> Result<(), Exit> {
     let config = args.config.load(&args.listen)?;
-    let databases = databases(&config.enricher.geoip, SystemTime::now())?;
+    let databases = files(&config, SystemTime::now())?;
     let mut report = if args.print { config.to_yaml() } else { describe(&config, &databases) };
     if args.connect {
         report.push_str(&connect(&config)?);
@@ -171,8 +171,10 @@ fn bytes(bytes: u64) -> String {
     }
 }
 
-/// Opens each configured database by itself, so that two broken ones are two lines.
-fn databases(geoip: &GeoipConfig, now: SystemTime) -> Result<Vec<String>, Exit> {
+/// Opens every file that the configuration names, and describes the databases among them.
+fn files(config: &Config, now: SystemTime) -> Result<Vec<String>, Exit> {
+    let geoip = &config.enricher.geoip;
+    // Each by itself, so that two broken ones are two lines.
     let only = |city, asn| GeoipConfig { city, asn, ..geoip.clone() };
     let each =
         [geoip.city.clone().map(|path| only(Some(path), None)), geoip.asn.clone().map(|path| only(None, Some(path)))];
@@ -188,5 +190,28 @@ fn databases(geoip: &GeoipConfig, now: SystemTime) -> Result<Vec<String>, Exit> 
             Err(error) => mistakes.push(error.to_string()),
         }
     }
+    // Reads the password and the certificates, and connects to nobody yet.
+    if let Err(error) = client::connect(&config.clickhouse) {
+        mistakes.push(error.to_string());
+    }
     if mistakes.is_empty() { Ok(found) } else { Err(Exit::configuration(mistakes)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_shown_as_they_are_set() {
+        for (octets, text) in [(100, "100 bytes"), (4 << 10, "4 KiB"), (240 << 20, "240 MiB"), (1 << 30, "1 GiB")] {
+            assert_eq!(bytes(octets), text);
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_the_kernel_will_not_grant_is_said_to_be_one() {
+        assert_eq!(receive_buffer(32 << 20, Some(64 << 20)), "32 MiB per socket");
+        let capped = receive_buffer(32 << 20, Some(4 << 20));
+        assert_eq!(capped, "32 MiB per socket; without CAP_NET_ADMIN the kernel grants 4 MiB (net.core.rmem_max)");
+    }
 }

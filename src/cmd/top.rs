@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use helios_sink::client;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -76,58 +77,70 @@ async fn once(args: &Args, config: &Config) -> Result<(), Exit> {
 
 async fn live(args: &Args, config: &Config) -> Result<(), Exit> {
     let failed = |error: io::Error| Exit::run_time(format_args!("cannot use the terminal: {error}"));
+    // Signals first: from the moment the screen is ours, nothing may end the process without giving it back.
+    let mut input = Input::open().map_err(failed)?;
     let screen = Screen::open(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())).map_err(failed)?;
-    let mut keys = keys();
     let mut ticks = interval(args.interval.max(Duration::from_millis(100)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut by = args.by;
-    let mut shown: Result<Vec<Talker>, String> = Ok(Vec::new());
+    let asking = || Err(format!("asking ClickHouse at {}", config.clickhouse.url));
+    let (mut by, mut shown) = (args.by, asking());
     loop {
         let limit = args.limit.unwrap_or(usize::MAX).min(screen.height().saturating_sub(FRAME_LINES)).max(1);
         let question = Question { by, window: args.window, limit };
-        match next(&mut keys, async {
+        screen.draw(&frame(question, &shown), FRAME_LINES - 1).map_err(failed)?;
+        let answer = async {
             ticks.tick().await;
             ask(config, question).await
-        })
-        .await
-        {
-            Event::Answer(answer) => shown = answer,
-            Event::Key(Key::Quit) => return Ok(()),
-            Event::Key(Key::Next) => {
-                by = by.next();
-                shown = Ok(Vec::new());
-                ticks.reset_immediately();
+        };
+        // A key gives up an answer that is still awaited.
+        tokio::select! {
+            answer = answer => shown = answer,
+            key = input.next() => match key {
+                Key::Quit => return Ok(()),
+                Key::Redraw => {}
+                Key::Next => {
+                    by = by.next();
+                    shown = asking();
+                    ticks.reset_immediately();
+                }
             }
-            Event::Key(Key::Redraw) => {}
         }
-        screen.draw(&frame(question, by, &shown), FRAME_LINES - 1).map_err(failed)?;
     }
 }
 
-enum Event {
-    Answer(Result<Vec<Talker>, String>),
-    Key(Key),
+/// What the user and the system ask for.
+struct Input {
+    keys: UnboundedReceiver<Key>,
+    terminate: Signal,
+    hangup: Signal,
 }
 
-/// Whatever comes first; a key gives up an answer that is still awaited.
-async fn next(keys: &mut UnboundedReceiver<Key>, answer: impl Future<Output = Result<Vec<Talker>, String>>) -> Event {
-    tokio::select! {
-        key = keys.recv() => Event::Key(key.unwrap_or(Key::Quit)),
-        answer = answer => Event::Answer(answer),
+impl Input {
+    fn open() -> io::Result<Self> {
+        let (terminate, hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+        Ok(Self { keys: keys(), terminate, hangup })
+    }
+
+    async fn next(&mut self) -> Key {
+        tokio::select! {
+            key = self.keys.recv() => key.unwrap_or(Key::Quit),
+            _ = self.terminate.recv() => Key::Quit,
+            _ = self.hangup.recv() => Key::Quit,
+        }
     }
 }
 
-fn frame(question: Question, by: By, shown: &Result<Vec<Talker>, String>) -> Vec<String> {
+fn frame(question: Question, shown: &Result<Vec<Talker>, String>) -> Vec<String> {
     let total = shown.as_ref().ok().and_then(|talkers| talkers.first()).map_or(0.0, |talker| talker.total_bits);
     let title = format!(
         "helios top  by {}  last {} s  {}bit/s in all  (space: next key, q: quit)",
-        by.name(),
+        question.by.name(),
         question.window.as_secs(),
         with_space(&render::scaled(total)),
     );
     let mut lines = vec![title, String::new()];
     match shown {
-        Ok(talkers) => lines.extend(render::table(by, talkers)),
+        Ok(talkers) => lines.extend(render::table(question.by, talkers)),
         Err(error) => lines.push(error.clone()),
     }
     lines
@@ -158,7 +171,7 @@ mod tests {
     #[test]
     fn a_frame_shows_the_error_instead_of_the_table() {
         let question = Question { by: By::Src, window: Duration::from_secs(60), limit: 5 };
-        let lines = frame(question, By::Src, &Err("ClickHouse is away".to_owned()));
+        let lines = frame(question, &Err("ClickHouse is away".to_owned()));
         assert_eq!(lines[0], "helios top  by src  last 60 s  0 bit/s in all  (space: next key, q: quit)");
         assert_eq!(lines[2], "ClickHouse is away");
     }

@@ -27,7 +27,9 @@ pub fn read<T: DeserializeOwned>(mut tree: Node, known: &[String]) -> Result<T, 
         };
         let path = error.path();
         mistakes.push(error.into_mistake(&path, &tree.origin, known));
-        if !tree.remove(&path) {
+        // An item of a list that a variable spells as text is no node of its own: then the whole list goes.
+        let removed = (1..=path.len()).rev().any(|steps| tree.remove(path.get(..steps).unwrap_or(&[])));
+        if !removed {
             return Err(mistakes);
         }
     }
@@ -315,8 +317,8 @@ mod tests {
                 "h.yaml:2:3: unknown key collector.lisen; did you mean collector.listen?",
                 "h.yaml:3:12: collector.workers: expected a whole number from 0 to 65535, found \"70000\"",
                 "h.yaml:4:8: collector.gro: expected true or false, found \"yes\"",
-                "h.yaml:5:12: collector.listen[0]: invalid socket address syntax, found \"x\"",
-                "h.yaml:5:25: collector.listen[1]: invalid socket address syntax, found \"y\"",
+                "h.yaml:5:12: collector.listen[0]: expected an address and a port, such as 0.0.0.0:2055 or [::]:2055, found \"x\"",
+                "h.yaml:5:25: collector.listen[1]: expected an address and a port, such as 0.0.0.0:2055 or [::]:2055, found \"y\"",
                 "h.yaml:6:15: collector.batch_rows: expected a whole number from 1 to 65535, found \"0\"",
                 "h.yaml:7:17: other.format: expected text or json, found \"xml\"",
             ]
@@ -365,12 +367,14 @@ mod tests {
         let mut tree = tree("");
         tree.set(&["collector", "workers"], "many", &Origin::Variable("HELIOS_COLLECTOR__WORKERS".into()));
         tree.set(&["collector", "listen"], "x,[::]:1,y", &Origin::Flag("--listen".into()));
+        tree.set(&["other", "format"], "xml", &Origin::Flag("--set other.format".into()));
         let found: Vec<String> = read::<Root>(tree, &known()).unwrap_err().iter().map(ToString::to_string).collect();
         assert_eq!(
             found,
             [
                 "HELIOS_COLLECTOR__WORKERS: collector.workers: expected a whole number from 0 to 65535, found \"many\"",
-                "--listen: collector.listen[0]: invalid socket address syntax, found \"x\"",
+                "--listen: collector.listen[0]: expected an address and a port, such as 0.0.0.0:2055 or [::]:2055, found \"x\"",
+                "--set other.format: other.format: expected text or json, found \"xml\"",
             ]
         );
     }

@@ -77,7 +77,7 @@ impl Error {
             Kind::Type { expected } if text.is_empty() => format!("expected {}, found {found}", plain(&expected)),
             Kind::Type { expected } => format!("{text}: expected {}, found {found}", plain(&expected)),
             Kind::Missing { key } => format!("{text}: the key {key} is missing"),
-            Kind::Other(words) => format!("{text}: {words}, found {found}"),
+            Kind::Other(words) => format!("{text}: {}, found {found}", advice(&words)),
         };
         Mistake { origin, what }
     }
@@ -92,6 +92,15 @@ fn unknown_key(path: &str, key: &str, known: &[&str], known_paths: &[String]) ->
     match near {
         Some(near) => format!("unknown key {path}; did you mean {near}?"),
         None => format!("unknown key {path}; known here: {}", known.join(", ")),
+    }
+}
+
+/// What a type says of itself when it cannot be read, as what should stand there.
+fn advice(words: &str) -> &str {
+    match words {
+        "invalid socket address syntax" => "expected an address and a port, such as 0.0.0.0:2055 or [::]:2055",
+        "invalid IP address syntax" => "expected an address, such as 192.0.2.1 or 2001:db8::1",
+        other => other,
     }
 }
 

@@ -39,8 +39,9 @@ fn binary(config: &Config) -> impl Iterator<Item = (&'static str, String)> {
 }
 
 fn log(config: &LogConfig) -> Option<String> {
-    let error = tracing_subscriber::EnvFilter::try_new(&config.level).err()?;
-    Some(format!("{:?} is no log level: {error}; use error, warn, info, debug or trace", config.level))
+    tracing_subscriber::EnvFilter::try_new(&config.level).err()?;
+    let level = &config.level;
+    Some(format!("{level:?} is no log level; use error, warn, info, debug, trace, or as in info,helios_sink=debug"))
 }
 
 /// A mistake at the place of a key, or at the key's default where nobody set it.

@@ -184,10 +184,15 @@ impl<W: Write> Table<W> {
     }
 }
 
+/// A table is for terminals, and names come from devices: what would steer a terminal is not passed on to it.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 impl<W: Write> Rows for Table<W> {
     fn row(&mut self, batch: &FlowBatch, names: &NamesView<'_>, row: usize, _held: bool) -> io::Result<()> {
         let texts: Vec<String> =
-            self.columns.iter().map(|&column| Cell::of(batch, names, column, row).to_string()).collect();
+            self.columns.iter().map(|&column| printable(&Cell::of(batch, names, column, row).to_string())).collect();
         if self.widths.is_some() {
             return self.line(&texts);
         }

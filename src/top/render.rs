@@ -18,8 +18,9 @@ fn header(by: By) -> Vec<String> {
 }
 
 fn row(by: By, talker: &Talker) -> Vec<String> {
-    let mut cells: Vec<String> =
-        by.parts().iter().zip(&talker.key).map(|(part, (value, label))| key(part.column, value, label)).collect();
+    let parts = by.parts();
+    let keys = parts.iter().zip(&talker.key).map(|(part, (value, label))| printable(&key(part.column, value, label)));
+    let mut cells: Vec<String> = keys.collect();
     let share = if talker.total_bits > 0.0 { 100.0 * talker.bits / talker.total_bits } else { 0.0 };
     cells.extend([scaled(talker.bits), scaled(talker.packets), scaled(talker.flows), format!("{share:.1} %")]);
     cells
@@ -37,6 +38,11 @@ fn key(column: &str, value: &str, label: &str) -> String {
         _ if value.is_empty() => "unknown".to_owned(),
         _ => value.to_owned(),
     }
+}
+
+/// Names come from devices: what would steer the terminal is not passed on to it.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// ClickHouse shows every address as IPv6.
@@ -144,6 +150,13 @@ mod tests {
         ] {
             assert_eq!(key(column, value, label), shown);
         }
+    }
+
+    #[test]
+    fn a_name_cannot_steer_the_terminal() {
+        let talkers = [talker(&[("192.0.2.1", ""), ("7", "eth0\x1b[2J\n")], 1e6)];
+        let lines = table(By::InInterface, &talkers);
+        assert!(lines[1].contains("eth0\u{fffd}[2J\u{fffd}"), "{lines:?}");
     }
 
     #[test]

@@ -68,7 +68,8 @@ fn mistakes_outside_of_the_file_name_the_variable_and_the_flag() {
          helios: --set admin: expected section.key=value\n\
          helios: HELIOS_COLLECTOR__GRO: collector.gro: expected true or false, found \"yes\"\n\
          helios: --set collector.worker: unknown key collector.worker; did you mean collector.workers?\n\
-         helios: --listen: collector.listen[0]: invalid socket address syntax, found \"127.0.0.1\"\n\
+         helios: --listen: collector.listen[0]: expected an address and a port, such as 0.0.0.0:2055 \
+         or [::]:2055, found \"127.0.0.1\"\n\
          helios: HELIOS_LOG__FORMAT: log.format: expected text or json, found \"xml\"\n"
     );
 }
