@@ -284,9 +284,20 @@ fn pmacctd_sflow_of_every_packet() {
     }
 }
 
-/// Samples that the datagrams' headers announce, behind an IPv4 agent address.
+/// Flow samples in the datagrams, behind an IPv4 agent address: pmacctd adds counter samples now and then.
 fn samples(datagrams: &[Vec<u8>]) -> u64 {
-    datagrams.iter().map(|datagram| u64::from(datagram[27])).sum()
+    const FIRST_SAMPLE: usize = 28;
+    const FLOW_SAMPLE: usize = 1;
+    let word = |datagram: &[u8], at: usize| u32::from_be_bytes(datagram[at..at + 4].try_into().unwrap()) as usize;
+    let mut n = 0;
+    for datagram in datagrams {
+        let mut at = FIRST_SAMPLE;
+        while at + 8 <= datagram.len() {
+            n += u64::from(word(datagram, at) == FLOW_SAMPLE);
+            at += 8 + word(datagram, at + 4);
+        }
+    }
+    n
 }
 
 /// Sampled 1 in 4: what is stored, times the interval, estimates the traffic; the second decoder estimates the same.
