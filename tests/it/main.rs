@@ -1,5 +1,7 @@
 //! The integration tests, in one binary: a module a scenario.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests fail by panicking, as tests do.
+
 mod expect;
 mod running;
 mod sections;
