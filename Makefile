@@ -41,7 +41,7 @@ captures: ## hold `helios decode` against real captures, where they are present
 lint: ## formatting, clippy, licences and duplicate dependencies, documentation links
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check; \
 	else echo "lint: cargo-deny is not installed (cargo install --locked cargo-deny): licences not checked"; fi
 

@@ -404,7 +404,7 @@ impl Flow {
     fn frame(&self, out: &mut Vec<u8>) {
         let ethernet = Layer::Ethernet { dst: [2, 0, 0, 0, 0, 1], src: [2, 0, 0, 0, 0, 2] };
         let tag = Layer::Vlan { tpid: packet::TPID_8021Q, tci: 100 };
-        let ip = if self.id % 4 == 0 {
+        let ip = if self.id.is_multiple_of(4) {
             Layer::Ipv6(Ipv6 { src: v6(self.src), dst: v6(self.dst), hop_limit: 60, ..Ipv6::default() })
         } else {
             Layer::Ipv4(Ipv4 { src: self.src, dst: self.dst, ttl: 60, ..Ipv4::default() })

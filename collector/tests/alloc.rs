@@ -1,5 +1,6 @@
 //! No allocation per record: 10,000 warmed messages of every version decode without one.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
 #![expect(unsafe_code, reason = "a counting allocator has to be a GlobalAlloc")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,5 +1,7 @@
 //! NetFlow and IPFIX messages, written by the encoders, read by the decoder: what the RFCs demand of a collector.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

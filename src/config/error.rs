@@ -13,7 +13,7 @@ pub struct Error {
     kind: Kind,
     /// Innermost step first.
     path: Vec<Step>,
-    place: Option<Place>,
+    place: Option<Box<Place>>,
 }
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Error {
 
     /// Notes the innermost node that the error passes.
     pub fn at(mut self, node: &Node) -> Self {
-        self.place.get_or_insert_with(|| Place { origin: node.origin.clone(), found: node.describe() });
+        self.place.get_or_insert_with(|| Box::new(Place { origin: node.origin.clone(), found: node.describe() }));
         self
     }
 

@@ -133,18 +133,10 @@ fn doc(attributes: &[Attribute]) -> Vec<String> {
         let Expr::Lit(ExprLit { lit: Lit::Str(line), .. }) = &meta.value else { continue };
         let line = line.value().trim().to_owned();
         match paragraphs.last_mut() {
-            Some(last) if line.is_empty() => {
-                if !last.is_empty() {
-                    paragraphs.push(String::new());
-                }
-            }
-            Some(last) => {
-                if !last.is_empty() {
-                    last.push(' ');
-                }
-                last.push_str(&line);
-            }
-            None => {}
+            Some(last) if last.is_empty() => *last = line,
+            Some(last) if !line.is_empty() => *last += &format!(" {line}"),
+            // An empty line ends a paragraph.
+            _ => paragraphs.push(String::new()),
         }
     }
     paragraphs.retain(|paragraph| !paragraph.is_empty());
