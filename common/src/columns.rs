@@ -346,6 +346,7 @@ macro_rules! value_types {
                 matches!(ColumnData::new(kind), ColumnData::$variant(_))
             }
 
+            #[inline]
             fn of(data: &ColumnData) -> &$container<Self> {
                 match data {
                     ColumnData::$variant(values) => values,
@@ -353,6 +354,7 @@ macro_rules! value_types {
                 }
             }
 
+            #[inline]
             fn of_mut(data: &mut ColumnData) -> &mut $container<Self> {
                 match data {
                     ColumnData::$variant(values) => values,

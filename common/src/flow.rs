@@ -103,6 +103,7 @@ impl FlowBatch {
     }
 
     /// The column with defaults up to the open rows: append the values of the open rows to it.
+    #[inline]
     pub fn open<T: Value>(&mut self, col: Col<T>) -> &mut Vec<T> {
         let rows = self.rows;
         let values = T::of_mut(&mut self.columns[col.column().0 as usize]);
@@ -113,6 +114,7 @@ impl FlowBatch {
     }
 
     /// The values of `n` open rows, defaults where nothing was appended yet.
+    #[inline]
     pub fn open_slice<T: Value>(&mut self, col: Col<T>, n: usize) -> &mut [T] {
         let rows = self.rows;
         let values = T::of_mut(&mut self.columns[col.column().0 as usize]);
@@ -122,7 +124,26 @@ impl FlowBatch {
         &mut values[rows..rows + n]
     }
 
+    /// The values of `n` open rows of two columns, as [`open_slice`](Self::open_slice) gives those of one.
+    ///
+    /// # Panics
+    /// When both are the same column.
+    pub fn open_slices<A: Value, B: Value>(&mut self, a: Col<A>, b: Col<B>, n: usize) -> (&mut [A], &mut [B]) {
+        let rows = self.rows;
+        let columns = [a.column(), b.column()].map(|column| usize::from(column.0));
+        let [a, b] = self.columns.get_disjoint_mut(columns).expect("two columns of the table");
+        let (a, b) = (A::of_mut(a), B::of_mut(b));
+        if a.len() < rows + n {
+            a.resize(rows + n, A::default());
+        }
+        if b.len() < rows + n {
+            b.resize(rows + n, B::default());
+        }
+        (&mut a[rows..rows + n], &mut b[rows..rows + n])
+    }
+
     /// Sets a column to `value` in `n` open rows, over whatever they held.
+    #[inline]
     pub fn fill<T: Value>(&mut self, col: Col<T>, n: usize, value: T) {
         let rows = self.rows;
         let values = self.open(col);

@@ -12,7 +12,7 @@ use helios_common::columns::{
     BYTES, COLUMNS, Col, Column, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, ICMP_CODE, ICMP_TYPE,
     INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_VLAN, Value,
 };
-use helios_common::exporter::{Address, mapped};
+use helios_common::exporter::Address;
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{self, Ie, REVERSE_PEN, Type, iana};
 use helios_common::names::NameId;
@@ -25,7 +25,7 @@ use super::text::Texts;
 mod reverse;
 
 /// Times outside of 1970 to 2200 are garbage, not clocks: they count as not exported.
-const MAX_TIME_MS: UnixMs = 7_258_118_400_000;
+const MAX_TIME_MS: u64 = 7_258_118_400_000;
 
 /// IANA `applicationId`: resolved through the exporter's application table, not copied.
 const APPLICATION_ID: Ie = iana(95);
@@ -36,6 +36,14 @@ pub struct Clock {
     pub export_ms: UnixMs,
     /// `None` when the protocol has no sysUptime and the exporter has not told when it booted.
     pub uptime: Option<UptimeClock>,
+}
+
+/// What times become.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub clock: Clock,
+    /// Stands for a time that was not exported.
+    pub absent: UnixMs,
 }
 
 /// One field of every record, into one column.
@@ -175,9 +183,9 @@ impl Plan {
     }
 
     /// Appends the fields of `records` to the open rows of `out`.
-    pub fn run<R: Records>(&self, records: &R, clock: &Clock, texts: &mut Texts<'_>, out: &mut FlowBatch) {
+    pub fn run<R: Records>(&self, records: &R, times: &Times, texts: &mut Texts<'_>, out: &mut FlowBatch) {
         for step in &self.steps {
-            step.run(&records.field(step.field), clock, texts, out);
+            step.run(&records.field(step.field), times, texts, out);
         }
         if !self.mpls.is_empty() {
             self.run_mpls(records, out);
@@ -234,28 +242,27 @@ fn op_for(element: Ie, column: Column) -> Option<Op> {
 }
 
 impl Step {
-    fn run<F: Fields>(&self, fields: &F, clock: &Clock, texts: &mut Texts<'_>, out: &mut FlowBatch) {
-        let Clock { export_ms, uptime } = *clock;
+    fn run<F: Fields>(&self, fields: &F, times: &Times, texts: &mut Texts<'_>, out: &mut FlowBatch) {
+        let Times { clock: Clock { export_ms, uptime }, absent } = *times;
+        let plausible = move |ms: u64| if ms.wrapping_sub(1) < MAX_TIME_MS { ms as UnixMs } else { absent };
         match self.op {
             Op::U8(col) => self.integers(fields, col, out, |value| value.min(u64::from(u8::MAX)) as u8),
             Op::U16(col) => self.integers(fields, col, out, |value| value.min(u64::from(u16::MAX)) as u16),
             Op::Vlan(col) => self.integers(fields, col, out, |value| (value & 0x0fff) as u16),
             Op::U32(col) => self.integers(fields, col, out, |value| value.min(u64::from(u32::MAX)) as u32),
             Op::U64(col) => self.integers(fields, col, out, |value| value),
-            Op::Ipv4(col) => self.write(fields.arrays::<4>(), col, out, |octets| {
-                if octets == [0; 4] { Address::default() } else { mapped(octets) }
-            }),
-            Op::Ipv6(col) => self.write(fields.arrays::<16>(), col, out, |octets| octets),
-            Op::Seconds(col) => self.integers(fields, col, out, |secs| plausible(secs.saturating_mul(1000))),
+            Op::Ipv4(col) => self.arrays(fields, col, out, mapped_or_none),
+            Op::Ipv6(col) => self.arrays(fields, col, out, |octets| octets),
+            Op::Seconds(col) => self.integers(fields, col, out, move |secs| plausible(secs.saturating_mul(1000))),
             Op::Milliseconds(col) => self.integers(fields, col, out, plausible),
-            Op::Ntp(col) => self.integers(fields, col, out, |ntp| plausible(ntp_to_unix_ms(ntp).max(0) as u64)),
+            Op::Ntp(col) => self.integers(fields, col, out, move |ntp| plausible(ntp_to_unix_ms(ntp).max(0) as u64)),
             Op::Uptime(col) => {
                 if let Some(uptime) = uptime {
-                    self.integers(fields, col, out, |ms| plausible(uptime.unix_ms(ms as u32).max(0) as u64));
+                    self.integers(fields, col, out, move |ms| plausible(uptime.unix_ms(ms as u32).max(0) as u64));
                 }
             }
             Op::DeltaMicroseconds(col) => {
-                self.integers(fields, col, out, |us| plausible((export_ms - (us / 1000) as i64).max(0) as u64));
+                self.integers(fields, col, out, move |us| plausible((export_ms - (us / 1000) as i64).max(0) as u64));
             }
             Op::IcmpType => self.integers(fields, ICMP_TYPE, out, |value| (value >> 8) as u8),
             Op::IcmpCode => self.integers(fields, ICMP_CODE, out, |value| value as u8),
@@ -269,6 +276,21 @@ impl Step {
                 let octets = fields.octets();
                 self.write(octets, col, out, |octets| texts.intern(octets));
             }
+        }
+    }
+
+    /// Addresses; what is not as long as one is cut, or padded with zeros at its end.
+    fn arrays<const N: usize, F: Fields>(
+        &self,
+        fields: &F,
+        col: Col<Address>,
+        out: &mut FlowBatch,
+        convert: impl Fn([u8; N]) -> Address,
+    ) {
+        if fields.width() == Some(N) {
+            self.write(fields.arrays(), col, out, convert);
+        } else {
+            self.write(fields.octets(), col, out, |octets| convert(padded(octets)));
         }
     }
 
@@ -303,15 +325,24 @@ impl Step {
         let rows = out.rows();
         let n = out.open(col).len() - rows;
         for (present, value) in out.open_slice(col, n).iter_mut().zip(values) {
-            if *present == T::default() {
-                *present = convert(value);
-            }
+            // A choice of values, not of ways: which family a record has cannot be predicted.
+            *present = if *present == T::default() { convert(value) } else { *present };
         }
     }
 }
 
-fn plausible(ms: u64) -> UnixMs {
-    UnixMs::try_from(ms).ok().filter(|&ms| ms <= MAX_TIME_MS).unwrap_or(0)
+/// The zero address is "none" in either family.
+fn mapped_or_none(v4: [u8; 4]) -> Address {
+    let prefix = u128::from(v4 != [0; 4]) * (0xffff << 32);
+    (prefix | u128::from(u32::from_be_bytes(v4))).to_be_bytes()
+}
+
+fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {
+    let mut array = [0; N];
+    for (to, from) in array.iter_mut().zip(octets) {
+        *to = *from;
+    }
+    array
 }
 
 /// A big-endian integer of up to 8 octets; longer ones keep their low 64 bits.

@@ -2,6 +2,10 @@
 //!
 //! Records of fixed length are strides over the set. Records with variable-length fields (RFC 7011 §7) are
 //! located once, row by row, into a table of positions; the plans then run over them column by column as well.
+//!
+//! An iterator knows how many fields it has: columns reserve once per set and are then written without a check.
+
+use std::slice::ChunksExact;
 
 use super::DecodeError;
 use super::cursor::Cursor;
@@ -34,7 +38,7 @@ pub trait Fields {
 
     fn octets(&self) -> impl Iterator<Item = &[u8]>;
 
-    /// The fields as arrays; a field of another length is cut, or padded with zeros at its end.
+    /// Fields that are `N` octets wide in all records; has no meaning for others.
     fn arrays<const N: usize>(&self) -> impl Iterator<Item = [u8; N]>;
 }
 
@@ -46,22 +50,20 @@ pub struct Place {
 }
 
 /// Records of one length, back to back.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FixedRecords<'a> {
-    data: &'a [u8],
-    stride: usize,
+    records: ChunksExact<'a, u8>,
     places: &'a [Place],
 }
 
 impl<'a> FixedRecords<'a> {
     /// `places` are the fields of a record of `stride` octets; what is left behind the last record is padding.
     pub fn new(data: &'a [u8], stride: usize, places: &'a [Place]) -> Self {
-        let whole = data.len() - data.len() % stride.max(1);
-        Self { data: data.get(..whole).unwrap_or(data), stride: stride.max(1), places }
+        Self { records: data.chunks_exact(stride.max(1)), places }
     }
 
     pub fn record(&self, row: usize) -> &'a [u8] {
-        self.data.get(row * self.stride..(row + 1) * self.stride).unwrap_or(&[])
+        self.records.clone().nth(row).unwrap_or(&[])
     }
 }
 
@@ -72,54 +74,71 @@ impl<'a> Records for FixedRecords<'a> {
         Self: 'b;
 
     fn len(&self) -> usize {
-        self.data.len() / self.stride
+        self.records.len()
     }
 
+    #[inline]
     fn field(&self, field: usize) -> FixedFields<'a> {
         let place = self.places.get(field).copied().unwrap_or(Place { offset: 0, width: 0 });
-        FixedFields { data: self.data, stride: self.stride, offset: place.offset as usize, width: place.width as usize }
+        FixedFields { records: self.records.clone(), offset: place.offset as usize, width: place.width as usize }
     }
 
     fn octets(&self, row: usize, field: usize) -> &[u8] {
         let Some(place) = self.places.get(field) else { return &[] };
-        let start = row * self.stride + place.offset as usize;
-        self.data.get(start..start + place.width as usize).unwrap_or(&[])
+        let start = place.offset as usize;
+        self.record(row).get(start..start + place.width as usize).unwrap_or(&[])
     }
 }
 
 /// A field of [`FixedRecords`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FixedFields<'a> {
-    data: &'a [u8],
-    stride: usize,
+    records: ChunksExact<'a, u8>,
     offset: usize,
     width: usize,
 }
 
 impl Fields for FixedFields<'_> {
+    #[inline]
     fn width(&self) -> Option<usize> {
         Some(self.width)
     }
 
     fn octets(&self) -> impl Iterator<Item = &[u8]> {
         let Self { offset, width, .. } = *self;
-        self.data.chunks_exact(self.stride).map(move |record| record.get(offset..offset + width).unwrap_or(&[]))
+        self.records.clone().map(move |record| record.get(offset..offset + width).unwrap_or(&[]))
     }
 
+    #[inline]
     fn arrays<const N: usize>(&self) -> impl Iterator<Item = [u8; N]> {
-        let Self { offset, width, .. } = *self;
-        self.data.chunks_exact(self.stride).map(move |record| {
-            let octets = record.get(offset..offset + width).unwrap_or(&[]);
-            octets.first_chunk().copied().unwrap_or_else(|| padded(octets))
-        })
+        let offset = self.offset;
+        self.records
+            .clone()
+            .map(move |record| record.get(offset..).and_then(|octets| octets.first_chunk()).copied().unwrap_or([0; N]))
     }
 }
 
-/// Positions of all fields of all records of a set; kept and reused from set to set.
+/// Where the fields of a set's records lie; kept and reused from set to set.
+///
+/// A field of variable length splits a record: what lies behind it begins elsewhere in every record. Fields between
+/// two splits are at the same distance from the split in all of them, so a record needs a position per split, not per
+/// field, and fields of fixed length stay as cheap as they are in [`FixedRecords`].
 #[derive(Debug, Default)]
 pub struct Positions {
-    spans: Vec<(u32, u32)>,
-    fields: usize,
+    fields: Vec<Position>,
+    /// Octets of fixed length in front of each field of variable length, then those behind the last one.
+    fixed_octets: Vec<u16>,
+    /// Per record: where it begins, then where each field of variable length begins and ends.
+    splits: Vec<u32>,
+}
+
+/// Where a field lies, by the splits of its record.
+#[derive(Debug, Clone, Copy)]
+enum Position {
+    /// `place` counts from this split on.
+    Fixed { split: usize, place: Place },
+    /// From this split to the next one.
+    Variable { split: usize },
 }
 
 impl Positions {
@@ -131,34 +150,60 @@ impl Positions {
     /// # Errors
     /// [`DecodeError::Truncated`] when a field's length runs past the set.
     pub fn locate(&mut self, data: &[u8], fields: &[Field], min_record: usize) -> Result<(), DecodeError> {
-        self.spans.clear();
-        self.fields = fields.len();
+        self.place(fields);
+        self.splits.clear();
+        let (last, before) = self.fixed_octets.split_last().unwrap_or((&0, &[]));
         let mut cursor = Cursor::new(data);
+        let position = |cursor: &Cursor<'_>| (data.len() - cursor.remaining()) as u32;
         while cursor.remaining() >= min_record.max(1) {
-            for field in fields {
-                let length = if field.length == VARIABLE_LENGTH {
-                    match cursor.u8()? {
-                        255 => usize::from(cursor.u16()?),
-                        short => usize::from(short),
-                    }
-                } else {
-                    usize::from(field.length)
+            self.splits.push(position(&cursor));
+            for octets in before {
+                cursor.skip(usize::from(*octets))?;
+                let length = match cursor.u8()? {
+                    255 => usize::from(cursor.u16()?),
+                    short => usize::from(short),
                 };
-                let start = data.len() - cursor.remaining();
+                self.splits.push(position(&cursor));
                 cursor.skip(length)?;
-                self.spans.push((start as u32, (start + length) as u32));
+                self.splits.push(position(&cursor));
             }
+            cursor.skip(usize::from(*last))?;
         }
         Ok(())
     }
 
+    /// Lays the fields of a template out between the splits.
+    fn place(&mut self, fields: &[Field]) {
+        self.fields.clear();
+        self.fixed_octets.clear();
+        let mut offset = 0;
+        for field in fields {
+            let split = 2 * self.fixed_octets.len();
+            if field.length == VARIABLE_LENGTH {
+                self.fields.push(Position::Variable { split: split + 1 });
+                self.fixed_octets.push(offset);
+                offset = 0;
+            } else {
+                self.fields.push(Position::Fixed { split, place: Place { offset, width: field.length } });
+                offset = offset.saturating_add(field.length);
+            }
+        }
+        self.fixed_octets.push(offset);
+    }
+
+    /// Splits of a record.
+    fn n_splits(&self) -> usize {
+        (2 * self.fixed_octets.len()).saturating_sub(1).max(1)
+    }
+
     /// Keeps the records for which `keep` says so.
     pub fn copy_rows(&mut self, from: &LocatedRecords<'_>, keep: impl Fn(usize) -> bool) {
-        self.spans.clear();
-        self.fields = from.positions.fields;
-        for row in (0..from.len()).filter(|&row| keep(row)) {
-            let start = row * self.fields;
-            self.spans.extend_from_slice(from.positions.spans.get(start..start + self.fields).unwrap_or(&[]));
+        self.fields.clone_from(&from.positions.fields);
+        self.fixed_octets.clone_from(&from.positions.fixed_octets);
+        self.splits.clear();
+        let records = from.positions.splits.chunks_exact(self.n_splits());
+        for (_, splits) in records.enumerate().filter(|(row, _)| keep(*row)) {
+            self.splits.extend_from_slice(splits);
         }
     }
 }
@@ -170,6 +215,12 @@ pub struct LocatedRecords<'a> {
     pub positions: &'a Positions,
 }
 
+impl<'a> LocatedRecords<'a> {
+    fn splits(&self) -> ChunksExact<'a, u32> {
+        self.positions.splits.chunks_exact(self.positions.n_splits())
+    }
+}
+
 impl<'a> Records for LocatedRecords<'a> {
     type Fields<'b>
         = LocatedFields<'a>
@@ -177,46 +228,66 @@ impl<'a> Records for LocatedRecords<'a> {
         Self: 'b;
 
     fn len(&self) -> usize {
-        self.positions.spans.len() / self.positions.fields.max(1)
+        self.splits().len()
     }
 
     fn field(&self, field: usize) -> LocatedFields<'a> {
-        LocatedFields { records: *self, field }
+        let nowhere = Position::Fixed { split: 0, place: Place { offset: 0, width: 0 } };
+        let position = self.positions.fields.get(field).copied().unwrap_or(nowhere);
+        LocatedFields { data: self.data, splits: self.splits(), position }
     }
 
     fn octets(&self, row: usize, field: usize) -> &[u8] {
-        let span = self.positions.spans.get(row * self.positions.fields + field);
-        span.and_then(|&(start, end)| self.data.get(start as usize..end as usize)).unwrap_or(&[])
+        let fields = self.field(field);
+        fields.splits.clone().nth(row).map_or(&[], |splits| fields.octets_of(splits))
     }
 }
 
 /// A field of [`LocatedRecords`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LocatedFields<'a> {
-    records: LocatedRecords<'a>,
-    field: usize,
+    data: &'a [u8],
+    splits: ChunksExact<'a, u32>,
+    position: Position,
+}
+
+impl<'a> LocatedFields<'a> {
+    fn octets_of(&self, splits: &[u32]) -> &'a [u8] {
+        let at = |split: usize| splits.get(split).map_or(0, |&start| start as usize);
+        let (start, end) = match self.position {
+            Position::Fixed { split, place } => {
+                let start = at(split) + usize::from(place.offset);
+                (start, start + usize::from(place.width))
+            }
+            Position::Variable { split } => (at(split), at(split + 1)),
+        };
+        self.data.get(start..end).unwrap_or(&[])
+    }
 }
 
 impl Fields for LocatedFields<'_> {
     fn width(&self) -> Option<usize> {
-        None
+        match self.position {
+            Position::Fixed { place, .. } => Some(usize::from(place.width)),
+            Position::Variable { .. } => None,
+        }
     }
 
     fn octets(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.records.len()).map(|row| self.records.octets(row, self.field))
+        self.splits.clone().map(|splits| self.octets_of(splits))
     }
 
     fn arrays<const N: usize>(&self) -> impl Iterator<Item = [u8; N]> {
-        self.octets().map(|octets| octets.first_chunk().copied().unwrap_or_else(|| padded(octets)))
+        let (split, offset) = match self.position {
+            Position::Fixed { split, place } => (split, usize::from(place.offset)),
+            Position::Variable { split } => (split, 0),
+        };
+        let data = self.data;
+        self.splits.clone().map(move |splits| {
+            let start = splits.get(split).map_or(0, |&start| start as usize) + offset;
+            data.get(start..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
+        })
     }
-}
-
-fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {
-    let mut array = [0; N];
-    for (to, from) in array.iter_mut().zip(octets) {
-        *to = *from;
-    }
-    array
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use helios_common::columns::{
     APPLICATION, Col, DST_ADDR, DST_PORT, EGRESS_VRF_ID, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, FLOW_END,
     FLOW_START, ICMP_CODE, ICMP_TYPE, IN_IF_DESCRIPTION, IN_IF_INDEX, IN_IF_NAME, INGRESS_VRF_ID,
     OBSERVATION_DOMAIN_ID, OUT_IF_DESCRIPTION, OUT_IF_INDEX, OUT_IF_NAME, PROTO, RECEIVED_AT, SRC_ADDR, VRF_NAME,
+    Value,
 };
 use helios_common::exporter::{Address, ExporterId};
 use helios_common::flow::FlowBatch;
@@ -11,7 +12,7 @@ use helios_common::time::UnixMs;
 
 use super::options::Tables;
 use super::packet::Decapsulate;
-use super::plan::{AddressFamilies, Clock, FrameStart, Plan};
+use super::plan::{AddressFamilies, Clock, FrameStart, Plan, Times};
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
 use super::sampling::{self, Fallback};
 use super::template::Template;
@@ -127,7 +128,8 @@ impl Writer<'_> {
             return Ok(0);
         }
         let message = self.context.message;
-        plan.run(records, &message.clock, &mut self.texts, self.out);
+        let times = Times { clock: message.clock, absent: message.received_at };
+        plan.run(records, &times, &mut self.texts, self.out);
         if let Some((field, start)) = plan.frame {
             self.frames(records, field, start);
         }
@@ -160,10 +162,8 @@ impl Writer<'_> {
             self.out.fill(OBSERVATION_DOMAIN_ID, n, message.domain);
         }
         for col in [FLOW_START, FLOW_END] {
-            for time in self.out.open_slice(col, n) {
-                if *time == 0 {
-                    *time = message.received_at;
-                }
+            if self.out.values(col).len() <= self.out.rows() {
+                self.out.fill(col, n, message.received_at);
             }
         }
     }
@@ -218,21 +218,29 @@ impl Writer<'_> {
     }
 }
 
+/// What was appended to a column in the open rows.
+fn open_rows<T: Value>(col: Col<T>, out: &FlowBatch) -> &[T] {
+    out.values(col).get(out.rows()..).unwrap_or(&[])
+}
+
 /// Exporters without ICMP fields put type and code into the destination port (Cisco, since v5).
 fn icmp_from_port(n: usize, out: &mut FlowBatch) {
     const ICMP: u8 = 1;
     const ICMPV6: u8 = 58;
-    let rows = out.rows();
-    let is_icmp = |proto: u8| proto == ICMP || proto == ICMPV6;
-    if !out.values(PROTO).get(rows..).unwrap_or(&[]).iter().any(|&proto| is_icmp(proto)) {
+    let is_icmp = |&proto: &u8| proto == ICMP || proto == ICMPV6;
+    // Looking at all rows before looking for one lets the compiler compare 16 of them at once.
+    if !open_rows(PROTO, out).iter().fold(false, |any, proto| any | is_icmp(proto)) {
         return;
     }
-    for row in 0..n {
-        let (proto, port) = (out.get(PROTO, rows + row), out.get(DST_PORT, rows + row));
-        if is_icmp(proto) && port != 0 {
-            out.open_slice(ICMP_TYPE, n)[row] = (port >> 8) as u8;
-            out.open_slice(ICMP_CODE, n)[row] = port as u8;
+    let mut from = 0;
+    while let Some(skipped) = open_rows(PROTO, out).iter().skip(from).position(is_icmp) {
+        let row = from + skipped;
+        let port = out.get(DST_PORT, out.rows() + row);
+        if port != 0 {
+            let (types, codes) = out.open_slices(ICMP_TYPE, ICMP_CODE, n);
+            [types[row], codes[row]] = port.to_be_bytes();
         }
+        from = row + 1;
     }
 }
 
@@ -248,14 +256,16 @@ fn ether_type(families: AddressFamilies, n: usize, out: &mut FlowBatch) {
         AddressFamilies { v4: true, v6: false } => out.fill(ETHER_TYPE, n, IPV4),
         AddressFamilies { v4: false, v6: true } => out.fill(ETHER_TYPE, n, IPV6),
         AddressFamilies { v4: true, v6: true } => {
-            for row in rows..rows + n {
-                let address = [out.get(SRC_ADDR, row), out.get(DST_ADDR, row)].into_iter().find(|a| *a != [0; 16]);
-                let value = match address {
-                    Some(address) if helios_common::exporter::ip_of(address).is_ipv4() => IPV4,
-                    Some(_) => IPV6,
-                    None => 0,
-                };
-                out.open(ETHER_TYPE).push(value);
+            for col in [SRC_ADDR, DST_ADDR] {
+                let (addresses, ether_types) = out.open_slices(col, ETHER_TYPE, n);
+                for (address, ether_type) in addresses.iter().zip(ether_types) {
+                    let implied = match u128::from_be_bytes(*address) {
+                        0 => 0,
+                        address if address >> 32 == 0xffff => IPV4,
+                        _ => IPV6,
+                    };
+                    *ether_type = if *ether_type == 0 { implied } else { *ether_type };
+                }
             }
         }
         AddressFamilies { v4: false, v6: false } => {}

@@ -56,38 +56,29 @@ pub fn fill<R: Records>(
 ) {
     let n = records.len();
     let default = fallback.resolve(tables, domain);
-    out.fill(SAMPLING_INTERVAL, n, default.0);
-    out.fill(SAMPLING_SOURCE, n, default.1 as u8);
-    if tables.has_interfaces() {
-        for row in 0..n {
-            let if_index = out.get(IN_IF_INDEX, out.rows() + row);
-            write(out, n, row, tables.interface(domain, if_index).map(|interval| (interval, Source::Interface)));
-        }
+    let own = own_interval(fields);
+    if own.is_none() && fields.sampler.is_none() && !tables.has_interfaces() {
+        out.fill(SAMPLING_INTERVAL, n, default.0);
+        out.fill(SAMPLING_SOURCE, n, default.1 as u8);
+        return;
     }
-    if let Some(field) = fields.sampler {
-        let mut last = (u64::MAX, None);
-        for row in 0..n {
-            let id = records.unsigned(row, field);
+    let mut last = (u64::MAX, None);
+    for row in 0..n {
+        let own = || own.as_ref().and_then(|own| own(records, row)).map(|interval| (interval, Source::Record));
+        let mut sampler = || {
+            let id = records.unsigned(row, fields.sampler?);
             if id != last.0 {
                 last = (id, tables.sampler(domain, id));
             }
-            write(out, n, row, last.1.map(|interval| (interval, Source::Sampler)));
-        }
-    }
-    if let Some(own) = own_interval(fields) {
-        for row in 0..n {
-            write(out, n, row, own(records, row).map(|interval| (interval, Source::Record)));
-        }
-    }
-}
-
-fn write(out: &mut FlowBatch, n: usize, row: usize, sampling: Option<Sampling>) {
-    let Some((interval, source)) = sampling else { return };
-    if let Some(value) = out.open_slice(SAMPLING_INTERVAL, n).get_mut(row) {
-        *value = interval;
-    }
-    if let Some(value) = out.open_slice(SAMPLING_SOURCE, n).get_mut(row) {
-        *value = source as u8;
+            last.1.map(|interval| (interval, Source::Sampler))
+        };
+        let interface = || {
+            let if_index = out.get(IN_IF_INDEX, out.rows() + row);
+            tables.interface(domain, if_index).map(|interval| (interval, Source::Interface))
+        };
+        let (interval, source) = own().or_else(|| sampler()).or_else(interface).unwrap_or(default);
+        let (intervals, sources) = out.open_slices(SAMPLING_INTERVAL, SAMPLING_SOURCE, n);
+        (intervals[row], sources[row]) = (interval, source as u8);
     }
 }
 
