@@ -65,7 +65,7 @@ pub fn fill<R: Records>(
     let mut last = (u64::MAX, None);
     for row in 0..n {
         let own = || own.as_ref().and_then(|own| own(records, row)).map(|interval| (interval, Source::Record));
-        let mut sampler = || {
+        let sampler = || {
             let id = records.unsigned(row, fields.sampler?);
             if id != last.0 {
                 last = (id, tables.sampler(domain, id));
@@ -76,7 +76,7 @@ pub fn fill<R: Records>(
             let if_index = out.get(IN_IF_INDEX, out.rows() + row);
             tables.interface(domain, if_index).map(|interval| (interval, Source::Interface))
         };
-        let (interval, source) = own().or_else(|| sampler()).or_else(interface).unwrap_or(default);
+        let (interval, source) = own().or_else(sampler).or_else(interface).unwrap_or(default);
         let (intervals, sources) = out.open_slices(SAMPLING_INTERVAL, SAMPLING_SOURCE, n);
         (intervals[row], sources[row]) = (interval, source as u8);
     }
