@@ -13,6 +13,7 @@ use helios_common::exporter::Exporters;
 use helios_common::ledger::{Accounts, DropReason, Ledger};
 use helios_common::names::Names;
 use helios_common::queue::{BatchReceiver, bounded_queue};
+use helios_common::side::side_queue;
 use helios_enricher::{Enricher, EnricherError, EnricherStats};
 use helios_sink::{Sink, SinkError, SinkStats};
 use tokio::runtime::Handle;
@@ -144,7 +145,8 @@ impl Pipeline {
         // The sockets come first: a port that is in use is then all that is said. Their rows wait in the queue.
         let collector = Collector::start(&config.collector, to_enricher, l(), e(), n())?;
         let enricher = Enricher::start(&config.enricher, from_collector, to_sink, l(), n(), e())?;
-        let sink = Sink::start(&config.clickhouse, from_enricher, l(), n(), runtime)?;
+        let (_, side) = side_queue();
+        let sink = Sink::start(&config.clickhouse, from_enricher, side, l(), n(), runtime)?;
         let last = Counted {
             collector: collector.stats(),
             exporters: Vec::new(),

@@ -15,3 +15,4 @@ pub mod names;
 pub mod exporter;
 pub mod ledger;
 pub mod queue;
+pub mod side;

@@ -124,9 +124,11 @@ impl Occupancy {
 mod tests {
     use super::*;
     use crate::config::Compression;
+    use crate::schema::Table;
 
     fn block(octets: u64) -> Block {
         Block {
+            table: Table::Flows,
             statement: "".into(),
             token: octets.to_string(),
             rows: 1,

@@ -21,11 +21,13 @@ use helios_common::time::UnixMs;
 use crate::chunk::Chunk;
 use crate::config::{BLOCK_ROWS_MAX, Compression};
 use crate::frame::Framer;
-use crate::schema::ddl;
+use crate::schema::{Table, ddl};
 
 /// A closed block.
 #[derive(Debug, Clone)]
 pub struct Block {
+    /// Where its rows go, and in whose accounts they are.
+    pub table: Table,
     /// The statement that the bytes are the data of; it names the columns.
     pub statement: Arc<str>,
     /// What ClickHouse recognises a repeated insert by.
@@ -35,7 +37,7 @@ pub struct Block {
     pub pieces: Vec<Bytes>,
     pub octets: u64,
     pub compression: Compression,
-    /// Arrival of the first row of every batch, and how many rows it had: what latency is measured from.
+    /// Arrival of the first row of every batch of flows, and how many rows it had: what latency is measured from.
     pub arrivals: Vec<(UnixMs, u32)>,
 }
 
@@ -178,6 +180,7 @@ impl Assembler {
         open.stream.finish()?;
         open.write_out(self.limits.compression, &mut self.costs);
         Ok(Some(Block {
+            table: Table::Flows,
             statement: open.statement,
             token: self.tokens.next(),
             rows: open.rows,
@@ -190,7 +193,8 @@ impl Assembler {
 
     fn begin(&self) -> Result<Open, ArrowError> {
         let chunk = Chunk::new(self.columns);
-        let statement = ddl::insert_statement(&self.database, self.columns.iter().map(|column| column.spec().name));
+        let names = self.columns.iter().map(|column| column.spec().name);
+        let statement = ddl::insert_statement(&self.database, Table::Flows, names);
         let stream = StreamWriter::try_new(Vec::new(), chunk.schema())?;
         Ok(Open {
             chunk,
@@ -223,16 +227,7 @@ impl Open {
         let plain = std::mem::take(self.stream.get_mut());
         self.octets_plain += plain.len() as u64;
         costs.octets_plain += plain.len() as u64;
-        let piece = match compression {
-            Compression::None => Bytes::from(plain),
-            Compression::Lz4 => {
-                let mut framed = Vec::with_capacity(plain.len() / 2);
-                let mut framer = Framer::new(compression);
-                framer.write(&plain, &mut framed);
-                framer.flush(&mut framed);
-                Bytes::from(framed)
-            }
-        };
+        let piece = compressed(plain, compression);
         self.octets += piece.len() as u64;
         costs.octets_written += piece.len() as u64;
         costs.compress_ns += begin.elapsed().as_nanos() as u64;
@@ -240,14 +235,28 @@ impl Open {
     }
 }
 
+/// A piece of a block as it is sent.
+pub(crate) fn compressed(plain: Vec<u8>, compression: Compression) -> Bytes {
+    match compression {
+        Compression::None => Bytes::from(plain),
+        Compression::Lz4 => {
+            let mut framed = Vec::with_capacity(plain.len() / 2);
+            let mut framer = Framer::new(compression);
+            framer.write(&plain, &mut framed);
+            framer.flush(&mut framed);
+            Bytes::from(framed)
+        }
+    }
+}
+
 /// Tokens that no other block has, of this process or another.
-struct Tokens {
+pub(crate) struct Tokens {
     process: u64,
     blocks: u64,
 }
 
 impl Tokens {
-    fn new() -> Self {
+    pub fn new() -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
         // Keyed by the operating system's randomness; the clock and the process id are in it as well.
         let mut hasher = RandomState::new().build_hasher();
@@ -258,7 +267,7 @@ impl Tokens {
         Self { process: hasher.finish(), blocks: 0 }
     }
 
-    fn next(&mut self) -> String {
+    pub fn next(&mut self) -> String {
         self.blocks += 1;
         format!("helios-{:016x}-{}", self.process, self.blocks)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use helios_common::side::SideTable;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::Table;
@@ -117,11 +118,15 @@ pub struct Retention {
     pub flows_1h: u32,
     /// The busiest hosts of every exporter by hour.
     pub talkers_1h: u32,
+    /// Counter samples of sFlow agents, by interface.
+    pub interface_counters: u32,
+    /// What every exporter sent and lost, by minute.
+    pub exporters: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { flows: 7, flows_1m: 30, flows_1h: 90, talkers_1h: 90 }
+        Self { flows: 7, flows_1m: 30, flows_1h: 90, talkers_1h: 90, interface_counters: 30, exporters: 90 }
     }
 }
 
@@ -132,6 +137,8 @@ impl Retention {
             Table::Flows1m => self.flows_1m,
             Table::Flows1h => self.flows_1h,
             Table::Talkers1h => self.talkers_1h,
+            Table::Side(SideTable::InterfaceCounters) => self.interface_counters,
+            Table::Side(SideTable::Exporters) => self.exporters,
         }
     }
 }
@@ -186,6 +193,8 @@ impl SinkConfig {
             ("retention_days.flows_1m", self.retention_days.flows_1m),
             ("retention_days.flows_1h", self.retention_days.flows_1h),
             ("retention_days.talkers_1h", self.retention_days.talkers_1h),
+            ("retention_days.interface_counters", self.retention_days.interface_counters),
+            ("retention_days.exporters", self.retention_days.exporters),
         ];
         for (key, days) in retention {
             expect(days <= RETENTION_DAYS_MAX, key, "at most 20000 days; 0 keeps the rows for ever");

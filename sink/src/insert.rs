@@ -8,12 +8,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clickhouse::Client;
 use clickhouse::error::Error;
 use hdrhistogram::Histogram;
-use helios_common::ledger::{DropReason, Ledger, Stage};
+use helios_common::ledger::DropReason;
 use helios_common::time::UnixMs;
 use tokio::sync::watch;
 
 use crate::backlog::Backlog;
 use crate::block::Block;
+use crate::books::Books;
 use crate::client::{self, Class, ConnectError};
 use crate::config::SinkConfig;
 use crate::migrate::{self, MigrateError};
@@ -49,7 +50,7 @@ pub struct InsertStats {
 pub(crate) struct Inserter {
     pub config: SinkConfig,
     pub backlog: Arc<Backlog>,
-    pub ledger: Arc<Ledger>,
+    pub books: Books,
     stats: Mutex<InsertStats>,
     logged: Mutex<HashMap<String, Instant>>,
     /// Set when the time for draining is over.
@@ -57,7 +58,7 @@ pub(crate) struct Inserter {
 }
 
 impl Inserter {
-    pub fn new(config: SinkConfig, backlog: Arc<Backlog>, ledger: Arc<Ledger>) -> Self {
+    pub fn new(config: SinkConfig, backlog: Arc<Backlog>, books: Books) -> Self {
         let stats = InsertStats {
             blocks: 0,
             rows: 0,
@@ -69,7 +70,7 @@ impl Inserter {
             latency: Histogram::new_with_bounds(1, LATENCY_MAX_MS, 2).expect("the bounds are in order"),
         };
         let abandon = watch::Sender::new(false);
-        Self { config, backlog, ledger, stats: Mutex::new(stats), logged: Mutex::default(), abandon }
+        Self { config, backlog, books, stats: Mutex::new(stats), logged: Mutex::default(), abandon }
     }
 
     pub fn stats(&self) -> MutexGuard<'_, InsertStats> {
@@ -123,11 +124,11 @@ impl Inserter {
             *connection = None;
             unreadable += u32::from(class == Class::Unreadable);
             if class == Class::Refused || unreadable >= UNREADABLE_ATTEMPTS {
-                return self.ledger.dropped(Stage::Insert, DropReason::Refused, block.rows);
+                return self.books.dropped(block, DropReason::Refused);
             }
             self.pause(&mut retry, class).await;
             if *self.abandon.borrow() {
-                return self.ledger.dropped(Stage::Insert, DropReason::Shutdown, block.rows);
+                return self.books.dropped(block, DropReason::Shutdown);
             }
         }
     }
@@ -147,7 +148,7 @@ impl Inserter {
     }
 
     fn stored(&self, block: &Block, begin: Instant) {
-        self.ledger.stored(block.rows);
+        self.books.stored(block);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMs);
         let mut stats = self.stats();
         stats.blocks += 1;

@@ -2,13 +2,16 @@
 //!
 //! Start at [`Sink`]: what runs, and what it tells of itself. On the way of a row: [`chunk`] gathers columns for Arrow,
 //! [`block`] makes inserts of chunks, [`frame`] compresses, [`backlog`] is where closed blocks wait, [`client`] sends
-//! them and knows what errors mean. [`schema`] derives the tables from the column table, [`migrate`] makes them.
+//! them and knows what errors mean. Rows that are no flows become blocks in [`side`], and [`books`] knows whose
+//! accounts a block's rows are in. [`schema`] derives the tables from the column table, [`migrate`] makes them.
 
 pub mod config;
 pub mod schema;
 pub mod chunk;
 pub mod frame;
 pub mod block;
+pub mod side;
+pub mod books;
 pub mod backlog;
 pub mod client;
 pub mod migrate;

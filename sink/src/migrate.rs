@@ -205,7 +205,7 @@ fn alter_table(found: &Found, config: &SinkConfig, table: Table, create: &str, a
                 let definition = ddl::column_definition(column);
                 // A dimension that is not part of the sorting key would be merged away.
                 let key = match table {
-                    Table::Flows => String::new(),
+                    Table::Flows | Table::Side(_) => String::new(),
                     _ => sorting_key(found, table, column.name),
                 };
                 add(

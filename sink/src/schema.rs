@@ -6,12 +6,16 @@
 //! | `flows_1m` | traffic per minute and [`Rollup::Dimension`] | a view on `flows` |
 //! | `flows_1h` | the same per hour | a view on `flows_1m` |
 //! | `talkers_1h` | the busiest hosts of every exporter per hour | a view on `flows` |
+//! | `interface_counters` | sFlow counter samples | helios |
+//! | `exporters` | what every exporter sent and lost, per minute | helios |
 //! | `schema_migrations` | which version the schema has | `migrate` |
 //!
 //! [`ddl`] writes the statements that create them, [`rollup`] the queries of the views, [`arrow`] the schema in
 //! which blocks travel, [`markdown`] the page for people. Changing existing tables is `migrate`'s part.
 //!
 //! [`Rollup::Dimension`]: helios_common::columns::Rollup::Dimension
+
+use helios_common::side::SideTable;
 
 pub mod arrow;
 pub mod ddl;
@@ -21,17 +25,25 @@ pub mod rollup;
 /// The table that says which version the schema has.
 pub const MIGRATIONS_TABLE: &str = "schema_migrations";
 
-/// A table of flow data.
+/// A table of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Table {
     Flows,
     Flows1m,
     Flows1h,
     Talkers1h,
+    Side(SideTable),
 }
 
 impl Table {
-    pub const ALL: [Self; 4] = [Self::Flows, Self::Flows1m, Self::Flows1h, Self::Talkers1h];
+    pub const ALL: [Self; 6] = [
+        Self::Flows,
+        Self::Flows1m,
+        Self::Flows1h,
+        Self::Talkers1h,
+        Self::Side(SideTable::InterfaceCounters),
+        Self::Side(SideTable::Exporters),
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -39,13 +51,14 @@ impl Table {
             Self::Flows1m => "flows_1m",
             Self::Flows1h => "flows_1h",
             Self::Talkers1h => "talkers_1h",
+            Self::Side(side) => side.name(),
         }
     }
 
-    /// The materialized view that feeds the table; helios itself feeds `flows`.
+    /// The materialized view that feeds the table; helios itself feeds those without.
     pub const fn view(self) -> Option<&'static str> {
         match self {
-            Self::Flows => None,
+            Self::Flows | Self::Side(_) => None,
             Self::Flows1m => Some("flows_1m_mv"),
             Self::Flows1h => Some("flows_1h_mv"),
             Self::Talkers1h => Some("talkers_1h_mv"),

@@ -1,22 +1,26 @@
-//! The running sink: one thread that makes blocks, some tasks that send them.
+//! The running sink: a thread that makes blocks of flows, one for all else, some tasks that send them.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use helios_common::flow::FlowBatch;
-use helios_common::ledger::{DropReason, Ledger, Stage};
+use helios_common::ledger::{DropReason, Ledger};
 use helios_common::names::Names;
 use helios_common::queue::{BatchReceiver, Received};
+use helios_common::side::{SideAccounts, SideReceiver, SideTable};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::backlog::{Backlog, Occupancy};
 use crate::block::{Assembler, Block, BlockLimits, CloseReason, EncodeCosts};
+use crate::books::Books;
 use crate::client::{self, ConnectError};
 use crate::config::{ConfigError, SinkConfig};
 use crate::insert::{InsertStats, Inserter};
+use crate::side::{SideAssembler, SideThread};
 
 /// How long the block thread waits for a batch before it looks at the age of the open block.
 const TICK: Duration = Duration::from_millis(20);
@@ -28,7 +32,7 @@ pub enum SinkError {
     Config(Vec<ConfigError>),
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("cannot start the block thread: {0}")]
+    #[error("cannot start a block thread: {0}")]
     Thread(io::Error),
 }
 
@@ -42,6 +46,8 @@ pub struct SinkStats {
     /// Closed blocks by [`CloseReason::ALL`].
     pub closed: [u64; CloseReason::ALL.len()],
     pub encode: EncodeCosts,
+    /// Rows of side tables, indexed by [`SideTable`].
+    pub side: [SideAccounts; SideTable::ALL.len()],
 }
 
 /// What became of the rows when draining ended.
@@ -58,11 +64,13 @@ struct Assembly {
     encode: EncodeCosts,
 }
 
-/// Stores what comes through a queue of batches.
+/// Stores what comes through a queue of batches and one of side rows.
 pub struct Sink {
     inserter: Arc<Inserter>,
     assembly: Arc<Mutex<Assembly>>,
     block_thread: JoinHandle<()>,
+    side_thread: JoinHandle<()>,
+    stop_side: Arc<AtomicBool>,
     tasks: JoinSet<()>,
 }
 
@@ -75,6 +83,7 @@ impl Sink {
     pub fn start(
         config: &SinkConfig,
         input: BatchReceiver,
+        side: SideReceiver,
         ledger: Arc<Ledger>,
         names: Arc<Names>,
         runtime: &Handle,
@@ -82,21 +91,33 @@ impl Sink {
         config.validate().map_err(SinkError::Config)?;
         client::connect(config)?;
         let backlog = Arc::new(Backlog::new(config.max_backlog_bytes));
-        let inserter = Arc::new(Inserter::new(config.clone(), Arc::clone(&backlog), Arc::clone(&ledger)));
+        let books = Books { flows: ledger, side: Arc::clone(side.ledger()) };
+        let inserter = Arc::new(Inserter::new(config.clone(), Arc::clone(&backlog), books.clone()));
         let assembly = Arc::new(Mutex::new(Assembly::default()));
         let limits =
             BlockLimits { rows: config.block_rows, octets: config.block_bytes, compression: config.compression };
+        let stop_side = Arc::new(AtomicBool::new(false));
+        let sides = SideThread {
+            input: side,
+            assemblers: SideTable::ALL
+                .map(|table| SideAssembler::new(&config.database, table, config.compression, Arc::clone(&names))),
+            backlog: Arc::clone(&backlog),
+            books: books.clone(),
+            flush_interval: config.flush_interval(),
+            stop: Arc::clone(&stop_side),
+        };
         let blocks = BlockThread {
             input,
             assembler: Assembler::new(config.database.clone(), limits, names),
             backlog,
-            ledger,
+            books,
             assembly: Arc::clone(&assembly),
             flush_interval: config.flush_interval(),
             connections: config.connections,
         };
-        let thread = std::thread::Builder::new().name("block-0".into());
-        let block_thread = thread.spawn(move || blocks.run()).map_err(SinkError::Thread)?;
+        let thread = |name: &str| std::thread::Builder::new().name(name.into());
+        let block_thread = thread("block-0").spawn(move || blocks.run()).map_err(SinkError::Thread)?;
+        let side_thread = thread("side-0").spawn(move || sides.run()).map_err(SinkError::Thread)?;
         let mut tasks = JoinSet::new();
         let (ready, waiting) = tokio::sync::watch::channel(false);
         let preparing = Arc::clone(&inserter);
@@ -118,7 +139,7 @@ impl Sink {
                 runtime,
             );
         }
-        Ok(Self { inserter, assembly, block_thread, tasks })
+        Ok(Self { inserter, assembly, block_thread, side_thread, stop_side, tasks })
     }
 
     pub fn stats(&self) -> SinkStats {
@@ -129,6 +150,7 @@ impl Sink {
             open_rows: assembly.open_rows,
             closed: assembly.closed,
             encode: assembly.encode,
+            side: self.inserter.books.side.snapshot(),
         }
     }
 
@@ -137,25 +159,27 @@ impl Sink {
         !self.block_thread.is_finished()
     }
 
-    /// Stores what is there, once the queue's sender has gone, and ends. What ClickHouse has not taken after `limit`
+    /// Stores what is there, once the queue's sender has gone, and ends. Side rows offered from now on may be lost. What ClickHouse has not taken after `limit`
     /// is given up and counted.
     pub async fn drain(mut self, limit: Duration) -> Drained {
         let deadline = tokio::time::Instant::now() + limit;
-        let before = self.inserter.ledger.snapshot().dropped_total();
-        let thread = self.block_thread;
-        if tokio::task::spawn_blocking(move || thread.join()).await.is_err() {
-            tracing::error!("the block thread panicked");
+        let before = self.inserter.books.flows.snapshot().dropped_total();
+        self.stop_side.store(true, Ordering::Release);
+        let threads = [self.block_thread, self.side_thread];
+        let joined = tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok())).await;
+        if !joined.is_ok_and(|ended| ended == [true; 2]) {
+            tracing::error!("a block thread panicked");
         }
         self.inserter.backlog.close();
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout_at(deadline, all).await.is_err() {
             self.inserter.abandon.send_replace(true);
             for block in self.inserter.backlog.abandon() {
-                self.inserter.ledger.dropped(Stage::Insert, DropReason::Shutdown, block.rows);
+                self.inserter.books.dropped(&block, DropReason::Shutdown);
             }
             while self.tasks.join_next().await.is_some() {}
         }
-        Drained { lost_rows: self.inserter.ledger.snapshot().dropped_total() - before }
+        Drained { lost_rows: self.inserter.books.flows.snapshot().dropped_total() - before }
     }
 }
 
@@ -164,7 +188,7 @@ struct BlockThread {
     input: BatchReceiver,
     assembler: Assembler,
     backlog: Arc<Backlog>,
-    ledger: Arc<Ledger>,
+    books: Books,
     assembly: Arc<Mutex<Assembly>>,
     flush_interval: Duration,
     connections: usize,
@@ -214,10 +238,10 @@ impl BlockThread {
     }
 
     fn pass_on(&self, block: Block, reason: CloseReason) {
-        self.ledger.moved(Stage::Block, Stage::Insert, block.rows);
+        self.books.closed(&block);
         self.assembly.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).closed[reason as usize] += 1;
         for dropped in self.backlog.push(block) {
-            self.ledger.dropped(Stage::Insert, DropReason::BacklogFull, dropped.rows);
+            self.books.dropped(&dropped, DropReason::BacklogFull);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use helios_common::ledger::DropReason;
+use helios_common::side::{SideAccounts, SideTable};
 use helios_sink::SinkStats;
 use helios_sink::block::CloseReason;
 use helios_sink::client::Class;
@@ -33,7 +35,20 @@ pub fn write(out: &mut Scrape<'_>, stats: &SinkStats) -> fmt::Result {
     out.one(&table::INSERT_SECONDS, stats.insert.insert_ns as f64 / NS_PER_SECOND)?;
     let failures = Class::ALL.iter().map(|class| [class.name()]).zip(stats.insert.failures);
     out.family(&table::INSERT_FAILURES, failures)?;
+    side(out, &stats.side)?;
     out.histogram(&table::LATENCY, &latency(&stats.insert.latency))
+}
+
+/// The accounts of the side tables.
+fn side(out: &mut Scrape<'_>, accounts: &[SideAccounts; SideTable::ALL.len()]) -> fmt::Result {
+    let tables = || SideTable::ALL.iter().map(|table| table.name()).zip(accounts);
+    out.family(&table::SIDE_OFFERED, tables().map(|(table, accounts)| ([table], accounts.offered)))?;
+    out.family(&table::SIDE_STORED, tables().map(|(table, accounts)| ([table], accounts.stored)))?;
+    let dropped = tables().flat_map(|(table, accounts)| {
+        DropReason::ALL.iter().zip(accounts.dropped).map(move |(reason, rows)| ([table, reason.name()], rows))
+    });
+    out.family(&table::SIDE_DROPPED, dropped)?;
+    out.family(&table::SIDE_IN_FLIGHT, tables().map(|(table, accounts)| ([table], accounts.in_flight())))
 }
 
 /// The fine histogram of the sink in the coarse buckets of a scrape.

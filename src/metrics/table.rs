@@ -111,6 +111,10 @@ metrics! {
     INSERTED_BYTES: Counter "helios_sink_inserted_bytes_total" [] "Bytes of these blocks as sent";
     INSERT_SECONDS: Counter "helios_sink_insert_seconds_total" [] "Time from sending to acknowledgement, summed over inserts";
     INSERT_FAILURES: Counter "helios_sink_insert_failures_total" ["class"] "Attempts that failed: transient ones are repeated, configuration needs a person, refused drops the block";
+    SIDE_OFFERED: Counter "helios_sink_side_rows_offered_total" ["table"] "Rows of side tables that the sink was offered; stored, dropped and in flight add up to them";
+    SIDE_STORED: Counter "helios_sink_side_rows_stored_total" ["table"] "Rows of side tables that ClickHouse acknowledged";
+    SIDE_DROPPED: Counter "helios_sink_side_rows_dropped_total" ["table", "reason"] "Rows of side tables given up, by why";
+    SIDE_IN_FLIGHT: Gauge "helios_sink_side_rows_in_flight" ["table"] "Rows of side tables between offer and acknowledgement";
     LATENCY: Histogram "helios_sink_latency_seconds" [] "Time from a datagram's arrival to the acknowledgement of its rows, a count per row";
 }
 

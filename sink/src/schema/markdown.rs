@@ -4,13 +4,14 @@ use std::fmt::Write;
 
 use helios_common::columns::{COLUMNS, Kind, Rollup, Spec};
 use helios_common::ie;
+use helios_common::side::{Kind as SideKind, SideColumn, SideTable};
 
 use super::{Table, ddl};
 
 const HEAD: &str = "\
 # Columns
 
-Generated from `common/src/columns.rs`; `UPDATE_EXPECT=1 cargo test -p helios-sink generated` writes it again.
+Generated from `common/src/columns.rs` and `common/src/side/`; `UPDATE_EXPECT=1 cargo test -p helios-sink generated` writes it again.
 
 Every column of the table `flows`. What an exporter does not send is the default: zero, the empty string, the empty
 list. Addresses are IPv6 with IPv4 mapped into it. Estimates are `value * sampling_interval`: `bytes` and `packets` are
@@ -47,7 +48,38 @@ pub fn columns_markdown() -> String {
             let _ = writeln!(page, "- `{}`: {}", spec.name, labels.join(", "));
         }
     }
+    SideTable::ALL.iter().for_each(|&table| side_table(&mut page, table));
     page
+}
+
+/// The columns of a side table, in a section of its own.
+fn side_table(page: &mut String, table: SideTable) {
+    let _ = writeln!(page, "\n## Table `{}`\n\n{}\n", table.name(), about(table));
+    *page += "| column | type | unit | |\n|---|---|---|---|\n";
+    for SideColumn { name, kind, unit, doc, .. } in table.columns() {
+        let ty = match kind {
+            SideKind::Enum(labels) => {
+                let labels: Vec<_> = labels.iter().map(|(_, label)| format!("`{label}`")).collect();
+                format!("Enum8: {}", labels.join(", "))
+            }
+            _ => kind.clickhouse(),
+        };
+        let _ = writeln!(page, "| `{name}` | {ty} | {unit} | {doc} |");
+    }
+}
+
+fn about(table: SideTable) -> &'static str {
+    match table {
+        SideTable::InterfaceCounters => {
+            "What sFlow agents count themselves: a row per counter sample. Counters grow and wrap at the width of their\n\
+             column; all bits set means that the agent does not have the counter. Columns of structures that the sample\n\
+             did not have (see `structures`) are zero."
+        }
+        SideTable::Exporters => {
+            "What every exporter sent and lost: a row per minute, exporter, protocol, observation domain and worker, none for\n\
+             a minute without a datagram. Counts are of the minute; the others are as they were last."
+        }
+    }
 }
 
 fn clickhouse_type(kind: Kind) -> String {
@@ -111,5 +143,7 @@ mod tests {
             assert!(page.contains(&format!("\n| `{}` |", spec.name)), "{}", spec.name);
         }
         assert!(page.contains("octetDeltaCount (1)"));
+        let side = SideTable::ALL.iter().flat_map(|table| table.columns());
+        side.for_each(|column| assert!(page.contains(&format!("\n| `{}` |", column.name)), "{}", column.name));
     }
 }

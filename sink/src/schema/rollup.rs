@@ -65,10 +65,10 @@ fn plain(name: &'static str, clickhouse: String, comment: &'static str) -> Colum
     ColumnDef { name, clickhouse, codec: None, default: None, comment }
 }
 
-/// The query of the view that feeds `table`, over several lines; `None` for `flows`.
+/// The query of the view that feeds `table`, over several lines; `None` for those that helios feeds.
 pub fn query(database: &str, table: Table) -> Option<String> {
     match table {
-        Table::Flows => None,
+        Table::Flows | Table::Side(_) => None,
         Table::Flows1m => Some(per_minute(database)),
         Table::Flows1h => Some(per_hour(database)),
         Table::Talkers1h => Some(talkers(database)),

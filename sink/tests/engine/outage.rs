@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use helios_common::ledger::{Ledger, Stage};
+use helios_common::exporter::mapped;
+use helios_common::ledger::{DropReason, Ledger, Stage};
 use helios_common::names::Names;
 use helios_common::queue::{BatchSender, bounded_queue};
+use helios_common::side::{ExporterMinute, InterfaceCounters, SideSender, SideTable, side_queue};
 use helios_sink::{Sink, SinkConfig};
 use helios_testkit::Engine;
 
-use super::support::traffic;
+use super::support::{last_hour, traffic};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -19,6 +21,31 @@ fn send(sender: &BatchSender, ledger: &Ledger, names: &Names, first: usize, rows
     ledger.moved(Stage::Collect, Stage::Enrich, rows as u64);
     ledger.moved(Stage::Enrich, Stage::Block, rows as u64);
     sender.send_waiting(traffic(names, first, rows)).unwrap();
+}
+
+/// A hundred rows of each side table.
+fn offer_side_rows(sender: &SideSender, names: &Names, n: i64) {
+    let exporter_address = mapped([10, 0, 0, 1]);
+    let received_at = last_hour() + n;
+    let counters = (0..100).map(|if_index| InterfaceCounters {
+        received_at,
+        exporter_address,
+        if_index,
+        if_name: names.intern("ge-0"),
+        if_direction: 1,
+        if_in_octets: u64::from(if_index) * 1_000_000_000_000,
+        ..InterfaceCounters::default()
+    });
+    sender.offer(counters.collect::<Vec<_>>());
+    let minutes = (0..100).map(|lost| ExporterMinute {
+        received_at,
+        exporter_address,
+        export_protocol: 15,
+        lost,
+        clock_skew_ms: -(lost as i64),
+        ..ExporterMinute::default()
+    });
+    sender.offer(minutes.collect::<Vec<_>>());
 }
 
 #[test]
@@ -38,7 +65,8 @@ fn rows_wait_for_a_clickhouse_that_comes_later_and_goes_meanwhile() {
     };
     engine.kill();
 
-    let sink = Sink::start(&config, receiver, Arc::clone(&ledger), Arc::clone(&names), runtime.handle()).unwrap();
+    let (side_sender, side) = side_queue();
+    let sink = Sink::start(&config, receiver, side, Arc::clone(&ledger), Arc::clone(&names), runtime.handle()).unwrap();
     for n in 0..10 {
         send(&sender, &ledger, &names, n * 700, 700);
     }
@@ -52,6 +80,9 @@ fn rows_wait_for_a_clickhouse_that_comes_later_and_goes_meanwhile() {
     for n in 10..20 {
         send(&sender, &ledger, &names, n * 700, 700);
     }
+    for n in 0..10 {
+        offer_side_rows(&side_sender, &names, n);
+    }
     engine.resume();
     drop(sender);
     let drained = runtime.block_on(sink.drain(PATIENCE));
@@ -60,6 +91,17 @@ fn rows_wait_for_a_clickhouse_that_comes_later_and_goes_meanwhile() {
     assert_eq!((drained.lost_rows, accounts.stored, accounts.in_flight(), accounts.imbalance()), (0, 14_000, 0, 0));
     assert_eq!(engine.query("SELECT count() FROM t.flows"), "14000\n");
     assert_eq!(engine.query("SELECT sum(flows) FROM t.flows_1h"), "14000\n");
+    // Rows of side tables wait and are stored like those of flows, in accounts of their own.
+    for table in SideTable::ALL {
+        let accounts = side_sender.ledger().snapshot()[table as usize];
+        assert_eq!((accounts.offered, accounts.stored, accounts.in_flight()), (1000, 1000, 0), "{table:?}");
+    }
+    assert_eq!(
+        engine.query("SELECT count(), uniq(if_index), any(if_name), sum(if_in_octets), any(if_direction) FROM t.interface_counters"),
+        "1000\t100\tge-0\t49500000000000000\tfull_duplex\n"
+    );
+    let minute = "SELECT count(), any(IPv6NumToString(exporter_address)), any(export_protocol), min(clock_skew_ms), sum(lost) FROM t.exporters";
+    assert_eq!(engine.query(minute), "1000\t::ffff:10.0.0.1\tsflow5\t-99\t49500\n");
 }
 
 #[test]
@@ -69,12 +111,17 @@ fn what_clickhouse_never_takes_is_counted_as_lost_at_the_deadline() {
     let (sender, receiver) = bounded_queue(8);
     // Port 1 of the loopback: nothing listens there.
     let config = SinkConfig { url: "http://127.0.0.1:1".into(), block_rows: 1000, ..SinkConfig::default() };
-    let sink = Sink::start(&config, receiver, Arc::clone(&ledger), Arc::clone(&names), runtime.handle()).unwrap();
+    let (side_sender, side) = side_queue();
+    let sink = Sink::start(&config, receiver, side, Arc::clone(&ledger), Arc::clone(&names), runtime.handle()).unwrap();
     for n in 0..5 {
         send(&sender, &ledger, &names, n * 700, 700);
     }
+    offer_side_rows(&side_sender, &names, 0);
     drop(sender);
     let drained = runtime.block_on(sink.drain(Duration::from_millis(300)));
     let accounts = ledger.snapshot();
     assert_eq!((drained.lost_rows, accounts.stored, accounts.in_flight(), accounts.imbalance()), (3500, 0, 0, 0));
+    for accounts in side_sender.ledger().snapshot() {
+        assert_eq!((accounts.dropped[DropReason::Shutdown as usize], accounts.in_flight()), (100, 0));
+    }
 }

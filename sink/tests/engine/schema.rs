@@ -15,11 +15,13 @@ fn a_schema_is_made_once_and_then_complete() {
     assert_eq!(stand.migrate().unwrap(), [""; 0]);
     let tables = stand.query("SELECT name FROM system.tables WHERE database = 't' ORDER BY name");
     let expected = [
+        "exporters",
         "flows",
         "flows_1h",
         "flows_1h_mv",
         "flows_1m",
         "flows_1m_mv",
+        "interface_counters",
         "schema_migrations",
         "talkers_1h",
         "talkers_1h_mv",

@@ -1,0 +1,226 @@
+//! Side tables: rows that are no flows.
+//!
+//! Beside its flows an exporter tells of its interfaces, and Helios tells of its exporters. Both are rows of tables of
+//! their own, few against the flows, and travel typed: a struct per row, declared once per table together with the
+//! columns that ClickHouse gets ([`interface_counters`], [`exporters`]). Adding a column is one line.
+//!
+//! They go through a [`queue`] of their own and are booked in a [`ledger`] of their own, so that the accounts of flows
+//! stay what they are: flows. From their block on they share the way of flows, retries and tokens included.
+
+use crate::columns::Labels;
+use crate::exporter::Address;
+use crate::names::NameId;
+use crate::time::UnixMs;
+
+/// Declares a side table: the struct of its rows and the list of its columns.
+///
+/// A line is `field: Kind [codec] "unit" "documentation";`.
+macro_rules! side_table {
+    ($(#[$meta:meta])* $row:ident in $table:ident {
+        $($field:ident: $kind:ident $(($labels:expr))? $([$codec:literal])? $unit:literal $doc:literal;)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct $row {
+            $(#[doc = $doc] pub $field: $crate::side::side_table!(@rust $kind),)*
+        }
+
+        impl $crate::side::SideRow for $row {
+            const TABLE: $crate::side::SideTable = $crate::side::SideTable::$table;
+
+            const COLUMNS: &'static [$crate::side::SideColumn] = &[$($crate::side::SideColumn {
+                name: stringify!($field),
+                kind: $crate::side::Kind::$kind $(($labels))?,
+                codec: $crate::side::side_table!(@codec $($codec)?),
+                unit: $unit,
+                doc: $doc,
+            }),*];
+
+            fn values(&self) -> impl Iterator<Item = $crate::side::Value> {
+                [$($crate::side::side_table!(@value $kind self.$field)),*].into_iter()
+            }
+        }
+    };
+    (@rust Enum) => { u8 };
+    (@rust U32) => { u32 };
+    (@rust U64) => { u64 };
+    (@rust I64) => { i64 };
+    (@rust Time) => { $crate::time::UnixMs };
+    (@rust Address) => { $crate::exporter::Address };
+    (@rust Name) => { $crate::names::NameId };
+    (@value $kind:ident $value:expr) => { $crate::side::Value::$kind($value) };
+    (@codec) => { None };
+    (@codec $codec:literal) => { Some($codec) };
+}
+
+pub(crate) use side_table;
+
+pub mod interface_counters;
+pub mod exporters;
+pub mod ledger;
+pub mod queue;
+
+pub use exporters::ExporterMinute;
+pub use interface_counters::InterfaceCounters;
+pub use ledger::{SideAccounts, SideLedger};
+pub use queue::{SideReceiver, SideSender, side_queue};
+
+/// How a column of a side table is held. Unlike a flow's, its values may be negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One octet that stands for one of the listed labels; no other is ever written.
+    Enum(Labels),
+    U32,
+    U64,
+    I64,
+    /// Unix milliseconds.
+    Time,
+    /// IPv6, IPv4 mapped.
+    Address,
+    /// An interned string.
+    Name,
+}
+
+impl Kind {
+    /// The ClickHouse type of the column.
+    pub fn clickhouse(self) -> String {
+        match self {
+            Self::Enum(labels) => crate::columns::Kind::Enum(labels).clickhouse(),
+            Self::U32 => crate::columns::Kind::U32.clickhouse(),
+            Self::U64 => crate::columns::Kind::U64.clickhouse(),
+            Self::I64 => "Int64".into(),
+            Self::Time => crate::columns::Kind::Time.clickhouse(),
+            Self::Address => crate::columns::Kind::Address.clickhouse(),
+            Self::Name => crate::columns::Kind::Name.clickhouse(),
+        }
+    }
+}
+
+/// A value of a row, of the kind of its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    Enum(u8),
+    U32(u32),
+    U64(u64),
+    I64(i64),
+    Time(UnixMs),
+    Address(Address),
+    Name(NameId),
+}
+
+/// A column of a side table.
+#[derive(Debug, Clone, Copy)]
+pub struct SideColumn {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// ClickHouse codec where the table's default (`ZSTD(1)`) is not the best.
+    pub codec: Option<&'static str>,
+    /// Unit of the values, empty where the name says it.
+    pub unit: &'static str,
+    pub doc: &'static str,
+}
+
+/// The side tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SideTable {
+    InterfaceCounters,
+    Exporters,
+}
+
+impl SideTable {
+    pub const ALL: [Self; 2] = [Self::InterfaceCounters, Self::Exporters];
+
+    /// The name in ClickHouse, and the metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InterfaceCounters => "interface_counters",
+            Self::Exporters => "exporters",
+        }
+    }
+
+    /// The columns, in the order of a row's values.
+    pub const fn columns(self) -> &'static [SideColumn] {
+        match self {
+            Self::InterfaceCounters => InterfaceCounters::COLUMNS,
+            Self::Exporters => ExporterMinute::COLUMNS,
+        }
+    }
+}
+
+/// A row of a side table.
+pub trait SideRow {
+    const TABLE: SideTable;
+    const COLUMNS: &'static [SideColumn];
+
+    /// The values, in the order of the columns.
+    fn values(&self) -> impl Iterator<Item = Value>;
+}
+
+/// Rows of one side table on their way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SideRows {
+    InterfaceCounters(Vec<InterfaceCounters>),
+    Exporters(Vec<ExporterMinute>),
+}
+
+impl SideRows {
+    pub const fn table(&self) -> SideTable {
+        match self {
+            Self::InterfaceCounters(_) => SideTable::InterfaceCounters,
+            Self::Exporters(_) => SideTable::Exporters,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Self::InterfaceCounters(rows) => rows.len(),
+            Self::Exporters(rows) => rows.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Vec<InterfaceCounters>> for SideRows {
+    fn from(rows: Vec<InterfaceCounters>) -> Self {
+        Self::InterfaceCounters(rows)
+    }
+}
+
+impl From<Vec<ExporterMinute>> for SideRows {
+    fn from(rows: Vec<ExporterMinute>) -> Self {
+        Self::Exporters(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind_of(value: Value) -> String {
+        format!("{value:?}").split('(').next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn values_come_in_the_order_and_kind_of_their_columns() {
+        let counters: Vec<Value> = InterfaceCounters::default().values().collect();
+        let exporters: Vec<Value> = ExporterMinute::default().values().collect();
+        for (table, values) in [(SideTable::InterfaceCounters, counters), (SideTable::Exporters, exporters)] {
+            assert_eq!(values.len(), table.columns().len());
+            for (column, value) in table.columns().iter().zip(values) {
+                assert_eq!(format!("{:?}", column.kind).split('(').next(), Some(&*kind_of(value)), "{}", column.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_table_has_the_time_and_the_exporter_that_its_layout_rests_on() {
+        for table in SideTable::ALL {
+            let kind = |name: &str| table.columns().iter().find(|column| column.name == name).map(|column| column.kind);
+            assert_eq!(kind("received_at"), Some(Kind::Time), "{}", table.name());
+            assert_eq!(kind("exporter_address"), Some(Kind::Address), "{}", table.name());
+        }
+    }
+}

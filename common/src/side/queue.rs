@@ -1,0 +1,108 @@
+//! The bounded way of side rows to the sink. A full queue drops what is offered, counted; nobody ever waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::{SideLedger, SideRows};
+use crate::ledger::DropReason;
+
+/// Hand-overs that wait at most. A receive worker makes one per burst of datagrams, at most some hundred rows of a
+/// quarter of a kilobyte: this is a few megabytes, and a second of the sink's absence.
+pub const QUEUE_HAND_OVERS: usize = 256;
+
+/// The offering end; one for every thread that has rows.
+#[derive(Debug, Clone)]
+pub struct SideSender {
+    rows: Sender<SideRows>,
+    ledger: Arc<SideLedger>,
+}
+
+/// The sink's end.
+#[derive(Debug)]
+pub struct SideReceiver {
+    rows: Receiver<SideRows>,
+    ledger: Arc<SideLedger>,
+}
+
+/// What a receiver finds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReceivedRows {
+    Rows(SideRows),
+    /// Nothing came within the time.
+    Quiet,
+    /// Every sender is gone and the queue is empty.
+    Closed,
+}
+
+/// A queue of at most [`QUEUE_HAND_OVERS`].
+pub fn side_queue() -> (SideSender, SideReceiver) {
+    let (sender, receiver) = bounded(QUEUE_HAND_OVERS);
+    let ledger = Arc::new(SideLedger::default());
+    (SideSender { rows: sender, ledger: Arc::clone(&ledger) }, SideReceiver { rows: receiver, ledger })
+}
+
+impl SideSender {
+    /// Offers rows; they are dropped and counted when the queue is full or the sink has gone.
+    pub fn offer(&self, rows: impl Into<SideRows>) {
+        let rows = rows.into();
+        if rows.is_empty() {
+            return;
+        }
+        let (table, n_rows) = (rows.table(), rows.len() as u64);
+        // Booked first: the sink may have stored them before this call returns.
+        self.ledger.offered(table, n_rows);
+        if self.rows.try_send(rows).is_err() {
+            self.ledger.dropped(table, DropReason::ChannelFull, n_rows);
+        }
+    }
+
+    pub fn ledger(&self) -> &Arc<SideLedger> {
+        &self.ledger
+    }
+}
+
+impl SideReceiver {
+    pub fn receive(&self, wait: Duration) -> ReceivedRows {
+        match self.rows.recv_timeout(wait) {
+            Ok(rows) => ReceivedRows::Rows(rows),
+            Err(RecvTimeoutError::Timeout) => ReceivedRows::Quiet,
+            Err(RecvTimeoutError::Disconnected) => ReceivedRows::Closed,
+        }
+    }
+
+    pub fn ledger(&self) -> &Arc<SideLedger> {
+        &self.ledger
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::side::{ExporterMinute, SideTable};
+
+    #[test]
+    fn a_full_queue_drops_what_is_offered_and_counts_it() {
+        let (sender, receiver) = side_queue();
+        for _ in 0..QUEUE_HAND_OVERS + 3 {
+            sender.offer(vec![ExporterMinute::default(); 2]);
+        }
+        let accounts = sender.ledger().snapshot()[SideTable::Exporters as usize];
+        let n = QUEUE_HAND_OVERS as u64;
+        assert_eq!((accounts.offered, accounts.dropped_total(), accounts.in_flight()), (2 * n + 6, 6, 2 * n as i64));
+        drop(sender);
+        let mut received = 0;
+        while let ReceivedRows::Rows(rows) = receiver.receive(Duration::ZERO) {
+            received += rows.len() as u64;
+        }
+        assert_eq!((received, receiver.receive(Duration::ZERO)), (2 * n, ReceivedRows::Closed));
+    }
+
+    #[test]
+    fn no_rows_are_no_hand_over() {
+        let (sender, receiver) = side_queue();
+        sender.offer(Vec::<ExporterMinute>::new());
+        assert_eq!(receiver.receive(Duration::ZERO), ReceivedRows::Quiet);
+    }
+}

@@ -1,0 +1,282 @@
+//! Blocks of side tables, and the thread that makes them.
+//!
+//! Side rows are few: a block is one Arrow record batch, held as typed columns until it is closed by rows or age.
+//! Closed, it is a block like any other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow_array::{
+    ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt8Array,
+    UInt32Array, UInt64Array,
+};
+use arrow_buffer::Buffer;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use helios_common::ledger::DropReason;
+use helios_common::names::{NameId, Names};
+use helios_common::side::queue::ReceivedRows;
+use helios_common::side::{Kind, SideReceiver, SideRow, SideRows, SideTable, Value};
+
+use crate::backlog::Backlog;
+use crate::block::{Block, Tokens, compressed};
+use crate::books::Books;
+use crate::config::Compression;
+use crate::schema::{Table, arrow, ddl};
+
+/// Rows after which a block is closed: some 12 MB, and far more than a flush interval brings.
+const BLOCK_ROWS: usize = 50_000;
+
+/// Every block is a part that ClickHouse has to merge, and side tables are read by the minute: they are flushed this
+/// much less often than flows.
+const FLUSH_INTERVALS: u32 = 5;
+
+/// How long the thread waits for rows before it looks at the age of the open blocks.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Makes blocks of the rows of one side table.
+pub struct SideAssembler {
+    table: SideTable,
+    statement: Arc<str>,
+    schema: Arc<Schema>,
+    compression: Compression,
+    names: Arc<Names>,
+    tokens: Tokens,
+    columns: Vec<Values>,
+    rows: usize,
+    since: Option<Instant>,
+}
+
+impl SideAssembler {
+    pub fn new(database: &str, table: SideTable, compression: Compression, names: Arc<Names>) -> Self {
+        let columns = table.columns();
+        let statement = ddl::insert_statement(database, Table::Side(table), columns.iter().map(|column| column.name));
+        let fields = columns.iter().map(|column| Field::new(column.name, data_type(column.kind), false));
+        Self {
+            table,
+            statement: statement.into(),
+            schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            compression,
+            names,
+            tokens: Tokens::new(),
+            columns: columns.iter().map(|column| Values::new(column.kind)).collect(),
+            rows: 0,
+            since: None,
+        }
+    }
+
+    /// Appends rows; a block that they fill is to be closed by the caller.
+    pub fn append<R: SideRow>(&mut self, rows: &[R]) {
+        debug_assert_eq!(R::TABLE, self.table);
+        for row in rows {
+            for (column, value) in self.columns.iter_mut().zip(row.values()) {
+                column.push(value);
+            }
+        }
+        self.rows += rows.len();
+        if self.rows > 0 {
+            self.since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.rows >= BLOCK_ROWS
+    }
+
+    /// How long the open block has been open; `None` if it has no row.
+    pub fn age(&self) -> Option<Duration> {
+        self.since.map(|since| since.elapsed())
+    }
+
+    /// Closes the open block, if it has rows.
+    ///
+    /// # Errors
+    /// [`ArrowError`] if columns and schema do not fit together, which is a bug.
+    pub fn close(&mut self) -> Result<Option<Block>, ArrowError> {
+        if self.since.take().is_none() {
+            return Ok(None);
+        }
+        let rows = std::mem::take(&mut self.rows) as u64;
+        let arrays: Result<Vec<ArrayRef>, ArrowError> =
+            self.columns.iter_mut().map(|column| column.take(&self.names)).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays?)?;
+        let mut stream = StreamWriter::try_new(Vec::new(), &self.schema)?;
+        stream.write(&batch)?;
+        let piece = compressed(stream.into_inner()?, self.compression);
+        Ok(Some(Block {
+            table: Table::Side(self.table),
+            statement: Arc::clone(&self.statement),
+            token: self.tokens.next(),
+            rows,
+            octets: piece.len() as u64,
+            pieces: vec![piece],
+            compression: self.compression,
+            arrivals: Vec::new(),
+        }))
+    }
+}
+
+/// The values of a column in the form that Arrow adopts.
+enum Values {
+    Enum(Vec<u8>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+    I64(Vec<i64>),
+    Time(Vec<i64>),
+    /// 16 octets a row.
+    Address(Vec<u8>),
+    Name(Vec<NameId>),
+}
+
+impl Values {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Enum(_) => Self::Enum(Vec::new()),
+            Kind::U32 => Self::U32(Vec::new()),
+            Kind::U64 => Self::U64(Vec::new()),
+            Kind::I64 => Self::I64(Vec::new()),
+            Kind::Time => Self::Time(Vec::new()),
+            Kind::Address => Self::Address(Vec::new()),
+            Kind::Name => Self::Name(Vec::new()),
+        }
+    }
+
+    fn push(&mut self, value: Value) {
+        match (self, value) {
+            (Self::Enum(values), Value::Enum(value)) => values.push(value),
+            (Self::U32(values), Value::U32(value)) => values.push(value),
+            (Self::U64(values), Value::U64(value)) => values.push(value),
+            (Self::I64(values), Value::I64(value)) => values.push(value),
+            (Self::Time(values), Value::Time(value)) => values.push(value),
+            (Self::Address(values), Value::Address(value)) => values.extend(value),
+            (Self::Name(values), Value::Name(value)) => values.push(value),
+            (_, value) => unreachable!("{value:?} in a column of another kind: one macro declares both"),
+        }
+    }
+
+    fn take(&mut self, names: &Names) -> Result<ArrayRef, ArrowError> {
+        use std::mem::take;
+        Ok(match self {
+            Self::Enum(values) => Arc::new(UInt8Array::from(take(values))),
+            Self::U32(values) => Arc::new(UInt32Array::from(take(values))),
+            Self::U64(values) => Arc::new(UInt64Array::from(take(values))),
+            Self::I64(values) => Arc::new(Int64Array::from(take(values))),
+            Self::Time(values) => Arc::new(TimestampMillisecondArray::from(take(values))),
+            Self::Address(values) => {
+                Arc::new(FixedSizeBinaryArray::try_new(arrow::WIDE, Buffer::from_vec(take(values)), None)?)
+            }
+            Self::Name(values) => {
+                let names = names.read();
+                Arc::new(StringArray::from_iter_values(take(values).into_iter().map(|id| names.get(id))))
+            }
+        })
+    }
+}
+
+fn data_type(kind: Kind) -> DataType {
+    match kind {
+        Kind::Enum(_) => DataType::UInt8,
+        Kind::U32 => DataType::UInt32,
+        Kind::U64 => DataType::UInt64,
+        Kind::I64 => DataType::Int64,
+        Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
+        Kind::Address => DataType::FixedSizeBinary(arrow::WIDE),
+        Kind::Name => DataType::Utf8,
+    }
+}
+
+/// What the thread `side-0` works with.
+pub(crate) struct SideThread {
+    pub input: SideReceiver,
+    /// Indexed by [`SideTable`].
+    pub assemblers: [SideAssembler; SideTable::ALL.len()],
+    pub backlog: Arc<Backlog>,
+    pub books: Books,
+    pub flush_interval: Duration,
+    /// Set when nobody will offer rows any more: what is in the queue then is the last.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl SideThread {
+    pub fn run(mut self) {
+        loop {
+            match self.input.receive(TICK) {
+                ReceivedRows::Rows(rows) => self.append(&rows),
+                ReceivedRows::Quiet if self.stop.load(Ordering::Acquire) => break,
+                ReceivedRows::Quiet => {}
+                ReceivedRows::Closed => break,
+            }
+            let due = self.flush_interval * FLUSH_INTERVALS;
+            self.close(|assembler| assembler.is_full() || assembler.age().is_some_and(|age| age >= due));
+        }
+        self.close(|_| true);
+    }
+
+    fn append(&mut self, rows: &SideRows) {
+        let assembler = &mut self.assemblers[rows.table() as usize];
+        match rows {
+            SideRows::InterfaceCounters(rows) => assembler.append(rows),
+            SideRows::Exporters(rows) => assembler.append(rows),
+        }
+    }
+
+    fn close(&mut self, due: impl Fn(&SideAssembler) -> bool) {
+        for assembler in self.assemblers.iter_mut().filter(|assembler| due(assembler)) {
+            match assembler.close() {
+                Ok(Some(block)) => {
+                    self.books.closed(&block);
+                    for dropped in self.backlog.push(block) {
+                        self.books.dropped(&dropped, DropReason::BacklogFull);
+                    }
+                }
+                Ok(None) => {}
+                // Columns and schema follow one declaration: this is a bug, and its rows stay in flight for all to see.
+                Err(error) => tracing::error!(%error, "a block of a side table could not be closed"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Int64Type, UInt32Type};
+    use arrow_ipc::reader::StreamReader;
+    use helios_common::side::{ExporterMinute, InterfaceCounters};
+
+    fn read(block: &Block) -> RecordBatch {
+        StreamReader::try_new(&block.pieces[0][..], None).unwrap().next().unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_block_has_its_rows_typed_and_its_own_statement() {
+        let names = Arc::new(Names::new());
+        let mut assembler =
+            SideAssembler::new("t", SideTable::InterfaceCounters, Compression::None, Arc::clone(&names));
+        assert!(assembler.close().unwrap().is_none(), "no rows are no block");
+        let name = names.intern("ge-0/0/1");
+        let row = InterfaceCounters { if_index: 7, if_name: name, if_in_octets: 9, ..InterfaceCounters::default() };
+        assembler.append(&[row, row]);
+        let block = assembler.close().unwrap().unwrap();
+        assert_eq!((block.rows, block.table), (2, Table::Side(SideTable::InterfaceCounters)));
+        assert!(block.statement.starts_with("INSERT INTO t.interface_counters (received_at, "), "{}", block.statement);
+        let batch = read(&block);
+        assert_eq!(batch["if_index"].as_primitive::<UInt32Type>().values(), &[7, 7]);
+        assert_eq!(batch["if_name"].as_string::<i32>().value(1), "ge-0/0/1");
+        assert_eq!(batch["exporter_address"].as_fixed_size_binary().value(0), [0; 16]);
+        assert_eq!((assembler.age(), assembler.close().unwrap().map(|block| block.rows)), (None, None));
+    }
+
+    #[test]
+    fn differences_below_zero_stay_negative() {
+        let mut assembler = SideAssembler::new("t", SideTable::Exporters, Compression::None, Arc::new(Names::new()));
+        assembler.append(&[ExporterMinute { clock_skew_ms: -1500, ..ExporterMinute::default() }]);
+        let batch = read(&assembler.close().unwrap().unwrap());
+        assert_eq!(batch["clock_skew_ms"].as_primitive::<Int64Type>().values(), &[-1500]);
+        assert_eq!(batch.num_columns(), SideTable::Exporters.columns().len());
+        assert_eq!(batch["clock_skew_ms"].null_count(), 0);
+    }
+}
