@@ -142,10 +142,10 @@ impl Pipeline {
             WatchedQueue { name: "block", receiver: from_enricher.clone(), capacity: config.pipeline.queue_batches },
         ];
         let (l, n, e) = (|| Arc::clone(&ledger), || Arc::clone(&names), || Arc::clone(&exporters));
+        let (to_side, side) = side_queue();
         // The sockets come first: a port that is in use is then all that is said. Their rows wait in the queue.
-        let collector = Collector::start(&config.collector, to_enricher, l(), e(), n())?;
+        let collector = Collector::start(&config.collector, to_enricher, to_side, l(), e(), n())?;
         let enricher = Enricher::start(&config.enricher, from_collector, to_sink, l(), n(), e())?;
-        let (_, side) = side_queue();
         let sink = Sink::start(&config.clickhouse, from_enricher, side, l(), n(), runtime)?;
         let last = Counted {
             collector: collector.stats(),

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use helios_common::exporter::{Address, Exporters, address_of};
 use helios_common::flow::FlowBatch;
 use helios_common::names::Names;
+use helios_common::side::InterfaceCounters;
 use helios_common::time::UnixMs;
 
 pub mod cursor;
@@ -25,7 +26,7 @@ mod sets;
 mod pending;
 mod sequence;
 mod saved;
-mod text;
+pub mod text;
 mod state;
 pub mod netflow5;
 pub mod sflow5;
@@ -50,6 +51,9 @@ const MAX_EXPORTERS: usize = 65_536;
 
 /// An exporter that was silent for so long makes room for others.
 const EXPORTER_IDLE_MS: i64 = 60 * 60 * 1000;
+
+/// Rows of counter samples that wait to be taken: more than one receive call can bring, 1 MiB of the shortest samples.
+pub const MAX_COUNTER_ROWS: usize = 1 << 15;
 
 /// What is known of a datagram besides its octets.
 #[derive(Debug, Clone, Copy)]
@@ -223,6 +227,8 @@ pub struct Decoder {
     netflow7: Template,
     scratch: Scratch,
     fields: Vec<Field>,
+    /// Rows of counter samples that nobody has taken yet.
+    counters: Vec<InterfaceCounters>,
 }
 
 /// The exporters of a decoder, and where new ones get their past from.
@@ -253,6 +259,7 @@ impl Decoder {
             netflow7: netflow5::v7_template(),
             scratch: Scratch::default(),
             fields: Vec::new(),
+            counters: Vec::new(),
         }
     }
 
@@ -270,7 +277,10 @@ impl Decoder {
             return Err(self.discard(DecodeError::UnknownVersion, None, None, meta));
         };
         let mut decoded = Decoded::new(protocol);
-        let mark = out.mark();
+        if self.counters.len() >= MAX_COUNTER_ROWS {
+            self.counters.clear();
+        }
+        let (mark, counters) = (out.mark(), self.counters.len());
         let result = match protocol {
             Protocol::Sflow5 => self.sflow(datagram, meta, &mut decoded, out),
             Protocol::Netflow5 | Protocol::Netflow7 => self.fixed(datagram, meta, &mut decoded, out),
@@ -280,6 +290,7 @@ impl Decoder {
             Ok(()) => Ok(decoded),
             Err(error) => {
                 out.truncate(mark);
+                self.counters.truncate(counters);
                 Err(self.discard(error, Some(protocol), Some(&decoded), meta))
             }
         }
@@ -417,11 +428,20 @@ impl Decoder {
             exporter_address: exporter.address,
             decapsulate: self.config.decapsulate,
         };
-        decoded.sflow = sflow5::decode_samples(cursor, &header, &context, out)?;
+        let (texts, _) = self.scratch.texts(&self.names);
+        let mut out = sflow5::Output { flows: out, counters: &mut self.counters, texts };
+        decoded.sflow = sflow5::decode_samples(cursor, &header, &context, &mut out)?;
         decoded.rows = decoded.sflow.rows;
         decoded.data_records = decoded.sflow.rows;
         exporter.stats.decoded(decoded, meta.received_at);
         Ok(())
+    }
+
+    /// The rows of `interface_counters` of all messages since the last call, in the order of their arrival.
+    ///
+    /// Who wants them asks after every receive call. Nobody has to: beyond [`MAX_COUNTER_ROWS`] they are forgotten.
+    pub fn take_counters(&mut self) -> Vec<InterfaceCounters> {
+        std::mem::take(&mut self.counters)
     }
 
     /// Forgets exporters that fell silent. Called about once a minute.

@@ -2,7 +2,7 @@
 //!
 //! A worker never waits for anybody but its sockets: a batch that the queue does not take is dropped and counted.
 //! The clock is read once per receive call. Counts are published once per receive call, what is known of the
-//! exporters once a second.
+//! exporters once a second. Rows of side tables are offered to the sink once per receive call.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +18,7 @@ use helios_common::flow::FlowBatch;
 use helios_common::ledger::{DropReason, Ledger, Stage};
 use helios_common::names::Names;
 use helios_common::queue::BatchSender;
+use helios_common::side::SideSender;
 use helios_common::time::UnixMs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -71,6 +72,12 @@ pub struct Counts {
     pub template_definitions: u64,
     pub sets_without_template: u64,
     pub counter_samples: u64,
+    /// Counter samples that became rows, and that contradict themselves.
+    pub counter_rows: u64,
+    pub malformed_counter_samples: u64,
+    /// Records of counter samples of a structure that is not read, and that are shorter than theirs.
+    pub unknown_counter_records: u64,
+    pub malformed_counter_records: u64,
     pub receive_calls: u64,
 }
 
@@ -83,7 +90,12 @@ impl Counts {
         self.options_records += u64::from(decoded.options_records);
         self.template_definitions += u64::from(decoded.templates + decoded.options_templates);
         self.sets_without_template += u64::from(decoded.sets_without_template);
-        self.counter_samples += u64::from(decoded.sflow.counter_samples + decoded.sflow.expanded_counter_samples);
+        let sflow = &decoded.sflow;
+        self.counter_samples += u64::from(sflow.counter_samples + sflow.expanded_counter_samples);
+        self.counter_rows += u64::from(sflow.counter_rows);
+        self.malformed_counter_samples += u64::from(sflow.malformed_counter_samples);
+        self.unknown_counter_records += u64::from(sflow.unknown_counter_records);
+        self.malformed_counter_records += u64::from(sflow.malformed_counter_records);
     }
 
     fn discarded(&mut self, discarded: &Discarded) {
@@ -109,6 +121,10 @@ impl Counts {
         self.template_definitions += other.template_definitions;
         self.sets_without_template += other.sets_without_template;
         self.counter_samples += other.counter_samples;
+        self.counter_rows += other.counter_rows;
+        self.malformed_counter_samples += other.malformed_counter_samples;
+        self.unknown_counter_records += other.unknown_counter_records;
+        self.malformed_counter_records += other.malformed_counter_records;
         self.receive_calls += other.receive_calls;
     }
 
@@ -177,6 +193,7 @@ impl Collector {
     pub fn start(
         config: &CollectorConfig,
         out: BatchSender,
+        side: SideSender,
         ledger: Arc<Ledger>,
         exporters: Arc<Exporters>,
         names: Arc<Names>,
@@ -212,6 +229,7 @@ impl Collector {
                 Source { number, sockets, decoder, saver: collector.state.as_ref().and_then(StateFile::saver) },
                 Output {
                     sender: out.clone(),
+                    side: side.clone(),
                     ledger: Arc::clone(&ledger),
                     batch: out.take_empty(),
                     unbooked: 0,
@@ -299,6 +317,7 @@ impl Limits {
 /// The open batch and where it goes.
 struct Output {
     sender: BatchSender,
+    side: SideSender,
     ledger: Arc<Ledger>,
     batch: FlowBatch,
     /// Rows of the open batch that the ledger does not know yet.
@@ -442,6 +461,7 @@ impl Worker {
             }
         }
         output.book();
+        output.side.offer(decoder.take_counters());
         *locked(&self.shared.counts) = *counts;
         counts.datagrams_received - before
     }
@@ -500,6 +520,8 @@ mod tests {
     use helios_common::columns::{BYTES, SRC_ADDR};
     use helios_common::exporter::mapped;
     use helios_common::queue::{BatchReceiver, Received, bounded_queue};
+    use helios_common::side::queue::ReceivedRows;
+    use helios_common::side::{SideReceiver, SideRows, side_queue};
     use std::net::UdpSocket as Sender;
 
     /// A NetFlow v5 message of `count` records from 192.0.2.1, 100 octets each.
@@ -519,14 +541,16 @@ mod tests {
         collector: Collector,
         ledger: Arc<Ledger>,
         receiver: BatchReceiver,
+        counters: SideReceiver,
     }
 
     fn start(config: CollectorConfig, queue: usize) -> Setup {
         let (sender, receiver) = bounded_queue(queue);
         let (ledger, names) = (Arc::new(Ledger::new()), Arc::new(Names::new()));
+        let (side, counters) = side_queue();
         let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
-        let collector = Collector::start(&config, sender, Arc::clone(&ledger), exporters, names).unwrap();
-        Setup { collector, ledger, receiver }
+        let collector = Collector::start(&config, sender, side, Arc::clone(&ledger), exporters, names).unwrap();
+        Setup { collector, ledger, receiver, counters }
     }
 
     fn config(listen: &[&str]) -> CollectorConfig {
@@ -536,7 +560,7 @@ mod tests {
 
     #[test]
     fn flows_arrive_on_every_address_and_every_datagram_is_accounted_for() {
-        let Setup { collector, ledger, receiver } = start(config(&["127.0.0.1:0", "[::1]:0"]), 64);
+        let Setup { collector, ledger, receiver, .. } = start(config(&["127.0.0.1:0", "[::1]:0"]), 64);
         let v4 = Sender::bind("127.0.0.1:0").unwrap();
         let v6 = Sender::bind("[::1]:0").unwrap();
         for _ in 0..10 {
@@ -559,10 +583,31 @@ mod tests {
         assert_eq!((ledger.snapshot().decoded, ledger.snapshot().held(Stage::Enrich)), (330, 330));
     }
 
+    /// An sFlow message of 192.0.2.9 with a counter sample of a processor.
+    fn processor_counters() -> Vec<u8> {
+        let words = [5, 1, 0xc000_0209, 0, 1, 1000, 1, 2, 48, 1, 7, 1, 1001, 28, 2500, 0, 0, 0, 0, 0, 0];
+        words.iter().flat_map(|word: &u32| word.to_be_bytes()).collect()
+    }
+
+    #[test]
+    fn counter_samples_go_their_own_way_and_make_no_flow() {
+        let Setup { collector, ledger, counters, .. } = start(config(&["127.0.0.1:0"]), 64);
+        let sender = Sender::bind("127.0.0.1:0").unwrap();
+        sender.send_to(&processor_counters(), collector.local_addrs()[0]).unwrap();
+        let received = counters.receive(Duration::from_secs(10));
+        let ReceivedRows::Rows(SideRows::InterfaceCounters(rows)) = received else { panic!("{received:?}") };
+        assert_eq!((rows.len(), rows[0].cpu_5s, rows[0].exporter_address), (1, 2500, mapped([192, 0, 2, 9])));
+        let shared = collector.shared.clone();
+        collector.stop();
+        let counts = *locked(&shared[0].counts);
+        assert_eq!((counts.counter_samples, counts.counter_rows, counts.rows), (1, 1, 0));
+        assert_eq!((ledger.snapshot().decoded, counts.imbalance()), (0, 0));
+    }
+
     #[test]
     fn a_full_queue_drops_whole_batches_and_counts_them() {
         let small = CollectorConfig { batch_rows: 256, ..config(&["127.0.0.1:0"]) };
-        let Setup { collector, ledger, receiver } = start(small, 2);
+        let Setup { collector, ledger, receiver, .. } = start(small, 2);
         let sender = Sender::bind("127.0.0.1:0").unwrap();
         for _ in 0..100 {
             sender.send_to(&netflow5(30), collector.local_addrs()[0]).unwrap();

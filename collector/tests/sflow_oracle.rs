@@ -86,12 +86,27 @@ fn records() -> impl Strategy<Value = (u32, Vec<u8>)> {
     vec(record(), 0..6).prop_map(|records| (records.len() as u32, records.concat()))
 }
 
+fn counter_record() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        2 => words(22).prop_map(|counters| tagged(1, &counters)),
+        2 => words(13).prop_map(|counters| tagged(2, &counters)),
+        1 => words(7).prop_map(|counters| tagged(5, &counters)),
+        1 => words(7).prop_map(|counters| tagged(1001, &counters)),
+        1 => words(20).prop_map(|counters| tagged(6, &counters)),
+        1 => (4096..u32::MAX, vec(any::<u8>(), 0..20)).prop_map(|(format, contents)| tagged(format, &contents)),
+    ]
+}
+
+fn counters() -> impl Strategy<Value = (u32, Vec<u8>)> {
+    vec(counter_record(), 0..5).prop_map(|records| (records.len() as u32, records.concat()))
+}
+
 fn sample() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => (words(7), records()).prop_map(|(head, (n, records))| tagged(1, &[head, octets([n]), records].concat())),
         2 => (words(10), records()).prop_map(|(head, (n, records))| tagged(3, &[head, octets([n]), records].concat())),
-        1 => words(2).prop_map(|head| tagged(2, &[head, octets([0])].concat())),
-        1 => words(3).prop_map(|head| tagged(4, &[head, octets([0])].concat())),
+        1 => (words(2), counters()).prop_map(|(head, (n, counters))| tagged(2, &[head, octets([n]), counters].concat())),
+        1 => (words(3), counters()).prop_map(|(head, (n, counters))| tagged(4, &[head, octets([n]), counters].concat())),
         1 => (6..u32::MAX, vec(any::<u8>(), 0..20)).prop_map(|(format, contents)| tagged(format, &contents)),
     ]
 }

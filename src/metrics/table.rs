@@ -70,6 +70,10 @@ metrics! {
     TEMPLATE_DEFINITIONS: Counter "helios_collector_template_definitions_total" [] "Template definitions received, repeats included";
     SETS_WITHOUT_TEMPLATE: Counter "helios_collector_sets_without_template_total" [] "Data sets that came before their template";
     COUNTER_SAMPLES: Counter "helios_collector_counter_samples_total" [] "sFlow counter samples received";
+    COUNTER_ROWS: Counter "helios_collector_counter_rows_total" [] "Counter samples that became rows of interface_counters";
+    COUNTER_SAMPLES_MALFORMED: Counter "helios_collector_malformed_counter_samples_total" [] "Counter samples that contradict themselves";
+    COUNTER_RECORDS_UNKNOWN: Counter "helios_collector_unknown_counter_records_total" [] "Records of counter samples of a structure that Helios does not read";
+    COUNTER_RECORDS_MALFORMED: Counter "helios_collector_malformed_counter_records_total" [] "Records of counter samples that are shorter than their structure";
     SOCKET_DROPPED: Counter "helios_collector_socket_dropped_datagrams_total" ["worker", "listen"] "Datagrams that the kernel dropped because a socket's buffer was full";
     SOCKET_QUEUED: Gauge "helios_collector_socket_queued_bytes" ["worker", "listen"] "Octets waiting in a socket, the kernel's bookkeeping included";
     SOCKET_CAPACITY: Gauge "helios_collector_socket_capacity_bytes" ["worker", "listen"] "Octets that a socket holds at most, in the same measure";

@@ -24,19 +24,21 @@
 //! out and counted; a record that is shorter than its structure is left out and counted, and its sample stays.
 //! Longer ones are fine: structures may be extended at their end. So are octets behind the last sample.
 //!
-//! Counter samples are counted here and not read; versions before 5 are not sFlow 5 with other numbers and are not
-//! decoded.
+//! A counter sample becomes a row of `interface_counters`, see [`counters`]. It counts as no flow. Versions before 5 are
+//! not sFlow 5 with other numbers and are not decoded.
 //!
 //! Sources: sFlow.org "sFlow Version 5" (July 2004), "sFlow Tunnel Structures" (November 2012), "sFlow Dropped
 //! Packet Notification Structures" (October 2020).
 
 use helios_common::exporter::{Address, ExporterId, NO_ADDRESS, mapped};
 use helios_common::flow::FlowBatch;
+use helios_common::side::InterfaceCounters;
 use helios_common::time::UnixMs;
 
 use super::DecodeError;
 use super::cursor::Cursor;
 use super::packet::Decapsulate;
+use super::text::Texts;
 
 mod sample;
 mod interface;
@@ -44,9 +46,10 @@ mod records;
 mod structures;
 mod gateway;
 mod rows;
+mod counters;
 
 use rows::{Route, Row, Rows};
-use sample::Kind;
+use sample::{Kind, Sample};
 
 /// Samples that one message may hold. A message is made to fit a frame: 1500 octets are some ten samples, a jumbo
 /// frame of 9000 octets is at most 225. This leaves room for 64 KiB of the shortest flow samples, 40 octets each.
@@ -113,6 +116,14 @@ pub struct SampleCounts {
     pub expanded_flow_samples: u32,
     pub counter_samples: u32,
     pub expanded_counter_samples: u32,
+    /// Counter samples that became rows of `interface_counters`.
+    pub counter_rows: u32,
+    /// Counter samples that contradict themselves and became no row.
+    pub malformed_counter_samples: u32,
+    /// Counter records of a structure that is not read.
+    pub unknown_counter_records: u32,
+    /// Counter records that are shorter than their structure.
+    pub malformed_counter_records: u32,
     /// Discarded packets, and samples of enterprises.
     pub other_samples: u32,
     /// Flow samples and discarded packets that contradict themselves and became no row.
@@ -125,7 +136,15 @@ pub struct SampleCounts {
     pub rows: u32,
 }
 
-/// Appends a row for each sampled and each discarded packet. The cursor stands behind the header.
+/// Where the samples of a message go.
+pub struct Output<'a, 'n> {
+    pub flows: &'a mut FlowBatch,
+    pub counters: &'a mut Vec<InterfaceCounters>,
+    pub texts: Texts<'n>,
+}
+
+/// Appends a row for each sampled and each discarded packet, and one of another kind for each counter sample. The
+/// cursor stands behind the header.
 ///
 /// # Errors
 /// [`DecodeError::Truncated`] when a sample runs past the message; rows of the samples before it may then have been
@@ -134,7 +153,7 @@ pub fn decode_samples(
     mut cursor: Cursor<'_>,
     header: &Header,
     context: &SampleContext,
-    out: &mut FlowBatch,
+    out: &mut Output<'_, '_>,
 ) -> Result<SampleCounts, DecodeError> {
     let mut counts = SampleCounts::default();
     let mut rows = Rows::default();
@@ -142,7 +161,14 @@ pub fn decode_samples(
         let [format, length] = words(&mut cursor)?;
         let octets = cursor.take(length as usize)?;
         counts.samples += 1;
-        let Some(kind) = counts.classify(format) else { continue };
+        let kind = match counts.classify(format) {
+            Sample::Packet(kind) => kind,
+            Sample::Counters { expanded } => {
+                counts.counter_sample(expanded, octets, header, context, out);
+                continue;
+            }
+            Sample::Other => continue,
+        };
         let mut row = Row::default();
         let mut route = Route::default();
         let Ok(malformed_records) = sample::read(kind, octets, context.decapsulate, &mut row, &mut route) else {
@@ -156,26 +182,54 @@ pub fn decode_samples(
         }
         rows.add(row, &route);
         if rows.is_full() {
-            rows.write(header, context, out);
+            rows.write(header, context, out.flows);
         }
     }
-    rows.write(header, context, out);
+    rows.write(header, context, out.flows);
     Ok(counts)
 }
 
 impl SampleCounts {
-    /// Counts a sample by its type; returns how to read it if it becomes a row.
-    fn classify(&mut self, format: u32) -> Option<Kind> {
-        let (counter, kind) = match format {
-            1 => (&mut self.flow_samples, Some(Kind::Flow)),
-            2 => (&mut self.counter_samples, None),
-            3 => (&mut self.expanded_flow_samples, Some(Kind::ExpandedFlow)),
-            4 => (&mut self.expanded_counter_samples, None),
-            5 => (&mut self.other_samples, Some(Kind::Discarded)),
-            _ => (&mut self.other_samples, None),
+    /// Counts a sample by its type; returns how to read it.
+    fn classify(&mut self, format: u32) -> Sample {
+        let (counter, sample) = match format {
+            1 => (&mut self.flow_samples, Sample::Packet(Kind::Flow)),
+            2 => (&mut self.counter_samples, Sample::Counters { expanded: false }),
+            3 => (&mut self.expanded_flow_samples, Sample::Packet(Kind::ExpandedFlow)),
+            4 => (&mut self.expanded_counter_samples, Sample::Counters { expanded: true }),
+            5 => (&mut self.other_samples, Sample::Packet(Kind::Discarded)),
+            _ => (&mut self.other_samples, Sample::Other),
         };
         *counter += 1;
-        kind
+        sample
+    }
+
+    /// Reads a counter sample; one that tells nothing leaves no row.
+    fn counter_sample(
+        &mut self,
+        expanded: bool,
+        octets: &[u8],
+        header: &Header,
+        context: &SampleContext,
+        out: &mut Output<'_, '_>,
+    ) {
+        let mut row = InterfaceCounters {
+            received_at: context.received_at,
+            exporter_address: context.exporter_address,
+            sub_agent_id: header.sub_agent,
+            uptime_ms: header.uptime_ms,
+            ..InterfaceCounters::default()
+        };
+        let Ok(left_out) = counters::read(expanded, octets, &mut out.texts, &mut row) else {
+            self.malformed_counter_samples += 1;
+            return;
+        };
+        self.unknown_counter_records += left_out.unknown;
+        self.malformed_counter_records += left_out.malformed;
+        if row.structures != 0 {
+            self.counter_rows += 1;
+            out.counters.push(row);
+        }
     }
 
     fn add_frame(&mut self, octets: u32, sampling_interval: u32) {

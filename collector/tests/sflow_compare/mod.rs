@@ -17,10 +17,15 @@ use flowparser_sflow::{SflowDatagram, SflowParser, SflowSample};
 use helios_collector::decode::DecodeError;
 use helios_collector::decode::cursor::Cursor;
 use helios_collector::decode::packet::{Decapsulate, Link, Packet, dissect};
-use helios_collector::decode::sflow5::{Header, SampleContext, SampleCounts, decode_samples};
+use helios_collector::decode::sflow5::{Header, Output, SampleContext, SampleCounts, decode_samples};
+use helios_collector::decode::text::{Memo, Texts};
 use helios_common::columns::*;
 use helios_common::exporter::{Address, ExporterId, mapped};
 use helios_common::flow::FlowBatch;
+use helios_common::names::Names;
+use helios_common::side::InterfaceCounters;
+
+mod counters;
 
 /// Decodes a message as the collector does.
 pub fn decode(
@@ -28,6 +33,14 @@ pub fn decode(
     decapsulate: Decapsulate,
     out: &mut FlowBatch,
 ) -> Result<(Header, SampleCounts), DecodeError> {
+    decode_with_counters(datagram, decapsulate, out).map(|(header, counts, _)| (header, counts))
+}
+
+fn decode_with_counters(
+    datagram: &[u8],
+    decapsulate: Decapsulate,
+    out: &mut FlowBatch,
+) -> Result<(Header, SampleCounts, Vec<InterfaceCounters>), DecodeError> {
     let mut cursor = Cursor::new(datagram);
     let header = Header::parse(&mut cursor)?;
     let context = SampleContext {
@@ -36,8 +49,11 @@ pub fn decode(
         exporter_address: header.agent,
         decapsulate,
     };
-    let counts = decode_samples(cursor, &header, &context, out)?;
-    Ok((header, counts))
+    let (names, mut memo, mut counters) = (Names::new(), Memo::default(), Vec::new());
+    let texts = Texts::new(&names, &mut memo);
+    let mut out = Output { flows: out, counters: &mut counters, texts };
+    let counts = decode_samples(cursor, &header, &context, &mut out)?;
+    Ok((header, counts, counters))
 }
 
 /// Compares both readings of a message that flowparser-sflow accepts; returns how many rows were compared, or `None`
@@ -49,9 +65,11 @@ pub fn compare(datagram: &[u8]) -> Option<usize> {
         return None;
     }
     let mut out = FlowBatch::new();
-    let (header, counts) = decode(datagram, Decapsulate::NONE, &mut out).expect("what the other decoder reads is read");
+    let read = decode_with_counters(datagram, Decapsulate::NONE, &mut out);
+    let (header, counts, counters) = read.expect("what the other decoder reads is read");
     compare_header(&theirs, &header);
     compare_counts(&theirs, &counts);
+    counters::compare(&theirs, &counters);
     let mut row = 0;
     for sample in &theirs.samples {
         if let Some(sample) = Sample::of(sample) {
@@ -61,6 +79,7 @@ pub fn compare(datagram: &[u8]) -> Option<usize> {
     }
     assert_eq!((out.rows(), counts.rows as usize), (row, row));
     assert_eq!((counts.malformed_samples, counts.malformed_records), (0, 0));
+    assert_eq!((counts.malformed_counter_samples, counts.malformed_counter_records), (0, 0));
     Some(row)
 }
 

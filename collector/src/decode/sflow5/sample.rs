@@ -7,7 +7,18 @@ use super::interface::{Interface, forwarding_status};
 use super::rows::{Route, Row};
 use super::{records, words};
 
-/// Samples that become rows.
+/// Samples by what is made of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sample {
+    /// A row of flows.
+    Packet(Kind),
+    /// A row of interface counters.
+    Counters { expanded: bool },
+    /// Nothing.
+    Other,
+}
+
+/// Samples that become rows of flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Flow,
@@ -36,14 +47,14 @@ struct Head {
 
 /// Where a packet was sampled. Class 0 is an interface, its index an ifIndex.
 #[derive(Clone, Copy)]
-struct Source {
-    class: u32,
-    index: u32,
+pub struct Source {
+    pub class: u32,
+    pub index: u32,
 }
 
 impl Source {
     /// Eight bits of class, 24 of index.
-    const fn compact(octets: u32) -> Self {
+    pub const fn compact(octets: u32) -> Self {
         Self { class: octets >> 24, index: octets & 0x00ff_ffff }
     }
 }

@@ -2,8 +2,10 @@
 
 use helios_common::columns::*;
 use helios_common::exporter::ip_of;
+use helios_common::names::Names;
 
 use super::super::Protocol;
+use super::super::text::Memo;
 use super::*;
 
 const RECEIVED_MS: UnixMs = 1_700_000_000_123;
@@ -79,7 +81,12 @@ fn decode(datagram: &[u8], out: &mut FlowBatch) -> Result<SampleCounts, DecodeEr
         exporter_address: header.agent,
         decapsulate: Decapsulate::ALL,
     };
-    decode_samples(cursor, &header, &context, out)
+    let (names, mut memo) = (Names::new(), Memo::default());
+    let texts = Texts::new(&names, &mut memo);
+    let mut counters = Vec::new();
+    let counts = decode_samples(cursor, &header, &context, &mut Output { flows: out, counters: &mut counters, texts })?;
+    assert_eq!(counters.len(), counts.counter_rows as usize);
+    Ok(counts)
 }
 
 #[track_caller]
@@ -400,10 +407,11 @@ fn samples_and_records_of_enterprises_are_stepped_over() {
 }
 
 #[test]
-fn counter_samples_are_counted() {
+fn counter_samples_are_no_flows() {
     let (out, counts) = rows(&[tagged(2, &[0; 12]), tagged(4, &[0; 16]), tagged(2, &[0xff; 3])]);
     assert!(out.is_empty());
     assert_eq!((counts.samples, counts.counter_samples, counts.expanded_counter_samples), (3, 2, 1));
+    assert_eq!((counts.counter_rows, counts.malformed_counter_samples), (0, 1));
 }
 
 #[test]
