@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use helios_common::exporter::{Address, Exporters, address_of};
 use helios_common::flow::FlowBatch;
 use helios_common::names::Names;
-use helios_common::side::InterfaceCounters;
+use helios_common::side::{ExporterMinute, InterfaceCounters};
 use helios_common::time::UnixMs;
 
 pub mod cursor;
@@ -25,6 +25,7 @@ mod sampling;
 mod sets;
 mod pending;
 mod sequence;
+mod minute;
 mod saved;
 pub mod text;
 mod state;
@@ -223,6 +224,8 @@ pub struct Decoder {
     known: Known,
     /// Templates of all exporters; counted anew with every [`expire`](Self::expire).
     worker_templates: usize,
+    /// Sources of samples of all sFlow agents; counted anew with every [`expire`](Self::expire).
+    worker_sources: usize,
     netflow5: Template,
     netflow7: Template,
     scratch: Scratch,
@@ -255,6 +258,7 @@ impl Decoder {
             names,
             known,
             worker_templates: 0,
+            worker_sources: 0,
             netflow5: netflow5::v5_template(),
             netflow7: netflow5::v7_template(),
             scratch: Scratch::default(),
@@ -344,6 +348,7 @@ impl Decoder {
             let context = Context { message: &message, tables: &exporter.tables, names: &self.names };
             decoded.add(rows::decode_set(template, plan, octets, &context, &mut self.scratch, out)?);
         }
+        domain.minutes.message(decoded, meta.received_at, Some(header.export_ms), out);
         exporter.stats.decoded(decoded, meta.received_at);
         Ok(())
     }
@@ -404,6 +409,8 @@ impl Decoder {
             walk.observe_sequence(meta.source.port());
         }
         walk.release()?;
+        let Walk { domain, decoded, out, .. } = walk;
+        domain.minutes.message(decoded, meta.received_at, Some(header.export_ms), out);
         stats.decoded(decoded, meta.received_at);
         Ok(())
     }
@@ -429,10 +436,16 @@ impl Decoder {
             decapsulate: self.config.decapsulate,
         };
         let (texts, _) = self.scratch.texts(&self.names);
-        let mut out = sflow5::Output { flows: out, counters: &mut self.counters, texts };
-        decoded.sflow = sflow5::decode_samples(cursor, &header, &context, &mut out)?;
+        let room = self.worker_sources < sflow5::MAX_WORKER_SOURCES;
+        let sources = domain.meters.n_sources();
+        let mut output =
+            sflow5::Output { flows: out, counters: &mut self.counters, meters: &mut domain.meters, room, texts };
+        let result = sflow5::decode_samples(cursor, &header, &context, &mut output);
+        self.worker_sources += domain.meters.n_sources() - sources;
+        decoded.sflow = result?;
         decoded.rows = decoded.sflow.rows;
         decoded.data_records = decoded.sflow.rows;
+        domain.minutes.message(decoded, meta.received_at, None, out);
         exporter.stats.decoded(decoded, meta.received_at);
         Ok(())
     }
@@ -447,7 +460,16 @@ impl Decoder {
     /// Forgets exporters that fell silent. Called about once a minute.
     pub fn expire(&mut self, now: UnixMs) {
         self.known.exporters.retain(|_, exporter| now - exporter.stats.last_seen < EXPORTER_IDLE_MS);
-        self.worker_templates = self.known.exporters.values().map(|exporter| exporter.templates).sum();
+        let exporters = || self.known.exporters.values();
+        self.worker_templates = exporters().map(|exporter| exporter.templates).sum();
+        self.worker_sources =
+            exporters().flat_map(|exporter| &exporter.domains).map(|domain| domain.meters.n_sources()).sum();
+    }
+
+    /// The rows of `exporters` for the time since the last call, of every domain that sent something. `minute`, the
+    /// worker and its kernel drops are for the caller to fill in.
+    pub fn close_minute(&mut self) -> Vec<ExporterMinute> {
+        self.known.exporters.values_mut().flat_map(Exporter::close_minute).collect()
     }
 
     /// What each exporter sent so far.

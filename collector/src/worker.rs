@@ -18,7 +18,7 @@ use helios_common::flow::FlowBatch;
 use helios_common::ledger::{DropReason, Ledger, Stage};
 use helios_common::names::Names;
 use helios_common::queue::BatchSender;
-use helios_common::side::SideSender;
+use helios_common::side::{ExporterMinute, SideSender};
 use helios_common::time::UnixMs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -262,12 +262,14 @@ impl Collector {
         }
     }
 
-    /// What each exporter sent, at most a second old. An exporter that several workers saw (two addresses of
-    /// one sFlow agent) is listed once per worker.
+    /// What each exporter sent, at most a second old, by address. What several workers saw of one (two addresses of
+    /// an sFlow agent) is added up.
     pub fn exporters(&self) -> Vec<ExporterStats> {
-        let mut all: BTreeMap<(Address, usize), ExporterStats> = BTreeMap::new();
-        for (worker, shared) in self.shared.iter().enumerate() {
-            all.extend(locked(&shared.exporters).iter().map(|stats| ((stats.address, worker), *stats)));
+        let mut all: BTreeMap<Address, ExporterStats> = BTreeMap::new();
+        for shared in &self.shared {
+            for stats in locked(&shared.exporters).iter() {
+                all.entry(stats.address).and_modify(|known| known.merge(stats)).or_insert(*stats);
+            }
         }
         all.into_values().collect()
     }
@@ -372,6 +374,14 @@ struct Worker {
     counts: Counts,
     published: Instant,
     publications: u32,
+    minute: Minute,
+}
+
+/// The minute that the next rows of `exporters` are of.
+struct Minute {
+    begin: UnixMs,
+    /// Datagrams that the kernel had dropped before it.
+    kernel_drops: u64,
 }
 
 impl Worker {
@@ -389,6 +399,7 @@ impl Worker {
             counts: Counts::default(),
             published: Instant::now(),
             publications: 0,
+            minute: Minute { begin: minute_of(unix_ms()), kernel_drops: 0 },
         };
         worker.publish();
         worker
@@ -410,6 +421,7 @@ impl Worker {
         }
         self.output.hand_on();
         self.publish();
+        self.close_minute(unix_ms());
         if let Some(saver) = self.saver.take() {
             self.decoder.changed(saver.room(), |address, saved| saver.save(address, &saved));
         }
@@ -496,6 +508,26 @@ impl Worker {
         exporters.extend(self.decoder.exporters());
         drop(exporters);
         *locked(&self.shared.sockets) = self.sockets.iter().map(|socket| self.report(socket)).collect();
+        let now = unix_ms();
+        if minute_of(now) != self.minute.begin {
+            self.close_minute(now);
+        }
+    }
+
+    /// Offers the rows of `exporters` of the minute that is over, and begins another.
+    fn close_minute(&mut self, now: UnixMs) {
+        let dropped: u64 = locked(&self.shared.sockets).iter().map(|socket| u64::from(socket.stats.dropped)).sum();
+        let mut rows = self.decoder.close_minute();
+        for row in &mut rows {
+            *row = ExporterMinute {
+                received_at: self.minute.begin,
+                worker: self.number as u32,
+                kernel_drops: dropped.saturating_sub(self.minute.kernel_drops),
+                ..*row
+            };
+        }
+        self.output.side.offer(rows);
+        self.minute = Minute { begin: minute_of(now), kernel_drops: dropped };
     }
 
     fn report(&self, socket: &UdpSocket) -> SocketReport {
@@ -508,6 +540,10 @@ impl Worker {
             stats: socket.stats().unwrap_or_default(),
         }
     }
+}
+
+const fn minute_of(at: UnixMs) -> UnixMs {
+    at - at.rem_euclid(60_000)
 }
 
 fn unix_ms() -> UnixMs {
@@ -602,6 +638,27 @@ mod tests {
         let counts = *locked(&shared[0].counts);
         assert_eq!((counts.counter_samples, counts.counter_rows, counts.rows), (1, 1, 0));
         assert_eq!((ledger.snapshot().decoded, counts.imbalance()), (0, 0));
+    }
+
+    #[test]
+    fn a_minute_of_an_exporter_is_a_row_also_the_one_that_a_stop_cuts() {
+        let Setup { collector, counters: side, .. } = start(config(&["127.0.0.1:0"]), 64);
+        let sender = Sender::bind("127.0.0.1:0").unwrap();
+        for _ in 0..3 {
+            sender.send_to(&netflow5(30), collector.local_addrs()[0]).unwrap();
+        }
+        let begin = minute_of(unix_ms());
+        collector.stop();
+        // The numbers of the three messages are the same: the second and third came twice.
+        let mut rows = Vec::new();
+        while let ReceivedRows::Rows(SideRows::Exporters(more)) = side.receive(Duration::from_secs(1)) {
+            rows.extend(more);
+        }
+        let sum = |value: fn(&ExporterMinute) -> u64| rows.iter().map(value).sum::<u64>();
+        assert_eq!((sum(|row| row.datagrams), sum(|row| row.records), sum(|row| row.flows)), (3, 90, 90));
+        let row = rows[0];
+        assert_eq!((row.exporter_address, row.export_protocol, row.worker), (mapped([127, 0, 0, 1]), 5, 0));
+        assert!((begin..=begin + 60_000).contains(&row.received_at) && row.received_at % 60_000 == 0, "{row:?}");
     }
 
     #[test]

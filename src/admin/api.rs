@@ -198,8 +198,24 @@ struct Exporter {
     dropped: BTreeMap<&'static str, u64>,
     /// What never arrived, by protocol and in its unit: flows, messages, records or datagrams.
     lost: BTreeMap<&'static str, u64>,
+    /// Messages that came late, and twice; sequences that began anew.
+    reordered: u64,
+    duplicates: u64,
+    restarts: u64,
+    /// The exporter's clock minus ours.
+    clock_skew_ms: i64,
+    sampling: Sampling,
     first_seen: String,
     last_seen: String,
+}
+
+/// N of 1-in-N packets: as announced last, and as the sample pools of an sFlow agent have it. 0 is unknown.
+#[derive(Debug, Serialize)]
+struct Sampling {
+    announced_interval: u32,
+    effective_interval: u32,
+    /// Samples that the agent itself had to drop.
+    dropped_samples: u64,
 }
 
 /// Data sets that came before their template.
@@ -211,7 +227,7 @@ struct Held {
     evicted: u64,
 }
 
-/// An exporter that several workers saw is listed once for each.
+/// Every exporter once, by address.
 pub fn exporters(exporters: &[ExporterStats]) -> Exporters {
     Exporters { exporters: exporters.iter().map(Exporter::from).collect() }
 }
@@ -221,6 +237,7 @@ impl From<&ExporterStats> for Exporter {
         let (stats, held) = (&exporter.stats, &exporter.held_sets);
         let spoken = Protocol::ALL.iter().zip(stats.messages).filter(|(_, messages)| *messages > 0);
         let lost = exporter.loss.map(|loss| loss.lost);
+        let loss = exporter.loss_total();
         Self {
             address: ip_of(exporter.address).to_string(),
             protocols: spoken.map(|(protocol, _)| protocol.name()).collect(),
@@ -235,6 +252,15 @@ impl From<&ExporterStats> for Exporter {
             held_sets: Held { held: held.held, decoded: held.decoded, expired: held.expired, evicted: held.evicted },
             dropped: named(DecodeError::ALL.iter().map(|error| error.reason()), &stats.discarded),
             lost: named(Protocol::ALL.iter().map(|protocol| protocol.name()), &lost),
+            reordered: loss.reordered,
+            duplicates: loss.duplicates,
+            restarts: loss.restarts,
+            clock_skew_ms: exporter.clock_skew_ms,
+            sampling: Sampling {
+                announced_interval: exporter.sampling_interval,
+                effective_interval: exporter.metered.effective_interval(),
+                dropped_samples: exporter.metered.drops,
+            },
             first_seen: Utc(stats.first_seen).to_string(),
             last_seen: Utc(stats.last_seen).to_string(),
         }

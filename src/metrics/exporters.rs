@@ -4,9 +4,9 @@
 //! are summed up under `other`, so that sums over `exporter` are right and a flood of made-up addresses does not
 //! reach Prometheus.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
+use helios_collector::decode::sflow5::Metered;
 use helios_collector::decode::{ExporterStats, Protocol};
 use helios_common::exporter::{Address, ip_of};
 
@@ -23,6 +23,12 @@ struct Series {
     records: u64,
     dropped: u64,
     lost: [u64; Protocol::ALL.len()],
+    reordered: u64,
+    duplicates: u64,
+    restarts: u64,
+    clock_skew_ms: i64,
+    sampling_interval: u32,
+    metered: Metered,
     sets_without_template: u64,
     templates: u64,
     last_seen_ms: i64,
@@ -34,6 +40,14 @@ impl Series {
         self.records += other.records;
         self.dropped += other.dropped;
         self.lost.iter_mut().zip(other.lost).for_each(|(mine, theirs)| *mine += theirs);
+        self.reordered += other.reordered;
+        self.duplicates += other.duplicates;
+        self.restarts += other.restarts;
+        if other.clock_skew_ms.abs() > self.clock_skew_ms.abs() {
+            self.clock_skew_ms = other.clock_skew_ms;
+        }
+        self.sampling_interval = self.sampling_interval.max(other.sampling_interval);
+        self.metered.add(&other.metered);
         self.sets_without_template += other.sets_without_template;
         self.templates += other.templates;
         self.last_seen_ms = self.last_seen_ms.max(other.last_seen_ms);
@@ -42,12 +56,18 @@ impl Series {
 
 impl From<&ExporterStats> for Series {
     fn from(exporter: &ExporterStats) -> Self {
-        let stats = &exporter.stats;
+        let (stats, loss) = (&exporter.stats, exporter.loss_total());
         Self {
             datagrams: stats.messages.iter().sum(),
             records: stats.data_records,
             dropped: stats.discarded.iter().sum(),
             lost: exporter.loss.map(|loss| loss.lost),
+            reordered: loss.reordered,
+            duplicates: loss.duplicates,
+            restarts: loss.restarts,
+            clock_skew_ms: exporter.clock_skew_ms,
+            sampling_interval: exporter.sampling_interval,
+            metered: exporter.metered,
             sets_without_template: stats.sets_without_template,
             templates: exporter.templates as u64,
             last_seen_ms: stats.last_seen,
@@ -67,6 +87,14 @@ pub fn write(out: &mut Scrape<'_>, exporters: &[ExporterStats], limit: usize) ->
         spoken.map(move |(protocol, lost)| ([name.as_str(), protocol.name()], lost))
     });
     out.family(&table::EXPORTER_LOST, lost)?;
+    out.family(&table::EXPORTER_REORDERED, all(|series| series.reordered))?;
+    out.family(&table::EXPORTER_DUPLICATES, all(|series| series.duplicates))?;
+    out.family(&table::EXPORTER_RESTARTS, all(|series| series.restarts))?;
+    let skew = series.iter().map(|(name, series)| ([name], series.clock_skew_ms as f64 / 1000.0));
+    out.family(&table::EXPORTER_CLOCK_SKEW, skew)?;
+    out.family(&table::EXPORTER_SAMPLING, all(|series| series.sampling_interval.into()))?;
+    out.family(&table::EXPORTER_SAMPLING_EFFECTIVE, all(|series| series.metered.effective_interval().into()))?;
+    out.family(&table::EXPORTER_SAMPLES_DROPPED, all(|series| series.metered.drops))?;
     out.family(&table::EXPORTER_SETS_WITHOUT_TEMPLATE, all(|series| series.sets_without_template))?;
     out.family(&table::EXPORTER_TEMPLATES, all(|series| series.templates))?;
     let last_seen = series.iter().map(|(name, series)| ([name], series.last_seen_ms as f64 / 1000.0));
@@ -74,16 +102,10 @@ pub fn write(out: &mut Scrape<'_>, exporters: &[ExporterStats], limit: usize) ->
 }
 
 /// How many exporters there are, and the series by label: `limit` of their own, the busiest, and the rest together.
-///
-/// An exporter that several workers saw comes several times.
 fn capped(exporters: impl Iterator<Item = (Address, Series)>, limit: usize) -> (usize, Vec<(String, Series)>) {
-    let mut by_address: BTreeMap<Address, Series> = BTreeMap::new();
-    for (address, series) in exporters {
-        by_address.entry(address).or_default().add(&series);
-    }
-    let n_exporters = by_address.len();
-    let mut busiest: Vec<(Address, Series)> = by_address.into_iter().collect();
-    // Stable: of two equally busy ones the lower address stays, scrape after scrape.
+    let mut busiest: Vec<(Address, Series)> = exporters.collect();
+    let n_exporters = busiest.len();
+    // Stable, and they come by address: of two equally busy ones the lower stays, scrape after scrape.
     busiest.sort_by_key(|(_, series)| std::cmp::Reverse(series.datagrams));
     let rest = busiest.split_off(limit.min(n_exporters));
     let mut series: Vec<(String, Series)> =
@@ -115,9 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn an_exporter_that_two_workers_saw_is_one() {
-        let (n_exporters, series) = capped([exporter(1, 3), exporter(1, 4)].into_iter(), 10);
-        assert_eq!((n_exporters, series.len(), series[0].1.datagrams), (1, 1, 7));
+    fn of_further_exporters_the_clock_that_is_farthest_off_shows() {
+        let skewed = |last, clock_skew_ms| {
+            let (address, series) = exporter(last, 1);
+            (address, Series { clock_skew_ms, ..series })
+        };
+        let (_, series) = capped([skewed(1, 20), skewed(2, -3000), skewed(3, 500)].into_iter(), 0);
+        assert_eq!(series[0].1.clock_skew_ms, -3000);
     }
 
     #[test]

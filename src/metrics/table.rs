@@ -85,6 +85,13 @@ metrics! {
     EXPORTER_RECORDS: Counter "helios_collector_exporter_records_total" ["exporter"] "Flow records and samples of an exporter";
     EXPORTER_DROPPED: Counter "helios_collector_exporter_dropped_datagrams_total" ["exporter"] "Datagrams of an exporter that were discarded";
     EXPORTER_LOST: Counter "helios_collector_exporter_lost_total" ["exporter", "protocol"] "What never arrived, by sequence numbers: flows (v5, v7), messages (v9), records (IPFIX) or datagrams (sFlow)";
+    EXPORTER_REORDERED: Counter "helios_collector_exporter_reordered_total" ["exporter"] "Messages of an exporter that came late";
+    EXPORTER_DUPLICATES: Counter "helios_collector_exporter_duplicates_total" ["exporter"] "Messages of an exporter that came twice";
+    EXPORTER_RESTARTS: Counter "helios_collector_exporter_restarts_total" ["exporter"] "Times that an exporter's sequence numbers began anew";
+    EXPORTER_CLOCK_SKEW: Gauge "helios_collector_exporter_clock_skew_seconds" ["exporter"] "An exporter's clock in its last message minus its arrival; of further exporters the one that is farthest off";
+    EXPORTER_SAMPLING: Gauge "helios_collector_exporter_sampling_interval" ["exporter"] "N of 1-in-N as an exporter announced it last, 0 if it did not; of further exporters the greatest";
+    EXPORTER_SAMPLING_EFFECTIVE: Gauge "helios_collector_exporter_effective_sampling_interval" ["exporter"] "Packets per sample by the sample pools of an sFlow agent since it was first seen, 0 if it has none";
+    EXPORTER_SAMPLES_DROPPED: Counter "helios_collector_exporter_dropped_samples_total" ["exporter"] "Samples that an sFlow agent itself had to drop";
     EXPORTER_SETS_WITHOUT_TEMPLATE: Counter "helios_collector_exporter_sets_without_template_total" ["exporter"] "Data sets of an exporter that came before their template";
     EXPORTER_TEMPLATES: Gauge "helios_collector_exporter_templates" ["exporter"] "Templates known of an exporter";
     EXPORTER_LAST_SEEN: Gauge "helios_collector_exporter_last_seen_timestamp_seconds" ["exporter"] "Arrival of an exporter's last datagram, Unix time";

@@ -14,4 +14,5 @@ mod decode;
 mod metrics;
 mod operation;
 mod end_to_end;
+mod side_tables;
 mod real_exporters;

@@ -27,6 +27,15 @@ pub struct HeldCounts {
     pub evicted: u64,
 }
 
+impl HeldCounts {
+    pub fn add(&mut self, other: &Self) {
+        self.held += other.held;
+        self.decoded += other.decoded;
+        self.expired += other.expired;
+        self.evicted += other.evicted;
+    }
+}
+
 /// The held sets of one observation domain, oldest first.
 #[derive(Debug, Default)]
 pub struct Pending {

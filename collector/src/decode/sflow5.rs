@@ -47,7 +47,9 @@ mod structures;
 mod gateway;
 mod rows;
 mod counters;
+mod meters;
 
+pub use meters::{MAX_WORKER_SOURCES, Metered, Meters};
 use rows::{Route, Row, Rows};
 use sample::{Kind, Sample};
 
@@ -130,6 +132,8 @@ pub struct SampleCounts {
     pub malformed_samples: u32,
     /// Records that are shorter than their structure, in samples that became rows.
     pub malformed_records: u32,
+    /// What the sample pools of the flow samples say.
+    pub metered: Metered,
     /// Octets of the flow samples' frames, as they are and times the sampling interval.
     pub frame_bytes: u64,
     pub frame_bytes_scaled: u64,
@@ -140,6 +144,9 @@ pub struct SampleCounts {
 pub struct Output<'a, 'n> {
     pub flows: &'a mut FlowBatch,
     pub counters: &'a mut Vec<InterfaceCounters>,
+    pub meters: &'a mut Meters,
+    /// Whether the worker has room for further sources of samples.
+    pub room: bool,
     pub texts: Texts<'n>,
 }
 
@@ -171,13 +178,15 @@ pub fn decode_samples(
         };
         let mut row = Row::default();
         let mut route = Route::default();
-        let Ok(malformed_records) = sample::read(kind, octets, context.decapsulate, &mut row, &mut route) else {
+        let Ok((meter, malformed_records)) = sample::read(kind, octets, context.decapsulate, &mut row, &mut route)
+        else {
             counts.malformed_samples += 1;
             continue;
         };
         counts.rows += 1;
         counts.malformed_records += malformed_records;
         if kind != Kind::Discarded {
+            out.meters.observe(&meter, out.room, &mut counts.metered);
             counts.add_frame(row.frame_octets(), row.sampling_interval);
         }
         rows.add(row, &route);

@@ -1,11 +1,14 @@
 //! What a decoder keeps per exporter and observation domain, and counts of it.
 
 use helios_common::exporter::{Address, ExporterId};
+use helios_common::side::ExporterMinute;
 use helios_common::time::UnixMs;
 
+use super::minute::{Last, Minutes};
 use super::options::Tables;
 use super::pending::{HeldCounts, Pending};
 use super::sequence::{LossCounts, Sessions};
+use super::sflow5::{Metered, Meters};
 use super::template::TemplateStore;
 use super::{DecodeError, Decoded, Protocol};
 
@@ -32,6 +35,9 @@ pub(super) struct Domain {
     pub templates: TemplateStore,
     pub pending: Pending,
     pub sessions: Sessions,
+    pub minutes: Minutes,
+    /// Of sFlow agents.
+    pub meters: Meters,
     /// Templates of the current message that sets may have waited for.
     pub arrived: Vec<u16>,
 }
@@ -51,17 +57,33 @@ impl Exporter {
         changed
     }
 
+    /// A row for each domain that sent something since the last call.
+    pub fn close_minute(&mut self) -> impl Iterator<Item = ExporterMinute> + '_ {
+        let address = self.address;
+        self.domains.iter_mut().filter_map(move |domain| {
+            let row = domain.minutes.close(domain.protocol, domain.sessions.counts())?;
+            Some(ExporterMinute {
+                exporter_address: address,
+                observation_domain_id: domain.id,
+                templates: domain.templates.len() as u32,
+                ..row
+            })
+        })
+    }
+
     pub fn snapshot(&self) -> ExporterStats {
         let mut held = HeldCounts::default();
         let mut loss = [LossCounts::default(); Protocol::ALL.len()];
+        let (mut last, mut metered) = (Last::default(), Metered::default());
         for domain in &self.domains {
             if let Some(at) = Protocol::ALL.iter().position(|&protocol| protocol == domain.protocol) {
                 loss[at].add(&domain.sessions.counts());
             }
-            held.held += domain.pending.counts.held;
-            held.decoded += domain.pending.counts.decoded;
-            held.expired += domain.pending.counts.expired;
-            held.evicted += domain.pending.counts.evicted;
+            metered.add(&domain.minutes.metered());
+            if domain.minutes.last.seen >= last.seen {
+                last = domain.minutes.last;
+            }
+            held.add(&domain.pending.counts);
         }
         ExporterStats {
             address: self.address,
@@ -72,6 +94,9 @@ impl Exporter {
             templates_refused: self.domains.iter().map(|domain| domain.templates.refused).sum(),
             held_sets: held,
             loss,
+            clock_skew_ms: last.clock_skew_ms,
+            sampling_interval: last.sampling_interval,
+            metered,
         }
     }
 }
@@ -88,6 +113,8 @@ pub(super) fn domain(domains: &mut Vec<Domain>, protocol: Protocol, id: u32) -> 
                 templates: TemplateStore::default(),
                 pending: Pending::default(),
                 sessions: Sessions::default(),
+                minutes: Minutes::default(),
+                meters: Meters::default(),
                 arrived: Vec::new(),
             });
             domains.len() - 1
@@ -125,6 +152,18 @@ impl Stats {
         self.sets_without_template += u64::from(decoded.sets_without_template);
     }
 
+    fn merge(&mut self, other: &Self) {
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.messages.iter_mut().zip(other.messages).for_each(|(mine, theirs)| *mine += theirs);
+        self.data_records += other.data_records;
+        self.options_records += other.options_records;
+        self.rows += other.rows;
+        self.template_definitions += other.template_definitions;
+        self.sets_without_template += other.sets_without_template;
+        self.discarded.iter_mut().zip(other.discarded).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
     pub(super) fn discarded(&mut self, error: DecodeError, now: UnixMs) {
         self.last_seen = now;
         if let Some(at) = DecodeError::ALL.iter().position(|&known| known == error) {
@@ -146,4 +185,62 @@ pub struct ExporterStats {
     pub held_sets: HeldCounts,
     /// By sequence numbers, in the units of each protocol; indexed as [`Protocol::ALL`].
     pub loss: [LossCounts; Protocol::ALL.len()],
+    /// The exporter's clock in its last message minus its arrival; 0 for sFlow.
+    pub clock_skew_ms: i64,
+    /// As announced last; 0 if it never was.
+    pub sampling_interval: u32,
+    /// What the sample pools of an sFlow agent say.
+    pub metered: Metered,
+}
+
+impl ExporterStats {
+    /// Of all protocols. What came late, came twice or began anew are messages in each of them; what was lost is not.
+    pub fn loss_total(&self) -> LossCounts {
+        let mut total = LossCounts::default();
+        self.loss.iter().for_each(|loss| total.add(loss));
+        total
+    }
+
+    /// Adds what another worker saw of the same exporter.
+    pub fn merge(&mut self, other: &Self) {
+        if other.stats.last_seen > self.stats.last_seen {
+            (self.clock_skew_ms, self.sampling_interval) = (other.clock_skew_ms, other.sampling_interval);
+        }
+        self.stats.merge(&other.stats);
+        self.domains += other.domains;
+        self.templates += other.templates;
+        self.templates_evicted += other.templates_evicted;
+        self.templates_refused += other.templates_refused;
+        self.held_sets.add(&other.held_sets);
+        self.loss.iter_mut().zip(&other.loss).for_each(|(mine, theirs)| mine.add(theirs));
+        self.metered.add(&other.metered);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helios_common::exporter::mapped;
+
+    #[test]
+    fn what_two_workers_saw_of_an_exporter_is_added_up() {
+        let seen = |first_seen, last_seen, skew, interval| {
+            let mut exporter = Exporter::new(ExporterId(1), mapped([192, 0, 2, 1]), first_seen).snapshot();
+            exporter.stats.last_seen = last_seen;
+            exporter.stats.messages[4] = 10;
+            exporter.stats.discarded[1] = 1;
+            exporter.loss[4] = LossCounts { lost: 2, reordered: 1, duplicates: 0, restarts: 0 };
+            (exporter.clock_skew_ms, exporter.sampling_interval) = (skew, interval);
+            exporter.metered = Metered { samples: 1, pool: 100, drops: 3 };
+            exporter.held_sets.held = 5;
+            exporter
+        };
+        let mut all = seen(50, 70, -10, 256);
+        all.merge(&seen(40, 90, 30, 512));
+        assert_eq!((all.stats.first_seen, all.stats.last_seen), (40, 90));
+        assert_eq!((all.stats.messages[4], all.stats.discarded[1], all.held_sets.held), (20, 2, 10));
+        assert_eq!(all.loss_total(), LossCounts { lost: 4, reordered: 2, duplicates: 0, restarts: 0 });
+        assert_eq!((all.clock_skew_ms, all.sampling_interval), (30, 512), "the latest is what counts");
+        assert_eq!(all.metered.drops, 6);
+    }
 }

@@ -17,7 +17,7 @@ use flowparser_sflow::{SflowDatagram, SflowParser, SflowSample};
 use helios_collector::decode::DecodeError;
 use helios_collector::decode::cursor::Cursor;
 use helios_collector::decode::packet::{Decapsulate, Link, Packet, dissect};
-use helios_collector::decode::sflow5::{Header, Output, SampleContext, SampleCounts, decode_samples};
+use helios_collector::decode::sflow5::{Header, Meters, Output, SampleContext, SampleCounts, decode_samples};
 use helios_collector::decode::text::{Memo, Texts};
 use helios_common::columns::*;
 use helios_common::exporter::{Address, ExporterId, mapped};
@@ -51,7 +51,8 @@ fn decode_with_counters(
     };
     let (names, mut memo, mut counters) = (Names::new(), Memo::default(), Vec::new());
     let texts = Texts::new(&names, &mut memo);
-    let mut out = Output { flows: out, counters: &mut counters, texts };
+    let mut meters = Meters::default();
+    let mut out = Output { flows: out, counters: &mut counters, meters: &mut meters, room: true, texts };
     let counts = decode_samples(cursor, &header, &context, &mut out)?;
     Ok((header, counts, counters))
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use helios_common::exporter::mapped;
 use helios_common::names::Names;
+use helios_common::side::{ExporterMinute, InterfaceCounters, SideTable, interface_counters};
 use helios_sink::config::Compression;
 use helios_sink::migrate::{MigrateError, SCHEMA_VERSION};
+use helios_sink::side::SideAssembler;
 
-use super::support::{Stand, assembler, block, traffic};
+use super::support::{Stand, assembler, block, last_hour, traffic};
 
 #[test]
 fn a_schema_is_made_once_and_then_complete() {
@@ -100,11 +103,34 @@ fn the_queries_of_the_documentation_work() {
     let stand = Stand::migrated();
     let names = Arc::new(Names::new());
     stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 0, 1000)]));
+    insert_side_rows(&stand, &names);
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/clickhouse.md")).unwrap();
     let queries: Vec<&str> = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(queries.len() >= 6, "{}", queries.len());
+    assert!(queries.len() >= 8, "{}", queries.len());
     for query in queries {
         let answer = stand.engine.query(&query.replace("helios.", "t.").replace(';', ""));
         assert!(!answer.is_empty(), "no row answers {query}");
     }
+}
+
+/// Two samples of an interface whose errors went over the wrap, and a minute of its exporter.
+fn insert_side_rows(stand: &Stand, names: &Arc<Names>) {
+    let received_at = last_hour() + 3_600_000;
+    let exporter_address = mapped([10, 0, 0, 1]);
+    let assembler = |table| SideAssembler::new("t", table, Compression::Lz4, Arc::clone(names));
+    let mut counters = assembler(SideTable::InterfaceCounters);
+    counters.append(&[u32::MAX - 1, 3].map(|if_in_errors| InterfaceCounters {
+        received_at: received_at + i64::from(if_in_errors == 3),
+        exporter_address,
+        structures: interface_counters::GENERIC,
+        if_in_errors,
+        ..InterfaceCounters::default()
+    }));
+    stand.insert(&counters.close().unwrap().unwrap());
+    let mut minutes = assembler(SideTable::Exporters);
+    minutes.append(&[ExporterMinute { received_at, exporter_address, lost: 7, ..ExporterMinute::default() }]);
+    stand.insert(&minutes.close().unwrap().unwrap());
+    let grown =
+        "SELECT toUInt32(max(if_in_errors * (if_in_errors < 10)) - max(if_in_errors)) FROM t.interface_counters";
+    assert_eq!(stand.query(grown), "5");
 }

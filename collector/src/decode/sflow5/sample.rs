@@ -4,6 +4,7 @@ use super::super::DecodeError;
 use super::super::cursor::Cursor;
 use super::super::packet::Decapsulate;
 use super::interface::{Interface, forwarding_status};
+use super::meters::Meter;
 use super::rows::{Route, Row};
 use super::{records, words};
 
@@ -36,7 +37,7 @@ const EGRESS: u8 = 2;
 
 /// The fields that all three kinds have in some form.
 struct Head {
-    source: Source,
+    meter: Meter,
     sampling_rate: u32,
     input: Interface,
     output: Interface,
@@ -46,7 +47,7 @@ struct Head {
 }
 
 /// Where a packet was sampled. Class 0 is an interface, its index an ifIndex.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Source {
     pub class: u32,
     pub index: u32,
@@ -59,7 +60,8 @@ impl Source {
     }
 }
 
-/// Reads a sample into `row` and `route`, which hold defaults; returns how many of its records were too short.
+/// Reads a sample into `row` and `route`, which hold defaults; returns its counts, and how many of its records were too
+/// short.
 ///
 /// # Errors
 /// [`DecodeError`] when the sample ends before its records do, or has more of them than a sample may.
@@ -70,7 +72,7 @@ pub fn read<'a>(
     decapsulate: Decapsulate,
     row: &mut Row,
     route: &mut Route<'a>,
-) -> Result<u32, DecodeError> {
+) -> Result<(Meter, u32), DecodeError> {
     let mut cursor = Cursor::new(octets);
     let head = match kind {
         Kind::Flow => flow(&mut cursor)?,
@@ -79,21 +81,22 @@ pub fn read<'a>(
     };
     row.in_if_index = head.input.if_index();
     row.out_if_index = head.output.if_index();
-    row.flow_direction = direction(head.source, row.in_if_index, row.out_if_index);
+    row.flow_direction = direction(head.meter.source, row.in_if_index, row.out_if_index);
     row.forwarding_status = head.dropped.map_or(0, forwarding_status);
     (row.sampling_interval, row.sampling_source) = match head.sampling_rate {
         0 => (1, SAMPLING_UNKNOWN),
         rate => (rate, SAMPLING_BY_RECORD),
     };
-    records::read(cursor, head.n_records, decapsulate, row, route)
+    let malformed_records = records::read(cursor, head.n_records, decapsulate, row, route)?;
+    Ok((head.meter, malformed_records))
 }
 
 #[inline]
 fn flow(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
-    let [_sequence, source, sampling_rate, _pool, _drops, input, output, n_records] = words(cursor)?;
+    let [sequence, source, sampling_rate, pool, drops, input, output, n_records] = words(cursor)?;
     let (input, output) = (Interface::compact(input), Interface::compact(output));
     Ok(Head {
-        source: Source::compact(source),
+        meter: Meter { source: Source::compact(source), sequence, pool, drops },
         sampling_rate,
         input,
         output,
@@ -103,19 +106,20 @@ fn flow(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
 }
 
 fn expanded_flow(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
-    let [_sequence, class, index, sampling_rate, _pool, _drops] = words(cursor)?;
+    let [sequence, class, index, sampling_rate, pool, drops] = words(cursor)?;
     let [in_format, input, out_format, output, n_records] = words(cursor)?;
     let (input, output) = (Interface::expanded(in_format, input), Interface::expanded(out_format, output));
-    let source = Source { class, index };
-    Ok(Head { source, sampling_rate, input, output, dropped: output.discard_reason(), n_records })
+    let meter = Meter { source: Source { class, index }, sequence, pool, drops };
+    Ok(Head { meter, sampling_rate, input, output, dropped: output.discard_reason(), n_records })
 }
 
 /// A discarded packet is reported once for itself: its rate is 1. `drops` counts those that were not reported. The
 /// output, a plain ifIndex like the input, is where the packet was to go.
 fn discarded(cursor: &mut Cursor<'_>) -> Result<Head, DecodeError> {
-    let [_sequence, class, index, _drops, input, output, reason, n_records] = words(cursor)?;
+    let [sequence, class, index, drops, input, output, reason, n_records] = words(cursor)?;
     let (input, output) = (Interface::expanded(0, input), Interface::expanded(0, output));
-    Ok(Head { source: Source { class, index }, sampling_rate: 1, input, output, dropped: Some(reason), n_records })
+    let meter = Meter { source: Source { class, index }, sequence, pool: 0, drops };
+    Ok(Head { meter, sampling_rate: 1, input, output, dropped: Some(reason), n_records })
 }
 
 /// A packet sampled on the interface it came in by is seen at ingress; on the one it went out by, at egress. Both

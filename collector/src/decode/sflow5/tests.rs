@@ -84,7 +84,9 @@ fn decode(datagram: &[u8], out: &mut FlowBatch) -> Result<SampleCounts, DecodeEr
     let (names, mut memo) = (Names::new(), Memo::default());
     let texts = Texts::new(&names, &mut memo);
     let mut counters = Vec::new();
-    let counts = decode_samples(cursor, &header, &context, &mut Output { flows: out, counters: &mut counters, texts })?;
+    let (counters, meters) = (&mut counters, &mut Meters::default());
+    let mut output = Output { flows: out, counters, meters, room: true, texts };
+    let counts = decode_samples(cursor, &header, &context, &mut output)?;
     assert_eq!(counters.len(), counts.counter_rows as usize);
     Ok(counts)
 }
