@@ -33,7 +33,12 @@ test: engine-test exporters ## run every test: unit, property, end to end with t
 
 captures: ## hold `helios decode` against real captures, where they are present
 	@if [ -f "$(HELIOS_CAPTURES)/check.py" ]; then \
-	    cargo build --locked && python3 "$(HELIOS_CAPTURES)/check.py" --helios "$${CARGO_TARGET_DIR:-target}/debug/helios"; \
+	    cargo build --locked; \
+	    helios="$${CARGO_TARGET_DIR:-target}/debug/helios"; \
+	    echo "captures: sums and first records (check.py)"; \
+	    python3 "$(HELIOS_CAPTURES)/check.py" --helios "$$helios"; \
+	    echo "captures: every field that their publishers read"; \
+	    python3 tools/compare-captures.py --helios "$$helios" "$(HELIOS_CAPTURES)"; \
 	else \
 	    echo "captures: none at $(HELIOS_CAPTURES) (set HELIOS_CAPTURES), 0 ran"; \
 	fi

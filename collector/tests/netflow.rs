@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+mod bench;
 
-use helios_collector::decode::{DatagramMeta, DecodeError, Decoded, Decoder, DecoderConfig, Discarded};
+use helios_collector::decode::DecodeError;
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, enterprise_field, field, ipfix, netflow5, netflow9};
 use helios_collector::state::StateFile;
 use helios_common::columns::{
@@ -13,12 +12,9 @@ use helios_common::columns::{
     IN_IF_NAME, MPLS_LABELS, OBSERVATION_DOMAIN_ID, OUT_IF_DESCRIPTION, OUT_IF_INDEX, OUT_IF_NAME, PACKETS,
     RECEIVED_AT, SAMPLING_INTERVAL, SAMPLING_SOURCE, SRC_ADDR, SRC_PORT, TCP_FLAGS, VRF_NAME,
 };
-use helios_common::exporter::{Exporters, mapped};
-use helios_common::flow::FlowBatch;
-use helios_common::names::Names;
+use helios_common::exporter::mapped;
 
-const NOW: i64 = 1_700_000_000_000;
-const NOW_SECS: u32 = 1_700_000_000;
+use bench::{Bench, NOW, NOW_SECS, ipfix, ipfix_in, netflow9};
 
 /// Values of `sampling_source`.
 const RECORD: u8 = 1;
@@ -26,56 +22,6 @@ const SAMPLER: u8 = 2;
 const INTERFACE: u8 = 3;
 const DOMAIN: u8 = 4;
 const HEADER: u8 = 5;
-
-/// A decoder and what it decoded.
-struct Bench {
-    decoder: Decoder,
-    names: Arc<Names>,
-    out: FlowBatch,
-    source: SocketAddr,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let names = Arc::new(Names::new());
-        let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
-        let decoder = Decoder::new(DecoderConfig::default(), exporters, Arc::clone(&names));
-        Self { decoder, names, out: FlowBatch::new(), source: "192.0.2.1:4000".parse().unwrap() }
-    }
-
-    fn try_decode(&mut self, datagram: &[u8]) -> Result<Decoded, Discarded> {
-        let meta = DatagramMeta { source: self.source, received_at: NOW };
-        let result = self.decoder.decode(datagram, &meta, &mut self.out);
-        self.out.seal();
-        result
-    }
-
-    fn decode(&mut self, datagram: &[u8]) -> Decoded {
-        self.try_decode(datagram).unwrap()
-    }
-
-    fn names_of(&self, ids: &[u32]) -> Vec<String> {
-        ids.iter().map(|&id| self.names.read().get(id).to_owned()).collect()
-    }
-}
-
-fn ipfix_in(domain: u32, write: impl FnOnce(&mut ipfix::Message<'_>)) -> Vec<u8> {
-    let mut out = Vec::new();
-    let header = ipfix::Header { export_secs: NOW_SECS, sequence: 0, observation_domain_id: domain };
-    write(&mut ipfix::Message::begin(&header, &mut out));
-    out
-}
-
-fn ipfix(write: impl FnOnce(&mut ipfix::Message<'_>)) -> Vec<u8> {
-    ipfix_in(0, write)
-}
-
-fn netflow9(uptime_ms: u32, write: impl FnOnce(&mut netflow9::Message<'_>)) -> Vec<u8> {
-    let mut out = Vec::new();
-    let header = netflow9::Header { sys_uptime_ms: uptime_ms, export_secs: NOW_SECS, sequence: 0, source_id: 7 };
-    write(&mut netflow9::Message::begin(&header, &mut out));
-    out
-}
 
 /// Source address and octets: the shortest flow that says anything.
 const SHORT: [Field; 2] = [field(8, 4), field(1, 4)];

@@ -205,7 +205,7 @@ columns! {
     PROTO: u8 = "proto", U8, None, Dimension, "", [4], "IP protocol number.";
     TCP_FLAGS: u16 = "tcp_flags", U16, None, No, "", [6], "TCP control bits of all packets of the flow, or'ed (RFC 7125).";
     TOS: u8 = "tos", U8, None, No, "", [5], "IPv4 type of service or IPv6 traffic class: DSCP in the upper six bits.";
-    TTL: u8 = "ttl", U8, None, No, "", [192, 52], "Time to live or hop limit.";
+    TTL: u8 = "ttl", U8, None, No, "", [192, 52, 53], "Time to live or hop limit.";
     ICMP_TYPE: u8 = "icmp_type", U8, None, No, "", [176, 178, 32, 139], "ICMP or ICMPv6 type; taken from the destination port where the exporter puts it there.";
     ICMP_CODE: u8 = "icmp_code", U8, None, No, "", [177, 179, 32, 139], "ICMP or ICMPv6 code.";
     ETHER_TYPE: u16 = "ether_type", U16, None, No, "", [256], "EtherType of the packet (0x0800 IPv4, 0x86dd IPv6); from the addresses' family where it was not exported.";
@@ -274,7 +274,7 @@ columns! {
     FLOW_DIRECTION: u8 = "flow_direction", ENUM(FLOW_DIRECTIONS), None, Dimension, "", [61], "Direction at the observation point.";
     FLOW_END_REASON: u8 = "flow_end_reason", ENUM(FLOW_END_REASONS), None, No, "", [136], "Why the exporter ended the flow.";
     FORWARDING_STATUS: u8 = "forwarding_status", U8, None, No, "", [89], "Forwarding status (RFC 7270): upper two bits 1 forwarded, 2 dropped, 3 consumed; lower six the reason.";
-    APPLICATION: NameId = "application", NAME, None, No, "", [96, 95], "Application as the exporter classified it.";
+    APPLICATION: NameId = "application", NAME, None, No, "", [96, 95, 56701], "Application as the exporter classified it.";
 }
 
 /// A value type that a plain (not list) column can have.

@@ -75,7 +75,7 @@ pub const ELEMENTS: &[Info] = elements![
     28 destinationIPv6Address Ipv6Address, 29 sourceIPv6PrefixLength Unsigned, 30 destinationIPv6PrefixLength Unsigned,
     31 flowLabelIPv6 Unsigned, 32 icmpTypeCodeIPv4 Unsigned, 34 samplingInterval Unsigned, 35 samplingAlgorithm Unsigned,
     44 sourceIPv4Prefix Ipv4Address, 45 destinationIPv4Prefix Ipv4Address, 48 samplerId Unsigned, 49 samplerMode Unsigned,
-    50 samplerRandomInterval Unsigned, 52 minimumTTL Unsigned, 56 sourceMacAddress MacAddress,
+    50 samplerRandomInterval Unsigned, 52 minimumTTL Unsigned, 53 maximumTTL Unsigned, 56 sourceMacAddress MacAddress,
     57 postDestinationMacAddress MacAddress, 58 vlanId Unsigned, 59 postVlanId Unsigned, 61 flowDirection Unsigned,
     62 ipNextHopIPv6Address Ipv6Address, 63 bgpNextHopIPv6Address Ipv6Address, 70 mplsTopLabelStackSection MplsLabel,
     71 mplsLabelStackSection2 MplsLabel, 72 mplsLabelStackSection3 MplsLabel, 73 mplsLabelStackSection4 MplsLabel,
@@ -113,7 +113,7 @@ pub const ELEMENTS: &[Info] = elements![
     490 bgpSourceLargeCommunityList List, 491 bgpDestinationLargeCommunityList List,
     40001 postNATSourceIPv4AddressAsa Ipv4Address, 40002 postNATDestinationIPv4AddressAsa Ipv4Address,
     40003 postNAPTSourceTransportPortAsa Unsigned, 40004 postNAPTDestinationTransportPortAsa Unsigned,
-    40005 firewallEventAsa Unsigned,
+    40005 firewallEventAsa Unsigned, 56701 appIdPanOs String,
 ];
 
 /// Looks an element up; `None` for one without a meaning here.

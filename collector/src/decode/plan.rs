@@ -9,8 +9,8 @@
 //! exporters put both families' addresses into one record and leave one of them zero.
 
 use helios_common::columns::{
-    BYTES, COLUMNS, Col, Column, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, ICMP_CODE, ICMP_TYPE,
-    INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_VLAN, Value,
+    BYTES, COLUMNS, Col, Column, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, FORWARDING_STATUS,
+    ICMP_CODE, ICMP_TYPE, INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_VLAN, Value,
 };
 use helios_common::exporter::Address;
 use helios_common::flow::FlowBatch;
@@ -22,10 +22,25 @@ use super::records::{Fields, Records};
 use super::template::Field;
 use super::text::Texts;
 
+mod inner;
 mod reverse;
+
+pub use inner::Inner;
 
 /// Times outside of 1970 to 2200 are garbage, not clocks: they count as not exported.
 const MAX_TIME_MS: u64 = 7_258_118_400_000;
+
+/// IANA `systemInitTimeMilliseconds`.
+const SYSTEM_INIT: Ie = iana(160);
+
+/// Juniper's `commonPropertiesId`: properties of a sampled packet, each with its kind in the upper 6 bits.
+const JUNIPER_PROPERTY: Ie = Ie { pen: 2636, id: 137 };
+
+/// The property that is the reason for which a packet was not forwarded, in 10 bits; 0 if it was.
+const JUNIPER_EXCEPTION: u64 = 2;
+
+/// RFC 7270 §4.12: dropped, for an unknown reason.
+const DROPPED: u8 = 128;
 
 /// IANA `applicationId`: resolved through the exporter's application table, not copied.
 const APPLICATION_ID: Ie = iana(95);
@@ -77,6 +92,7 @@ enum Op {
     /// 0 ingress, 1 egress on the wire; 0 is "unknown" in the column.
     Direction,
     EndReason,
+    JuniperException,
     Text(Col<NameId>),
 }
 
@@ -105,6 +121,10 @@ pub struct Plan {
     pub frame: Option<(usize, FrameStart)>,
     /// The other direction of a biflow record.
     pub reverse: Option<Box<Reverse>>,
+    /// For templates with two headers, an outer and an inner one.
+    pub inner: Option<Box<Inner>>,
+    /// The field that tells when the device booted, for the sysUptime fields beside it.
+    system_init: Option<usize>,
     pub has_icmp: bool,
     pub has_addresses: AddressFamilies,
 }
@@ -136,6 +156,13 @@ pub struct Reverse {
 impl Plan {
     /// Compiles the fields of a data template.
     pub fn compile(fields: &[Field]) -> Self {
+        let mut plan = Self::compile_header(fields);
+        plan.inner = inner::compile(fields).map(Box::new);
+        plan
+    }
+
+    /// Compiles fields of which each header has its own.
+    fn compile_header(fields: &[Field]) -> Self {
         let mut plan = Self::with_sources(fields, |spec_elements, column| (spec_elements.to_vec(), column));
         plan.reverse = reverse::compile(fields).map(Box::new);
         plan
@@ -162,6 +189,10 @@ impl Plan {
                 }
             }
         }
+        let exception = fields.iter().position(|field| field.ie == JUNIPER_PROPERTY && field.length == 2);
+        if let Some(field) = exception {
+            steps.push(Step { field, merge: find(iana(89)).is_some(), op: Op::JuniperException });
+        }
         let either = |elements: &[u16]| elements.iter().any(|&id| find(iana(id)).is_some());
         Self {
             steps,
@@ -177,6 +208,8 @@ impl Plan {
                 .map(|field| (field, FrameStart::DataLink))
                 .or_else(|| find(iana(313)).map(|field| (field, FrameStart::Ip))),
             reverse: None,
+            inner: None,
+            system_init: find(SYSTEM_INIT),
             has_icmp: either(&[32, 139, 176, 178]),
             has_addresses: AddressFamilies { v4: either(&[8, 12, 44, 45]), v6: either(&[27, 28, 169, 170]) },
         }
@@ -185,7 +218,10 @@ impl Plan {
     /// Appends the fields of `records` to the open rows of `out`.
     pub fn run<R: Records>(&self, records: &R, times: &Times, texts: &mut Texts<'_>, out: &mut FlowBatch) {
         for step in &self.steps {
-            step.run(&records.field(step.field), times, texts, out);
+            match (step.op, self.system_init) {
+                (Op::Uptime(col), Some(boot)) => step.since_boot(records, col, boot, times, out),
+                _ => step.run(&records.field(step.field), times, texts, out),
+            }
         }
         if !self.mpls.is_empty() {
             self.run_mpls(records, out);
@@ -272,11 +308,29 @@ impl Step {
             Op::EndReason => {
                 self.integers(fields, FLOW_END_REASON, out, |value| if value > 5 { 0 } else { value as u8 })
             }
+            Op::JuniperException => self.integers(fields, FORWARDING_STATUS, out, |property| {
+                if property >> 10 == JUNIPER_EXCEPTION && property & 0x3ff != 0 { DROPPED } else { 0 }
+            }),
             Op::Text(col) => {
                 let octets = fields.octets();
                 self.write(octets, col, out, |octets| texts.intern(octets));
             }
         }
+    }
+
+    /// sysUptime of records that tell themselves when their device booted (Huawei; RFC 5102 §5.9.6).
+    fn since_boot<R: Records>(&self, records: &R, col: Col<UnixMs>, boot: usize, times: &Times, out: &mut FlowBatch) {
+        let Times { clock: Clock { export_ms, .. }, absent } = *times;
+        let values = (0..records.len()).map(|row| {
+            let init = records.unsigned(row, boot);
+            let uptime_ms = records.unsigned(row, self.field) as u32;
+            if init.wrapping_sub(1) >= MAX_TIME_MS {
+                return absent;
+            }
+            let ms = UptimeClock::new(export_ms, (export_ms - init as UnixMs) as u32).unix_ms(uptime_ms);
+            if (ms as u64).wrapping_sub(1) < MAX_TIME_MS { ms } else { absent }
+        });
+        self.write(values, col, out, |ms| ms);
     }
 
     /// Addresses; what is not as long as one is cut, or padded with zeros at its end.

@@ -129,7 +129,12 @@ impl Writer<'_> {
         }
         let message = self.context.message;
         let times = Times { clock: message.clock, absent: message.received_at };
+        let inner = plan.inner.as_deref().filter(|_| message.decapsulate.contains(Decapsulate::IPIP));
+        let plan = inner.map_or(plan, |inner| &inner.plan);
         plan.run(records, &times, &mut self.texts, self.out);
+        if let Some(inner) = inner {
+            inner.finish(records, self.out);
+        }
         if let Some((field, start)) = plan.frame {
             self.frames(records, field, start);
         }

@@ -1,0 +1,127 @@
+//! Records of a packet inside of a packet: the header elements come twice (SRv6 of IOS XR and Huawei VRP).
+//!
+//! RFC 7011 §8: when an element is given more than once, the occurrences are in the order of their treatment, so the
+//! outer header comes first. The inner packet fills the plain columns and the outer addresses their own, as with
+//! packets that Helios takes out of their tunnels itself. With `decapsulate` without `ipip`, or where the inner
+//! addresses are zero, the first occurrences stand.
+
+use helios_common::columns::{
+    Col, DST_ADDR, DST_PORT, OUTER_DST_ADDR, OUTER_SRC_ADDR, PROTO, SRC_ADDR, SRC_PORT, TCP_FLAGS, TOS, TUNNEL_TYPE,
+    Value,
+};
+use helios_common::exporter::Address;
+use helios_common::flow::FlowBatch;
+use helios_common::ie::{Ie, iana};
+
+use super::{Plan, mapped_or_none, padded, unsigned};
+use crate::decode::packet::tunnel_type;
+use crate::decode::records::Records;
+use crate::decode::template::Field;
+
+const PROTOCOL: Ie = iana(4);
+const SOURCES: [Ie; 2] = [iana(8), iana(27)];
+const DESTINATIONS: [Ie; 2] = [iana(12), iana(28)];
+
+/// Elements of a header that stand once for the outer and once for the inner one.
+const REPEATED: [Ie; 6] = [PROTOCOL, iana(5), iana(6), iana(7), iana(11), iana(31)];
+
+/// In place of the outer header's elements: no element has enterprise and id 0.
+const NOTHING: Ie = iana(0);
+
+/// How the records of a template with two headers are read.
+#[derive(Debug, Clone)]
+pub struct Inner {
+    /// Reads the inner header, and all that is not of a header.
+    pub plan: Plan,
+    outer: Outer,
+}
+
+/// Fields of the outer header.
+#[derive(Debug, Clone, Copy, Default)]
+struct Outer {
+    source: Option<usize>,
+    destination: Option<usize>,
+    proto: Option<usize>,
+    tos: Option<usize>,
+    tcp_flags: Option<usize>,
+    source_port: Option<usize>,
+    destination_port: Option<usize>,
+}
+
+/// The two headers of a template, if it has two.
+pub(super) fn compile(fields: &[Field]) -> Option<Inner> {
+    let of = |elements: &[Ie]| -> Vec<usize> {
+        let is_one = |field: &Field| field.length > 0 && elements.contains(&field.ie);
+        fields.iter().enumerate().filter(|(_, field)| is_one(field)).map(|(at, _)| at).collect()
+    };
+    let first_of_two = |elements: &[Ie]| of(elements).get(..2).and_then(|found| found.first().copied());
+    first_of_two(&[PROTOCOL])?;
+    let outer = Outer {
+        source: first_of_two(&SOURCES),
+        destination: first_of_two(&DESTINATIONS),
+        proto: first_of_two(&[PROTOCOL]),
+        tos: first_of_two(&[iana(5)]),
+        tcp_flags: first_of_two(&[iana(6)]),
+        source_port: first_of_two(&[iana(7)]),
+        destination_port: first_of_two(&[iana(11)]),
+    };
+    outer.source.or(outer.destination)?;
+    let mut of_inner = fields.to_vec();
+    let repeated = REPEATED.iter().filter_map(|&element| first_of_two(&[element]));
+    for at in repeated.chain([outer.source, outer.destination].into_iter().flatten()) {
+        if let Some(field) = of_inner.get_mut(at) {
+            field.ie = NOTHING;
+        }
+    }
+    Some(Inner { plan: Plan::compile_header(&of_inner), outer })
+}
+
+impl Inner {
+    /// Fills the outer header's columns of rows that [`plan`](Self::plan) has run over.
+    pub fn finish<R: Records>(&self, records: &R, out: &mut FlowBatch) {
+        for row in 0..records.len() {
+            let at = out.rows() + row;
+            let inner = [out.get(SRC_ADDR, at), out.get(DST_ADDR, at)] != [[0; 16]; 2];
+            let mut row = Row { records, row, out };
+            let (source, destination) = if inner { (OUTER_SRC_ADDR, OUTER_DST_ADDR) } else { (SRC_ADDR, DST_ADDR) };
+            row.address(source, self.outer.source);
+            row.address(destination, self.outer.destination);
+            if inner {
+                row.put(TUNNEL_TYPE, tunnel_type::IPIP);
+            } else {
+                row.integer(PROTO, self.outer.proto, |value| value as u8);
+                row.integer(TOS, self.outer.tos, |value| value as u8);
+                row.integer(TCP_FLAGS, self.outer.tcp_flags, |value| value as u16);
+                row.integer(SRC_PORT, self.outer.source_port, |value| value as u16);
+                row.integer(DST_PORT, self.outer.destination_port, |value| value as u16);
+            }
+        }
+    }
+}
+
+/// One record and the open row that it became.
+struct Row<'a, R> {
+    records: &'a R,
+    row: usize,
+    out: &'a mut FlowBatch,
+}
+
+impl<R: Records> Row<'_, R> {
+    fn put<T: Value>(&mut self, col: Col<T>, value: T) {
+        if let Some(present) = self.out.open_slice(col, self.records.len()).get_mut(self.row) {
+            *present = value;
+        }
+    }
+
+    fn address(&mut self, col: Col<Address>, field: Option<usize>) {
+        let Some(field) = field else { return };
+        let octets = self.records.octets(self.row, field);
+        let address = if octets.len() == 4 { mapped_or_none(padded(octets)) } else { padded(octets) };
+        self.put(col, address);
+    }
+
+    fn integer<T: Value>(&mut self, col: Col<T>, field: Option<usize>, convert: impl Fn(u64) -> T) {
+        let Some(field) = field else { return };
+        self.put(col, convert(unsigned(self.records.octets(self.row, field))));
+    }
+}
