@@ -16,10 +16,10 @@ HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint demo bench ci engine engine-test exporters captures docs clean
+.PHONY: help all build test lint demo bench bench-e2e bench-peers ci engine engine-test exporters captures docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 all: lint test build ## lint, test and build
 
@@ -56,6 +56,15 @@ demo: engine ## build, start everything on loopback, send flows of all protocols
 
 bench: ## micro benchmarks with ratios as the last lines
 	cargo bench --locked
+
+bench-e2e: engine ## UDP to rows at stepped rates: loss, CPU by stage, latency; writes BENCHMARKS.md
+	cargo build --release --locked
+	PYTHONPATH=tools python3 -m bench.e2e
+
+bench-peers: engine ## the same capture into goflow2, Kafka with a consumer, and nfcapd; writes BENCHMARKS.md
+	tools/bench/install-peers.sh $(CACHE)/peers
+	cargo build --release --locked
+	PYTHONPATH=tools python3 -m bench.peers
 
 ci: ## what continuous integration runs
 	bash .ci/run

@@ -189,37 +189,3 @@ fn report(rounds: &Rounds) -> std::io::Result<()> {
     }
     Ok(())
 }
-pub fn quick() {
-    let all = Traffics::new();
-    peers_do_the_same_work(&all);
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let mut cases = cases(&all);
-    cases.retain(|case| args.is_empty() || args.iter().any(|a| case.name.contains(a.as_str())));
-    let reps: usize = std::env::var("REPS").ok().and_then(|v| v.parse().ok()).unwrap_or(40);
-    let mut res = vec![Vec::new(); cases.len()];
-    for _ in 0..reps {
-        for (c, r) in cases.iter_mut().zip(&mut res) {
-            let start = support::cpu::now();
-            let mut rows = 0;
-            let used = loop {
-                rows += (c.pass)();
-                let used = support::cpu::now() - start;
-                if used >= Duration::from_millis(10) {
-                    break used;
-                }
-            };
-            r.push(used.as_nanos() as f64 / rows as f64);
-        }
-    }
-    for (c, r) in cases.iter().zip(&mut res) {
-        r.sort_by(f64::total_cmp);
-        eprintln!(
-            "{:<40} min {:>7.1} p10 {:>7.1} p25 {:>7.1} med {:>7.1}",
-            c.name,
-            r[0],
-            r[r.len() / 10],
-            r[r.len() / 4],
-            r[r.len() / 2]
-        );
-    }
-}

@@ -21,6 +21,7 @@ use helios_common::time::UnixMs;
 use crate::chunk::Chunk;
 use crate::config::{BLOCK_ROWS_MAX, Compression};
 use crate::frame::Framer;
+use crate::memory::Pool;
 use crate::schema::{Table, ddl};
 
 /// A closed block.
@@ -94,11 +95,28 @@ pub struct Assembler {
     tokens: Tokens,
     columns: ColumnSet,
     open: Option<Open>,
+    /// What the last block was made with.
+    workspace: Option<Workspace>,
+    output: Output,
     pub costs: EncodeCosts,
+}
+
+/// Memory that a block is made with, and the next one after it.
+struct Workspace {
+    columns: ColumnSet,
+    chunk: Chunk,
+    plain: Vec<u8>,
+}
+
+/// Where encoded chunks become pieces.
+struct Output {
+    framer: Framer,
+    pool: Pool,
 }
 
 /// The open block.
 struct Open {
+    columns: ColumnSet,
     chunk: Chunk,
     stream: StreamWriter<Vec<u8>>,
     statement: Arc<str>,
@@ -113,8 +131,17 @@ struct Open {
 impl Assembler {
     /// Blocks go to the table `flows` of `database`.
     pub fn new(database: String, limits: BlockLimits, names: Arc<Names>) -> Self {
-        let columns = ColumnSet::default();
-        Self { limits, names, database, tokens: Tokens::new(), columns, open: None, costs: EncodeCosts::default() }
+        Self {
+            limits,
+            names,
+            database,
+            tokens: Tokens::new(),
+            columns: ColumnSet::default(),
+            open: None,
+            workspace: None,
+            output: Output { framer: Framer::new(limits.compression), pool: Pool::default() },
+            costs: EncodeCosts::default(),
+        }
     }
 
     /// Rows in the open block.
@@ -152,7 +179,7 @@ impl Assembler {
             open.arrivals.push((batch.get(RECEIVED_AT, from), (to - from) as u32));
             from = to;
             if open.chunk.room() == 0 {
-                open.encode(&self.names, self.limits.compression, &mut self.costs)?;
+                open.encode(&self.names, &mut self.output, &mut self.costs)?;
             }
             let reason = if open.rows >= self.limits.rows.min(BLOCK_ROWS_MAX) {
                 CloseReason::Rows
@@ -175,10 +202,12 @@ impl Assembler {
     pub fn close(&mut self) -> Result<Option<Block>, ArrowError> {
         let Some(mut open) = self.open.take() else { return Ok(None) };
         if open.chunk.rows() > 0 {
-            open.encode(&self.names, self.limits.compression, &mut self.costs)?;
+            open.encode(&self.names, &mut self.output, &mut self.costs)?;
         }
         open.stream.finish()?;
-        open.write_out(self.limits.compression, &mut self.costs);
+        open.write_out(&mut self.output, &mut self.costs);
+        let plain = open.stream.into_inner()?;
+        self.workspace = Some(Workspace { columns: open.columns, chunk: open.chunk, plain });
         Ok(Some(Block {
             table: Table::Flows,
             statement: open.statement,
@@ -191,12 +220,16 @@ impl Assembler {
         }))
     }
 
-    fn begin(&self) -> Result<Open, ArrowError> {
-        let chunk = Chunk::new(self.columns);
+    fn begin(&mut self) -> Result<Open, ArrowError> {
+        let (chunk, plain) = match self.workspace.take() {
+            Some(workspace) if workspace.columns == self.columns => (workspace.chunk, workspace.plain),
+            _ => (Chunk::new(self.columns), Vec::new()),
+        };
         let names = self.columns.iter().map(|column| column.spec().name);
         let statement = ddl::insert_statement(&self.database, Table::Flows, names);
-        let stream = StreamWriter::try_new(Vec::new(), chunk.schema())?;
+        let stream = StreamWriter::try_new(plain, chunk.schema())?;
         Ok(Open {
+            columns: self.columns,
             chunk,
             stream,
             statement: statement.into(),
@@ -211,23 +244,23 @@ impl Assembler {
 }
 
 impl Open {
-    fn encode(&mut self, names: &Names, compression: Compression, costs: &mut EncodeCosts) -> Result<(), ArrowError> {
+    fn encode(&mut self, names: &Names, output: &mut Output, costs: &mut EncodeCosts) -> Result<(), ArrowError> {
         let begin = Instant::now();
         costs.rows += self.chunk.rows() as u64;
         let stream = &mut self.stream;
         self.chunk.flush(names, |batch| stream.write(batch))?;
         costs.encode_ns += begin.elapsed().as_nanos() as u64;
-        self.write_out(compression, costs);
+        self.write_out(output, costs);
         Ok(())
     }
 
     /// Compresses what the stream has written and adds it to the block.
-    fn write_out(&mut self, compression: Compression, costs: &mut EncodeCosts) {
+    fn write_out(&mut self, output: &mut Output, costs: &mut EncodeCosts) {
         let begin = Instant::now();
-        let plain = std::mem::take(self.stream.get_mut());
+        let plain = self.stream.get_mut();
         self.octets_plain += plain.len() as u64;
         costs.octets_plain += plain.len() as u64;
-        let piece = compressed(plain, compression);
+        let piece = output.piece(plain);
         self.octets += piece.len() as u64;
         costs.octets_written += piece.len() as u64;
         costs.compress_ns += begin.elapsed().as_nanos() as u64;
@@ -235,18 +268,25 @@ impl Open {
     }
 }
 
-/// A piece of a block as it is sent.
-pub(crate) fn compressed(plain: Vec<u8>, compression: Compression) -> Bytes {
-    match compression {
-        Compression::None => Bytes::from(plain),
-        Compression::Lz4 => {
-            let mut framed = Vec::with_capacity(plain.len() / 2);
-            let mut framer = Framer::new(compression);
-            framer.write(&plain, &mut framed);
-            framer.flush(&mut framed);
-            Bytes::from(framed)
+impl Output {
+    /// What is in `plain` as it is sent; `plain` is empty afterwards and ready to be written to.
+    fn piece(&mut self, plain: &mut Vec<u8>) -> Bytes {
+        let mut buffer = self.pool.take();
+        if self.framer.compresses() {
+            self.framer.write(plain, &mut buffer);
+            self.framer.flush(&mut buffer);
+            plain.clear();
+        } else {
+            std::mem::swap(plain, &mut buffer);
         }
+        self.pool.freeze(buffer)
     }
+}
+
+/// A piece of a block as it is sent, for blocks that are too few to keep memory for.
+pub(crate) fn compressed(plain: Vec<u8>, compression: Compression) -> Bytes {
+    let mut plain = plain;
+    Output { framer: Framer::new(compression), pool: Pool::default() }.piece(&mut plain)
 }
 
 /// Tokens that no other block has, of this process or another.
@@ -299,6 +339,25 @@ mod tests {
         StreamReader::try_new(&stream[..], None).unwrap().map(|batch| batch.unwrap().num_rows() as u64).sum()
     }
 
+    fn columns_in(block: &Block) -> Vec<String> {
+        let stream: Vec<u8> = block.pieces.iter().flatten().copied().collect();
+        let reader = StreamReader::try_new(&stream[..], None).unwrap();
+        reader.schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+
+    #[test]
+    fn a_block_made_with_the_memory_of_another_has_only_its_own_rows() {
+        let mut assembler = assembler(100, u64::MAX);
+        let lengths = [250, 30, 70, 1];
+        let mut blocks: Vec<Block> = Vec::new();
+        for rows in lengths {
+            blocks.extend(append(&mut assembler, &batch(rows)).into_iter().map(|(block, _)| block));
+        }
+        blocks.extend(assembler.close().unwrap());
+        assert_eq!(blocks.iter().map(rows_in).collect::<Vec<_>>(), [100, 100, 100, 51]);
+        assert!(blocks.iter().all(|block| block.rows == rows_in(block)));
+    }
+
     fn append(assembler: &mut Assembler, batch: &FlowBatch) -> Vec<(Block, CloseReason)> {
         let mut closed = Vec::new();
         assembler.append(batch, |block, reason| closed.push((block, reason))).unwrap();
@@ -338,6 +397,7 @@ mod tests {
         assert!(append(&mut assembler, &batch(5)).is_empty(), "a narrower batch fits into a wider block");
         let last = assembler.close().unwrap().unwrap();
         assert_eq!((rows_in(&last), last.statement.contains("src_country")), (25, true));
+        assert_eq!(columns_in(&last), ["received_at", "bytes", "src_country"]);
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub async fn insert(client: &Client, block: &Block, timeout: Duration) -> Result
         // More threads make a single insert no cheaper, and inserts run side by side anyway.
         .with_setting("max_insert_threads", "1")
         .with_setting("max_threads", "1");
-    if block.compression == Compression::Lz4 {
+    if block.compression != Compression::None {
         insert = insert.with_setting("decompress", "1");
     }
     for piece in &block.pieces {

@@ -48,8 +48,8 @@ pub struct SinkConfig {
     /// closing by age, so a slow ClickHouse gets fewer, bigger blocks. Two keep it busy while the next block is sent.
     pub connections: usize,
 
-    /// Compression of blocks on the wire and while they wait: `lz4`, or `none` for a ClickHouse on the same host or
-    /// behind 10 Gbit/s and more: it takes about a third of the CPU and three times the bytes.
+    /// Compression of blocks on the wire and while they wait: `lz4`; `lz4_fast`, which takes half of its CPU and a sixth
+    /// more bytes; or `none` for a ClickHouse on the same host or behind 10 Gbit/s and more.
     pub compression: Compression,
 
     /// Rows after which a block is closed. Blocks of 1 M rows cost ClickHouse about half of what blocks of 100 k cost,
@@ -145,10 +145,12 @@ impl Retention {
 
 /// How blocks are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Compression {
     #[default]
     Lz4,
+    /// LZ4 that gives up earlier on what does not compress.
+    Lz4Fast,
     None,
 }
 

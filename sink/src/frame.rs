@@ -13,6 +13,8 @@
 //!
 //! Source: ClickHouse documentation, "Native format specification", frame format.
 
+use lz4::block::{CompressionMode, compress_bound, compress_to_buffer};
+
 use crate::config::Compression;
 
 const METHOD_NONE: u8 = 0x02;
@@ -29,10 +31,15 @@ const FRAME_MIN: usize = 48 << 10;
 /// A frame that LZ4 does not make shorter by a sixteenth is sent as it is: it is cheaper to read.
 const WORTH_SIXTEENTHS: usize = 15;
 
+/// How far LZ4 skips ahead where it finds nothing: its own default, and what BENCHMARKS.md chose for `lz4_fast`.
+const ACCELERATION: i32 = 1;
+const FAST_ACCELERATION: i32 = 16;
+
 /// Turns pieces of a stream into the bytes of a body. Keeps its memory over blocks.
 #[derive(Debug)]
 pub struct Framer {
     compression: Compression,
+    acceleration: i32,
     /// Pieces that wait for a frame to be full.
     small: Vec<u8>,
     /// What the compressor writes to.
@@ -42,7 +49,13 @@ pub struct Framer {
 
 impl Framer {
     pub fn new(compression: Compression) -> Self {
-        Self { compression, small: Vec::new(), scratch: Vec::new(), raw_bytes: 0 }
+        let acceleration = if compression == Compression::Lz4Fast { FAST_ACCELERATION } else { ACCELERATION };
+        Self { compression, acceleration, small: Vec::new(), scratch: Vec::new(), raw_bytes: 0 }
+    }
+
+    /// Whether frames are written at all.
+    pub fn compresses(&self) -> bool {
+        self.compression != Compression::None
     }
 
     /// Appends a piece of the stream to `out`, or keeps it for a frame of several.
@@ -63,14 +76,14 @@ impl Framer {
         }
         self.flush(out);
         for part in piece.chunks(FRAME_MAX) {
-            frame(part, &mut self.scratch, out);
+            frame(part, self.acceleration, &mut self.scratch, out);
         }
     }
 
     /// Appends what was kept back: afterwards `out` holds everything written so far.
     pub fn flush(&mut self, out: &mut Vec<u8>) {
         for part in self.small.chunks(FRAME_MAX) {
-            frame(part, &mut self.scratch, out);
+            frame(part, self.acceleration, &mut self.scratch, out);
         }
         self.small.clear();
     }
@@ -81,13 +94,13 @@ impl Framer {
     }
 }
 
-fn frame(data: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
-    let bound = lz4_flex::block::get_maximum_output_size(data.len());
+fn frame(data: &[u8], acceleration: i32, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    let bound = compress_bound(data.len()).unwrap_or(0);
     if scratch.len() < bound {
         scratch.resize(bound, 0);
     }
     // Cannot fail: the output is as long as LZ4 needs in the worst case. If it did, the frame would go plain.
-    let compressed = match lz4_flex::block::compress_into(data, scratch) {
+    let compressed = match compress_to_buffer(data, Some(CompressionMode::FAST(acceleration)), false, scratch) {
         Ok(length) if length * 16 < data.len() * WORTH_SIXTEENTHS => scratch.get(..length),
         _ => None,
     };
@@ -119,7 +132,7 @@ pub(crate) mod tests {
             assert_eq!(checksum, expected);
             match checked[0] {
                 METHOD_NONE => data.extend_from_slice(&checked[HEADER..]),
-                METHOD_LZ4 => data.extend(lz4_flex::block::decompress(&checked[HEADER..], raw_length).unwrap()),
+                METHOD_LZ4 => data.extend(lz4::block::decompress(&checked[HEADER..], Some(raw_length as i32)).unwrap()),
                 other => panic!("method {other}"),
             }
             body = next;

@@ -9,6 +9,7 @@ pub mod config;
 pub mod schema;
 pub mod chunk;
 pub mod frame;
+mod memory;
 pub mod block;
 pub mod side;
 pub mod books;

@@ -1,0 +1,210 @@
+"""Helios beside goflow2, goflow2 with Kafka and a consumer, and nfcapd: flows per CPU second and loss.
+
+One capture (IPFIX of `helios simulate`) is sent by `helios replay` at one rate to one pipeline after the other, on the same CPUs.
+CPU is what the pipeline's processes used while they worked, start-up left out; the generator and the database are not in it.
+
+    make bench-peers                        about 5 minutes
+    BENCH_PEERS_RATE=2k make bench-peers    another rate, in datagrams per second
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import report
+from .procs import ROOT, Metrics, Process, engine, free_port, get, helios_binary, query, wait_for
+
+CACHE = Path(os.environ.get("BENCH_PEERS", ROOT / ".cache/peers"))
+RATE = os.environ.get("BENCH_PEERS_RATE", "1k")
+FLOWS = int(os.environ.get("BENCH_PEERS_FLOWS", "400000"))
+EXPORTERS = 50
+
+# What goflow2's own example stores of a flow, as ClickHouse reads it from its protobuf messages.
+MESSAGE = """syntax = "proto3";
+message FlowMessage {
+  uint64 time_received_ns = 110; uint64 sampling_rate = 3; bytes sampler_address = 11;
+  uint64 time_flow_start_ns = 111; uint64 time_flow_end_ns = 112; uint64 bytes = 9; uint64 packets = 10;
+  bytes src_addr = 6; bytes dst_addr = 7; uint32 etype = 30; uint32 proto = 20; uint32 src_port = 21; uint32 dst_port = 22;
+  uint32 in_if = 18; uint32 out_if = 19; uint32 src_as = 14; uint32 dst_as = 15; uint32 tcp_flags = 26; uint32 ip_tos = 23;
+}"""
+TABLE = """CREATE TABLE goflow2.flows (
+  time_received_ns UInt64, sampling_rate UInt64, sampler_address String, time_flow_start_ns UInt64, time_flow_end_ns UInt64,
+  bytes UInt64, packets UInt64, src_addr String, dst_addr String, etype UInt32, proto UInt32, src_port UInt32, dst_port UInt32,
+  in_if UInt32, out_if UInt32, src_as UInt32, dst_as UInt32, tcp_flags UInt32, ip_tos UInt32
+) ENGINE = MergeTree ORDER BY time_received_ns"""
+KAFKA = """process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={folder}/log
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+"""
+
+
+class Capture:
+    def __init__(self, folder: Path):
+        self.file = folder / "flows.pcap"
+        summary = folder / "capture.json"
+        command = [
+            helios_binary(), "simulate", "--protocol", "ipfix", "--exporters", str(EXPORTERS), "--count", str(FLOWS),
+            "--rate", "100k", "--write", self.file, "--summary-json", summary,
+        ]  # fmt: skip
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.flows = json.loads(summary.read_text())["total"]["flows"]
+
+    def replay(self, target: str):
+        command = [helios_binary(), "replay", self.file, "--target", target, "--rate", RATE, "--keep-sources"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def settled(what: str, count, seconds: float = 60.0) -> int:
+    """Waits until a count stands still for three seconds."""
+    last, since, end = -1, time.monotonic(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        now = count()
+        if now != last:
+            last, since = now, time.monotonic()
+        elif time.monotonic() - since > 3:
+            return last
+        time.sleep(0.25)
+    raise SystemExit(f"bench: {what} still changes after {seconds:.0f} s")
+
+
+def measured(capture: Capture, name: str, key: str, path: str, target: str, processes: list[Process], count, helios=False) -> dict:
+    before = [process.cpu_total() for process in processes]
+    capture.replay(target)
+    arrived = settled(name, count, 300)
+    used = [process.cpu_total() - start for process, start in zip(processes, before, strict=True)]
+    parts = ", ".join(f"{process.name} {seconds:.2f}" for process, seconds in zip(processes, used, strict=True))
+    row = {
+        "name": name, "key": key, "path": path, "sent": capture.flows, "arrived": arrived, "cpu": sum(used), "parts": parts,
+        "per_cpu": arrived / max(sum(used), 0.01), "helios": helios,
+    }  # fmt: skip
+    print(f"{name}: {arrived} of {capture.flows} arrived, {sum(used):.2f} CPU s ({parts}), {row['per_cpu']:.0f} flows per CPU second", flush=True)
+    return row
+
+
+def helios(capture: Capture, folder: Path, clickhouse: str, path: str, name: str) -> dict:
+    flows, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    command = [helios_binary(), "run", "--listen", flows, "--clickhouse-url", clickhouse, "--set", f"admin.listen={admin}"]
+    with Process("helios", command, folder / f"helios-{path}.log") as process:
+        wait_for("helios to be ready", lambda: get(f"http://{admin}/readyz"))
+        stored = lambda: int(Metrics(f"http://{admin}/metrics").sum("helios_pipeline_rows_stored_total"))  # noqa: E731
+        return measured(capture, name, "self", path, flows, [process], stored, helios=True)
+
+
+def goflow2(folder: Path, port: int, admin: int, transport: list[str]) -> Process:
+    command = [next(CACHE.glob("goflow2-*/goflow2")), "-listen", f"netflow://127.0.0.1:{port}", "-addr", f"127.0.0.1:{admin}", "-format", "bin"]
+    process = Process("goflow2", [*command, *transport], folder / "goflow2.log")
+    wait_for("goflow2", lambda: get(f"http://127.0.0.1:{admin}/metrics"))
+    return process
+
+
+def goflow2_file(capture: Capture, folder: Path) -> dict:
+    port, admin = free_port(), free_port()
+    with goflow2(folder, port, admin, ["-transport", "file", "-transport.file", "/dev/null"]) as process:
+        records = lambda: int(Metrics(f"http://127.0.0.1:{admin}/metrics").sum("goflow2_flow_process_nf_delay_seconds_count"))  # noqa: E731
+        return measured(capture, "goflow2, protobuf to /dev/null", "goflow2_file", "file", f"127.0.0.1:{port}", [process], records)
+
+
+def nfcapd(capture: Capture, folder: Path) -> dict:
+    port, files = free_port(), folder / "nfcapd"
+    files.mkdir()
+    command = ["nfcapd", "-w", files, "-b", "127.0.0.1", "-p", str(port), "-t", "3600", "-B", str(4 << 20)]
+    process = Process("nfcapd", command, folder / "nfcapd.log")
+    with process:
+        time.sleep(1)  # nfcapd says nothing when it is ready
+        written = lambda: sum(file.stat().st_size for file in files.iterdir())  # noqa: E731
+        row = measured(capture, "nfcapd to files", "nfcapd", "file", f"127.0.0.1:{port}", [process], written)
+    statistics = subprocess.run(["nfdump", "-R", files, "-I"], capture_output=True, text=True, check=True).stdout
+    row["arrived"] = sum(int(line.split(":")[1]) for line in statistics.splitlines() if line.startswith("Flows:"))
+    row["per_cpu"] = row["arrived"] / max(row["cpu"], 0.01)
+    return row
+
+
+class Kafka:
+    def __init__(self, folder: Path):
+        broker, controller = free_port(), free_port()
+        self.address = f"127.0.0.1:{broker}"
+        self.jars = f"{next(CACHE.glob('kafka-*/libs'))}/*"
+        properties = folder / "server.properties"
+        properties.write_text(KAFKA.format(broker=broker, controller=controller, folder=folder))
+        identity = self.tool("kafka.tools.StorageTool", "random-uuid").strip().splitlines()[-1]
+        self.tool("kafka.tools.StorageTool", "format", "-t", identity, "-c", properties)
+        self.process = Process("kafka", [*self.java("-Xmx1g"), "kafka.Kafka", properties], folder / "kafka.log")
+        topic = ["org.apache.kafka.tools.TopicCommand", "--bootstrap-server", self.address]
+        wait_for("kafka", lambda: socket.create_connection(("127.0.0.1", broker), 1))
+        self.tool(*topic, "--create", "--topic", "flows", "--partitions", "2", "--replication-factor", "1")
+
+    def java(self, heap="-Xmx256m") -> list[str]:
+        return ["java", heap, "-cp", self.jars, "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"]
+
+    def tool(self, *arguments) -> str:
+        done = subprocess.run([*self.java(), *map(str, arguments)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"bench: {arguments[0]} failed: {done.stderr}")
+        return done.stdout
+
+
+def goflow2_kafka(capture: Capture, folder: Path, clickhouse: str) -> dict:
+    query(clickhouse, "CREATE DATABASE IF NOT EXISTS goflow2")
+    query(clickhouse, TABLE)
+    kafka = Kafka(folder)
+    port, admin = free_port(), free_port()
+    consume = [sys.executable, "-m", "bench.consumer", kafka.address, clickhouse, folder / "message.proto"]
+    (folder / "message.proto").write_text(MESSAGE)
+    transport = ["-transport", "kafka", "-transport.kafka.brokers", kafka.address, "-transport.kafka.topic", "flows", "-transport.kafka.flushfreq", "200ms"]
+    with kafka.process, goflow2(folder, port, admin, transport) as collector:
+        with Process("consumer", consume, folder / "consumer.log", {"PYTHONPATH": str(ROOT / "tools")}) as consumer:
+            rows = lambda: int(query(clickhouse, "SELECT count() FROM goflow2.flows"))  # noqa: E731
+            kcat = wait_for("the consumer", lambda: children(consumer))
+            processes = [collector, kafka.process, consumer, kcat]
+            return measured(capture, "goflow2 -> Kafka -> consumer -> ClickHouse", "goflow2_kafka", "clickhouse", f"127.0.0.1:{port}", processes, rows)
+
+
+class Child(Process):
+    """A process that another one started."""
+
+    def __init__(self, name: str, pid: int):
+        self.name = name
+        self.child = type("Pid", (), {"pid": pid})
+
+
+def children(process: Process):
+    pids = Path(f"/proc/{process.child.pid}/task/{process.child.pid}/children").read_text().split()
+    return Child("kcat", int(pids[0])) if pids else None
+
+
+def main():
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="helios-peers-")))
+        process, clickhouse = engine(folder)
+        stack.enter_context(process)
+        capture = Capture(folder)
+        rows = []
+        sink_port = free_port()
+        sink = [sys.executable, "-m", "bench.sink", "--port", sink_port, "--engine", clickhouse]
+        with Process("sink", sink, folder / "sink.log", {"PYTHONPATH": str(ROOT / "tools")}):
+            wait_for("the sink", lambda: get(f"http://127.0.0.1:{sink_port}/ping"))
+            rows.append(helios(capture, folder, f"http://127.0.0.1:{sink_port}", "file", "Helios to a sink that reads"))
+        rows.append(goflow2_file(capture, folder))
+        rows.append(nfcapd(capture, folder))
+        rows.append(helios(capture, folder, clickhouse, "clickhouse", "Helios -> ClickHouse"))
+        rows.append(goflow2_kafka(capture, folder, clickhouse))
+    report.write_peers(ROOT, rows, capture.flows, RATE)
+
+
+if __name__ == "__main__":
+    main()

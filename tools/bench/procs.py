@@ -1,0 +1,150 @@
+"""Processes under measurement: started, watched in /proc, ended by their own id."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def helios_binary() -> Path:
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/helios"
+
+
+def engine_python() -> str:
+    return os.environ.get("HELIOS_ENGINE_PYTHON", str(ROOT / ".cache/engine/bin/python"))
+
+
+def free_port(kind=socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(what: str, condition, seconds: float = 60.0):
+    """Looks every 50 ms until `condition` gives something true, and returns that."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if result := condition():
+                return result
+        except OSError:
+            pass
+        if time.monotonic() > deadline:
+            raise SystemExit(f"bench: waited {seconds:.0f} s in vain for {what}")
+        time.sleep(0.05)
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+class Process:
+    """A program of its own; `with` ends it, first politely."""
+
+    def __init__(self, name: str, command: list, log: Path, env: dict | None = None):
+        self.name, self.log = name, log
+        with open(log, "wb") as output:
+            self.child = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(env or {})},
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self, seconds: float = 60.0) -> int:
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+            try:
+                self.child.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+        return self.child.returncode
+
+    def alive(self) -> bool:
+        return self.child.poll() is None
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds, user and system, by thread name without its number."""
+        seconds: dict[str, float] = {}
+        for task in Path(f"/proc/{self.child.pid}/task").iterdir():
+            try:
+                stat = (task / "stat").read_text()
+            except OSError:
+                continue  # The thread has ended since it was listed.
+            name = stat[stat.index("(") + 1 : stat.rindex(")")]
+            fields = stat[stat.rindex(")") + 2 :].split()
+            stage = re.sub(r"[-_ ]?\d+$", "", name)
+            seconds[stage] = seconds.get(stage, 0.0) + (int(fields[11]) + int(fields[12])) / TICKS
+        return seconds
+
+    def cpu_total(self) -> float:
+        """CPU seconds of the process, threads that have ended included."""
+        stat = Path(f"/proc/{self.child.pid}/stat").read_text()
+        fields = stat[stat.rindex(")") + 2 :].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def resident(self) -> int:
+        return int(Path(f"/proc/{self.child.pid}/statm").read_text().split()[1]) * PAGE
+
+
+def engine(folder: Path) -> tuple[Process, str]:
+    """The ClickHouse engine behind ClickHouse's HTTP interface, and its address."""
+    port_file = folder / "port"
+    port_file.unlink(missing_ok=True)
+    command = [engine_python(), "-m", "clickhouse_http", "--path", folder / "data", "--port", "0", "--port-file", port_file]
+    process = Process("engine", command, folder / "engine.log", {"PYTHONPATH": str(ROOT / "tools/clickhouse-http")})
+    port = wait_for("the engine", lambda: port_file.exists() and port_file.read_text().strip())
+    return process, f"http://127.0.0.1:{port}"
+
+
+def query(url: str, sql: str) -> str:
+    request = urllib.request.Request(url, data=sql.encode())
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        return answer.read().decode().strip()
+
+
+class Metrics:
+    """One scrape of an OpenMetrics page."""
+
+    def __init__(self, url: str):
+        self.samples = []
+        for line in get(url).splitlines():
+            if match := re.match(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$", line):
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
+                self.samples.append((match[1], labels, float(match[3])))
+
+    def sum(self, name: str, **wanted: str) -> float:
+        return sum(
+            value
+            for sample, labels, value in self.samples
+            if sample == name and all(labels.get(key) == text for key, text in wanted.items())
+        )
+
+    def quantile(self, name: str, share: float, before: "Metrics") -> float:
+        """A quantile of a histogram over what came between two scrapes: the upper edge of its bucket."""
+        counts: dict[float, float] = {}
+        for scrape, sign in ((self, 1), (before, -1)):
+            for sample, labels, value in scrape.samples:
+                if sample == f"{name}_bucket":
+                    edge = float(labels["le"].replace("+Inf", "inf"))
+                    counts[edge] = counts.get(edge, 0.0) + sign * value
+        edges = sorted(counts)
+        total = counts[edges[-1]] if edges else 0
+        return next((edge for edge in edges if total and counts[edge] >= share * total), float("nan"))

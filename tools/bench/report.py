@@ -1,0 +1,99 @@
+"""What the load tests found, as tables in BENCHMARKS.md and plots beside it."""
+
+import os
+import platform
+import re
+from pathlib import Path
+
+from .plot import Line, svg
+
+COLUMNS = ["receive + decode", "enrich", "block + compress", "send"]
+
+
+def step_line(step) -> str:
+    losses = ", ".join(f"{count} at {place}" for place, count in step.lost.items()) or "nothing lost"
+    return (
+        f"{step.target}, {step.compression}: {step.offered / 1e3:.0f} k flows/s offered, {step.stored} of {step.sent} stored, "
+        f"{losses}, {step.cpu_total / max(step.stored, 1) * 1e9:.0f} ns of CPU per flow, "
+        f"{step.resident / 2**20:.0f} MiB, p99 {step.p99:g} s, imbalance {step.imbalance:g}"
+    )
+
+
+def machine() -> str:
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return f"{os.cpu_count()} CPUs ({model[1] if model else platform.machine()}), Linux {platform.release()}"
+
+
+def replace(page: Path, mark: str, text: str):
+    """Puts `text` between the page's marks of this name."""
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    old = page.read_text()
+    if begin not in old or end not in old:
+        raise SystemExit(f"bench: {page} has no marks {begin} and {end}")
+    head, rest = old.split(begin, 1)
+    page.write_text(head + begin + "\n" + text.strip() + "\n" + end + rest.split(end, 1)[1])
+
+
+def steps_table(steps) -> str:
+    head = ["target", "compression", "offered/s", "received", "stored", "lost where", *[f"{name}" for name in COLUMNS], "CPU s/M flows", "RSS MiB", "p50 s", "p99 s"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for step in steps:
+        share = lambda count: f"{count / max(step.sent, 1):.2%}"  # noqa: E731
+        losses = "<br>".join(f"{count:,} {place}" for place, count in step.lost.items()) or "-"
+        cells = [
+            step.target, step.compression, f"{step.offered / 1e3:,.0f} k", share(step.received), share(step.stored), losses,
+            *[f"{step.per_million(name):.2f}" for name in COLUMNS],
+            f"{step.cpu_total / max(step.stored, 1) * 1e6:.2f}", f"{step.resident / 2**20:,.0f}", f"{step.p50:g}", f"{step.p99:g}",
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_e2e(root: Path, steps, figures: dict, seconds: float, exporters: int):
+    picture = root / "docs/bench-e2e.svg"
+    lines = [Line("all stored", [(0, 0), (top := max(step.offered for step in steps), top)], dashed=True)]
+    for target, compression in dict.fromkeys((step.target, step.compression) for step in steps):
+        points = [(s.offered, s.stored / s.seconds) for s in steps if (s.target, s.compression) == (target, compression)]
+        lines.append(Line(f"{target}, {compression}", points))
+    picture.write_text(svg("Flows stored by flows offered", "flows/s offered", "flows/s stored", lines))
+    share = figures["helios"] / max(figures["bare"], 1)
+    text = f"""
+`make bench-e2e` on {machine()}; {seconds:g} s a step, {exporters} exporters of five protocols, GeoIP on, generator and
+target on the same CPUs. CPU columns are seconds per million flows stored, by the threads of `helios run`.
+
+{steps_table(steps)}
+
+![flows stored by flows offered](docs/bench-e2e.svg)
+
+| figure | value |
+|---|---|
+| bare `INSERT` loop of the same bytes, two connections | {figures["bare"] / 1e3:,.0f} k rows/s |
+| UDP to rows in the engine, more offered than it takes | {figures["helios"] / 1e3:,.0f} k rows/s |
+| share | {share:.0%} |
+| bytes on disk per flow in `flows`, merged ({figures["disk"]["rows"]:,} rows) | {figures["disk"]["bytes_per_flow"]:.1f} |
+"""
+    replace(root / "BENCHMARKS.md", "e2e", text)
+    print(f"\nengine_share_of_bare_inserts: {share:.2f} x\nwritten: BENCHMARKS.md, {picture.relative_to(root)}")
+
+
+def write_peers(root: Path, rows: list[dict], flows: int, rate: float):
+    head = ["pipeline", "flows that arrived", "lost", "CPU s", "of it", "flows per CPU second", "Helios against it"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    ours = {row["path"]: row["per_cpu"] for row in rows if row["helios"]}
+    for row in rows:
+        ratio = "-" if row["helios"] else f"{ours[row['path']] / row['per_cpu']:.1f} x"
+        lines.append(
+            f"| {row['name']} | {row['arrived']:,} | {1 - row['arrived'] / row['sent']:.1%} | {row['cpu']:.2f} | {row['parts']} | "
+            f"{row['per_cpu']:,.0f} | {ratio} |"
+        )
+    text = f"""
+`make bench-peers` on {machine()}; the same capture of {flows:,} flows (IPFIX, `helios simulate`), sent by `helios replay` at the
+rates shown, one pipeline after the other on the same CPUs. CPU is that of the processes named, without generator and database.
+
+{chr(10).join(lines)}
+"""
+    replace(root / "BENCHMARKS.md", "peers", text)
+    for row in rows:
+        if not row["helios"]:
+            print(f"helios_against_{row['key']}: {ours[row['path']] / row['per_cpu']:.1f} x")
+    print("written: BENCHMARKS.md")
