@@ -275,7 +275,7 @@ fn pmacctd_ipfix() {
 fn pmacctd_sflow_of_every_packet() {
     let traffic = Traffic::generate();
     let datagrams = pmacctd(&traffic, "sfprobe", "sfprobe_agentip[p]: 127.0.0.1\nsampling_rate: 1");
-    let samples = samples(&datagrams);
+    let samples = samples(&datagrams, FLOW_SAMPLE);
     assert!(samples * 10 > packets(&traffic.flows) * 8, "{samples} samples");
     let engine = Engine::start();
     let helios = Helios::ready(&engine.url(), &[]);
@@ -285,7 +285,23 @@ fn pmacctd_sflow_of_every_packet() {
         let (all_bytes, all_packets) = traffic.flows[&key];
         assert_eq!(bytes * all_packets, all_bytes * packets, "{key:?}");
     }
+    check_side_tables(&engine, helios, &datagrams, 1);
     assert_eq!(through_nfdump(&traffic, "sfcapd", &datagrams, stored.len()), in_frames(&stored));
+}
+
+/// Ends helios and looks at what it wrote of the exporter: all of its datagrams, nothing lost, an effective interval
+/// that is the announced one as far as chance goes, and a row for each counter sample.
+fn check_side_tables(engine: &Engine, helios: Helios, datagrams: &[Vec<u8>], interval: u64) {
+    let (status, log) = helios.stop();
+    assert!(status.success(), "{log}");
+    let (flow_samples, counter_samples) = (samples(datagrams, FLOW_SAMPLE), samples(datagrams, COUNTER_SAMPLE));
+    let sums = format!(
+        "SELECT sum(datagrams), sum(flows), sum(samples), sum(counter_samples), sum(lost), max(sampling_interval),
+                abs(sum(sample_pool) / sum(samples) - {interval}) < 1 FROM helios.exporters WHERE export_protocol = 'sflow5'"
+    );
+    let sent = format!("{}\t{flow_samples}\t{flow_samples}\t{counter_samples}\t0\t{interval}\t1\n", datagrams.len());
+    assert_eq!(engine.query(&sums), sent);
+    assert_eq!(engine.query("SELECT count() FROM helios.interface_counters"), format!("{counter_samples}\n"));
 }
 
 /// The flows as sfcapd counts them: with the octets of whole frames, their check sequence included.
@@ -295,16 +311,18 @@ fn in_frames(flows: &Flows) -> Flows {
     flows.iter().map(framed).collect()
 }
 
-/// Flow samples in the datagrams, behind an IPv4 agent address: pmacctd adds counter samples now and then.
-fn samples(datagrams: &[Vec<u8>]) -> u64 {
+const FLOW_SAMPLE: usize = 1;
+const COUNTER_SAMPLE: usize = 2;
+
+/// Samples of a kind in the datagrams, behind an IPv4 agent address: pmacctd adds counter samples now and then.
+fn samples(datagrams: &[Vec<u8>], kind: usize) -> u64 {
     const FIRST_SAMPLE: usize = 28;
-    const FLOW_SAMPLE: usize = 1;
     let word = |datagram: &[u8], at: usize| u32::from_be_bytes(datagram[at..at + 4].try_into().unwrap()) as usize;
     let mut n = 0;
     for datagram in datagrams {
         let mut at = FIRST_SAMPLE;
         while at + 8 <= datagram.len() {
-            n += u64::from(word(datagram, at) == FLOW_SAMPLE);
+            n += u64::from(word(datagram, at) == kind);
             at += 8 + word(datagram, at + 4);
         }
     }
@@ -319,10 +337,11 @@ fn pmacctd_sflow_sampled() {
     let datagrams = pmacctd(&traffic, "sfprobe", "sfprobe_agentip[p]: 127.0.0.1\nsampling_rate: 4");
     let engine = Engine::start();
     let helios = Helios::ready(&engine.url(), &[]);
-    let samples = samples(&datagrams);
+    let samples = samples(&datagrams, FLOW_SAMPLE);
     let stored = through_helios(&engine, &helios, &datagrams, samples * INTERVAL);
     assert_eq!(packets(&stored), samples * INTERVAL);
     assert_eq!(engine.query("SELECT groupUniqArray(sampling_interval) FROM helios.flows").trim(), "[4]");
+    check_side_tables(&engine, helios, &datagrams, INTERVAL);
     // Within five standard deviations of a 1-in-4 sample of so many packets.
     let (n, p) = (packets(&traffic.flows) as f64, 1.0 / INTERVAL as f64);
     let deviation = (n * p * (1.0 - p)).sqrt();
