@@ -16,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-common", &[]),
     ("helios-collector", &["helios-common"]),
     ("helios-enricher", &["helios-common"]),
+    ("helios-netbox", &[]),
     ("helios-sink", &["helios-common"]),
     ("helios-testkit", &[]),
     ("helios", &["helios-common", "helios-collector", "helios-enricher", "helios-sink"]),
