@@ -69,6 +69,8 @@ pub struct DatagramMeta {
 pub enum DecodeError {
     #[error("the first octets belong to no version of NetFlow, IPFIX or sFlow that Helios decodes")]
     UnknownVersion,
+    #[error("the agent's address is of a type that sFlow version 5 does not have")]
+    UnknownAddressType,
     #[error("the message ends before a field that its header or a length promised")]
     Truncated,
     #[error("a length in the message contradicts another one")]
@@ -84,8 +86,9 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::UnknownVersion,
+        Self::UnknownAddressType,
         Self::Truncated,
         Self::BadLength,
         Self::BadCount,
@@ -98,6 +101,7 @@ impl DecodeError {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::UnknownVersion => "unknown_version",
+            Self::UnknownAddressType => "unknown_address_type",
             Self::Truncated => "truncated",
             Self::BadLength => "bad_length",
             Self::BadCount => "bad_count",

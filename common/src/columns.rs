@@ -254,6 +254,7 @@ columns! {
     AS_PATH: u32 = "as_path", U32_LIST, None, No, "", [], "AS path to the destination, nearest first.";
     COMMUNITIES: u32 = "communities", U32_LIST, None, No, "", [], "BGP communities of the destination's route: AS in the upper 16 bits.";
     LARGE_COMMUNITIES: [u8; 16] = "large_communities", U128_LIST, None, No, "", [], "BGP large communities (RFC 8092): global administrator * 2^64 + local 1 * 2^32 + local 2.";
+    LOCAL_PREF: u32 = "local_pref", U32, None, No, "", [], "BGP local preference of the destination's route, as sFlow tells it.";
     INGRESS_VRF_ID: u32 = "ingress_vrf_id", U32, None, No, "", [234], "VRF the packet came in by.";
     EGRESS_VRF_ID: u32 = "egress_vrf_id", U32, None, No, "", [235], "VRF the packet went out by.";
     VRF_NAME: NameId = "vrf_name", NAME, None, No, "", [236], "Name of the VRF, from the record or from options data.";
@@ -274,6 +275,7 @@ columns! {
     FLOW_DIRECTION: u8 = "flow_direction", ENUM(FLOW_DIRECTIONS), None, Dimension, "", [61], "Direction at the observation point.";
     FLOW_END_REASON: u8 = "flow_end_reason", ENUM(FLOW_END_REASONS), None, No, "", [136], "Why the exporter ended the flow.";
     FORWARDING_STATUS: u8 = "forwarding_status", U8, None, No, "", [89], "Forwarding status (RFC 7270): upper two bits 1 forwarded, 2 dropped, 3 consumed; lower six the reason.";
+    DISCARD_REASON: u16 = "discard_reason", U16, None, No, "", [], "Why sFlow says that the packet was discarded, where forwarding_status says that it was: up to 255 a code of ICMP destination unreachable, from 256 on sFlow's own (256 unknown, 257 TTL, 258 ACL, 259 no buffer, ...).";
     APPLICATION: NameId = "application", NAME, None, No, "", [96, 95, 56701], "Application as the exporter classified it.";
 }
 
