@@ -100,6 +100,12 @@ impl Exporters {
         self.table.read().unwrap_or_else(|poisoned| poisoned.into_inner()).entries.get(id.0 as usize).copied()
     }
 
+    /// The entry of an exporter that was seen.
+    pub fn at(&self, address: Address) -> Option<Entry> {
+        let table = self.table.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        table.entries.get(table.ids.get(&address)?.0 as usize).copied()
+    }
+
     pub fn len(&self) -> usize {
         self.table.read().unwrap_or_else(|poisoned| poisoned.into_inner()).entries.len()
     }

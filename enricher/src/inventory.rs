@@ -41,8 +41,10 @@ pub struct Device {
     pub region: NameId,
     pub role: NameId,
     pub tenant: NameId,
-    /// Addresses that the device may export from: primary ones first, then those of its interfaces, aliases.
+    /// Addresses that the device may export from: primary ones first, then those of its interfaces.
     pub addresses: Vec<Address>,
+    /// How many of them are primary: those go before interface addresses of other devices, which may be of a VRF.
+    pub primary: usize,
     pub interfaces: Vec<Interface>,
 }
 
@@ -84,6 +86,25 @@ impl Network {
             tenant: NO_NAME,
             country: NO_NAME,
             asn: 0,
+        }
+    }
+}
+
+impl Network {
+    /// Takes over what this network leaves empty.
+    pub fn fill(&mut self, other: &Self) {
+        let fields = [
+            (&mut self.name, other.name),
+            (&mut self.site, other.site),
+            (&mut self.role, other.role),
+            (&mut self.tenant, other.tenant),
+            (&mut self.country, other.country),
+            (&mut self.asn, other.asn),
+        ];
+        for (mine, theirs) in fields {
+            if *mine == 0 {
+                *mine = theirs;
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Several inventories become one.
 //!
-//! Devices are the same when they have the same name or share an address, interfaces of a device when they have the
-//! same ifIndex or the same name. Of an address that two devices claim the first claim counts.
+//! Devices of two sources are the same when they have the same name or share an address, interfaces of a device when they
+//! have the same ifIndex or the same name. Of an address that two devices claim the first claim counts.
 
 use hashbrown::HashMap;
 use helios_common::exporter::Address;
@@ -78,9 +78,7 @@ impl Merged {
         let (mut merged, view) = (Self::default(), names.read());
         let sources: Vec<_> = sources.into_iter().take(usize::from(NO_SOURCE)).collect();
         for (id, inventory) in sources.iter().enumerate() {
-            for device in &inventory.devices {
-                merged.device(device, id as SourceId, &view);
-            }
+            merged.source(inventory, id as SourceId, &view);
         }
         // Of two equal prefixes the later one counts when tables are built, here the earlier source does.
         for inventory in sources.iter().rev() {
@@ -92,12 +90,29 @@ impl Merged {
         merged
     }
 
-    fn device(&mut self, device: &Device, source: SourceId, view: &NamesView<'_>) {
-        let index = self.find(device).unwrap_or_else(|| {
+    fn source(&mut self, inventory: &Inventory, source: SourceId, view: &NamesView<'_>) {
+        // Devices of one source are different ones, whatever their names: found is only what was there before.
+        let found: Vec<Option<u32>> = inventory.devices.iter().map(|device| self.find(device)).collect();
+        let mut indices = Vec::with_capacity(found.len());
+        for (device, found) in inventory.devices.iter().zip(found) {
+            indices.push(self.device(device, found, source, view));
+        }
+        let parts = |device: &Device| device.addresses.split_at(device.primary.min(device.addresses.len()));
+        let claims = || indices.iter().copied().zip(&inventory.devices);
+        for (index, device) in claims() {
+            self.claim(index, parts(device).0, source);
+        }
+        for (index, device) in claims() {
+            self.claim(index, parts(device).1, source);
+        }
+    }
+
+    fn device(&mut self, device: &Device, found: Option<u32>, source: SourceId, view: &NamesView<'_>) -> u32 {
+        let index = found.unwrap_or_else(|| {
             self.devices.push(MergedDevice::default());
             self.devices.len() as u32 - 1
         });
-        let Some(merged) = self.devices.get_mut(index as usize) else { return };
+        let Some(merged) = self.devices.get_mut(index as usize) else { return index };
         merged.name.fill(device.name, source);
         merged.site.fill(device.site, source);
         merged.region.fill(device.region, source);
@@ -107,11 +122,16 @@ impl Merged {
         if merged.name.value != NO_NAME {
             self.by_name.entry(merged.name.value).or_insert(index);
         }
-        for &address in &device.addresses {
+        index
+    }
+
+    fn claim(&mut self, index: u32, addresses: &[Address], source: SourceId) {
+        let Some(device) = self.devices.get_mut(index as usize) else { return };
+        for &address in addresses {
             match *self.by_address.entry(address).or_insert(index) {
                 owner if owner != index => self.contested_addresses += 1,
-                _ if merged.addresses.iter().any(|(known, _)| *known == address) => {}
-                _ => merged.addresses.push((address, source)),
+                _ if device.addresses.iter().any(|(known, _)| *known == address) => {}
+                _ => device.addresses.push((address, source)),
             }
         }
     }

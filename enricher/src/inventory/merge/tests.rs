@@ -16,6 +16,7 @@ impl Stand {
             name: self.0.intern(name),
             site: self.0.intern(site),
             addresses: addresses.iter().copied().map(address).collect(),
+            primary: addresses.len(),
             interfaces,
             ..Device::default()
         };
@@ -77,4 +78,20 @@ fn a_short_name_that_fits_two_interfaces_joins_neither() {
     let second = stand.device("a", "", &[1], vec![stand.interface(5, "et1", "", 0)]);
     let merged = Merged::new([&first, &second], &stand.0);
     assert_eq!(merged.devices[0].interfaces.len(), 3);
+}
+
+#[test]
+fn devices_of_one_source_are_different_ones_and_primary_addresses_go_first() {
+    let names = Names::new();
+    let device = |site: &str, addresses: Vec<Address>, primary| Device {
+        name: names.intern("edge"),
+        site: names.intern(site),
+        addresses,
+        primary,
+        ..Device::default()
+    };
+    let devices = vec![device("a", vec![address(1), address(2)], 1), device("b", vec![address(2)], 1)];
+    let merged = Merged::new([&Inventory { devices, ..Inventory::default() }], &names);
+    assert_eq!((merged.devices.len(), merged.contested_addresses), (2, 1));
+    assert_eq!(names.read().get(merged.at(address(2)).unwrap().site.value), "b");
 }
