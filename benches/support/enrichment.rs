@@ -4,14 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
-use helios_common::columns::{
-    DST_ADDR, IN_IF_INDEX, OUT_IF_INDEX, SRC_ADDR, SRC_AS, SRC_CITY, SRC_COUNTRY,
-};
+use helios_common::columns::{DST_ADDR, IN_IF_INDEX, OUT_IF_INDEX, SRC_ADDR, SRC_AS, SRC_CITY, SRC_COUNTRY};
 use helios_common::exporter::{Address, ExporterId, Exporters, address_of, ip_of};
 use helios_common::flow::{BATCH_ROWS, FlowBatch};
 use helios_common::names::Names;
-use helios_enricher::config::{EnricherConfig, GeoipConfig, InventoryConfig, NetworksConfig};
 use helios_enricher::config::rules::{Boundary, InterfaceRule};
+use helios_enricher::config::{EnricherConfig, GeoipConfig, InventoryConfig, NetworksConfig};
 use helios_enricher::memo::Memo;
 use helios_enricher::mmdb_writer::{Writer, asn_record, city_record};
 use helios_enricher::rows;
@@ -165,10 +163,15 @@ fn devices() -> String {
     let mut yaml = String::from("devices:\n");
     for n in 0..DEVICES {
         let address = ip_of(device_address(n));
-        yaml.push_str(&format!("- {{name: edge{n}, addresses: [{address}], site: s{}, role: edge, interfaces: [", n % 40));
+        yaml.push_str(&format!(
+            "- {{name: edge{n}, addresses: [{address}], site: s{}, role: edge, interfaces: [",
+            n % 40
+        ));
         for index in 1..=INTERFACES {
             let description = if index % 8 == 0 { "Transit: Arelion" } else { "access" };
-            yaml.push_str(&format!("{{index: {index}, name: et-0/0/{index}, description: '{description}', speed: 10G}},"));
+            yaml.push_str(&format!(
+                "{{index: {index}, name: et-0/0/{index}, description: '{description}', speed: 10G}},"
+            ));
         }
         yaml.push_str("]}\n");
     }
@@ -232,7 +235,7 @@ impl Flows {
             })
             .collect();
         let zipf = Zipf::new(HOSTS);
-        let mut address = |random: &mut Random| match spread {
+        let address = |random: &mut Random| match spread {
             Spread::Zipf => hosts[zipf.draw(random)],
             Spread::Uniform => host(of_family[random.below(of_family.len() as u32) as usize], random),
         };
@@ -253,7 +256,14 @@ struct Zipf(Vec<f64>);
 impl Zipf {
     fn new(n: usize) -> Self {
         let mut sum = 0.0;
-        Self((1..=n).map(|rank| { sum += 1.0 / rank as f64; sum }).collect())
+        Self(
+            (1..=n)
+                .map(|rank| {
+                    sum += 1.0 / rank as f64;
+                    sum
+                })
+                .collect(),
+        )
     }
 
     fn draw(&self, random: &mut Random) -> usize {

@@ -104,7 +104,8 @@ pub struct Addresses {
 impl Addresses {
     /// Lays GeoIP under the networks.
     pub fn new(geo: Option<Layer>, networks: &NetworkTables, order: AsOrder) -> Self {
-        let geo = geo.unwrap_or_else(|| Layer { v4: Runs::default(), v6: Runs::default(), places: vec![Place::default()] });
+        let geo =
+            geo.unwrap_or_else(|| Layer { v4: Runs::default(), v6: Runs::default(), places: vec![Place::default()] });
         let mut records = Records::new(&geo.places, networks, order);
         let mut id = |place, network| records.id(place, network);
         let Flat { v4, v6 } = &networks.global;

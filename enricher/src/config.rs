@@ -219,7 +219,8 @@ impl EnricherConfig {
             let problem = format!("{interval} is too often: {RELOAD_INTERVAL_MIN_MS} or more, or 0 for never");
             return error("reload_interval_ms", problem);
         }
-        let flows = self.as_order.iter().filter(|source| matches!(source, AsSource::Flow | AsSource::FlowExceptPrivate));
+        let flows =
+            self.as_order.iter().filter(|source| matches!(source, AsSource::Flow | AsSource::FlowExceptPrivate));
         let repeated = |source: &AsSource| self.as_order.iter().filter(|other| *other == source).count() > 1;
         if flows.count() > 1 || self.as_order.iter().any(repeated) {
             return error("as_order", "a source is listed twice; each counts where it comes first".to_owned());

@@ -127,8 +127,9 @@ impl Directory {
         if exporter.name == NO_NAME {
             // A source that knows addresses only, such as Prometheus: the first one is the name.
             let address = device.addresses.first();
-            exporter.name = address
-                .map_or(NO_NAME, |(address, _)| self.names.intern(&helios_common::exporter::ip_of(*address).to_string()));
+            exporter.name = address.map_or(NO_NAME, |(address, _)| {
+                self.names.intern(&helios_common::exporter::ip_of(*address).to_string())
+            });
         }
         let exporter = self.classified(exporter);
         let name = self.text(exporter.name);

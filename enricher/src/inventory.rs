@@ -48,6 +48,13 @@ pub struct Device {
     pub interfaces: Vec<Interface>,
 }
 
+impl Device {
+    /// Primary addresses and the others.
+    pub fn by_primary(&self) -> (&[Address], &[Address]) {
+        self.addresses.split_at(self.primary.min(self.addresses.len()))
+    }
+}
+
 /// An interface of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Interface {

@@ -154,7 +154,14 @@ impl Memo {
     }
 
     /// The routing table of a flow, see [`Directory::vrf`].
-    pub fn vrf(&mut self, id: ExporterId, vrf_id: u32, vrf_name: NameId, exporters: &Exporters, directory: &Directory) -> u16 {
+    pub fn vrf(
+        &mut self,
+        id: ExporterId,
+        vrf_id: u32,
+        vrf_name: NameId,
+        exporters: &Exporters,
+        directory: &Directory,
+    ) -> u16 {
         if let Some(&known) = self.vrfs.get(&(id.0, vrf_id, vrf_name)) {
             return known;
         }

@@ -38,7 +38,8 @@ impl Reloader {
     ) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let reload = Reload { sources, current, exporters, replaced: Vec::new(), unknown: Unknown::default() };
-        let thread = thread::Builder::new().name("enrich-sources".into()).spawn(move || reload.run(interval, &stopped))?;
+        let thread =
+            thread::Builder::new().name("enrich-sources".into()).spawn(move || reload.run(interval, &stopped))?;
         Ok(Self { stop, thread })
     }
 
@@ -77,7 +78,13 @@ impl Reload {
             return;
         };
         let (devices, interfaces) = (next.directory.len(), next.directory.n_interfaces());
-        info!(generation = next.generation, devices, interfaces, took_ms = began.elapsed().as_millis() as u64, "names taken up");
+        info!(
+            generation = next.generation,
+            devices,
+            interfaces,
+            took_ms = began.elapsed().as_millis() as u64,
+            "names taken up"
+        );
         self.current.store(Arc::new(next));
         self.replaced.push(current);
     }
@@ -97,7 +104,8 @@ impl Unknown {
     fn log(&mut self, exporters: &Exporters, snapshot: &Snapshot) {
         let n_exporters = exporters.len();
         let settled = std::mem::replace(&mut self.exporters, n_exporters) == n_exporters;
-        if snapshot.directory.is_empty() || !settled || self.last.is_some_and(|last| last.elapsed() < UNKNOWN_INTERVAL) {
+        if snapshot.directory.is_empty() || !settled || self.last.is_some_and(|last| last.elapsed() < UNKNOWN_INTERVAL)
+        {
             return;
         }
         self.told.resize(n_exporters, false);

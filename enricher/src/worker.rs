@@ -71,9 +71,8 @@ impl Enricher {
     /// A file or rule that is configured and cannot be used, or no thread to be had.
     pub fn start(config: &EnricherConfig, surroundings: Surroundings) -> Result<Self, EnricherError> {
         let Surroundings { input, output, ledger, names, exporters, external } = surroundings;
-        let watches_remotes = !external.is_empty()
-            || !config.networks.http.is_empty()
-            || config.interfaces.prometheus.url.is_some();
+        let watches_remotes =
+            !external.is_empty() || !config.networks.http.is_empty() || config.interfaces.prometheus.url.is_some();
         let (sources, snapshot) = Sources::open(config, external, Remotes::Poll, &names)?;
         let monitor = sources.monitor();
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));

@@ -259,9 +259,14 @@ struct Held {
 
 /// Every exporter once, by address.
 pub fn exporters(view: &View) -> Exporters {
-    let exporters: Vec<Exporter> =
-        view.snapshot().exporters.iter().map(|exporter| Exporter::new(exporter, view.identity(exporter.address))).collect();
-    let unknown = exporters.iter().filter(|exporter| !exporter.known).map(|exporter| exporter.address.clone()).collect();
+    let exporters: Vec<Exporter> = view
+        .snapshot()
+        .exporters
+        .iter()
+        .map(|exporter| Exporter::new(exporter, view.identity(exporter.address)))
+        .collect();
+    let unknown =
+        exporters.iter().filter(|exporter| !exporter.known).map(|exporter| exporter.address.clone()).collect();
     Exporters { exporters, unknown }
 }
 

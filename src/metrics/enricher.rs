@@ -13,7 +13,8 @@ pub fn write(out: &mut Scrape<'_>, stats: &EnricherStats) -> fmt::Result {
     out.one(&table::ENRICHER_BATCHES, stats.batches)?;
     out.one(&table::ENRICHER_ROWS, stats.rows)?;
     let lookups = Lookup::ALL.iter().zip(stats.lookups);
-    let samples = lookups.flat_map(|(lookup, (hits, misses))| [([lookup.name(), "hit"], hits), ([lookup.name(), "miss"], misses)]);
+    let samples = lookups
+        .flat_map(|(lookup, (hits, misses))| [([lookup.name(), "hit"], hits), ([lookup.name(), "miss"], misses)]);
     out.family(&table::ENRICHER_LOOKUPS, samples)?;
     out.one(&table::ENRICHER_TABLE_BYTES, stats.table_bytes)?;
     out.one(&table::ENRICHER_DEVICES, stats.devices)?;

@@ -110,7 +110,8 @@ impl Items {
             other => match self.0.get(other) {
                 Some(Item::Struct(_)) => "section".to_owned(),
                 Some(Item::Enum(choice)) => {
-                    let names = choice.variants.iter().map(|variant| format!("`{}`", kebab(&variant.ident.to_string())));
+                    let names =
+                        choice.variants.iter().map(|variant| format!("`{}`", kebab(&variant.ident.to_string())));
                     names.collect::<Vec<_>>().join(" or ")
                 }
                 _ => panic!("say in tests/it/sections.rs what a {other} is called in the documentation"),

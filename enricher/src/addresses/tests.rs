@@ -13,8 +13,12 @@ const NETWORK: u32 = 64_999;
 
 /// Tables of one network in one country, with an AS of its own.
 fn tables(order: &[AsSource], names: &Names) -> (Addresses, u32) {
-    let place =
-        Place { country: names.intern("US"), city: names.intern("Boston"), asn: GEOIP, as_name: names.intern("Google") };
+    let place = Place {
+        country: names.intern("US"),
+        city: names.intern("Boston"),
+        asn: GEOIP,
+        as_name: names.intern("Google"),
+    };
     let v4 = Runs::flatten(vec![Entry { start: 0x0800_0000_u32, bits: 8, value: 1 }]);
     let layer = Layer { v4, v6: Runs::default(), places: vec![Place::default(), place] };
     let prefix: Prefix = "8.8.8.0/24".parse().unwrap();

@@ -46,7 +46,9 @@ fn an_interval_is_long_enough_or_never() {
 fn sources_that_cannot_work_are_refused_with_their_key() {
     let error = |json: &str| parse(json).unwrap().validate().unwrap_err().to_string();
     assert!(error(r#"{"as_order": ["flow", "geoip", "flow-except-private"]}"#).starts_with("enricher.as_order: "));
-    assert!(error(r#"{"networks": {"http": [{"url": "ftp://a"}]}}"#).contains("networks.http: `ftp://a` is no address"));
+    assert!(
+        error(r#"{"networks": {"http": [{"url": "ftp://a"}]}}"#).contains("networks.http: `ftp://a` is no address")
+    );
     assert!(error(r#"{"interfaces": {"prometheus": {"refresh_secs": 0}}}"#).contains("prometheus.refresh_secs"));
     let rule = error(r#"{"rules": {"interfaces": [{"role": "a"}, {"match_name": "(", "role": "b"}]}}"#);
     assert!(rule.starts_with("enricher.rules.interfaces: rule 2: match_name: `(`"), "{rule}");

@@ -97,13 +97,12 @@ impl Merged {
         for (device, found) in inventory.devices.iter().zip(found) {
             indices.push(self.device(device, found, source, view));
         }
-        let parts = |device: &Device| device.addresses.split_at(device.primary.min(device.addresses.len()));
         let claims = || indices.iter().copied().zip(&inventory.devices);
         for (index, device) in claims() {
-            self.claim(index, parts(device).0, source);
+            self.claim(index, device.by_primary().0, source);
         }
         for (index, device) in claims() {
-            self.claim(index, parts(device).1, source);
+            self.claim(index, device.by_primary().1, source);
         }
     }
 
@@ -174,7 +173,8 @@ impl MergedDevice {
             let found = (before > 0).then(|| {
                 let index = (interface.index != 0).then(|| by_index.get(&interface.index)).flatten();
                 let name = || (interface.name != NO_NAME).then(|| by_name.get(&interface.name)).flatten();
-                let short = || (canonical != 0).then(|| by_canonical.get(&canonical)).flatten().and_then(Option::as_ref);
+                let short =
+                    || (canonical != 0).then(|| by_canonical.get(&canonical)).flatten().and_then(Option::as_ref);
                 index.or_else(name).or_else(short).copied()
             });
             let at = found.flatten().unwrap_or_else(|| {

@@ -69,13 +69,7 @@ pub fn write(batch: &mut FlowBatch, snapshot: &Snapshot, exporters: &Exporters, 
 }
 
 /// Appends the routing table of each row. Neighbours mostly have the same.
-fn resolve_vrfs(
-    batch: &FlowBatch,
-    snapshot: &Snapshot,
-    exporters: &Exporters,
-    memo: &mut Memo,
-    vrfs: &mut Vec<u32>,
-) {
+fn resolve_vrfs(batch: &FlowBatch, snapshot: &Snapshot, exporters: &Exporters, memo: &mut Memo, vrfs: &mut Vec<u32>) {
     let mut start = 0;
     for run in batch.runs() {
         let mut last = (0, 0, 0);

@@ -114,8 +114,8 @@ impl Remote {
             .user_agent(concat!("helios/", env!("CARGO_PKG_VERSION")));
         let mut request = ureq::Agent::new_with_config(config.build()).get(&self.url);
         if let Some(path) = &self.token_file {
-            let token = std::fs::read_to_string(path)
-                .map_err(|error| FetchError::Unreadable { path: path.clone(), error })?;
+            let token =
+                std::fs::read_to_string(path).map_err(|error| FetchError::Unreadable { path: path.clone(), error })?;
             request = request.header("Authorization", format!("Bearer {}", token.trim()));
         }
         let mut answer = request.call().map_err(|error| match error {

@@ -20,7 +20,8 @@ pub fn inventory(snapshot: &Snapshot, names: &Names) -> Inventory {
     let tables = &snapshot.tables;
     let mut devices: Vec<Device> = tables.devices.into_iter().map(|row| device(snapshot, row, names)).collect();
     devices.extend(virtual_machines(snapshot, names));
-    let vrf = |row: &model::Vrf| Vrf { name: names.intern(snapshot.text(row.name)), rd: names.intern(snapshot.text(row.rd)) };
+    let vrf =
+        |row: &model::Vrf| Vrf { name: names.intern(snapshot.text(row.name)), rd: names.intern(snapshot.text(row.rd)) };
     Inventory {
         devices,
         networks: tables.prefixes.into_iter().filter_map(|row| network(snapshot, row, names)).collect(),
@@ -115,7 +116,14 @@ mod tests {
         builder.regions.push(model::Group { id: 3, name: de, ..model::Group::default() });
         builder.sites.push(model::Site { id: 2, name: fra, region: 3, ..model::Site::default() });
         let primary_ip4 = Some("192.0.2.1".parse().unwrap());
-        builder.devices.push(model::Device { id: 1, name: edge, site: 2, role, primary_ip4, ..model::Device::default() });
+        builder.devices.push(model::Device {
+            id: 1,
+            name: edge,
+            site: 2,
+            role,
+            primary_ip4,
+            ..model::Device::default()
+        });
         builder.interfaces.push(model::Interface {
             id: 5,
             device: 1,

@@ -177,14 +177,17 @@ impl<'de> Deserialize<'de> for AsNumber {
             let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
             digits.parse::<u32>().ok().map(u64::from)
         };
-        let number = deserializer.deserialize_any(Number { expected: "an AS number such as 64500 or AS64500", parse })?;
+        let number =
+            deserializer.deserialize_any(Number { expected: "an AS number such as 64500 or AS64500", parse })?;
         u32::try_from(number).map(Self).map_err(|_| D::Error::custom(format!("{number} is no AS number")))
     }
 }
 
 impl<'de> Deserialize<'de> for BitRate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Number { expected: "bits per second such as 1000000000 or 10G", parse: bit_rate }).map(Self)
+        deserializer
+            .deserialize_any(Number { expected: "bits per second such as 1000000000 or 10G", parse: bit_rate })
+            .map(Self)
     }
 }
 

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::GeoipConfig;
 use crate::geoip::GeoipError;
-use crate::stats::Lookup;
 use crate::mmdb_writer::{Writer, asn_record, city_record};
+use crate::stats::Lookup;
 
 /// Longest time a test waits for what must happen.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -24,13 +24,7 @@ impl Stand {
     }
 
     fn interface(&self, index: u32, name: &str, description: &str, speed: u64) -> Interface {
-        Interface {
-            index,
-            name: self.0.intern(name),
-            description: self.0.intern(description),
-            speed,
-            role: NO_NAME,
-        }
+        Interface { index, name: self.0.intern(name), description: self.0.intern(description), speed, role: NO_NAME }
     }
 }
 

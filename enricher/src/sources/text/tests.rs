@@ -26,7 +26,8 @@ fn a_csv_file_with_quotes_comments_and_empty_fields() {
 
 #[test]
 fn a_yaml_list_and_json_are_the_same() {
-    let yaml = "- {network: 10.0.0.0/8, tenant: acme, country: DE, vrf: red, asn: AS1}\n- network: 10.2.0.0/16\n  role: dmz\n";
+    let yaml =
+        "- {network: 10.0.0.0/8, tenant: acme, country: DE, vrf: red, asn: AS1}\n- network: 10.2.0.0/16\n  role: dmz\n";
     let json = r#"[{"network": "10.0.0.0/8", "tenant": "acme", "country": "DE", "vrf": "red", "asn": 1}, {"prefix": "10.2.0.0/16", "role": "dmz"}]"#;
     let expected = ["10.0.0.0/8 red||||acme|DE 1", "10.2.0.0/16 |||dmz|| 0"];
     assert_eq!(read(NetworkFormat::Yaml, yaml).unwrap(), expected);
@@ -54,7 +55,10 @@ fn devices_have_addresses_and_interfaces() {
     let text = "devices:\n- name: edge1\n  addresses: [192.0.2.1, '2001:db8::1']\n  site: fra\n  interfaces:\n  - {index: 7, name: xe-0/0/0, description: uplink, speed: 10G, role: transit}\n";
     let inventory = devices(text, &names).unwrap();
     let device = &inventory.devices[0];
-    assert_eq!(device.addresses.iter().map(|&a| ip_of(a).to_string()).collect::<Vec<_>>(), ["192.0.2.1", "2001:db8::1"]);
+    assert_eq!(
+        device.addresses.iter().map(|&a| ip_of(a).to_string()).collect::<Vec<_>>(),
+        ["192.0.2.1", "2001:db8::1"]
+    );
     assert_eq!((device.interfaces[0].index, device.interfaces[0].speed), (7, 10_000_000_000));
     assert_eq!(names.read().get(device.interfaces[0].role), "transit");
     assert_eq!(inventory.len(), 2);
