@@ -16,7 +16,7 @@ HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint demo bench bench-e2e bench-peers ci engine engine-test exporters captures docs clean
+.PHONY: help all build test lint demo bench bench-e2e bench-peers ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ captures: ## hold `helios decode` against real captures, where they are present
 	else \
 	    echo "captures: none at $(HELIOS_CAPTURES) (set HELIOS_CAPTURES), 0 ran"; \
 	fi
+
+fuzz-smoke: ## every fuzz target for 30 s; installs a nightly toolchain and cargo-fuzz for this user where they are missing
+	tools/fuzz.sh 30
+
+fuzz: ## every fuzz target for an hour in all
+	tools/fuzz.sh 514
 
 lint: ## formatting, clippy, licences and duplicate dependencies, documentation links
 	cargo fmt --all --check

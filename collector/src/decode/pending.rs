@@ -9,6 +9,9 @@ use super::sets::Header;
 /// A template refresh is due within minutes on any device; what is older belongs to a template that left.
 const MAX_AGE_MS: i64 = 30 * 60 * 1000;
 
+/// What a held set costs besides its octets: without it, sets of no record would be held for nothing, in any number.
+const OVERHEAD_OCTETS: usize = size_of::<HeldSet>();
+
 /// A held set, with what its records need to be decoded as if they came when they did.
 #[derive(Debug, Clone)]
 pub struct HeldSet {
@@ -16,6 +19,12 @@ pub struct HeldSet {
     pub octets: Vec<u8>,
     pub header: Header,
     pub received_at: UnixMs,
+}
+
+impl HeldSet {
+    const fn cost(&self) -> usize {
+        self.octets.len() + OVERHEAD_OCTETS
+    }
 }
 
 /// What happened to held sets, in sets.
@@ -47,11 +56,11 @@ pub struct Pending {
 impl Pending {
     /// Holds a set; the oldest ones go while more than `max_octets` are held.
     pub fn hold(&mut self, set: HeldSet, max_octets: usize) {
-        if set.octets.len() > max_octets {
+        if set.cost() > max_octets {
             self.counts.evicted += 1;
             return;
         }
-        self.octets += set.octets.len();
+        self.octets += set.cost();
         self.counts.held += 1;
         self.sets.push_back(set);
         while self.octets > max_octets {
@@ -64,7 +73,7 @@ impl Pending {
 
     fn pop(&mut self) -> Option<HeldSet> {
         let set = self.sets.pop_front()?;
-        self.octets -= set.octets.len();
+        self.octets -= set.cost();
         Some(set)
     }
 
@@ -82,7 +91,7 @@ impl Pending {
                 self.sets.push_back(set);
             }
         }
-        self.octets = self.sets.iter().map(|set| set.octets.len()).sum();
+        self.octets = self.sets.iter().map(HeldSet::cost).sum();
         self.counts.decoded += released.len() as u64;
         released
     }
@@ -123,12 +132,22 @@ mod tests {
     #[test]
     fn the_oldest_set_goes_when_the_limit_is_reached() {
         let mut pending = Pending::default();
-        pending.hold(set(256, 60, 1), 100);
-        pending.hold(set(256, 60, 2), 100);
-        pending.hold(set(256, 200, 3), 100);
+        let limit = 100 + OVERHEAD_OCTETS;
+        pending.hold(set(256, 60, 1), limit);
+        pending.hold(set(256, 60, 2), limit);
+        pending.hold(set(256, 200, 3), limit);
         let kept = pending.release(256, 4);
         assert_eq!(kept.iter().map(|set| set.received_at).collect::<Vec<_>>(), [2]);
         assert_eq!(pending.counts.evicted, 2);
+    }
+
+    #[test]
+    fn sets_without_a_record_are_not_held_in_any_number() {
+        let mut pending = Pending::default();
+        for _ in 0..1000 {
+            pending.hold(set(256, 0, 1), 10 * OVERHEAD_OCTETS);
+        }
+        assert_eq!(pending.release(256, 2).len(), 10);
     }
 
     #[test]

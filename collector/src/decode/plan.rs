@@ -9,10 +9,11 @@
 //! exporters put both families' addresses into one record and leave one of them zero.
 
 use helios_common::columns::{
-    BYTES, COLUMNS, Col, Column, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, FORWARDING_STATUS,
-    ICMP_CODE, ICMP_TYPE, INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_VLAN, Value,
+    BYTES, COLUMNS, Col, Column, DST_ADDR, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START,
+    FORWARDING_STATUS, ICMP_CODE, ICMP_TYPE, INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR,
+    SRC_VLAN, Value,
 };
-use helios_common::exporter::Address;
+use helios_common::exporter::{Address, mapped};
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{self, Ie, REVERSE_PEN, Type, iana};
 use helios_common::names::NameId;
@@ -79,7 +80,10 @@ enum Op {
     Vlan(Col<u16>),
     U32(Col<u32>),
     U64(Col<u64>),
+    /// Zero is none: a field of the other family may stand beside this one.
     Ipv4(Col<Address>),
+    /// Of a template that has no other address for the column: zero is the address 0.0.0.0.
+    Ipv4Alone(Col<Address>),
     Ipv6(Col<Address>),
     Seconds(Col<UnixMs>),
     Milliseconds(Col<UnixMs>),
@@ -182,11 +186,19 @@ impl Plan {
             let present = elements.iter().filter_map(|&element| find(element).map(|field| (field, element)));
             let take = if first_only { 1 } else { usize::MAX };
             let mut merge = false;
+            let before = steps.len();
             for (field, element) in present.take(take) {
                 if let Some(op) = op_for(element, target) {
                     steps.push(Step { field, merge, op });
                     merge = true;
                 }
+            }
+            // The last step is this column's only one: DHCP clients do send from 0.0.0.0.
+            let end = [SRC_ADDR.column(), DST_ADDR.column()].contains(&target);
+            if let (true, Some(step)) = (end && steps.len() == before + 1, steps.last_mut())
+                && let Op::Ipv4(col) = step.op
+            {
+                step.op = Op::Ipv4Alone(col);
             }
         }
         let exception = fields.iter().position(|field| field.ie == JUNIPER_PROPERTY && field.length == 2);
@@ -288,6 +300,7 @@ impl Step {
             Op::U32(col) => self.integers(fields, col, out, |value| value.min(u64::from(u32::MAX)) as u32),
             Op::U64(col) => self.integers(fields, col, out, |value| value),
             Op::Ipv4(col) => self.arrays(fields, col, out, mapped_or_none),
+            Op::Ipv4Alone(col) => self.arrays(fields, col, out, mapped),
             Op::Ipv6(col) => self.arrays(fields, col, out, |octets| octets),
             Op::Seconds(col) => self.integers(fields, col, out, move |secs| plausible(secs.saturating_mul(1000))),
             Op::Milliseconds(col) => self.integers(fields, col, out, plausible),

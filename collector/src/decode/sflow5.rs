@@ -77,8 +77,8 @@ impl Header {
     /// Reads the header; the cursor stands at the version.
     ///
     /// # Errors
-    /// [`DecodeError::UnknownVersion`] for another version, [`DecodeError::UnknownAddressType`] for an agent address
-    /// whose length therefore is not known, [`DecodeError::Truncated`] when the message ends before its samples,
+    /// [`DecodeError::UnknownVersion`] for another version or an agent address of a type that version 5 does not
+    /// have, [`DecodeError::Truncated`] when the message ends before its samples,
     /// [`DecodeError::BadCount`] for more samples than octets left to hold them, [`DecodeError::TooMuchOutput`] for
     /// more than [`MAX_SAMPLES`].
     pub fn parse(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
@@ -88,7 +88,7 @@ impl Header {
         }
         let agent = match address(cursor)? {
             Some(agent) => agent,
-            None => return Err(DecodeError::UnknownAddressType),
+            None => return Err(DecodeError::UnknownVersion),
         };
         let [sub_agent, sequence, uptime_ms, n_samples] = words(cursor)?;
         if n_samples as usize > cursor.remaining() / TAG_OCTETS {
@@ -260,11 +260,11 @@ fn words<const N: usize>(cursor: &mut Cursor<'_>) -> Result<[u32; N], DecodeErro
     Ok(out)
 }
 
-/// An address with its type in front; `None` for a type that is not known, and whose length therefore is not.
+/// An address with its type in front, where zero of either family is none; `None` for a type that is not known, and whose length therefore is not.
 fn address(cursor: &mut Cursor<'_>) -> Result<Option<Address>, DecodeError> {
     match cursor.u32()? {
         0 => Ok(Some(NO_ADDRESS)),
-        1 => cursor.array().map(|v4| Some(mapped(v4))),
+        1 => cursor.array().map(|v4| Some(if v4 == [0; 4] { NO_ADDRESS } else { mapped(v4) })),
         2 => cursor.array().map(Some),
         _ => Ok(None),
     }

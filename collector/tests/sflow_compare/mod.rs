@@ -105,8 +105,10 @@ fn compare_counts(theirs: &SflowDatagram, ours: &SampleCounts) {
     assert_eq!(ours.other_samples, count(|sample| matches!(sample, SflowSample::Unknown { .. })));
 }
 
+/// Next hops and agents: zero of either family is none.
 fn address(theirs: &AddressType) -> Address {
     match theirs {
+        AddressType::IPv4(v4) if v4.is_unspecified() => [0; 16],
         AddressType::IPv4(v4) => mapped(v4.octets()),
         AddressType::IPv6(v6) => v6.octets(),
     }

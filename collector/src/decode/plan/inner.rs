@@ -9,7 +9,7 @@ use helios_common::columns::{
     Col, DST_ADDR, DST_PORT, OUTER_DST_ADDR, OUTER_SRC_ADDR, PROTO, SRC_ADDR, SRC_PORT, TCP_FLAGS, TOS, TUNNEL_TYPE,
     Value,
 };
-use helios_common::exporter::Address;
+use helios_common::exporter::{Address, mapped};
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{Ie, iana};
 
@@ -81,7 +81,7 @@ impl Inner {
     pub fn finish<R: Records>(&self, records: &R, out: &mut FlowBatch) {
         for row in 0..records.len() {
             let at = out.rows() + row;
-            let inner = [out.get(SRC_ADDR, at), out.get(DST_ADDR, at)] != [[0; 16]; 2];
+            let inner = [SRC_ADDR, DST_ADDR].iter().any(|&col| !is_zero(out.get(col, at)));
             let mut row = Row { records, row, out };
             let (source, destination) = if inner { (OUTER_SRC_ADDR, OUTER_DST_ADDR) } else { (SRC_ADDR, DST_ADDR) };
             row.address(source, self.outer.source);
@@ -97,6 +97,11 @@ impl Inner {
             }
         }
     }
+}
+
+/// Zero in either family.
+fn is_zero(address: Address) -> bool {
+    address == [0; 16] || address == mapped([0; 4])
 }
 
 /// One record and the open row that it became.

@@ -1,6 +1,5 @@
 //! Files as they are replaced in practice, one look at a time.
 
-use std::fs;
 use std::os::unix::fs::symlink;
 
 use helios_common::exporter::address_of;
@@ -14,7 +13,7 @@ struct Site {
     directory: TempDir,
     names: Arc<Names>,
     files: Files,
-    geo: Addresses,
+    geo: Geo,
 }
 
 /// What a look at the files did.
@@ -51,7 +50,7 @@ impl Site {
         fs::write(directory.path().join("asn.mmdb"), asn_bytes(64_500)).unwrap();
         let names = Arc::new(Names::new());
         let (files, geo) = Files::open(&config, &names).unwrap();
-        Self { directory, names, files, geo: Addresses::of_geo(geo, None).unwrap() }
+        Self { directory, names, files, geo: geo.unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -66,8 +65,8 @@ impl Site {
 
     fn look(&mut self) -> Look {
         match self.files.poll(&self.geo) {
-            Some(layer) => {
-                self.geo = Addresses::of_geo(Some(layer), None).unwrap();
+            Some(geo) => {
+                self.geo = geo;
                 Look::NewTable
             }
             None => Look::Nothing,
