@@ -17,7 +17,7 @@ use helios_common::flow::{BATCH_ROWS, FlowBatch};
 use helios_common::ledger::Ledger;
 use helios_common::names::Names;
 use helios_common::queue::{Received, bounded_queue};
-use helios_enricher::{Enricher, EnricherConfig};
+use helios_enricher::{Enricher, EnricherConfig, Surroundings};
 use helios_sink::block::{Assembler, BlockLimits};
 use helios_sink::config::{Compression, SinkConfig};
 
@@ -106,7 +106,17 @@ fn enriched(batches: Vec<FlowBatch>, geoip: &Path, exporters: &Arc<Exporters>, n
     let (input, from_collector) = bounded_queue(batches.len());
     let (to_sink, output) = bounded_queue(batches.len());
     let ledger = Arc::new(Ledger::new());
-    let enricher = Enricher::start(&config, from_collector, to_sink, ledger, Arc::clone(names), Arc::clone(exporters))
+    let enricher = Enricher::start(
+        &config,
+        Surroundings {
+            input: from_collector,
+            output: to_sink,
+            ledger,
+            names: Arc::clone(names),
+            exporters: Arc::clone(exporters),
+            external: Vec::new(),
+        },
+    )
         .expect("the databases were written");
     for batch in batches {
         assert!(input.send(batch).is_ok(), "the queue has room for all");

@@ -104,7 +104,7 @@ async fn pipeline(State(server): State<Server>) -> Response {
 }
 
 async fn exporters(State(server): State<Server>) -> Response {
-    json(server.page(|server| api::exporters(&server.view.snapshot().exporters)).await)
+    json(server.page(|server| api::exporters(&server.view)).await)
 }
 
 fn json<T: Serialize>(page: Result<T, StatusCode>) -> Response {

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use helios_collector::decode::ExporterStats;
 use helios_collector::{Collector, CollectorError, CollectorStats};
-use helios_common::exporter::Exporters;
+use helios_common::exporter::{Address, Exporters};
 use helios_common::ledger::{Accounts, DropReason, Ledger};
 use helios_common::names::Names;
 use helios_common::queue::{BatchReceiver, bounded_queue};
 use helios_common::side::side_queue;
-use helios_enricher::{Enricher, EnricherError, EnricherStats};
+use helios_enricher::{Enricher, EnricherError, EnricherStats, Surroundings};
 use helios_sink::{Sink, SinkError, SinkStats};
 use tokio::runtime::Handle;
 
@@ -47,6 +47,7 @@ struct Shared {
     target: Target,
     ledger: Arc<Ledger>,
     names: Arc<Names>,
+    exporters: Arc<Exporters>,
     stages: RwLock<Stages>,
 }
 
@@ -114,6 +115,19 @@ pub struct NamesUsage {
     pub refused: u64,
 }
 
+/// What an exporter is called now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    pub name: String,
+    pub site: String,
+    pub region: String,
+    pub role: String,
+    pub tenant: String,
+    pub group: String,
+    /// Whether any inventory knows it.
+    pub known: bool,
+}
+
 /// How a drain went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
@@ -145,7 +159,15 @@ impl Pipeline {
         let (to_side, side) = side_queue();
         // The sockets come first: a port that is in use is then all that is said. Their rows wait in the queue.
         let collector = Collector::start(&config.collector, to_enricher, to_side, l(), e(), n())?;
-        let enricher = Enricher::start(&config.enricher, from_collector, to_sink, l(), n(), e())?;
+        let surroundings = Surroundings {
+            input: from_collector,
+            output: to_sink,
+            ledger: l(),
+            names: n(),
+            exporters: e(),
+            external: Vec::new(),
+        };
+        let enricher = Enricher::start(&config.enricher, surroundings)?;
         let sink = Sink::start(&config.clickhouse, from_enricher, side, l(), n(), runtime)?;
         let last = Counted {
             collector: collector.stats(),
@@ -162,7 +184,8 @@ impl Pipeline {
             last,
         };
         let target = Target { url: config.clickhouse.url.clone(), database: config.clickhouse.database.clone() };
-        let shared = Shared { started: SystemTime::now(), target, ledger, names, stages: RwLock::new(stages) };
+        let stages = RwLock::new(stages);
+        let shared = Shared { started: SystemTime::now(), target, ledger, names, exporters, stages };
         Ok(Self { view: View(Arc::new(shared)) })
     }
 
@@ -246,6 +269,25 @@ impl View {
 
     pub fn target(&self) -> &Target {
         &self.0.target
+    }
+
+    /// What the exporter at this address is called now; nothing once the enricher has stopped.
+    pub fn identity(&self, address: Address) -> Identity {
+        let stages = self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let found = self.0.exporters.at(address);
+        let Some((entry, enricher)) = found.zip(stages.enricher.as_ref()) else { return Identity::default() };
+        let exporter = enricher.exporter(&entry);
+        let view = self.0.names.read();
+        let text = |name| view.get(name).to_owned();
+        Identity {
+            name: text(exporter.name),
+            site: text(exporter.site),
+            region: text(exporter.region),
+            role: text(exporter.role),
+            tenant: text(exporter.tenant),
+            group: text(exporter.group),
+            known: exporter.known.is_some(),
+        }
     }
 
     pub fn snapshot(&self) -> Snapshot {

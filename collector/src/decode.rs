@@ -69,6 +69,8 @@ pub struct DatagramMeta {
 pub enum DecodeError {
     #[error("the first octets belong to no version of NetFlow, IPFIX or sFlow that Helios decodes")]
     UnknownVersion,
+    #[error("the agent's address is of a type that sFlow version 5 does not have")]
+    UnknownAddressType,
     #[error("the message ends before a field that its header or a length promised")]
     Truncated,
     #[error("a length in the message contradicts another one")]
@@ -84,8 +86,9 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::UnknownVersion,
+        Self::UnknownAddressType,
         Self::Truncated,
         Self::BadLength,
         Self::BadCount,
@@ -98,6 +101,7 @@ impl DecodeError {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::UnknownVersion => "unknown_version",
+            Self::UnknownAddressType => "unknown_address_type",
             Self::Truncated => "truncated",
             Self::BadLength => "bad_length",
             Self::BadCount => "bad_count",
@@ -430,8 +434,9 @@ impl Decoder {
         let mut cursor = Cursor::new(datagram);
         let header = sflow5::Header::parse(&mut cursor)?;
         // The agent address names the device; an agent that does not know its own is known by its socket.
-        let agent = if header.agent == [0; 16] { address_of(meta.source.ip()) } else { header.agent };
-        let exporter = self.known.exporter(agent, meta.received_at)?;
+        let socket = address_of(meta.source.ip());
+        let agent = if header.agent == [0; 16] { socket } else { header.agent };
+        let exporter = self.known.exporter_behind(agent, socket, meta.received_at)?;
         let domain = state::domain(&mut exporter.domains, decoded.protocol, header.sub_agent)?;
         domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
         let context = sflow5::SampleContext {
@@ -496,12 +501,22 @@ impl Decoder {
 impl Known {
     /// The state of the exporter at `address`, made when it is first seen.
     fn exporter(&mut self, address: Address, now: UnixMs) -> Result<&mut Exporter, DecodeError> {
+        self.exporter_behind(address, address, now)
+    }
+
+    /// The same for one that names itself and sends from `socket`.
+    fn exporter_behind(
+        &mut self,
+        address: Address,
+        socket: Address,
+        now: UnixMs,
+    ) -> Result<&mut Exporter, DecodeError> {
         if self.exporters.len() >= MAX_EXPORTERS && !self.exporters.contains_key(&address) {
             return Err(DecodeError::TooManyExporters);
         }
         let Self { registry, names, memory, exporters } = self;
         Ok(exporters.entry(address).or_insert_with(|| {
-            let mut exporter = Exporter::new(registry.intern(address), address, now);
+            let mut exporter = Exporter::new(registry.intern_behind(address, socket), address, now);
             if let Some(saved) = memory.as_ref().and_then(|memory| memory.recall(address)) {
                 saved.restore(&mut exporter, names);
             }

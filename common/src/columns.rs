@@ -149,6 +149,7 @@ pub const FLOW_END_REASONS: Labels = &[
     (4, "forced_end"),
     (5, "lack_of_resources"),
 ];
+pub const BOUNDARIES: Labels = &[(0, "unknown"), (1, "external"), (2, "internal")];
 pub const TUNNEL_TYPES: Labels =
     &[(0, "none"), (1, "gre"), (2, "ipip"), (3, "vxlan"), (4, "geneve"), (5, "mpls"), (6, "nvgre"), (7, "other")];
 
@@ -189,6 +190,7 @@ columns! {
     EXPORTER_REGION: NameId = "exporter_region", NAME, None, No, "", [], "Region of the exporter's site.";
     EXPORTER_ROLE: NameId = "exporter_role", NAME, None, No, "", [], "Role of the exporter.";
     EXPORTER_TENANT: NameId = "exporter_tenant", NAME, None, No, "", [], "Tenant the exporter belongs to.";
+    EXPORTER_GROUP: NameId = "exporter_group", NAME, None, No, "", [], "Group that a rule puts the exporter into.";
     EXPORT_PROTOCOL: u8 = "export_protocol", ENUM(EXPORT_PROTOCOLS), None, No, "", [], "Protocol of the export message.";
     OBSERVATION_DOMAIN_ID: u32 = "observation_domain_id", U32, None, No, "", [], "IPFIX observation domain, NetFlow v9 source id, NetFlow v5 engine type and id, sFlow sub-agent id.";
     // volume
@@ -237,6 +239,12 @@ columns! {
     OUT_IF_SPEED: u64 = "out_if_speed", U64, None, No, "bit/s", [], "Speed of the outgoing interface.";
     IN_IF_ROLE: NameId = "in_if_role", NAME, None, No, "", [], "Role of the incoming interface.";
     OUT_IF_ROLE: NameId = "out_if_role", NAME, None, No, "", [], "Role of the outgoing interface.";
+    IN_IF_PROVIDER: NameId = "in_if_provider", NAME, None, No, "", [], "Provider or peer behind the incoming interface, by rule.";
+    OUT_IF_PROVIDER: NameId = "out_if_provider", NAME, None, No, "", [], "Provider or peer behind the outgoing interface, by rule.";
+    IN_IF_CONNECTIVITY: NameId = "in_if_connectivity", NAME, None, No, "", [], "Kind of the connection behind the incoming interface (transit, peering, ...), by rule.";
+    OUT_IF_CONNECTIVITY: NameId = "out_if_connectivity", NAME, None, No, "", [], "Kind of the connection behind the outgoing interface, by rule.";
+    IN_IF_BOUNDARY: u8 = "in_if_boundary", ENUM(BOUNDARIES), None, No, "", [], "Whether the incoming interface leads out of the network, by rule.";
+    OUT_IF_BOUNDARY: u8 = "out_if_boundary", ENUM(BOUNDARIES), None, No, "", [], "Whether the outgoing interface leads out of the network, by rule.";
     // NAT and firewall
     POST_NAT_SRC_ADDR: Address = "post_nat_src_addr", ADDRESS, None, No, "", [225, 281, 40001], "Source address after NAT.";
     POST_NAT_DST_ADDR: Address = "post_nat_dst_addr", ADDRESS, None, No, "", [226, 282, 40002], "Destination address after NAT.";
@@ -254,6 +262,7 @@ columns! {
     AS_PATH: u32 = "as_path", U32_LIST, None, No, "", [], "AS path to the destination, nearest first.";
     COMMUNITIES: u32 = "communities", U32_LIST, None, No, "", [], "BGP communities of the destination's route: AS in the upper 16 bits.";
     LARGE_COMMUNITIES: [u8; 16] = "large_communities", U128_LIST, None, No, "", [], "BGP large communities (RFC 8092): global administrator * 2^64 + local 1 * 2^32 + local 2.";
+    LOCAL_PREF: u32 = "local_pref", U32, None, No, "", [], "BGP local preference of the destination's route, as sFlow tells it.";
     INGRESS_VRF_ID: u32 = "ingress_vrf_id", U32, None, No, "", [234], "VRF the packet came in by.";
     EGRESS_VRF_ID: u32 = "egress_vrf_id", U32, None, No, "", [235], "VRF the packet went out by.";
     VRF_NAME: NameId = "vrf_name", NAME, None, No, "", [236], "Name of the VRF, from the record or from options data.";
@@ -268,12 +277,13 @@ columns! {
     DST_ROLE: NameId = "dst_role", NAME, None, No, "", [], "Role of the destination's network.";
     SRC_TENANT: NameId = "src_tenant", NAME, None, No, "", [], "Tenant of the source's network.";
     DST_TENANT: NameId = "dst_tenant", NAME, None, No, "", [], "Tenant of the destination's network.";
-    SRC_NETWORK: NameId = "src_network", NAME, None, No, "", [], "NetBox prefix or custom network that holds the source address.";
-    DST_NETWORK: NameId = "dst_network", NAME, None, No, "", [], "NetBox prefix or custom network that holds the destination address.";
+    SRC_NETWORK: NameId = "src_network", NAME, None, No, "", [], "Name of the NetBox prefix, custom network or well-known range that holds the source address.";
+    DST_NETWORK: NameId = "dst_network", NAME, None, No, "", [], "Name of the NetBox prefix, custom network or well-known range that holds the destination address.";
     // meaning
     FLOW_DIRECTION: u8 = "flow_direction", ENUM(FLOW_DIRECTIONS), None, Dimension, "", [61], "Direction at the observation point.";
     FLOW_END_REASON: u8 = "flow_end_reason", ENUM(FLOW_END_REASONS), None, No, "", [136], "Why the exporter ended the flow.";
     FORWARDING_STATUS: u8 = "forwarding_status", U8, None, No, "", [89], "Forwarding status (RFC 7270): upper two bits 1 forwarded, 2 dropped, 3 consumed; lower six the reason.";
+    DISCARD_REASON: u16 = "discard_reason", U16, None, No, "", [], "Why sFlow says that the packet was discarded, where forwarding_status says that it was: up to 255 a code of ICMP destination unreachable, from 256 on sFlow's own (256 unknown, 257 TTL, 258 ACL, 259 no buffer, ...).";
     APPLICATION: NameId = "application", NAME, None, No, "", [96, 95, 56701], "Application as the exporter classified it.";
 }
 

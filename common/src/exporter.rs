@@ -59,6 +59,8 @@ struct Table {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     pub address: Address,
+    /// Where its first datagram came from: for an sFlow agent, which names itself, another address at times.
+    pub socket: Address,
     /// The address as text: the name of an exporter that no inventory knows.
     pub address_name: NameId,
 }
@@ -72,6 +74,11 @@ impl Exporters {
     ///
     /// When [`MAX_EXPORTERS`] are known, every further one gets the id of the last.
     pub fn intern(&self, address: Address) -> ExporterId {
+        self.intern_behind(address, address)
+    }
+
+    /// As [`intern`](Self::intern), for an exporter whose datagrams come from the address `socket`.
+    pub fn intern_behind(&self, address: Address, socket: Address) -> ExporterId {
         if let Some(&id) = self.table.read().unwrap_or_else(|poisoned| poisoned.into_inner()).ids.get(&address) {
             return id;
         }
@@ -84,13 +91,19 @@ impl Exporters {
         }
         let id = ExporterId(table.entries.len() as u32);
         let address_name = self.names.intern(&ip_of(address).to_string());
-        table.entries.push(Entry { address, address_name });
+        table.entries.push(Entry { address, socket, address_name });
         table.ids.insert(address, id);
         id
     }
 
     pub fn get(&self, id: ExporterId) -> Option<Entry> {
         self.table.read().unwrap_or_else(|poisoned| poisoned.into_inner()).entries.get(id.0 as usize).copied()
+    }
+
+    /// The entry of an exporter that was seen.
+    pub fn at(&self, address: Address) -> Option<Entry> {
+        let table = self.table.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        table.entries.get(table.ids.get(&address)?.0 as usize).copied()
     }
 
     pub fn len(&self) -> usize {

@@ -1,21 +1,32 @@
 //! The enricher: flow batches in, the same batches with names out.
 //!
 //! Start at [`worker`]: one thread takes a batch, writes the columns that the [`snapshot`] knows something about
-//! and passes it on. [`geoip`] turns MaxMind DB files into one table of places, [`lookup`] is the table: address
-//! to record id, flattened when a database is loaded so that a row costs a load or two and no search.
+//! ([`rows`]) and passes it on. A second thread ([`reload`]) looks after the [`sources`]: files, web servers, NetBox. Each
+//! becomes an [`inventory`]; together with [`geoip`] they are flattened into [`addresses`] (address to record, by VRF)
+//! and the [`directory`] (exporters and interfaces, classified by [`rules`]). [`lookup`] is the table underneath, in
+//! which an address costs a load or two and no search; [`memo`] is what makes an interface cost no more.
 //!
-//! Missing data never drops or delays a row: without databases rows pass on with the name of their exporter.
+//! Missing data never drops or delays a row: without any source rows pass on with the address of their exporter as name.
 
 pub mod config;
+pub mod worker;
+pub mod snapshot;
+pub mod rows;
+pub mod memo;
+pub mod addresses;
+pub mod networks;
+pub mod directory;
+pub mod rules;
+pub mod inventory;
+pub mod sources;
+pub mod reload;
 pub mod geoip;
 pub mod lookup;
 #[cfg(any(test, feature = "mmdb-writer"))]
 pub mod mmdb_writer;
-pub mod rows;
-pub mod snapshot;
 pub mod stats;
-pub mod worker;
+pub mod explain;
 
 pub use config::{EnricherConfig, GeoipConfig};
 pub use stats::EnricherStats;
-pub use worker::{Enricher, EnricherError};
+pub use worker::{Enricher, EnricherError, Surroundings};

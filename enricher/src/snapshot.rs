@@ -1,19 +1,20 @@
 //! What the enricher knows at one moment, immutable.
 //!
-//! The worker loads the snapshot once per batch, so all rows of a batch see the same databases. Whoever has newer
-//! data builds a whole new snapshot on its own thread and swaps it in; the worker never waits for it.
+//! The worker loads the snapshot once per batch, so all rows of a batch see the same state of every source. Whoever has
+//! newer data builds a whole new snapshot on its own thread and swaps it in; the worker never waits for it.
 
 use arc_swap::ArcSwap;
 
-use crate::geoip::Geo;
+use crate::addresses::Addresses;
+use crate::directory::Directory;
 
 /// Everything that rows are enriched from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Snapshot {
     /// Counts the snapshots of this process, the first one is 0.
     pub generation: u64,
-    /// `None` without databases.
-    pub geo: Option<Geo>,
+    pub addresses: Addresses,
+    pub directory: Directory,
 }
 
 /// The current snapshot.

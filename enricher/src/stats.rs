@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
 
-use crate::geoip::Role;
 use crate::geoip::database::Info;
 use crate::geoip::reload::Status;
 
@@ -12,45 +12,82 @@ use crate::geoip::reload::Status;
 pub struct Counters {
     pub batches: AtomicU64,
     pub rows: AtomicU64,
-    city: Answers,
-    asn: Answers,
+    answers: [Answers; Lookup::ALL.len()],
 }
 
-/// Addresses that a source was asked about.
 #[derive(Debug, Default)]
 struct Answers {
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
+/// What is looked up for a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// Its exporter, in the inventory.
+    Exporter,
+    /// Its interfaces.
+    Interface,
+    /// Country or city of its addresses.
+    Place,
+    /// Autonomous systems of its addresses, those that came with the flow included.
+    System,
+    /// Networks of its addresses, well-known ranges included.
+    Network,
+}
+
+impl Lookup {
+    pub const ALL: [Self; 5] = [Self::Exporter, Self::Interface, Self::Place, Self::System, Self::Network];
+
+    /// The metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exporter => "exporter",
+            Self::Interface => "interface",
+            Self::Place => "place",
+            Self::System => "as",
+            Self::Network => "network",
+        }
+    }
+}
+
 /// What one batch adds to the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
+    pub rows: u64,
+    /// Of these, rows of exporters that the inventory knows.
+    pub exporter_hits: u64,
+    /// Interfaces that were looked up.
+    pub interfaces: u64,
+    pub interface_hits: u64,
     /// Addresses that were looked up.
     pub addresses: u64,
-    /// Of these, addresses with a country, or a city in files without countries.
-    pub city_hits: u64,
-    /// Of these, addresses with an autonomous system.
-    pub asn_hits: u64,
+    pub place_hits: u64,
+    pub as_hits: u64,
+    pub network_hits: u64,
 }
 
 impl Counters {
-    pub fn add(&self, rows: usize, tally: Tally) {
+    pub fn add(&self, tally: &Tally) {
         self.batches.fetch_add(1, Relaxed);
-        self.rows.fetch_add(rows as u64, Relaxed);
-        for (answers, hits) in [(&self.city, tally.city_hits), (&self.asn, tally.asn_hits)] {
+        self.rows.fetch_add(tally.rows, Relaxed);
+        let counts = [
+            (tally.rows, tally.exporter_hits),
+            (tally.interfaces, tally.interface_hits),
+            (tally.addresses, tally.place_hits),
+            (tally.addresses, tally.as_hits),
+            (tally.addresses, tally.network_hits),
+        ];
+        for (answers, (asked, hits)) in self.answers.iter().zip(counts) {
             answers.hits.fetch_add(hits, Relaxed);
-            answers.misses.fetch_add(tally.addresses - hits, Relaxed);
+            // A row without the address can have a number of its own: more may be known than was asked for.
+            answers.misses.fetch_add(asked.saturating_sub(hits), Relaxed);
         }
     }
 
-    /// Hits and misses of the databases in this role.
-    pub(crate) fn answers(&self, role: Role) -> (u64, u64) {
-        let answers = match role {
-            Role::City => &self.city,
-            Role::Asn => &self.asn,
-        };
-        (answers.hits.load(Relaxed), answers.misses.load(Relaxed))
+    /// Hits and misses by [`Lookup::ALL`].
+    pub(crate) fn lookups(&self) -> [(u64, u64); Lookup::ALL.len()] {
+        self.answers.each_ref().map(|answers| (answers.hits.load(Relaxed), answers.misses.load(Relaxed)))
     }
 }
 
@@ -60,45 +97,62 @@ pub struct EnricherStats {
     pub batches: u64,
     /// Rows taken in; as many were passed on.
     pub rows: u64,
+    /// Hits and misses by [`Lookup::ALL`].
+    pub lookups: [(u64, u64); Lookup::ALL.len()],
     /// Snapshots taken up since the start.
     pub generation: u64,
     /// Memory of the look-up tables.
     pub table_bytes: usize,
-    /// The configured databases.
+    /// Devices of the inventory, and their interfaces.
+    pub devices: usize,
+    pub interfaces: usize,
+    /// The configured sources.
     pub sources: Vec<SourceStats>,
 }
 
-/// A configured database.
+/// A configured source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceStats {
-    /// `geoip_city` or `geoip_asn`.
-    pub source: &'static str,
-    pub path: PathBuf,
-    /// Of the version in use.
-    pub info: Info,
+    /// The metric label: `geoip_city`, `netbox`, `networks:offices.csv`.
+    pub source: String,
+    /// File or address.
+    pub location: String,
+    /// Networks of a database, entries of an inventory.
+    pub entries: u64,
+    /// When the version in use was taken up; `None` if none is.
+    pub loaded_at: Option<SystemTime>,
     /// Versions taken up, the first one included.
     pub loads: u64,
-    /// Versions refused.
+    /// Versions refused, attempts that failed.
     pub failures: u64,
-    /// Why the file as it is now is not in use.
+    /// Why the source as it is now is not in use.
     pub refusal: Option<String>,
-    /// Addresses that the database knew.
-    pub hits: u64,
-    pub misses: u64,
+    /// Of a database, what it says of itself.
+    pub database: Option<Database>,
 }
 
-impl SourceStats {
-    pub(crate) fn new(status: &Status, counters: &Counters) -> Self {
-        let (hits, misses) = counters.answers(status.role);
+/// What a database says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    pub path: PathBuf,
+    pub database_type: String,
+    /// Unix seconds.
+    pub build_epoch: u64,
+    pub file_bytes: u64,
+}
+
+impl From<&Status> for SourceStats {
+    fn from(status: &Status) -> Self {
+        let Info { database_type, build_epoch, networks, file_bytes, .. } = status.info.clone();
         Self {
-            source: status.role.name(),
-            path: status.path.clone(),
-            info: status.info.clone(),
+            source: status.role.name().to_owned(),
+            location: status.path.display().to_string(),
+            entries: networks,
+            loaded_at: Some(status.loaded_at),
             loads: status.loads,
             failures: status.failures,
             refusal: status.refusal.clone(),
-            hits,
-            misses,
+            database: Some(Database { path: status.path.clone(), database_type, build_epoch, file_bytes }),
         }
     }
 }

@@ -4,13 +4,13 @@
 //! before it, and are lost in one place only, where the collector finds that queue full and counts them.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use helios_common::exporter::Exporters;
+use helios_common::exporter::{Entry, Exporters};
 use helios_common::flow::FlowBatch;
 use helios_common::ledger::{DropReason, Ledger, Stage};
 use helios_common::names::Names;
@@ -18,84 +18,105 @@ use helios_common::queue::{BatchReceiver, BatchSender, Received};
 use tracing::error;
 
 use crate::config::EnricherConfig;
-use crate::geoip::GeoipError;
-use crate::geoip::reload::{Files, Status, Watcher};
-use crate::rows::{self, ExporterNames};
-use crate::snapshot::{Current, Snapshot};
-use crate::stats::{Counters, EnricherStats, SourceStats};
+use crate::directory::Exporter;
+use crate::memo::Memo;
+use crate::reload::Reloader;
+use crate::rows;
+use crate::snapshot::Current;
+use crate::sources::{External, Monitor, Remotes, SourceError, Sources};
+use crate::stats::{Counters, EnricherStats};
 
 /// The worker wakes up by batches; this long it sleeps when there are none.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 
+/// How often servers and NetBox are looked at for news when files are not.
+const REMOTE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Why the enricher cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum EnricherError {
-    /// A configured database cannot be used: a mistake in the configuration.
+    /// A configured file or rule cannot be used: a mistake in the configuration.
     #[error(transparent)]
-    Geoip(#[from] GeoipError),
+    Source(#[from] SourceError),
     #[error("cannot start the thread {name}: {error}")]
     Thread { name: &'static str, error: io::Error },
+}
+
+/// What the stage works with beside its configuration.
+#[derive(Debug)]
+pub struct Surroundings {
+    pub input: BatchReceiver,
+    pub output: BatchSender,
+    pub ledger: Arc<Ledger>,
+    pub names: Arc<Names>,
+    pub exporters: Arc<Exporters>,
+    /// Sources that somebody else keeps up to date.
+    pub external: Vec<External>,
 }
 
 /// The running stage.
 #[derive(Debug)]
 pub struct Enricher {
     worker: JoinHandle<()>,
-    watcher: Option<Watcher>,
-    shared: Arc<Shared>,
-    databases: Vec<Arc<Mutex<Status>>>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    snapshot: Current,
-    counters: Counters,
+    reloader: Option<Reloader>,
+    snapshot: Arc<Current>,
+    counters: Arc<Counters>,
+    monitor: Monitor,
 }
 
 impl Enricher {
-    /// Loads the databases and starts the threads `enrich-0` and, with databases that may change, `geoip-reload`.
+    /// Reads the sources and starts the threads `enrich-0` and, with sources that may change, `enrich-sources`.
     ///
     /// # Errors
-    /// A database that is configured and cannot be used, or no thread to be had.
-    pub fn start(
-        config: &EnricherConfig,
-        input: BatchReceiver,
-        output: BatchSender,
-        ledger: Arc<Ledger>,
-        names: Arc<Names>,
-        exporters: Arc<Exporters>,
-    ) -> Result<Self, EnricherError> {
-        let (files, geo) = Files::open(&config.geoip, &names)?;
-        let databases = files.statuses();
-        let shared = Arc::new(Shared {
-            snapshot: ArcSwap::from_pointee(Snapshot { generation: 0, geo }),
-            counters: Counters::default(),
-        });
-        let watcher = match config.geoip.reload_interval() {
-            Some(interval) if !databases.is_empty() => Some(watch(interval, files, Arc::clone(&shared))?),
+    /// A file or rule that is configured and cannot be used, or no thread to be had.
+    pub fn start(config: &EnricherConfig, surroundings: Surroundings) -> Result<Self, EnricherError> {
+        let Surroundings { input, output, ledger, names, exporters, external } = surroundings;
+        let watches_remotes =
+            !external.is_empty() || !config.networks.http.is_empty() || config.interfaces.prometheus.url.is_some();
+        let (sources, snapshot) = Sources::open(config, external, Remotes::Poll, &names)?;
+        let monitor = sources.monitor();
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let counters = Arc::new(Counters::default());
+        let interval = config.reload_interval().or(watches_remotes.then_some(REMOTE_INTERVAL));
+        let reloader = match interval {
+            Some(interval) if sources.changeable() => {
+                let thread = Reloader::start(interval, sources, Arc::clone(&snapshot), Arc::clone(&exporters));
+                Some(thread.map_err(|error| EnricherError::Thread { name: "enrich-sources", error })?)
+            }
             _ => None,
         };
-        let stage = Worker { input, output, ledger, exporters, shared: Arc::clone(&shared) };
+        let stage = Worker {
+            input,
+            output,
+            ledger,
+            exporters,
+            snapshot: Arc::clone(&snapshot),
+            counters: Arc::clone(&counters),
+        };
         let worker = thread::Builder::new()
             .name("enrich-0".into())
             .spawn(move || stage.run())
             .map_err(|error| EnricherError::Thread { name: "enrich-0", error })?;
-        Ok(Self { worker, watcher, shared, databases })
+        Ok(Self { worker, reloader, snapshot, counters, monitor })
     }
 
     pub fn stats(&self) -> EnricherStats {
-        let snapshot = self.shared.snapshot.load();
-        let counters = &self.shared.counters;
-        let source = |status: &Arc<Mutex<Status>>| {
-            SourceStats::new(&status.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), counters)
-        };
+        let snapshot = self.snapshot.load();
         EnricherStats {
-            batches: counters.batches.load(Relaxed),
-            rows: counters.rows.load(Relaxed),
+            batches: self.counters.batches.load(Relaxed),
+            rows: self.counters.rows.load(Relaxed),
+            lookups: self.counters.lookups(),
             generation: snapshot.generation,
-            table_bytes: snapshot.geo.as_ref().map_or(0, |geo| geo.bytes()),
-            sources: self.databases.iter().map(source).collect(),
+            table_bytes: snapshot.addresses.bytes(),
+            devices: snapshot.directory.len(),
+            interfaces: snapshot.directory.n_interfaces(),
+            sources: self.monitor.stats(),
         }
+    }
+
+    /// What the sources say of an exporter now.
+    pub fn exporter(&self, entry: &Entry) -> Exporter {
+        self.snapshot.load().directory.exporter(entry)
     }
 
     /// Waits until every sender into the stage is gone and all its rows are passed on.
@@ -103,25 +124,10 @@ impl Enricher {
         if self.worker.join().is_err() {
             error!("the thread enrich-0 had died");
         }
-        if let Some(watcher) = self.watcher {
-            watcher.stop();
+        if let Some(reloader) = self.reloader {
+            reloader.stop();
         }
     }
-}
-
-fn watch(interval: Duration, mut files: Files, shared: Arc<Shared>) -> Result<Watcher, EnricherError> {
-    let mut replaced = None;
-    let look = move || {
-        // A replaced snapshot is freed here at the next look. The worker may hold the last reference for the rest of
-        // its batch, and would stand still while hundreds of megabytes go back to the system.
-        drop(replaced.take());
-        let current = shared.snapshot.load_full();
-        let Some(geo) = current.geo.as_ref().and_then(|geo| files.poll(geo)) else { return };
-        let generation = current.generation + 1;
-        shared.snapshot.store(Arc::new(Snapshot { generation, geo: Some(geo) }));
-        replaced = Some(current);
-    };
-    Watcher::start(interval, look).map_err(|error| EnricherError::Thread { name: "geoip-reload", error })
 }
 
 struct Worker {
@@ -129,26 +135,26 @@ struct Worker {
     output: BatchSender,
     ledger: Arc<Ledger>,
     exporters: Arc<Exporters>,
-    shared: Arc<Shared>,
+    snapshot: Arc<Current>,
+    counters: Arc<Counters>,
 }
 
 impl Worker {
     fn run(self) {
-        let mut exporter_names = ExporterNames::default();
+        let mut memo = Memo::default();
         loop {
             match self.input.receive(IDLE_WAIT) {
-                Received::Batch(batch) => self.pass(batch, &mut exporter_names),
+                Received::Batch(batch) => self.pass(batch, &mut memo),
                 Received::Quiet => {}
                 Received::Closed => break,
             }
         }
     }
 
-    fn pass(&self, mut batch: FlowBatch, exporter_names: &mut ExporterNames) {
+    fn pass(&self, mut batch: FlowBatch, memo: &mut Memo) {
         let rows = batch.rows();
-        exporter_names.write(&mut batch, &self.exporters);
-        let tally = rows::enrich(&mut batch, &self.shared.snapshot.load());
-        self.shared.counters.add(rows, tally);
+        let tally = rows::enrich(&mut batch, &self.snapshot.load(), &self.exporters, memo);
+        self.counters.add(&tally);
         batch.seal();
         // Booked before it is sent: the sink may book the same rows on before this thread runs again.
         self.ledger.moved(Stage::Enrich, Stage::Block, rows as u64);

@@ -1,16 +1,17 @@
 //! The JSON interface. Keys are a promise to scripts: added, never renamed within `v1`.
 
 use std::collections::BTreeMap;
+use std::time::UNIX_EPOCH;
 
 use helios_collector::decode::{DecodeError, ExporterStats, Protocol};
 use helios_collector::worker::SocketReport;
 use helios_common::exporter::ip_of;
 use helios_common::ledger::{DropReason, Stage};
-use helios_enricher::stats::SourceStats;
+use helios_enricher::stats::{Lookup, SourceStats};
 use serde::Serialize;
 
 use crate::decode::Utc;
-use crate::pipeline::{QueueDepth, Snapshot, View};
+use crate::pipeline::{Identity, QueueDepth, Snapshot, View};
 
 mod clickhouse;
 
@@ -25,7 +26,9 @@ pub struct Pipeline {
     datagrams: Datagrams,
     stages: Vec<StageState>,
     sockets: Vec<Socket>,
-    databases: Vec<Database>,
+    /// Sources of names, and how often rows found what they asked for.
+    sources: Vec<Source>,
+    lookups: BTreeMap<&'static str, Hits>,
     clickhouse: clickhouse::ClickHouse,
     /// From a datagram's arrival to the acknowledgement of the block that holds its rows.
     latency_ms: Option<clickhouse::Latency>,
@@ -79,17 +82,21 @@ struct Socket {
     gro: bool,
 }
 
+/// Where names come from.
 #[derive(Debug, Serialize)]
-struct Database {
-    source: &'static str,
-    path: String,
-    database_type: String,
-    built: String,
-    networks: u64,
-    hits: u64,
-    misses: u64,
-    /// Why the file as it is now is not in use.
+struct Source {
+    source: String,
+    location: String,
+    entries: u64,
+    /// When it last answered with something usable.
+    loaded: Option<String>,
+    loads: u64,
+    failures: u64,
+    /// Why the source as it is now is not in use.
     refusal: Option<String>,
+    /// Of a database.
+    database_type: Option<String>,
+    built: Option<String>,
 }
 
 impl Pipeline {
@@ -118,7 +125,12 @@ impl Pipeline {
             },
             stages: Stage::ALL.iter().map(|&stage| StageState::new(stage, snapshot)).collect(),
             sockets: snapshot.collector.sockets.iter().map(Socket::from).collect(),
-            databases: snapshot.enricher.sources.iter().map(Database::from).collect(),
+            sources: snapshot.enricher.sources.iter().map(Source::from).collect(),
+            lookups: Lookup::ALL
+                .iter()
+                .zip(snapshot.enricher.lookups)
+                .map(|(lookup, (hits, misses))| (lookup.name(), Hits { hits, misses }))
+                .collect(),
             clickhouse: clickhouse::ClickHouse::new(view.target(), &snapshot.sink),
             latency_ms: clickhouse::Latency::of(&snapshot.sink),
         }
@@ -159,18 +171,26 @@ impl From<&SocketReport> for Socket {
     }
 }
 
-impl From<&SourceStats> for Database {
+#[derive(Debug, Serialize)]
+struct Hits {
+    hits: u64,
+    misses: u64,
+}
+
+impl From<&SourceStats> for Source {
     fn from(source: &SourceStats) -> Self {
-        let built = i64::try_from(source.info.build_epoch).unwrap_or(0).saturating_mul(1000);
+        let utc = |secs: u64| Utc(i64::try_from(secs).unwrap_or(0).saturating_mul(1000)).to_string();
+        let loaded = source.loaded_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         Self {
-            source: source.source,
-            path: source.path.display().to_string(),
-            database_type: source.info.database_type.clone(),
-            built: Utc(built).to_string(),
-            networks: source.info.networks,
-            hits: source.hits,
-            misses: source.misses,
+            source: source.source.clone(),
+            location: source.location.clone(),
+            entries: source.entries,
+            loaded: loaded.map(|since| utc(since.as_secs())),
+            loads: source.loads,
+            failures: source.failures,
             refusal: source.refusal.clone(),
+            database_type: source.database.as_ref().map(|database| database.database_type.clone()),
+            built: source.database.as_ref().map(|database| utc(database.build_epoch)),
         }
     }
 }
@@ -179,11 +199,21 @@ impl From<&SourceStats> for Database {
 #[derive(Debug, Serialize)]
 pub struct Exporters {
     exporters: Vec<Exporter>,
+    /// Addresses of those that no inventory knows.
+    unknown: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
 struct Exporter {
     address: String,
+    /// The address again where no inventory knows it.
+    name: String,
+    known: bool,
+    site: String,
+    region: String,
+    role: String,
+    tenant: String,
+    group: String,
     protocols: Vec<&'static str>,
     observation_domains: usize,
     templates: usize,
@@ -228,18 +258,33 @@ struct Held {
 }
 
 /// Every exporter once, by address.
-pub fn exporters(exporters: &[ExporterStats]) -> Exporters {
-    Exporters { exporters: exporters.iter().map(Exporter::from).collect() }
+pub fn exporters(view: &View) -> Exporters {
+    let exporters: Vec<Exporter> = view
+        .snapshot()
+        .exporters
+        .iter()
+        .map(|exporter| Exporter::new(exporter, view.identity(exporter.address)))
+        .collect();
+    let unknown =
+        exporters.iter().filter(|exporter| !exporter.known).map(|exporter| exporter.address.clone()).collect();
+    Exporters { exporters, unknown }
 }
 
-impl From<&ExporterStats> for Exporter {
-    fn from(exporter: &ExporterStats) -> Self {
+impl Exporter {
+    fn new(exporter: &ExporterStats, identity: Identity) -> Self {
         let (stats, held) = (&exporter.stats, &exporter.held_sets);
         let spoken = Protocol::ALL.iter().zip(stats.messages).filter(|(_, messages)| *messages > 0);
         let lost = exporter.loss.map(|loss| loss.lost);
         let loss = exporter.loss_total();
         Self {
             address: ip_of(exporter.address).to_string(),
+            name: identity.name,
+            known: identity.known,
+            site: identity.site,
+            region: identity.region,
+            role: identity.role,
+            tenant: identity.tenant,
+            group: identity.group,
             protocols: spoken.map(|(protocol, _)| protocol.name()).collect(),
             observation_domains: exporter.domains,
             templates: exporter.templates,

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use helios_common::names::Names;
 use helios_enricher::GeoipConfig;
 use helios_enricher::geoip::reload::Files;
+use helios_enricher::sources::files::File;
+use helios_enricher::sources::{Remotes, Sources};
 use helios_sink::{client, migrate};
 
 use super::{ConfigArgs, ListenArgs};
@@ -25,6 +27,7 @@ use crate::explain;
 #[command(after_help = "Examples:
   helios check --config helios.yaml
   helios check --config helios.yaml --connect       also ask ClickHouse whether it would take the flows
+  helios check --explain 192.0.2.1 7                which name has the interface, and why?
   helios check --print > effective.yaml             every key with its effective value")]
 pub struct Args {
     /// Print the effective configuration as YAML, every key
@@ -34,6 +37,10 @@ pub struct Args {
     /// Connect to ClickHouse: can it be reached, is the user let in, is the schema in place?
     #[arg(long)]
     connect: bool,
+
+    /// Say what an exporter (address or name) and its interface (ifIndex or name) are called, and by which source or rule
+    #[arg(long, num_args = 1..=2, value_names = ["EXPORTER", "INTERFACE"], conflicts_with_all = ["print", "connect"])]
+    explain: Vec<String>,
 
     #[command(flatten)]
     config: ConfigArgs,
@@ -45,12 +52,29 @@ pub struct Args {
 /// 78 for a wrong configuration, 1 when `--connect` finds no ClickHouse.
 pub fn run(args: &Args) -> Result<(), Exit> {
     let config = args.config.load(&args.listen)?;
+    if let Some(exporter) = args.explain.first() {
+        let page = explanation(&config, exporter, args.explain.get(1).map(String::as_str))?;
+        return io::stdout().lock().write_all(page.as_bytes()).map_err(|error| Exit::output(&error));
+    }
     let databases = files(&config, SystemTime::now())?;
     let mut report = if args.print { config.to_yaml() } else { describe(&config, &databases) };
     if args.connect {
         report.push_str(&connect(&config)?);
     }
     io::stdout().lock().write_all(report.as_bytes()).map_err(|error| Exit::output(&error))
+}
+
+/// Asks the configured sources once. One that does not answer is said to be missing, on standard error.
+fn explanation(config: &Config, exporter: &str, interface: Option<&str>) -> Result<String, Exit> {
+    let names = Arc::new(Names::new());
+    let sources = Sources::open(&config.enricher, Vec::new(), Remotes::AskOnce, &names);
+    let (sources, _) = sources.map_err(|error| Exit::configuration([error]))?;
+    for source in sources.monitor().stats() {
+        if let Some(refusal) = source.refusal {
+            let _ = writeln!(io::stderr().lock(), "helios: without {}: {refusal}", source.source);
+        }
+    }
+    Ok(helios_enricher::explain::explain(&sources, &names, exporter, interface))
 }
 
 /// Asks ClickHouse for its version and what the schema lacks.
@@ -95,6 +119,9 @@ fn describe(config: &Config, databases: &[String]) -> String {
     if databases.is_empty() {
         line("geoip", "none: countries, cities and AS names stay empty (enricher.geoip)".into());
     }
+    for source in names_of(config) {
+        line("names", source);
+    }
     let clickhouse = &config.clickhouse;
     line("clickhouse", format!("{}, database {}, user {}", clickhouse.url, clickhouse.database, clickhouse.user));
     line("password", password(clickhouse.password_file.as_deref(), std::env::var_os("CLICKHOUSE_PASSWORD").is_some()));
@@ -120,6 +147,23 @@ fn describe(config: &Config, databases: &[String]) -> String {
     line("admin", config.admin.listen.map_or("off".into(), |address| format!("http://{address}/")));
     line("stop", format!("within {} ms", config.pipeline.shutdown_timeout_ms));
     out
+}
+
+/// Sources of names beside GeoIP, a line each.
+fn names_of(config: &Config) -> Vec<String> {
+    let enricher = &config.enricher;
+    let file = |what: &'static str| move |path: &PathBuf| format!("{what} from {}", path.display());
+    let mut lines: Vec<String> = enricher.networks.files.iter().map(file("networks")).collect();
+    let servers = enricher.networks.http.iter();
+    lines.extend(servers.map(|source| format!("networks from {} every {} s", source.url, source.refresh_secs)));
+    let prometheus = &enricher.interfaces.prometheus;
+    lines.extend(prometheus.url.iter().map(|url| format!("interfaces from {url} every {} s", prometheus.refresh_secs)));
+    lines.extend(enricher.inventory.files.iter().map(file("devices")));
+    let (exporters, interfaces) = (enricher.rules.exporters.len(), enricher.rules.interfaces.len());
+    if exporters + interfaces > 0 {
+        lines.push(format!("{exporters} rules for exporters, {interfaces} for interfaces"));
+    }
+    lines
 }
 
 fn retention(config: &Config) -> String {
@@ -190,6 +234,10 @@ fn files(config: &Config, now: SystemTime) -> Result<Vec<String>, Exit> {
             Err(error) => mistakes.push(error.to_string()),
         }
     }
+    let lists = &config.enricher;
+    let networks = lists.networks.files.iter().map(|path| File::networks(path, &Names::new()));
+    let devices = lists.inventory.files.iter().map(|path| File::devices(path, &Names::new()));
+    mistakes.extend(networks.chain(devices).filter_map(|file| Some(file.err()?.to_string())));
     // Reads the password and the certificates, and connects to nobody yet.
     if let Err(error) = client::connect(&config.clickhouse) {
         mistakes.push(error.to_string());

@@ -84,7 +84,7 @@ fn serve(listener: TcpListener, config: &Config, pipeline: &Pipeline) -> impl Fu
 fn start_failure(error: StartError) -> Exit {
     match &error {
         StartError::Collector(helios_collector::CollectorError::Config(_))
-        | StartError::Enricher(helios_enricher::EnricherError::Geoip(_)) => Exit::configuration([error]),
+        | StartError::Enricher(helios_enricher::EnricherError::Source(_)) => Exit::configuration([error]),
         _ => Exit::run_time(error),
     }
 }
@@ -99,7 +99,10 @@ fn announce(config: &Config, snapshot: &Snapshot, admin: Option<SocketAddr>) {
         .enricher
         .sources
         .iter()
-        .map(|source| format!("{} {} ({})", source.source, source.path.display(), source.info.database_type))
+        .filter_map(|source| {
+            let database = source.database.as_ref()?;
+            Some(format!("{} {} ({})", source.source, source.location, database.database_type))
+        })
         .collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),

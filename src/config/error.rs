@@ -87,7 +87,9 @@ fn unknown_key(path: &str, key: &str, known: &[&str], known_paths: &[String]) ->
     let section = path.strip_suffix(key).unwrap_or("");
     let near = nearest(key, known.iter().copied()).map(|sibling| format!("{section}{sibling}")).or_else(|| {
         // The right key in the wrong section.
-        known_paths.iter().find(|known| known.rsplit('.').next() == Some(key)).cloned()
+        // The key of a section is meant more often than that of a section within it.
+        let same = known_paths.iter().filter(|known| known.rsplit('.').next() == Some(key));
+        same.min_by_key(|known| known.matches('.').count()).cloned()
     });
     match near {
         Some(near) => format!("unknown key {path}; did you mean {near}?"),

@@ -98,14 +98,17 @@ metrics! {
 
     ENRICHER_BATCHES: Counter "helios_enricher_batches_total" [] "Batches enriched";
     ENRICHER_ROWS: Counter "helios_enricher_rows_total" [] "Rows enriched";
-    ENRICHER_TABLE_BYTES: Gauge "helios_enricher_table_bytes" [] "Memory of the look-up tables";
-    DATABASE_NETWORKS: Gauge "helios_enricher_database_networks" ["source"] "Networks in the database in use";
+    ENRICHER_LOOKUPS: Counter "helios_enricher_lookups_total" ["lookup", "result"] "Exporters, interfaces and addresses looked up for rows, by what was asked and whether it was known";
+    ENRICHER_TABLE_BYTES: Gauge "helios_enricher_table_bytes" [] "Memory of the tables of addresses";
+    ENRICHER_DEVICES: Gauge "helios_enricher_devices" [] "Devices in the inventory";
+    ENRICHER_INTERFACES: Gauge "helios_enricher_interfaces" [] "Interfaces of these devices";
+    ENRICHER_GENERATION: Gauge "helios_enricher_generation" [] "How often names were taken up anew since the start";
+    SOURCE_ENTRIES: Gauge "helios_enricher_source_entries" ["source"] "Networks, devices, interfaces and VRFs in the version in use";
+    SOURCE_LOADED: Gauge "helios_enricher_source_loaded_timestamp_seconds" ["source"] "When the source last answered with something usable, Unix time";
+    SOURCE_LOADS: Counter "helios_enricher_source_loads_total" ["source"] "Versions or answers taken up";
+    SOURCE_FAILURES: Counter "helios_enricher_source_failures_total" ["source"] "Versions refused and attempts that failed; what was known before stays in use";
     DATABASE_BUILT: Gauge "helios_enricher_database_build_timestamp_seconds" ["source"] "When the database in use was built, Unix time";
     DATABASE_SIZE: Gauge "helios_enricher_database_size_bytes" ["source"] "Size of the database's file";
-    DATABASE_LOADS: Counter "helios_enricher_database_loads_total" ["source"] "Versions of the database taken up";
-    DATABASE_FAILURES: Counter "helios_enricher_database_failures_total" ["source"] "Versions refused; the one before stays in use";
-    DATABASE_HITS: Counter "helios_enricher_database_hits_total" ["source"] "Addresses that the database knew";
-    DATABASE_MISSES: Counter "helios_enricher_database_misses_total" ["source"] "Addresses that it did not know";
 
     SCHEMA_READY: Gauge "helios_sink_schema_ready" [] "1 when the schema is as this version needs it";
     OPEN_ROWS: Gauge "helios_sink_open_block_rows" [] "Rows in the block that is being filled";

@@ -46,7 +46,10 @@ fn flags_win_over_variables_and_variables_over_the_file() {
         let arguments = [&["--print", "--config", "valid.yaml"], arguments].concat();
         check(&arguments, variables)
     };
-    let url = |text: &str| text.lines().find_map(|line| line.trim().strip_prefix("url: ").map(str::to_owned)).unwrap();
+    let url = |text: &str| {
+        let mut section = text.lines().skip_while(|line| *line != "clickhouse:");
+        section.find_map(|line| line.trim().strip_prefix("url: ").map(str::to_owned)).unwrap()
+    };
     let variables = [("CLICKHOUSE_URL", "http://named:8123"), ("HELIOS_CLICKHOUSE__URL", "http://generic:8123")];
     assert_eq!(url(&printed(&[], &[])), "http://file:8123");
     assert_eq!(url(&printed(&[], &variables[..1])), "http://named:8123");

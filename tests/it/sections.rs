@@ -12,6 +12,7 @@ const SOURCES: &[&str] = &[
     "src/config/sections.rs",
     "collector/src/config.rs",
     "enricher/src/config.rs",
+    "enricher/src/config/rules.rs",
     "sink/src/config.rs",
 ];
 
@@ -72,10 +73,26 @@ impl Items {
                 }
                 _ => {
                     let kind = self.kind(&field.ty);
-                    keys.push(Key { path, kind, doc: doc(&field.attrs), is_section: false });
+                    let mut doc = doc(&field.attrs);
+                    doc.extend(self.entries(&field.ty));
+                    keys.push(Key { path, kind, doc, is_section: false });
                 }
             }
         }
+    }
+
+    /// What the entries of a list of sections consist of, in a sentence.
+    fn entries(&self, ty: &Type) -> Option<String> {
+        if last_segment(ty) != "Vec" {
+            return None;
+        }
+        let Some(Item::Struct(entry)) = self.0.get(&last_segment(&argument(ty))) else { return None };
+        let fields = entry.fields.iter().map(|field| {
+            let doc = doc(&field.attrs);
+            assert_eq!(doc.len(), 1, "fields of {} are described in one paragraph each", entry.ident);
+            format!("`{}` ({})", field.ident.as_ref().unwrap(), doc[0])
+        });
+        Some(format!("Each entry has {}.", fields.collect::<Vec<_>>().join("; ")))
     }
 
     /// A type in words.
@@ -91,9 +108,10 @@ impl Items {
             "PathBuf" => "path".to_owned(),
             "SocketAddr" => "`address:port`".to_owned(),
             other => match self.0.get(other) {
+                Some(Item::Struct(_)) => "section".to_owned(),
                 Some(Item::Enum(choice)) => {
                     let names =
-                        choice.variants.iter().map(|variant| format!("`{}`", variant.ident.to_string().to_lowercase()));
+                        choice.variants.iter().map(|variant| format!("`{}`", kebab(&variant.ident.to_string())));
                     names.collect::<Vec<_>>().join(" or ")
                 }
                 _ => panic!("say in tests/it/sections.rs what a {other} is called in the documentation"),
@@ -102,9 +120,21 @@ impl Items {
     }
 }
 
+/// A variant's name as the configuration has it.
+fn kebab(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !out.is_empty() {
+            out.push('-');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
 fn plural(kind: &str) -> String {
     match kind {
-        "text" => "texts".to_owned(),
+        "text" | "path" | "section" => format!("{kind}s"),
         other => other.to_owned(),
     }
 }

@@ -15,7 +15,7 @@ const MAX_LINES: usize = 800;
 const EDGES: &[(&str, &[&str])] = &[
     ("helios-common", &[]),
     ("helios-collector", &["helios-common"]),
-    ("helios-enricher", &["helios-common"]),
+    ("helios-enricher", &["helios-common", "helios-netbox"]),
     ("helios-netbox", &[]),
     ("helios-sink", &["helios-common"]),
     ("helios-testkit", &[]),

@@ -6,9 +6,10 @@
 //! of the transport header the ports are enough.
 //!
 //! ```text
-//!  Ethernet ─ VLAN tags ─┬─────────────────────────────── IPv4 / IPv6 ─ extension headers ─ TCP, UDP, SCTP, ICMP ...
-//!                        └─ MPLS ─┬─ IPv4 / IPv6                  │
-//!                                 └─ control word ─ Ethernet      └─ GRE, VXLAN, Geneve, IP in IP, EtherIP ─ once more
+//!  Ethernet ─ VLAN tags ─ LLC, SNAP ─┬─────────────────── IPv4 / IPv6 ─ extension headers ─ TCP, UDP, SCTP, ICMP ...
+//!  PPP, Cisco HDLC ──────────────────┤                          │
+//!                                    └─ MPLS ─┬─ IPv4 / IPv6    └─ GRE, VXLAN, Geneve, IP in IP, EtherIP ─ once more
+//!                                             └─ control word ─ Ethernet
 //! ```
 //!
 //! A tunnel that [`Decapsulate`] names is taken apart: the inner packet fills the plain fields, the outermost
@@ -17,9 +18,10 @@
 //! MPLS has no addresses of its own to keep: what lies behind its labels is always read, frames included.
 //! VLAN tags are not a matter of the inner packet: the two outermost of all are kept, wherever they were found.
 //!
-//! Deliberately not read: LLC frames (802.3 lengths), PPP, L2TP, GRE versions other than 0, the payload of ESP.
+//! Deliberately not read: LLC frames other than SNAP and IP, Token Ring, FDDI, ATM, 802.11, L2TP, GRE versions other than 0, the payload of ESP.
 //!
-//! Sources: IEEE 802.1Q, RFC 3032 and 4385 (MPLS, control word), RFC 791, RFC 8200, RFC 9293, RFC 2784, 2890 and
+//! Sources: IEEE 802.1Q, IEEE 802.2 and RFC 1042 (LLC, SNAP), RFC 1661, 1662 and 2615 (PPP, its framing, over SONET),
+//! RFC 1547 (Cisco HDLC), RFC 3032 and 4385 (MPLS, control word), RFC 791, RFC 8200, RFC 9293, RFC 2784, 2890 and
 //! 7637 (GRE, NVGRE), RFC 7348 (VXLAN), RFC 8926 (Geneve), RFC 2003 and 4213 (IP in IP), RFC 3378 (EtherIP).
 
 use std::ops::BitOr;
@@ -49,6 +51,8 @@ pub enum Link {
     Ipv4,
     Ipv6,
     Mpls,
+    /// With or without the address and control octets of its framing; Cisco HDLC is told by them.
+    Ppp,
 }
 
 impl Link {
@@ -56,6 +60,8 @@ impl Link {
     pub const fn of_sflow(header_protocol: u32) -> Option<Self> {
         match header_protocol {
             1 => Some(Self::Ethernet),
+            // PPP, and PPP over SONET.
+            7 | 14 => Some(Self::Ppp),
             11 => Some(Self::Ipv4),
             12 => Some(Self::Ipv6),
             13 => Some(Self::Mpls),

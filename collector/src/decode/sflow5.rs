@@ -77,8 +77,8 @@ impl Header {
     /// Reads the header; the cursor stands at the version.
     ///
     /// # Errors
-    /// [`DecodeError::UnknownVersion`] for another version or an agent address of a type that version 5 does not
-    /// have, [`DecodeError::Truncated`] when the message ends before its samples,
+    /// [`DecodeError::UnknownVersion`] for another version, [`DecodeError::UnknownAddressType`] for an agent address
+    /// whose length therefore is not known, [`DecodeError::Truncated`] when the message ends before its samples,
     /// [`DecodeError::BadCount`] for more samples than octets left to hold them, [`DecodeError::TooMuchOutput`] for
     /// more than [`MAX_SAMPLES`].
     pub fn parse(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
@@ -88,7 +88,7 @@ impl Header {
         }
         let agent = match address(cursor)? {
             Some(agent) => agent,
-            None => return Err(DecodeError::UnknownVersion),
+            None => return Err(DecodeError::UnknownAddressType),
         };
         let [sub_agent, sequence, uptime_ms, n_samples] = words(cursor)?;
         if n_samples as usize > cursor.remaining() / TAG_OCTETS {

@@ -28,6 +28,14 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// One layer of one file or two; `None` without any.
+    pub fn merge(city: Option<Self>, asn: Option<Self>) -> Option<Self> {
+        match (city, asn) {
+            (Some(city), Some(asn)) => Some(city.join(&asn)),
+            (only, None) | (None, only) => only,
+        }
+    }
+
     /// Countries and cities of this layer with the autonomous systems of the other.
     pub fn join(&self, other: &Self) -> Self {
         let mut places = Places::default();

@@ -1,27 +1,21 @@
 //! Takes replaced database files up while rows flow.
 //!
-//! Files are found changed by what `stat` says of them, looked at every few seconds: that works for a file renamed
-//! into place (geoipupdate), one written over, a symbolic link that is switched (Kubernetes volumes) and network
-//! file systems alike, and a database changes a few times a week. A changed file is read when two looks in a row
-//! found it the same, so that one that is still being written is left alone.
-//!
-//! A file that cannot be used is refused: counted, logged once, and the table goes on with what the old one said.
+//! [`crate::sources::watched`] finds them changed. A file that cannot be used is refused: counted, logged once, and the
+//! table goes on with what the old one said.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
-use std::{fs, io};
+use std::time::SystemTime;
 
 use helios_common::names::Names;
 use tracing::{info, warn};
 
 use super::database::{self, Info, Layer};
 use super::layout::Wanted;
-use super::{Geo, GeoipError, Role};
+use super::{GeoipError, Role};
+use crate::addresses::Addresses;
 use crate::config::GeoipConfig;
+use crate::sources::watched::{Look, Version, Watched};
 
 /// The configured files.
 #[derive(Debug)]
@@ -38,6 +32,8 @@ pub struct Status {
     pub path: PathBuf,
     /// Of the version that is in use.
     pub info: Info,
+    /// When it was taken up.
+    pub loaded_at: SystemTime,
     /// How often a version was taken up, the first one included.
     pub loads: u64,
     /// How often a version was refused.
@@ -49,37 +45,8 @@ pub struct Status {
 #[derive(Debug)]
 struct File {
     wanted: Wanted,
-    /// The version in use.
-    loaded: Version,
-    /// A version that cannot be used and is not tried again.
-    refused: Option<Version>,
-    /// A new version, seen once.
-    settling: Option<Version>,
+    watched: Watched,
     status: Arc<Mutex<Status>>,
-}
-
-/// What tells versions of a file apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Version {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    /// Changes with the owner and the mode as well: a file that could not be read is tried again.
-    changed: (i64, i64),
-}
-
-impl Version {
-    fn of(path: &Path) -> io::Result<Self> {
-        let stat = fs::metadata(path)?;
-        Ok(Self {
-            device: stat.dev(),
-            inode: stat.ino(),
-            bytes: stat.size(),
-            modified: (stat.mtime(), stat.mtime_nsec()),
-            changed: (stat.ctime(), stat.ctime_nsec()),
-        })
-    }
 }
 
 impl Files {
@@ -87,7 +54,7 @@ impl Files {
     ///
     /// # Errors
     /// A configured file that cannot be used.
-    pub fn open(config: &GeoipConfig, names: &Arc<Names>) -> Result<(Self, Option<Geo>), GeoipError> {
+    pub fn open(config: &GeoipConfig, names: &Arc<Names>) -> Result<(Self, Option<Layer>), GeoipError> {
         let both = config.city.is_some() && config.asn.is_some();
         let open = |role, path: &Option<PathBuf>, wanted| {
             let opened = path.as_deref().map(|path| File::open(role, path, wanted, names)).transpose()?;
@@ -95,14 +62,14 @@ impl Files {
         };
         let (city, city_layer) = open(Role::City, &config.city, Wanted { place: true, asn: !both })?;
         let (asn, asn_layer) = open(Role::Asn, &config.asn, Wanted { place: !both, asn: true })?;
-        Ok((Self { city, asn, names: Arc::clone(names) }, Geo::merge(city_layer, asn_layer)))
+        Ok((Self { city, asn, names: Arc::clone(names) }, Layer::merge(city_layer, asn_layer)))
     }
 
-    /// Looks at the files; the next table if one of them has a new version.
+    /// Looks at the files; the next layer if one of them has a new version.
     ///
     /// The part of the other file is taken from `current`, so that one file can be taken up while the other one is
     /// missing or refused.
-    pub fn poll(&mut self, current: &Geo) -> Option<Geo> {
+    pub fn poll(&mut self, current: &Addresses) -> Option<Layer> {
         let names = &self.names;
         let city = self.city.as_mut().and_then(|file| file.poll(names));
         let asn = self.asn.as_mut().and_then(|file| file.poll(names));
@@ -110,7 +77,7 @@ impl Files {
             return None;
         }
         let kept = |file: &Option<File>| file.as_ref().map(|file| current.layer(file.wanted));
-        Geo::merge(city.or_else(|| kept(&self.city)), asn.or_else(|| kept(&self.asn)))
+        Layer::merge(city.or_else(|| kept(&self.city)), asn.or_else(|| kept(&self.asn)))
     }
 
     /// The state of the files, as it changes.
@@ -125,39 +92,34 @@ impl File {
         let loaded = Version::of(path).map_err(|error| GeoipError::Unreadable { role, path: path.into(), error })?;
         let (layer, info) = database::read(role, path, wanted, names)?;
         log_loaded(path, &info);
-        let status = Status { role, path: path.into(), info, loads: 1, failures: 0, refusal: None };
-        let status = Arc::new(Mutex::new(status));
-        Ok((Self { wanted, loaded, refused: None, settling: None, status }, layer))
+        let loaded_at = SystemTime::now();
+        let status = Status { role, path: path.into(), info, loaded_at, loads: 1, failures: 0, refusal: None };
+        let watched = Watched::new(path.into(), loaded);
+        Ok((Self { wanted, watched, status: Arc::new(Mutex::new(status)) }, layer))
     }
 
     /// The contents of a new version that has settled and can be used.
     fn poll(&mut self, names: &Names) -> Option<Layer> {
-        let (role, path) = {
-            let status = lock(&self.status);
-            (status.role, status.path.clone())
-        };
-        let version = match Version::of(&path) {
-            Ok(version) => version,
-            Err(error) => {
+        let (role, path) = (lock(&self.status).role, self.watched.path().to_owned());
+        let version = match self.watched.look() {
+            Look::New(version) => version,
+            Look::Wait => return None,
+            Look::Same => {
+                lock(&self.status).refusal = None;
+                return None;
+            }
+            Look::Gone(error) => {
                 self.refuse(None, &GeoipError::Unreadable { role, path, error });
                 return None;
             }
         };
-        if version == self.loaded {
-            lock(&self.status).refusal = None;
-            self.settling = None;
-            return None;
-        }
-        if self.refused == Some(version) || self.settling.replace(version) != Some(version) {
-            return None;
-        }
-        self.settling = None;
         match database::read(role, &path, self.wanted, names) {
             Ok((layer, info)) => {
                 log_loaded(&path, &info);
-                self.loaded = version;
+                self.watched.took(version);
                 let mut status = lock(&self.status);
                 status.info = info;
+                status.loaded_at = SystemTime::now();
                 status.loads += 1;
                 status.refusal = None;
                 Some(layer)
@@ -171,8 +133,7 @@ impl File {
 
     /// Counts and logs a refusal, a file that stays away only once.
     fn refuse(&mut self, version: Option<Version>, error: &GeoipError) {
-        self.refused = version;
-        self.settling = None;
+        self.watched.refuse(version);
         let text = error.to_string();
         let mut status = lock(&self.status);
         if version.is_none() && status.refusal.as_ref() == Some(&text) {
@@ -191,40 +152,6 @@ fn log_loaded(path: &Path, info: &Info) {
 
 fn lock(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
     status.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// The thread `geoip-reload`.
-#[derive(Debug)]
-pub struct Watcher {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Watcher {
-    /// Calls `look` every `interval` until it is stopped.
-    ///
-    /// # Errors
-    /// The system's, when it gives no thread.
-    pub fn start(interval: Duration, look: impl FnMut() + Send + 'static) -> io::Result<Self> {
-        let (stop, stopped) = channel();
-        let thread =
-            thread::Builder::new().name("geoip-reload".into()).spawn(move || watch(interval, &stopped, look))?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Ends the thread; a file that is just being read is read to its end.
-    pub fn stop(self) {
-        drop(self.stop);
-        if self.thread.join().is_err() {
-            warn!("the thread geoip-reload had died; databases were no longer reloaded");
-        }
-    }
-}
-
-fn watch(interval: Duration, stopped: &Receiver<()>, mut look: impl FnMut()) {
-    while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-        look();
-    }
 }
 
 #[cfg(test)]

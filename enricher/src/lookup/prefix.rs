@@ -17,6 +17,9 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// `::/0`.
+    pub const ALL_IPV6: Self = Self { address: [0; 16], bits: 0 };
+
     /// The network of `ip` with `bits` of its own family; `None` if the family has fewer. Host bits are cleared.
     pub fn new(ip: IpAddr, bits: u8) -> Option<Self> {
         let bits = match ip {

@@ -109,6 +109,27 @@ impl<K: Key> Runs<K> {
         joined
     }
 
+    /// As [`join`](Self::join) where these runs have a value; elsewhere there is none.
+    ///
+    /// What it costs follows from the stretches with values and what lies under them, not from all of `other`: thousands
+    /// of small tables can be laid over one large one.
+    pub fn join_within(&self, other: &Self, mut value: impl FnMut(u32, u32) -> u32) -> Self {
+        let mut joined = Self(Vec::new());
+        for (at, run) in self.0.iter().enumerate() {
+            if run.value == 0 {
+                joined.begin(run.start, 0);
+                continue;
+            }
+            let end = self.0.get(at + 1).map(|next| next.start);
+            let first = other.0.partition_point(|their| their.start <= run.start).saturating_sub(1);
+            let under = other.0.iter().skip(first).take_while(|their| end.is_none_or(|end| their.start < end));
+            for their in under {
+                joined.begin(their.start.max(run.start), value(run.value, their.value));
+            }
+        }
+        joined
+    }
+
     /// The same stretches with other values.
     pub fn map(&self, mut value: impl FnMut(u32) -> u32) -> Self {
         let mut mapped = Self(Vec::new());

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use helios_common::columns::{BYTES, Column};
-use helios_common::exporter::{NO_ADDRESS, address_of};
+use helios_common::columns::{
+    BYTES, Column, DST_ADDR, DST_AS, DST_COUNTRY, IN_IF_BOUNDARY, IN_IF_DESCRIPTION, IN_IF_INDEX, IN_IF_NAME,
+    IN_IF_PROVIDER, IN_IF_SPEED, INGRESS_VRF_ID, OUT_IF_INDEX, SRC_ADDR, SRC_AS, SRC_AS_NAME, SRC_CITY, SRC_COUNTRY,
+    SRC_NETWORK, SRC_SITE, VRF_NAME,
+};
+use helios_common::exporter::{Address, ExporterId, NO_ADDRESS, address_of};
 use helios_common::names::Names;
 
 use super::*;
-use crate::config::GeoipConfig;
-use crate::geoip::reload::Files;
+use crate::config::{EnricherConfig, GeoipConfig};
+use crate::lookup::CHUNK;
 use crate::mmdb_writer::{Writer, asn_record, city_record};
+use crate::sources::{Remotes, Sources};
 
 fn address(ip: &str) -> Address {
     address_of(ip.parse().unwrap())
@@ -17,6 +22,7 @@ fn address(ip: &str) -> Address {
 
 struct Fixture {
     names: Arc<Names>,
+    exporters: Exporters,
     snapshot: Snapshot,
 }
 
@@ -38,11 +44,22 @@ impl Fixture {
             writer.insert(network.parse().unwrap(), record);
         }
         writer.write(&asn_path).unwrap();
-        let config =
-            GeoipConfig { city: city.then_some(city_path), asn: asn.then_some(asn_path), ..GeoipConfig::default() };
+        let config = GeoipConfig { city: city.then_some(city_path), asn: asn.then_some(asn_path) };
+        Self::of(&EnricherConfig { geoip: config, ..EnricherConfig::default() })
+    }
+
+    fn of(config: &EnricherConfig) -> Self {
         let names = Arc::new(Names::new());
-        let (_, geo) = Files::open(&config, &names).unwrap();
-        Self { names, snapshot: Snapshot { generation: 0, geo } }
+        let (_, snapshot) = Sources::open(config, Vec::new(), Remotes::AskOnce, &names).unwrap();
+        Self { exporters: Exporters::new(Arc::clone(&names)), names, snapshot }
+    }
+
+    fn enrich(&self, batch: &mut FlowBatch) -> Tally {
+        enrich(batch, &self.snapshot, &self.exporters, &mut Memo::default())
+    }
+
+    fn name(&self, id: u32) -> String {
+        self.names.read().get(id).to_owned()
     }
 
     /// Country, city, AS number and AS name of the source of a row.
@@ -75,20 +92,21 @@ fn columns(batch: &FlowBatch) -> Vec<&'static str> {
 fn rows_get_what_is_known_of_their_addresses() {
     let fixture = Fixture::new(true, true);
     let mut batch = batch(&["192.0.2.1", "198.51.100.1", "2001:db8::1", "10.0.0.1", "203.0.113.5"], &[]);
-    let tally = enrich(&mut batch, &fixture.snapshot);
+    let tally = fixture.enrich(&mut batch);
     assert_eq!(fixture.source(&batch, 0), row("DE", "Berlin", 64_500, "Own"));
     assert_eq!(fixture.source(&batch, 1), row("FR", "", 0, ""));
     assert_eq!(fixture.source(&batch, 2), row("SE", "", 0, ""));
     assert_eq!(fixture.source(&batch, 3), row("", "", 0, ""));
     assert_eq!(fixture.source(&batch, 4), row("", "", 64_501, "Other"));
-    assert_eq!(tally, Tally { addresses: 5, city_hits: 3, asn_hits: 2 });
+    let expected = Tally { rows: 5, addresses: 5, place_hits: 3, as_hits: 2, network_hits: 5, ..Tally::default() };
+    assert_eq!(tally, expected);
 }
 
 #[test]
 fn the_flows_own_as_stays_and_is_named() {
     let fixture = Fixture::new(true, true);
     let mut batch = batch(&["192.0.2.1", "192.0.2.2", "192.0.2.3", "10.0.0.1"], &[64_501, 0, 65_000, 64_500]);
-    enrich(&mut batch, &fixture.snapshot);
+    fixture.enrich(&mut batch);
     assert_eq!(batch.values(SRC_AS), [64_501, 64_500, 65_000, 64_500]);
     let names: Vec<_> = (0..4).map(|row| fixture.source(&batch, row).3).collect();
     assert_eq!(names, ["Other", "Own", "", "Own"]);
@@ -97,25 +115,26 @@ fn the_flows_own_as_stays_and_is_named() {
 #[test]
 fn columns_without_a_value_stay_absent() {
     let fixture = Fixture::new(true, true);
-    let mut nowhere = batch(&["10.0.0.1", "10.0.0.2"], &[]);
-    enrich(&mut nowhere, &fixture.snapshot);
+    let mut nowhere = batch(&["9.0.0.1", "9.0.0.2"], &[]);
+    fixture.enrich(&mut nowhere);
     assert_eq!(columns(&nowhere), ["bytes", "src_addr"]);
     let mut no_city = batch(&["198.51.100.1"], &[]);
-    enrich(&mut no_city, &fixture.snapshot);
-    assert_eq!(columns(&no_city), ["bytes", "src_addr", "src_country"]);
+    fixture.enrich(&mut no_city);
+    assert_eq!(columns(&no_city), ["bytes", "src_addr", "src_country", "src_network"]);
 }
 
 #[test]
 fn a_source_that_is_not_configured_writes_nothing() {
     let mut only_city = batch(&["192.0.2.1"], &[]);
-    enrich(&mut only_city, &Fixture::new(true, false).snapshot);
-    assert_eq!(columns(&only_city), ["bytes", "src_addr", "src_country", "src_city"]);
+    Fixture::new(true, false).enrich(&mut only_city);
+    assert_eq!(columns(&only_city), ["bytes", "src_addr", "src_country", "src_city", "src_network"]);
     let mut only_asn = batch(&["192.0.2.1"], &[]);
-    enrich(&mut only_asn, &Fixture::new(false, true).snapshot);
-    assert_eq!(columns(&only_asn), ["bytes", "src_addr", "src_as", "src_as_name"]);
+    Fixture::new(false, true).enrich(&mut only_asn);
+    assert_eq!(columns(&only_asn), ["bytes", "src_addr", "src_as", "src_as_name", "src_network"]);
     let mut neither = batch(&["192.0.2.1"], &[7]);
-    assert_eq!(enrich(&mut neither, &Fixture::new(false, false).snapshot), Tally::default());
-    assert_eq!((columns(&neither), neither.values(SRC_AS)), (vec!["bytes", "src_addr", "src_as"], &[7][..]));
+    assert_eq!(Fixture::new(false, false).enrich(&mut neither).place_hits, 0);
+    assert_eq!(columns(&neither), ["bytes", "src_addr", "src_as", "src_network"]);
+    assert_eq!(neither.values(SRC_AS), [7]);
 }
 
 #[test]
@@ -124,7 +143,7 @@ fn rows_beyond_a_columns_end_have_no_address() {
     // The rows without an address are in the second chunk, whose places in the ids the first one has used.
     let mut batch = batch(&["192.0.2.1"; CHUNK], &[]);
     batch.advance(2, ExporterId(0));
-    let tally = enrich(&mut batch, &fixture.snapshot);
+    let tally = fixture.enrich(&mut batch);
     assert_eq!(fixture.source(&batch, CHUNK - 1), row("DE", "Berlin", 64_500, "Own"));
     assert_eq!(fixture.source(&batch, CHUNK), row("", "", 0, ""));
     assert_eq!(fixture.source(&batch, CHUNK + 1), row("", "", 0, ""));
@@ -140,7 +159,7 @@ fn every_row_of_many_chunks_is_written_on_both_sides() {
     batch.open(SRC_ADDR).extend((0..rows).map(|row| known[row % 3]));
     batch.open(DST_ADDR).extend((0..rows).map(|row| known[(row + 1) % 3]));
     batch.advance(rows, ExporterId(0));
-    enrich(&mut batch, &fixture.snapshot);
+    fixture.enrich(&mut batch);
     let (de, fr) = (fixture.names.intern("DE"), fixture.names.intern("FR"));
     for row in 0..rows {
         assert_eq!(batch.get(SRC_COUNTRY, row), [de, fr, 0][row % 3], "row {row}");
@@ -150,18 +169,122 @@ fn every_row_of_many_chunks_is_written_on_both_sides() {
 }
 
 #[test]
-fn exporters_are_named_by_their_addresses() {
-    let names = Arc::new(Names::new());
-    let exporters = Exporters::new(Arc::clone(&names));
+fn exporters_without_an_inventory_are_named_by_their_addresses() {
+    let fixture = Fixture::of(&EnricherConfig::default());
+    let exporters = &fixture.exporters;
     let (one, two) = (exporters.intern(address("10.0.0.1")), exporters.intern(address("2001:db8::2")));
     let mut batch = FlowBatch::new();
     for (rows, exporter) in [(2, one), (1, two), (1, one), (1, ExporterId(77))] {
         batch.fill(BYTES, rows, 1);
         batch.advance(rows, exporter);
     }
-    let mut exporter_names = ExporterNames::default();
-    exporter_names.write(&mut batch, &exporters);
-    let view = names.read();
-    let written: Vec<_> = batch.values(EXPORTER_NAME).iter().map(|&name| view.get(name)).collect();
+    fixture.enrich(&mut batch);
+    batch.seal();
+    let written: Vec<_> = batch.values(EXPORTER_NAME).iter().map(|&name| fixture.name(name)).collect();
     assert_eq!(written, ["10.0.0.1", "10.0.0.1", "2001:db8::2", "10.0.0.1", ""]);
+}
+
+/// A network of one device with two interfaces, a rule for them, and a VRF that has 10.0.0.0/8 for itself.
+fn network() -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let (devices, networks) = (directory.path().join("devices.yaml"), directory.path().join("networks.csv"));
+    let yaml = "devices:
+- {name: edge1, addresses: [192.0.2.1], site: fra, region: de, role: edge, tenant: acme, interfaces: [
+   {index: 7, name: xe-0/0/0, description: 'transit: Arelion', speed: 10G}, {name: GigabitEthernet0/1, speed: 1G}]}
+";
+    std::fs::write(&devices, yaml).unwrap();
+    let csv = "network,name,site,vrf,asn,country\n10.0.0.0/8,corp,hq,,,\n10.1.0.0/16,red-lan,red-site,red,,\n\
+               8.8.8.0/24,dns,,,64999,DE\n203.0.113.0/24,customer,,red,,\n";
+    std::fs::write(&networks, csv).unwrap();
+    let json = serde_json::json!({
+        "inventory": {"files": [devices]}, "networks": {"files": [networks]},
+        "vrfs": [{"vrf": "red", "id": 12, "exporter": "edge1"}],
+        "rules": {"interfaces": [{"match_description": "(?i)^transit: (\\w+)", "provider": "$1", "boundary": "external"}],
+                  "exporters": [{"match_name": "^edge", "group": "edges"}]}
+    });
+    Fixture::of(&serde_json::from_value(json).unwrap())
+}
+
+#[test]
+fn interfaces_are_known_by_index_by_the_exporters_name_for_them_and_not_at_all() {
+    let fixture = network();
+    let exporter = fixture.exporters.intern(address("192.0.2.1"));
+    let mut batch = FlowBatch::new();
+    batch.open(IN_IF_INDEX).extend([7, 9, 9, 0, 7]);
+    batch.open(IN_IF_NAME).extend([0, fixture.names.intern("Gi0/1"), 0, 0, fixture.names.intern("own")]);
+    batch.open(IN_IF_DESCRIPTION).extend([0, fixture.names.intern("Transit: Telia"), 0, 0, 0]);
+    batch.fill(OUT_IF_INDEX, 5, 9);
+    batch.advance(5, exporter);
+    let tally = fixture.enrich(&mut batch);
+    let row = |row| {
+        let texts = [IN_IF_NAME, IN_IF_DESCRIPTION, IN_IF_PROVIDER].map(|col| fixture.name(batch.get(col, row)));
+        (texts.join("|"), batch.get(IN_IF_SPEED, row), batch.get(IN_IF_BOUNDARY, row))
+    };
+    assert_eq!(row(0), ("xe-0/0/0|transit: Arelion|Arelion".into(), 10_000_000_000, 1));
+    assert_eq!(row(1), ("Gi0/1|Transit: Telia|Telia".into(), 1_000_000_000, 1));
+    assert_eq!(row(2), ("||".into(), 0, 0));
+    assert_eq!(row(3), ("||".into(), 0, 0));
+    assert_eq!(row(4), ("own|transit: Arelion|Arelion".into(), 10_000_000_000, 1));
+    assert_eq!(batch.values(IN_IF_INDEX), [7, 9, 9, 0, 7], "the index is always kept");
+    assert_eq!((tally.interfaces, tally.interface_hits, tally.exporter_hits), (10, 3, 5));
+    assert_eq!(fixture.name(batch.get(EXPORTER_GROUP, 4)), "edges");
+    assert_eq!(fixture.name(batch.get(EXPORTER_TENANT, 4)), "acme");
+}
+
+#[test]
+fn an_agent_that_the_inventory_does_not_know_is_found_by_its_socket() {
+    let fixture = network();
+    let exporter = fixture.exporters.intern_behind(address("10.255.0.1"), address("192.0.2.1"));
+    let mut batch = batch(&["9.9.9.9"], &[]);
+    batch.clear();
+    batch.fill(BYTES, 1, 1);
+    batch.advance(1, exporter);
+    fixture.enrich(&mut batch);
+    assert_eq!(fixture.name(batch.get(EXPORTER_NAME, 0)), "edge1");
+}
+
+#[test]
+fn an_address_belongs_to_the_networks_of_its_vrf() {
+    let fixture = network();
+    let edge = fixture.exporters.intern(address("192.0.2.1"));
+    let other = fixture.exporters.intern(address("192.0.2.99"));
+    let red = fixture.names.intern("red");
+    let mut batch = FlowBatch::new();
+    let rows = [
+        ("10.1.2.3", 0, 0, edge, "corp hq"),
+        ("10.1.2.3", 12, 0, edge, "red-lan red-site"),
+        ("10.1.2.3", 99, red, edge, "red-lan red-site"),
+        ("10.2.2.3", 12, 0, edge, "private "),
+        ("8.8.8.8", 12, 0, edge, "dns "),
+        ("203.0.113.1", 12, 0, edge, "customer "),
+        ("203.0.113.1", 0, 0, edge, "documentation "),
+        ("10.1.2.3", 12, 0, other, "corp hq"),
+        ("224.0.0.5", 0, red, other, "multicast "),
+    ];
+    for (ip, id, name, exporter, _) in rows {
+        batch.set(SRC_ADDR, address(ip));
+        batch.set(INGRESS_VRF_ID, id);
+        batch.set(VRF_NAME, name);
+        batch.advance(1, exporter);
+    }
+    fixture.enrich(&mut batch);
+    for (row, (ip, id, name, _, expected)) in rows.into_iter().enumerate() {
+        let found = [SRC_NETWORK, SRC_SITE].map(|col| fixture.name(batch.get(col, row))).join(" ");
+        assert_eq!(found, expected, "{ip} in {id} {name}");
+    }
+    assert_eq!((batch.get(SRC_AS, 4), fixture.name(batch.get(SRC_COUNTRY, 4))), (64_999, "DE".into()));
+}
+
+#[test]
+fn an_exporter_that_invents_indices_fills_no_memory() {
+    let fixture = network();
+    let exporter = fixture.exporters.intern(address("192.0.2.99"));
+    let mut memo = Memo::default();
+    for n in 0..50 {
+        let mut batch = FlowBatch::new();
+        batch.open(IN_IF_INDEX).extend((0..1000).map(|i| 1 + n * 1000 + i));
+        batch.advance(1000, exporter);
+        enrich(&mut batch, &fixture.snapshot, &fixture.exporters, &mut memo);
+    }
+    assert_eq!((memo.records().len(), memo.n_interfaces()), (1, 1));
 }

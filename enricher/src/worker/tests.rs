@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::GeoipConfig;
+use crate::geoip::GeoipError;
 use crate::mmdb_writer::{Writer, asn_record, city_record};
+use crate::stats::Lookup;
 
 /// Longest time a test waits for what must happen.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -30,14 +32,17 @@ impl Stand {
         Self { names, exporters, ledger: Arc::new(Ledger::new()) }
     }
 
-    fn start(&self, geoip: GeoipConfig, queue: usize) -> (Enricher, BatchSender, BatchReceiver) {
+    fn start(&self, config: &EnricherConfig, queue: usize) -> (Enricher, BatchSender, BatchReceiver) {
         let (to_stage, input) = bounded_queue(queue);
         let (output, from_stage) = bounded_queue(queue);
+        let enricher = Enricher::start(config, self.surroundings(input, output)).unwrap();
+        (enricher, to_stage, from_stage)
+    }
+
+    fn surroundings(&self, input: BatchReceiver, output: BatchSender) -> Surroundings {
         let (ledger, names, exporters) =
             (Arc::clone(&self.ledger), Arc::clone(&self.names), Arc::clone(&self.exporters));
-        let config = EnricherConfig { geoip };
-        let enricher = Enricher::start(&config, input, output, ledger, names, exporters).unwrap();
-        (enricher, to_stage, from_stage)
+        Surroundings { input, output, ledger, names, exporters, external: Vec::new() }
     }
 
     /// Fills and books a batch as the collector does.
@@ -63,10 +68,11 @@ fn write_city(path: &Path, city: &str) {
     writer.write(path).unwrap();
 }
 
-fn city_config(directory: &TempDir, reload_interval_ms: u64) -> (GeoipConfig, PathBuf) {
+fn city_config(directory: &TempDir, reload_interval_ms: u64) -> (EnricherConfig, PathBuf) {
     let path = directory.path().join("city.mmdb");
     write_city(&path, "Berlin");
-    (GeoipConfig { city: Some(path.clone()), asn: None, reload_interval_ms }, path)
+    let geoip = GeoipConfig { city: Some(path.clone()), asn: None };
+    (EnricherConfig { geoip, reload_interval_ms, ..EnricherConfig::default() }, path)
 }
 
 fn next(receiver: &BatchReceiver) -> Option<FlowBatch> {
@@ -82,7 +88,7 @@ const KNOWN: [u8; 4] = [192, 0, 2, 1];
 #[test]
 fn without_databases_rows_pass_on_with_their_exporter() {
     let stand = Stand::new();
-    let (enricher, sender, receiver) = stand.start(GeoipConfig::default(), 4);
+    let (enricher, sender, receiver) = stand.start(&EnricherConfig::default(), 4);
     sender.send(stand.batch(FlowBatch::new(), address_of(KNOWN.into()), 3)).unwrap();
     drop(sender);
     let batch = next(&receiver).unwrap();
@@ -90,7 +96,7 @@ fn without_databases_rows_pass_on_with_their_exporter() {
     assert!(!batch.present().contains(SRC_CITY.column()));
     assert!(next(&receiver).is_none());
     let stats = enricher.stats();
-    assert_eq!((stats.batches, stats.rows, stats.table_bytes, stats.sources), (1, 3, 0, vec![]));
+    assert_eq!((stats.batches, stats.rows, stats.sources), (1, 3, vec![]));
     enricher.join();
     assert_eq!(stand.ledger.snapshot().held(Stage::Enrich), 0);
     assert_eq!(stand.ledger.snapshot().held(Stage::Block), 3);
@@ -99,7 +105,7 @@ fn without_databases_rows_pass_on_with_their_exporter() {
 #[test]
 fn a_stopped_enricher_has_passed_on_every_row_that_waited() {
     let stand = Stand::new();
-    let (enricher, sender, receiver) = stand.start(GeoipConfig::default(), 2);
+    let (enricher, sender, receiver) = stand.start(&EnricherConfig::default(), 2);
     let feeder = thread::scope(|scope| {
         let feeder = scope.spawn(|| {
             for rows in 1..=50 {
@@ -131,10 +137,10 @@ fn both_databases_write_their_columns_and_count() {
     writer.insert("192.0.2.0/24".parse().unwrap(), record);
     let asn = directory.path().join("asn.mmdb");
     writer.write(&asn).unwrap();
-    config.asn = Some(asn);
+    config.geoip.asn = Some(asn);
 
     let stand = Stand::new();
-    let (enricher, sender, receiver) = stand.start(config, 4);
+    let (enricher, sender, receiver) = stand.start(&config, 4);
     sender.send(stand.batch(FlowBatch::new(), address_of(KNOWN.into()), 5)).unwrap();
     sender.send(stand.batch(FlowBatch::new(), address_of([10, 9, 8, 7].into()), 2)).unwrap();
     let batch = next(&receiver).unwrap();
@@ -142,8 +148,12 @@ fn both_databases_write_their_columns_and_count() {
     assert_eq!(stand.name(batch.get(SRC_AS_NAME, 4)), "Example");
     next(&receiver).unwrap();
     let stats = enricher.stats();
-    let sources: Vec<_> = stats.sources.iter().map(|s| (s.source, s.hits, s.misses, s.info.networks)).collect();
-    assert_eq!(sources, [("geoip_city", 10, 4, 1), ("geoip_asn", 10, 4, 1)]);
+    let sources: Vec<_> = stats.sources.iter().map(|source| (source.source.as_str(), source.entries)).collect();
+    assert_eq!(sources, [("geoip_city", 1), ("geoip_asn", 1)]);
+    let lookups: Vec<_> = Lookup::ALL.iter().map(|lookup| lookup.name()).zip(stats.lookups).collect();
+    let expected =
+        [("exporter", (0, 7)), ("interface", (0, 0)), ("place", (10, 4)), ("as", (10, 4)), ("network", (14, 0))];
+    assert_eq!(lookups, expected);
     assert!(stats.table_bytes > 0);
     drop(sender);
     enricher.join();
@@ -155,15 +165,16 @@ fn a_database_that_cannot_be_read_prevents_the_start() {
     let (output, _receiver) = bounded_queue(1);
     let stand = Stand::new();
     let geoip = GeoipConfig { city: Some("/nonexistent/city.mmdb".into()), ..GeoipConfig::default() };
-    let config = EnricherConfig { geoip };
-    let started = Enricher::start(&config, input, output, stand.ledger, stand.names, stand.exporters);
-    assert!(matches!(started.unwrap_err(), EnricherError::Geoip(GeoipError::Unreadable { .. })));
+    let config = EnricherConfig { geoip, ..EnricherConfig::default() };
+    let started = Enricher::start(&config, stand.surroundings(input, output));
+    let error = started.unwrap_err();
+    assert!(matches!(error, EnricherError::Source(SourceError::Geoip(GeoipError::Unreadable { .. }))), "{error}");
 }
 
 #[test]
 fn rows_are_counted_as_dropped_when_the_sink_has_gone() {
     let stand = Stand::new();
-    let (enricher, sender, receiver) = stand.start(GeoipConfig::default(), 4);
+    let (enricher, sender, receiver) = stand.start(&EnricherConfig::default(), 4);
     drop(receiver);
     for _ in 0..3 {
         sender.send_waiting(stand.batch(FlowBatch::new(), address_of(KNOWN.into()), 7)).unwrap();
@@ -178,7 +189,7 @@ fn rows_are_counted_as_dropped_when_the_sink_has_gone() {
 #[test]
 fn batches_go_round_with_their_memory() {
     let stand = Stand::new();
-    let (enricher, sender, receiver) = stand.start(GeoipConfig::default(), 4);
+    let (enricher, sender, receiver) = stand.start(&EnricherConfig::default(), 4);
     let mut warmed = false;
     for _ in 0..20 {
         let mut empty = sender.take_empty();
@@ -206,7 +217,7 @@ fn databases_replaced_under_load_never_mix_within_a_batch() {
     let directory = tempfile::tempdir().unwrap();
     let (config, path) = city_config(&directory, 10);
     let stand = Stand::new();
-    let (enricher, sender, receiver) = stand.start(config, 4);
+    let (enricher, sender, receiver) = stand.start(&config, 4);
     let enough = AtomicBool::new(false);
     let (mut sent, mut received, mut cities) = (0, 0, Vec::new());
     thread::scope(|scope| {
@@ -228,7 +239,9 @@ fn databases_replaced_under_load_never_mix_within_a_batch() {
             if cities.last() != Some(&city) {
                 // The next version is written when this one has shown up in the rows.
                 cities.push(city);
-                write_city(&path, &format!("City {}", cities.len()));
+                if cities.len() < 5 {
+                    write_city(&path, &format!("City {}", cities.len()));
+                }
             }
             assert!(started.elapsed() < DEADLINE, "only {cities:?} in {DEADLINE:?}");
             enough.fetch_or(cities.len() == 5, Ordering::Relaxed);
@@ -245,7 +258,7 @@ fn databases_replaced_under_load_never_mix_within_a_batch() {
 #[test]
 fn an_exporter_beyond_the_table_is_nameless_and_not_lost() {
     let stand = Stand::new();
-    let (enricher, sender, receiver) = stand.start(GeoipConfig::default(), 2);
+    let (enricher, sender, receiver) = stand.start(&EnricherConfig::default(), 2);
     let mut batch = FlowBatch::new();
     batch.fill(SRC_ADDR, 2, address_of(KNOWN.into()));
     batch.advance(2, ExporterId(5));

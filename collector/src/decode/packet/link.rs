@@ -1,4 +1,4 @@
-//! Below IP: Ethernet with its VLAN tags, MPLS and the pseudowires inside it.
+//! Below IP: Ethernet with its VLAN tags and LLC, PPP, MPLS and the pseudowires inside it.
 //!
 //! Each layer hands what it did not read to the next one above, down to the tunnel that may begin there.
 
@@ -23,6 +23,9 @@ const TAG_OCTETS: usize = 4;
 const LABEL_OCTETS: usize = 4;
 const CONTROL_WORD_OCTETS: usize = 4;
 
+const LLC_OCTETS: usize = 3;
+const SNAP_OCTETS: usize = 5;
+
 /// VLAN id of a tag: the upper four bits are priority and drop eligibility.
 const VLAN_ID_MASK: u16 = 0x0fff;
 
@@ -33,6 +36,10 @@ const BOTTOM_OF_STACK: u32 = 1 << 8;
 pub fn read<'a>(link: Link, octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     match link {
         Link::Ethernet => match frame(octets, out)? {
+            (ETHER_TYPE_MPLS | ETHER_TYPE_MPLS_UPSTREAM, payload) => mpls(payload, out),
+            (ether_type, payload) => network_layer(ether_type, payload, out),
+        },
+        Link::Ppp => match ppp(octets, out)? {
             (ETHER_TYPE_MPLS | ETHER_TYPE_MPLS_UPSTREAM, payload) => mpls(payload, out),
             (ether_type, payload) => network_layer(ether_type, payload, out),
         },
@@ -67,10 +74,61 @@ fn frame<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u16, Octets<'a>)> 
     }
     out.layer3_offset = payload.offset();
     if ether_type < MIN_ETHER_TYPE {
-        return None;
+        (ether_type, payload) = llc(payload)?;
+        out.layer3_offset = payload.offset();
     }
     out.ether_type = ether_type;
     Some((ether_type, payload))
+}
+
+/// The LLC header of an 802.3 frame; returns the EtherType that it stands for and the payload. RFC 1042 §"Header
+/// Format": SNAP has the EtherType behind an organisation of 0, or of 0000f8 where a bridge put it in (IEEE 802.1H).
+#[inline(never)]
+fn llc(octets: Octets<'_>) -> Option<(u16, Octets<'_>)> {
+    match *octets.first::<LLC_OCTETS>()? {
+        [0xaa, 0xaa, 0x03] => {
+            let octets = octets.after(LLC_OCTETS)?;
+            let &[o0, o1, o2, t0, t1] = octets.first::<SNAP_OCTETS>()?;
+            let known = matches!([o0, o1, o2], [0, 0, 0] | [0, 0, 0xf8]);
+            known.then_some(u16::from_be_bytes([t0, t1])).zip(octets.after(SNAP_OCTETS))
+        }
+        [0x06, 0x06, 0x03] => Some((ETHER_TYPE_IPV4, octets.after(LLC_OCTETS)?)),
+        _ => None,
+    }
+}
+
+/// The header of PPP; returns the EtherType that its protocol stands for and the payload.
+///
+/// In front of the protocol may stand the all-stations address and the control octet of HDLC-like framing (RFC 1662
+/// §3.1), which links agree to leave out. Cisco's HDLC has other addresses there, and an EtherType. A protocol of one
+/// octet is odd (RFC 1661 §6.5).
+#[inline(never)]
+fn ppp<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u16, Octets<'a>)> {
+    let (ether_type, payload) = match octets.first::<2>()? {
+        [0x0f | 0x8f, 0x00] => {
+            let octets = octets.after(2)?;
+            (u16::from_be_bytes(*octets.first::<2>()?), octets.after(2)?)
+        }
+        [0xff, 0x03] => ppp_protocol(octets.after(2)?)?,
+        _ => ppp_protocol(octets)?,
+    };
+    out.layer3_offset = payload.offset();
+    Some((ether_type, payload))
+}
+
+fn ppp_protocol(octets: Octets<'_>) -> Option<(u16, Octets<'_>)> {
+    let (protocol, n_octets) = match *octets.first::<1>()? {
+        [odd] if odd & 1 == 1 => (u16::from(odd), 1),
+        _ => (u16::from_be_bytes(*octets.first::<2>()?), 2),
+    };
+    let ether_type = match protocol {
+        0x0021 => ETHER_TYPE_IPV4,
+        0x0057 => ETHER_TYPE_IPV6,
+        0x0281 => ETHER_TYPE_MPLS,
+        0x0283 => ETHER_TYPE_MPLS_UPSTREAM,
+        _ => return None,
+    };
+    Some((ether_type, octets.after(n_octets)?))
 }
 
 /// Keeps the two outermost VLANs. Id 0 is a priority tag: it names no VLAN.
@@ -173,6 +231,54 @@ mod tests {
     fn a_length_is_no_ether_type() {
         let got = packet(Link::Ethernet, &[&MACS, &[0x00, 0x26], &[0x42, 0x42, 3]]);
         assert_eq!((got.ether_type, got.has_ip(), got.layer3_offset), (0, false, 14));
+    }
+
+    #[test]
+    fn snap_is_an_ether_type_behind_a_length() {
+        for organisation in [[0, 0, 0], [0, 0, 0xf8]] {
+            let got = packet(Link::Ethernet, &[&MACS, &[0, 28, 0xaa, 0xaa, 3], &organisation, &[0x08, 0x00], &IPV4]);
+            assert_eq!((got.ether_type, got.proto, got.layer3_offset), (0x0800, 59, 22));
+        }
+        let tagged = [0x81, 0, 0, 7, 0, 28, 0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00];
+        let got = packet(Link::Ethernet, &[&MACS, &tagged, &IPV4]);
+        assert_eq!((got.vlan, got.proto, got.layer3_offset), (7, 59, 26));
+        let got = packet(Link::Ethernet, &[&MACS, &[0, 23, 6, 6, 3], &IPV4]);
+        assert_eq!((got.ether_type, got.proto, got.layer3_offset), (0x0800, 59, 17));
+    }
+
+    #[test]
+    fn snap_of_other_organisations_is_no_ether_type() {
+        // Cisco Discovery Protocol: 0x2000 of 00000c.
+        let got = packet(Link::Ethernet, &[&MACS, &[0, 28, 0xaa, 0xaa, 3, 0, 0, 0x0c, 0x20, 0x00], &IPV4]);
+        assert_eq!((got.ether_type, got.has_ip(), got.layer3_offset), (0, false, 14));
+        let cut = packet(Link::Ethernet, &[&MACS, &[0, 28, 0xaa, 0xaa, 3, 0, 0]]);
+        assert_eq!((cut.ether_type, cut.layer3_offset), (0, 14));
+    }
+
+    #[test]
+    fn ppp_is_read_with_its_framing_without_and_compressed() {
+        for header in [&[0xff, 3, 0, 0x21][..], &[0, 0x21], &[0x21], &[0xff, 3, 0x21]] {
+            let got = packet(Link::Ppp, &[header, &IPV4]);
+            assert_eq!((got.ether_type, got.proto, got.layer3_offset as usize), (0x0800, 59, header.len()));
+        }
+        let got = packet(Link::Ppp, &[&[0xff, 3, 0x02, 0x81, 0, 1, 0x11, 64], &IPV4]);
+        assert_eq!((got.labels(), got.proto, got.layer3_offset), (&[17][..], 59, 8));
+    }
+
+    #[test]
+    fn cisco_hdlc_is_told_from_ppp_by_its_address() {
+        let got = packet(Link::Ppp, &[&[0x0f, 0, 0x08, 0], &IPV4]);
+        assert_eq!((got.ether_type, got.proto, got.layer3_offset), (0x0800, 59, 4));
+    }
+
+    #[test]
+    fn what_ppp_says_to_itself_is_no_packet() {
+        // LCP.
+        let got = packet(Link::Ppp, &[&[0xff, 3, 0xc0, 0x21], &IPV4]);
+        assert_eq!((got.has_ip(), got.layer3_offset), (false, 0));
+        for cut in [&[][..], &[0xff], &[0xff, 3], &[0xff, 3, 0]] {
+            assert_eq!(packet(Link::Ppp, &[cut]), Packet::default());
+        }
     }
 
     #[test]

@@ -20,10 +20,12 @@ pub struct Gateway<'a> {
     pub dst_peer_as: u32,
     segments: &'a [u8],
     communities: Words<'a>,
+    /// 0 if the record ends before it.
+    pub local_pref: u32,
 }
 
 impl<'a> Gateway<'a> {
-    /// Reads the record. Its local preference, the last field, has no column and may be missing.
+    /// Reads the record. Its local preference, the last field, may be missing.
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] when a list runs past the record.
@@ -37,6 +39,7 @@ impl<'a> Gateway<'a> {
         }
         let segments = start.get(..start.len() - record.remaining()).unwrap_or(&[]);
         let communities = Words::parse(record)?;
+        let local_pref = record.u32().unwrap_or(0);
         let mut gateway = Self {
             next_hop,
             src_as: if src_as == 0 { own_as } else { src_as },
@@ -45,6 +48,7 @@ impl<'a> Gateway<'a> {
             dst_peer_as: 0,
             segments,
             communities,
+            local_pref,
         };
         let mut path = gateway.as_path();
         if let Some(first) = path.next() {
@@ -102,6 +106,7 @@ mod tests {
         assert_eq!((gateway.dst_peer_as, gateway.dst_as), (100, 300));
         assert_eq!(gateway.as_path().collect::<Vec<_>>(), [100, 200, 300]);
         assert_eq!(gateway.communities().collect::<Vec<_>>(), [0xfbf4_0001]);
+        assert_eq!(gateway.local_pref, 100);
     }
 
     #[test]
@@ -119,7 +124,8 @@ mod tests {
         for cut in 0..whole.len() - 4 {
             assert_eq!(Gateway::parse(&mut Cursor::new(&whole[..cut])), Err(DecodeError::Truncated), "cut at {cut}");
         }
-        assert!(Gateway::parse(&mut Cursor::new(&whole[..whole.len() - 4])).is_ok());
+        let without = Gateway::parse(&mut Cursor::new(&whole[..whole.len() - 4])).unwrap();
+        assert_eq!(without.local_pref, 0);
         let mut long = RECORD;
         long[7] = u32::MAX;
         assert_eq!(Gateway::parse(&mut Cursor::new(&octets(&long))), Err(DecodeError::Truncated));

@@ -30,6 +30,8 @@ const EXTENDED_MPLS: u32 = 1006;
 const EXTENDED_NAT: u32 = 1007;
 const EXTENDED_VLAN_TUNNEL: u32 = 1012;
 const EXTENDED_NAT_PORT: u32 = 1020;
+const EXTENDED_L2_TUNNEL_EGRESS: u32 = 1021;
+const EXTENDED_L2_TUNNEL_INGRESS: u32 = 1022;
 const EXTENDED_IPV4_TUNNEL_EGRESS: u32 = 1023;
 const EXTENDED_IPV4_TUNNEL_INGRESS: u32 = 1024;
 const EXTENDED_IPV6_TUNNEL_EGRESS: u32 = 1025;
@@ -55,6 +57,8 @@ struct Found<'a> {
     /// The outer header of a tunnel that begins or ends in the device.
     tunnel: Option<Ip>,
     vni: Option<u32>,
+    /// A tunnel whose outer header is a frame: there is one, that is all that the columns can say.
+    layer2_tunnel: bool,
 }
 
 /// Reads `n` records into `row` and `route`, which hold none yet; returns how many were shorter than their structure.
@@ -108,6 +112,10 @@ impl<'a> Found<'a> {
             EXTENDED_IPV6_TUNNEL_EGRESS | EXTENDED_IPV6_TUNNEL_INGRESS => {
                 first(&mut self.tunnel, Ip::parse_v6(record)?)
             }
+            EXTENDED_L2_TUNNEL_EGRESS | EXTENDED_L2_TUNNEL_INGRESS => {
+                Ethernet::parse(record)?;
+                self.layer2_tunnel = true;
+            }
             EXTENDED_VNI_EGRESS | EXTENDED_VNI_INGRESS => first(&mut self.vni, record.u32()?),
             _ => {}
         }
@@ -132,7 +140,7 @@ impl<'a> Found<'a> {
             }
             row.dst_vlan = dst_vlan;
         }
-        if self.tunnel.is_some() || self.vni.is_some() {
+        if self.tunnel.is_some() || self.vni.is_some() || self.layer2_tunnel {
             self.tunnel(&mut row.packet);
         }
     }

@@ -5,13 +5,13 @@
 
 use arrayvec::ArrayVec;
 use helios_common::columns::{
-    AS_PATH, BGP_NEXT_HOP, BYTES, COMMUNITIES, Col, DST_ADDR, DST_AS, DST_MAC, DST_MASK, DST_PEER_AS, DST_PORT,
-    DST_VLAN, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, FLOW_DIRECTION, FLOW_END, FLOW_START, FORWARDING_STATUS,
-    FRAGMENT_OFFSET, FRAME_LENGTH, ICMP_CODE, ICMP_TYPE, IN_IF_INDEX, INNER_VLAN, IPV6_FLOW_LABEL, MPLS_LABELS,
-    NEXT_HOP, OBSERVATION_DOMAIN_ID, OUT_IF_INDEX, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS, POST_NAT_DST_ADDR,
-    POST_NAT_DST_PORT, POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, PROTO, RECEIVED_AT, SAMPLING_INTERVAL, SAMPLING_SOURCE,
-    SRC_ADDR, SRC_AS, SRC_MAC, SRC_MASK, SRC_PEER_AS, SRC_PORT, SRC_VLAN, TCP_FLAGS, TOS, TTL, TUNNEL_ID, TUNNEL_TYPE,
-    Value,
+    AS_PATH, BGP_NEXT_HOP, BYTES, COMMUNITIES, Col, DISCARD_REASON, DST_ADDR, DST_AS, DST_MAC, DST_MASK, DST_PEER_AS,
+    DST_PORT, DST_VLAN, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, FLOW_DIRECTION, FLOW_END, FLOW_START,
+    FORWARDING_STATUS, FRAGMENT_OFFSET, FRAME_LENGTH, ICMP_CODE, ICMP_TYPE, IN_IF_INDEX, INNER_VLAN, IPV6_FLOW_LABEL,
+    LOCAL_PREF, MPLS_LABELS, NEXT_HOP, OBSERVATION_DOMAIN_ID, OUT_IF_INDEX, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS,
+    POST_NAT_DST_ADDR, POST_NAT_DST_PORT, POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, PROTO, RECEIVED_AT, SAMPLING_INTERVAL,
+    SAMPLING_SOURCE, SRC_ADDR, SRC_AS, SRC_MAC, SRC_MASK, SRC_PEER_AS, SRC_PORT, SRC_VLAN, TCP_FLAGS, TOS, TTL,
+    TUNNEL_ID, TUNNEL_TYPE, Value,
 };
 use helios_common::exporter::NO_ADDRESS;
 use helios_common::flow::FlowBatch;
@@ -38,6 +38,7 @@ pub struct Row {
     pub sampling_source: u8,
     pub flow_direction: u8,
     pub forwarding_status: u8,
+    pub discard_reason: u16,
 }
 
 impl Row {
@@ -176,6 +177,7 @@ fn write_rare(rows: &[Row], used: &Used, out: &mut FlowBatch) {
     }
     if used.forwarding_status != 0 {
         column(FORWARDING_STATUS, rows, out, |row| row.forwarding_status);
+        column(DISCARD_REASON, rows, out, |row| row.discard_reason);
     }
     if used.vlan != 0 {
         column(SRC_VLAN, rows, out, |row| row.packet.vlan);
@@ -236,6 +238,7 @@ fn write_gateways(n: usize, routes: &[(usize, Route<'_>)], out: &mut FlowBatch) 
     sparse(DST_AS, n, routes, out, |route| of(route, |gateway| gateway.dst_as));
     sparse(SRC_PEER_AS, n, routes, out, |route| of(route, |gateway| gateway.src_peer_as));
     sparse(DST_PEER_AS, n, routes, out, |route| of(route, |gateway| gateway.dst_peer_as));
+    sparse(LOCAL_PREF, n, routes, out, |route| of(route, |gateway| gateway.local_pref));
     let first = out.rows();
     let paths = out.open_list(AS_PATH);
     for (row, route) in routes {

@@ -83,6 +83,7 @@ pub fn read<'a>(
     row.out_if_index = head.output.if_index();
     row.flow_direction = direction(head.meter.source, row.in_if_index, row.out_if_index);
     row.forwarding_status = head.dropped.map_or(0, forwarding_status);
+    row.discard_reason = head.dropped.map_or(0, |reason| reason.try_into().unwrap_or(u16::MAX));
     (row.sampling_interval, row.sampling_source) = match head.sampling_rate {
         0 => (1, SAMPLING_UNKNOWN),
         rate => (rate, SAMPLING_BY_RECORD),

@@ -133,7 +133,7 @@ fn the_header_has_an_agent_of_either_family_or_none() {
 fn what_is_not_version_5_is_refused() {
     let parse = |words: &[u32]| Header::parse(&mut Cursor::new(&octets(words)));
     assert_eq!(parse(&[4, 1, 0, 0, 0, 0, 0]), Err(DecodeError::UnknownVersion));
-    assert_eq!(parse(&[5, 3, 0, 0, 0, 0, 0]), Err(DecodeError::UnknownVersion));
+    assert_eq!(parse(&[5, 3, 0, 0, 0, 0, 0]), Err(DecodeError::UnknownAddressType));
 }
 
 #[test]
@@ -242,6 +242,7 @@ fn each_sample_has_its_own_rate() {
 fn a_discarded_packet_is_a_row_that_was_dropped() {
     let (out, counts) = rows(&[discarded_packet(258, &[tcp_header()])]);
     assert_eq!((out.get(FORWARDING_STATUS, 0), out.get(IN_IF_INDEX, 0), out.get(OUT_IF_INDEX, 0)), (130, 1, 2));
+    assert_eq!(out.get(DISCARD_REASON, 0), 258);
     assert_eq!((out.get(PACKETS, 0), out.get(BYTES, 0), out.get(FRAME_LENGTH, 0)), (1, 1500, 1518));
     assert_eq!((out.get(SAMPLING_INTERVAL, 0), out.get(SAMPLING_SOURCE, 0), out.get(DST_PORT, 0)), (1, 1, 443));
     assert_eq!((counts.samples, counts.other_samples, counts.rows), (1, 1, 1));
@@ -253,6 +254,7 @@ fn a_discarded_packet_without_a_header_is_a_row_too() {
     let egress_queue = tagged(1036, &octets(&[42]));
     let (out, counts) = rows(&[discarded_packet(1, &[egress_queue])]);
     assert_eq!((out.get(FORWARDING_STATUS, 0), out.get(PACKETS, 0), out.get(BYTES, 0)), (132, 1, 0));
+    assert_eq!(out.get(DISCARD_REASON, 0), 1);
     assert_eq!((counts.rows, counts.malformed_samples), (1, 0));
 }
 
@@ -363,6 +365,7 @@ fn routes_are_of_the_samples_that_have_them() {
         (&[][..], &[100, 200, 300][..], &[][..])
     );
     assert_eq!(out.list(COMMUNITIES, 1), [0xfbf4_0001, 0xfbf4_0002]);
+    assert_eq!((out.get(LOCAL_PREF, 0), out.get(LOCAL_PREF, 1)), (0, 120));
 }
 
 #[test]
@@ -394,6 +397,37 @@ fn a_tunnel_of_the_device_itself_is_the_outer_one() {
 
     let out = row_of(&[tcp_header(), vni]);
     assert_eq!((out.get(TUNNEL_TYPE, 0), out.get(TUNNEL_ID, 0)), (7, 5001));
+}
+
+#[test]
+fn a_layer_2_tunnel_of_the_device_is_a_tunnel_without_addresses() {
+    let outer = tagged(1021, &octets(&[1550, 0x0200_0000, 0x0005_0000, 0x0200_0000, 0x000d_0000, 0x88e7]));
+    let out = row_of(&[tcp_header(), outer, tagged(1029, &octets(&[77]))]);
+    assert_eq!((out.get(TUNNEL_TYPE, 0), out.get(TUNNEL_ID, 0), out.get(DST_PORT, 0)), (7, 77, 443));
+    assert_eq!(address_text(&out, OUTER_SRC_ADDR), "::");
+}
+
+#[test]
+fn headers_need_not_begin_with_ethernet() {
+    let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    packet.extend([0x14, 0xe9, 0, 53, 0, 8, 0, 0]);
+    let framed = |prefix: &[u8]| [prefix, &packet].concat();
+    let macs = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    let snap = [&macs[..], &[0, 36, 0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00]].concat();
+    for (protocol, frame) in [
+        (1, framed(&snap)),                // 802.3 with LLC and SNAP
+        (7, framed(&[0, 0x21])),           // PPP
+        (11, framed(&[])),                 // IPv4
+        (13, framed(&[0, 1, 0x11, 64])),   // MPLS
+        (14, framed(&[0xff, 3, 0, 0x21])), // PPP over SONET
+    ] {
+        let out = row_of(&[raw_header(protocol, frame.len() as u32, 0, &frame)]);
+        let read = (out.get(BYTES, 0), out.get(SRC_PORT, 0), out.get(DST_PORT, 0));
+        assert_eq!((read, address_text(&out, DST_ADDR).as_str()), ((28, 5353, 53), "10.0.0.2"), "protocol {protocol}");
+    }
+    // Token Ring is not read: all that is known is its length, less an Ethernet header.
+    let out = row_of(&[raw_header(3, 100, 0, &packet)]);
+    assert_eq!((out.get(BYTES, 0), address_text(&out, DST_ADDR).as_str()), (86, "::"));
 }
 
 #[test]

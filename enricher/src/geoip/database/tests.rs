@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::geoip::Geo;
+use crate::addresses::Addresses;
 use crate::lookup::PrefixTable;
 use crate::mmdb_writer::{Family, RecordSize, Writer, asn_record, city_record};
 
@@ -166,7 +166,7 @@ proptest! {
         }
         let file = writer.finish().unwrap();
         let (layer, _) = parse_bytes(Role::Asn, &file).unwrap();
-        let geo = Geo::merge(None, Some(layer)).unwrap();
+        let geo = Addresses::of_geo(None, Some(layer)).unwrap();
         let reader = Reader::from_source(file.as_slice()).unwrap();
         for key in networks.iter().flat_map(|network| [network.start(), network.last(), network.last() ^ 1]) {
             let address: Address = key.to_be_bytes();
@@ -192,7 +192,7 @@ fn expected(captures: &Path) -> BTreeMap<String, Vec<Json>> {
 }
 
 /// The country, city, AS number and AS name that a geo database gives an address.
-fn answer(geo: &Geo, names: &Names, ip: &str) -> [String; 4] {
+fn answer(geo: &Addresses, names: &Names, ip: &str) -> [String; 4] {
     let place = geo.place_of(address_of(ip.parse().unwrap()));
     let view = names.read();
     let asn = if place.asn == 0 { String::new() } else { place.asn.to_string() };
@@ -208,7 +208,7 @@ fn published_geo_databases_answer_as_expected() {
         let path = captures.join(format!("mmdb/test-data/{name}.mmdb"));
         let names = Names::new();
         let (layer, _) = read(role, &path, ALL, &names).unwrap();
-        let geo = Geo::merge(Some(layer), None).unwrap();
+        let geo = Addresses::of_geo(Some(layer), None).unwrap();
         for lookup in lookups {
             let field = |key: &str| match &lookup[key] {
                 Json::String(text) => text.clone(),

@@ -1,5 +1,6 @@
 //! Files as they are replaced in practice, one look at a time.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 
 use helios_common::exporter::address_of;
@@ -13,7 +14,7 @@ struct Site {
     directory: TempDir,
     names: Arc<Names>,
     files: Files,
-    geo: Geo,
+    geo: Addresses,
 }
 
 /// What a look at the files did.
@@ -50,7 +51,7 @@ impl Site {
         fs::write(directory.path().join("asn.mmdb"), asn_bytes(64_500)).unwrap();
         let names = Arc::new(Names::new());
         let (files, geo) = Files::open(&config, &names).unwrap();
-        Self { directory, names, files, geo: geo.unwrap() }
+        Self { directory, names, files, geo: Addresses::of_geo(geo, None).unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -65,8 +66,8 @@ impl Site {
 
     fn look(&mut self) -> Look {
         match self.files.poll(&self.geo) {
-            Some(geo) => {
-                self.geo = geo;
+            Some(layer) => {
+                self.geo = Addresses::of_geo(Some(layer), None).unwrap();
                 Look::NewTable
             }
             None => Look::Nothing,

@@ -1,0 +1,99 @@
+//! Names into flows, beside plain `maxminddb` look-ups of the same addresses.
+//!
+//! Figures are CPU time of one thread per flow, both ends of it; criterion tells them one by one, the ratios come after it
+//! from rounds of their own ([`support::cpu`] says why) and are the last lines: `name: value x`.
+//!
+//! A row of Helios includes filling the batch with its addresses, which the peer does not need. Before anything is
+//! measured, what both say of every address is compared.
+//!
+//! `cargo bench --bench enrich -- all` measures a part; the ratios are left out then.
+
+use std::io::Write;
+use std::time::Duration;
+
+use criterion::measurement::Measurement;
+use criterion::{Criterion, Throughput};
+
+mod support {
+    pub mod cpu;
+    pub mod enrichment;
+}
+
+use support::cpu::{Case, CpuTime, Rounds};
+use support::enrichment::{Flows, Helios, Mix, Peer, Spread, World};
+
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Ratios to print: name, the slow case, the fast one.
+const RATIOS: [(&str, &str, &str); 8] = [
+    ("enrich_geoip_ipv4_zipf_vs_maxminddb", "ipv4_zipf/maxminddb", "ipv4_zipf/geoip"),
+    ("enrich_geoip_mixed_zipf_vs_maxminddb", "mixed_zipf/maxminddb", "mixed_zipf/geoip"),
+    ("enrich_geoip_ipv6_zipf_vs_maxminddb", "ipv6_zipf/maxminddb", "ipv6_zipf/geoip"),
+    ("enrich_geoip_ipv4_uniform_vs_maxminddb", "ipv4_uniform/maxminddb", "ipv4_uniform/geoip"),
+    ("enrich_geoip_mixed_uniform_vs_maxminddb", "mixed_uniform/maxminddb", "mixed_uniform/geoip"),
+    ("enrich_all_ipv4_zipf_vs_maxminddb", "ipv4_zipf/maxminddb", "ipv4_zipf/all"),
+    ("enrich_all_mixed_zipf_vs_maxminddb", "mixed_zipf/maxminddb", "mixed_zipf/all"),
+    ("enrich_all_cost_of_geoip_ipv4_zipf", "ipv4_zipf/all", "ipv4_zipf/geoip"),
+];
+
+/// What flows: names of the cases with GeoIP only, with all sources, and of the peer.
+const TRAFFICS: [([&str; 3], Mix, Spread); 5] = [
+    (["ipv4_zipf/geoip", "ipv4_zipf/all", "ipv4_zipf/maxminddb"], Mix::Ipv4, Spread::Zipf),
+    (["mixed_zipf/geoip", "mixed_zipf/all", "mixed_zipf/maxminddb"], Mix::OneInFiveIpv6, Spread::Zipf),
+    (["ipv6_zipf/geoip", "ipv6_zipf/all", "ipv6_zipf/maxminddb"], Mix::Ipv6, Spread::Zipf),
+    (["ipv4_uniform/geoip", "ipv4_uniform/all", "ipv4_uniform/maxminddb"], Mix::Ipv4, Spread::Uniform),
+    (["mixed_uniform/geoip", "mixed_uniform/all", "mixed_uniform/maxminddb"], Mix::OneInFiveIpv6, Spread::Uniform),
+];
+
+fn main() {
+    let world = World::new();
+    let flows = TRAFFICS.map(|(_, mix, spread)| Flows::new(&world, mix, spread));
+    for flows in &flows {
+        support::enrichment::assert_same_answers(&world, flows);
+    }
+    let mut cases = Vec::new();
+    for (([geoip, all, peer], _, _), flows) in TRAFFICS.iter().zip(&flows) {
+        let (mut with_geoip, mut with_all) = (Helios::new(&world.geoip), Helios::new(&world.all));
+        let plain = Peer::new(&world);
+        cases.push(Case { name: geoip, pass: Box::new(move || with_geoip.pass(flows)) });
+        cases.push(Case { name: all, pass: Box::new(move || with_all.pass(flows)) });
+        cases.push(Case { name: peer, pass: Box::new(move || plain.pass(flows)) });
+    }
+    let mut criterion = Criterion::default()
+        .with_measurement(CpuTime)
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    measure(&mut criterion, &mut cases);
+    criterion.final_summary();
+    // Only `cargo bench` itself, which adds `--bench`, asks for everything.
+    if std::env::args().skip(1).all(|argument| argument == "--bench") && std::env::args().len() > 1 {
+        report(&Rounds::run(&mut cases)).expect("standard output takes the report");
+    }
+}
+
+fn measure<M: Measurement>(criterion: &mut Criterion<M>, cases: &mut [Case<'_>]) {
+    for case in cases {
+        let (group, name) = case.name.split_once('/').unwrap_or((case.name, "helios"));
+        let mut group = criterion.benchmark_group(format!("enrich_{group}"));
+        group.throughput(Throughput::Elements((case.pass)() as u64));
+        group.bench_function(name, |bencher| bencher.iter(&mut case.pass));
+        group.finish();
+    }
+}
+
+fn report(rounds: &Rounds) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\n{:<40}{:>12}{:>12}{:>14}", "CPU time per flow", "median ns", "best ns", "flows/s/core")?;
+    for (name, median, best) in rounds.figures() {
+        writeln!(out, "{name:<40}{median:>12.1}{best:>12.1}{:>12.1} M", 1e3 / median)?;
+    }
+    writeln!(out)?;
+    for (name, slow, fast) in RATIOS {
+        writeln!(out, "{name}: {:.2} x", rounds.ratio(slow, fast))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! sFlow through the whole decoder: what it keeps of agents, sub-agents and the sources of their samples.
+
+#![allow(clippy::unwrap_used)] // As tests do.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use helios_collector::decode::{DatagramMeta, DecodeError, Decoder, DecoderConfig};
+use helios_collector::encode::sflow5::records::{Direction, IfCounters, SampledIpv4};
+use helios_collector::encode::sflow5::{CounterSample, FlowSample, Header, Interface, Message, Source};
+use helios_common::columns::{EXPORTER_ADDRESS, OBSERVATION_DOMAIN_ID, SAMPLING_INTERVAL};
+use helios_common::exporter::{Exporters, address_of};
+use helios_common::flow::FlowBatch;
+use helios_common::names::Names;
+use helios_common::side::ExporterMinute;
+
+const NOW: i64 = 1_700_000_000_000;
+const RATE: u32 = 1000;
+
+/// A decoder, and agents behind one socket.
+struct Stand {
+    decoder: Decoder,
+    out: FlowBatch,
+}
+
+impl Stand {
+    fn new() -> Self {
+        let names = Arc::new(Names::new());
+        let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
+        Self { decoder: Decoder::new(DecoderConfig::default(), exporters, names), out: FlowBatch::new() }
+    }
+
+    fn decode(&mut self, datagram: &[u8]) -> Result<u32, DecodeError> {
+        let meta = DatagramMeta { source: "198.51.100.1:6343".parse().unwrap(), received_at: NOW };
+        let decoded = self.decoder.decode(datagram, &meta, &mut self.out).map_err(|discarded| discarded.error)?;
+        Ok(decoded.rows)
+    }
+
+    fn minutes(&mut self) -> Vec<ExporterMinute> {
+        let mut rows = self.decoder.close_minute();
+        rows.sort_by_key(|row| row.observation_domain_id);
+        rows
+    }
+}
+
+fn agent(last: u8) -> IpAddr {
+    [192, 0, 2, last].into()
+}
+
+/// A message with one flow sample of interface 7, whose pool has grown by `pool` packets so far.
+fn flow_message(sub_agent_id: u32, sequence: u32, sample: u32, pool: u32, drops: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut message = Message::begin(&Header { agent: agent(9), sub_agent_id, sequence, uptime_ms: 1 }, &mut out);
+    let sample = FlowSample {
+        sequence: sample,
+        source: Source { class: 0, index: 7 },
+        sampling_rate: RATE,
+        sample_pool: pool,
+        drops,
+        input: Interface::Index(7),
+        output: Interface::INTERNAL,
+    };
+    message.flow_sample(&sample, |records| {
+        records.sampled_ipv4(&SampledIpv4 { length: 100, protocol: 17, ..SampledIpv4::default() });
+    });
+    out
+}
+
+fn counter_message(sequence: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut message = Message::begin(&Header { agent: agent(9), sub_agent_id: 3, sequence, uptime_ms: 55 }, &mut out);
+    let source = Source { class: 0, index: 7 };
+    let inbound = Direction { octets: 1 << 40, unicast: 5, ..Direction::default() };
+    message.expanded_counter_sample(&CounterSample { sequence: 1, source }, |records| {
+        records.if_counters(&IfCounters { index: 7, inbound, ..IfCounters::default() });
+    });
+    out
+}
+
+#[test]
+fn sub_agents_number_their_datagrams_independently() {
+    let mut stand = Stand::new();
+    for n in 0..5 {
+        stand.decode(&flow_message(1, 100 + n, n, n * RATE, 0)).unwrap();
+        stand.decode(&flow_message(2, 90_000 + 2 * n, n, n * RATE, 0)).unwrap();
+    }
+    let rows = stand.minutes();
+    let seen: Vec<_> = rows.iter().map(|row| (row.observation_domain_id, row.datagrams, row.lost)).collect();
+    assert_eq!(seen, [(1, 5, 0), (2, 5, 4)]);
+    assert!(rows.iter().all(|row| row.exporter_address == address_of(agent(9)) && row.restarts == 0));
+    assert_eq!(
+        (stand.out.get(EXPORTER_ADDRESS, 1), stand.out.get(OBSERVATION_DOMAIN_ID, 1)),
+        (address_of(agent(9)), 2)
+    );
+}
+
+#[test]
+fn the_effective_interval_stands_beside_the_announced_one() {
+    let mut stand = Stand::new();
+    // Of every two samples one is lost on the way, and the agent drops one in all.
+    for n in 0..11 {
+        stand.decode(&flow_message(0, n, 2 * n, 2 * n * RATE, u32::from(n > 5))).unwrap();
+    }
+    let row = stand.minutes()[0];
+    assert_eq!((row.sampling_interval, row.effective_sampling_interval), (RATE, 2 * RATE));
+    assert_eq!((row.samples, row.sample_pool, row.sample_drops), (11, u64::from(20 * RATE), 1));
+    assert!(stand.out.values(SAMPLING_INTERVAL).iter().all(|&interval| interval == RATE), "rows are as sampled");
+    let stats = stand.decoder.exporters().next().unwrap();
+    assert_eq!((stats.sampling_interval, stats.metered.effective_interval()), (RATE, 2 * RATE));
+}
+
+#[test]
+fn counter_samples_are_taken_once_and_are_no_flows() {
+    let mut stand = Stand::new();
+    assert_eq!(stand.decode(&counter_message(1)), Ok(0));
+    let rows = stand.decoder.take_counters();
+    assert_eq!((rows.len(), stand.out.rows()), (1, 0));
+    let row = rows[0];
+    assert_eq!((row.exporter_address, row.sub_agent_id, row.uptime_ms), (address_of(agent(9)), 3, 55));
+    assert_eq!((row.received_at, row.source_index, row.if_index), (NOW, 7, 7));
+    assert_eq!((row.if_in_octets, row.if_in_ucast_pkts), (1 << 40, 5));
+    assert!(stand.decoder.take_counters().is_empty());
+    let minute = stand.minutes()[0];
+    assert_eq!((minute.datagrams, minute.counter_samples, minute.flows), (1, 1, 0));
+}
+
+#[test]
+fn a_malformed_message_leaves_no_counters_either() {
+    let mut stand = Stand::new();
+    stand.decode(&counter_message(1)).unwrap();
+    // A second sample is announced in the header that the message does not hold.
+    let mut datagram = counter_message(2);
+    datagram[27] = 2;
+    datagram.extend([0, 0, 0, 2, 0, 0, 1, 0]);
+    assert_eq!(stand.decode(&datagram), Err(DecodeError::Truncated));
+    assert_eq!(stand.decoder.take_counters().len(), 1);
+}
+
+#[test]
+fn counters_that_nobody_takes_do_not_pile_up() {
+    let mut stand = Stand::new();
+    for n in 0..40_000 {
+        stand.decode(&counter_message(n)).unwrap();
+    }
+    assert!(stand.decoder.take_counters().len() <= helios_collector::decode::MAX_COUNTER_ROWS);
+}
+
+#[test]
+fn an_agent_that_does_not_know_its_address_is_known_by_its_socket() {
+    let mut stand = Stand::new();
+    let mut datagram = flow_message(0, 1, 1, RATE, 0);
+    datagram.splice(4..12, [0, 0, 0, 0]);
+    assert_eq!(stand.decode(&datagram), Ok(1));
+    assert_eq!(stand.out.get(EXPORTER_ADDRESS, 0), address_of([198, 51, 100, 1].into()));
+}
+
+#[test]
+fn an_agent_address_of_an_unknown_type_has_an_error_of_its_own() {
+    let mut stand = Stand::new();
+    let mut datagram = flow_message(0, 1, 1, RATE, 0);
+    datagram[7] = 3;
+    assert_eq!(stand.decode(&datagram), Err(DecodeError::UnknownAddressType));
+    assert_eq!(DecodeError::UnknownAddressType.reason(), "unknown_address_type");
+}

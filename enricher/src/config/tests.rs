@@ -1,0 +1,55 @@
+//! What the section takes and refuses.
+
+use super::*;
+
+fn parse(json: &str) -> Result<EnricherConfig, serde_json::Error> {
+    serde_json::from_str(json)
+}
+
+#[test]
+fn nothing_is_configured_by_default_and_that_is_valid() {
+    let config = parse("{}").unwrap();
+    assert_eq!(config, EnricherConfig::default());
+    assert_eq!((config.geoip.city.as_ref(), config.validate()), (None, Ok(())));
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name() {
+    let error = parse(r#"{"geoip": {"town": "x.mmdb"}}"#).unwrap_err().to_string();
+    assert!(error.contains("`town`") && error.contains("`city`"), "{error}");
+}
+
+#[test]
+fn the_environment_goes_before_the_file_and_empty_is_not_set() {
+    let mut config = parse(r#"{"geoip": {"city": "a.mmdb", "asn": "b.mmdb"}}"#).unwrap();
+    config.apply_env(|name| match name {
+        "GEOIP_CITY_DB" => Some("/data/city.mmdb".into()),
+        "GEOIP_ASN_DB" => Some(String::new()),
+        _ => None,
+    });
+    assert_eq!(config.geoip.city, Some("/data/city.mmdb".into()));
+    assert_eq!(config.geoip.asn, Some("b.mmdb".into()));
+}
+
+#[test]
+fn an_interval_is_long_enough_or_never() {
+    let with = |json: &str| parse(json).unwrap();
+    assert_eq!(
+        with(r#"{"reload_interval_ms": 3}"#).validate().unwrap_err().to_string(),
+        "enricher.reload_interval_ms: 3 is too often: 10 or more, or 0 for never"
+    );
+    let never = with(r#"{"reload_interval_ms": 0}"#);
+    assert_eq!((never.validate(), never.reload_interval()), (Ok(()), None));
+}
+
+#[test]
+fn sources_that_cannot_work_are_refused_with_their_key() {
+    let error = |json: &str| parse(json).unwrap().validate().unwrap_err().to_string();
+    assert!(error(r#"{"as_order": ["flow", "geoip", "flow-except-private"]}"#).starts_with("enricher.as_order: "));
+    assert!(
+        error(r#"{"networks": {"http": [{"url": "ftp://a"}]}}"#).contains("networks.http: `ftp://a` is no address")
+    );
+    assert!(error(r#"{"interfaces": {"prometheus": {"refresh_secs": 0}}}"#).contains("prometheus.refresh_secs"));
+    let rule = error(r#"{"rules": {"interfaces": [{"role": "a"}, {"match_name": "(", "role": "b"}]}}"#);
+    assert!(rule.starts_with("enricher.rules.interfaces: rule 2: match_name: `(`"), "{rule}");
+}

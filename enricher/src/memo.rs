@@ -1,0 +1,173 @@
+//! What a worker has met: exporters, interfaces and VRFs resolved once each and found again by number.
+//!
+//! A row's interface is looked up by what the row has of it: exporter, ifIndex, and the name and description that the
+//! exporter itself gave it. Consecutive rows repeat themselves, so a small direct-mapped cache answers most of them
+//! before the map is asked. A new snapshot empties everything; an exporter that invents indices fills no memory, since
+//! interfaces of which nothing is known share one record per exporter.
+
+use hashbrown::HashMap;
+use helios_common::exporter::{ExporterId, Exporters};
+use helios_common::names::NameId;
+
+use crate::directory::{Directory, Exporter, Interface};
+
+/// Interfaces and VRFs remembered; beyond that the memo begins anew. Twice the largest network that Helios is made for.
+const ENTRIES_MAX: usize = 1 << 20;
+
+/// Slots of the direct-mapped cache: 96 KiB, which stay in the second-level cache.
+const RECENT: usize = 1 << 12;
+
+/// What a row says of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct InterfaceKey {
+    pub exporter: u32,
+    pub index: u32,
+    pub name: NameId,
+    pub description: NameId,
+}
+
+impl InterfaceKey {
+    fn slot(self) -> usize {
+        let low = u64::from(self.index) << 32 | u64::from(self.exporter);
+        let high = u64::from(self.description) << 32 | u64::from(self.name);
+        let mixed = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 52) as usize % RECENT
+    }
+}
+
+/// Everything a worker has met under one snapshot.
+#[derive(Debug)]
+pub struct Memo {
+    generation: u64,
+    exporters: Vec<Option<(Exporter, NameId)>>,
+    records: Vec<Interface>,
+    interfaces: HashMap<InterfaceKey, u32, foldhash::fast::RandomState>,
+    /// Record ids are stored plus 1: an empty slot is no answer.
+    recent: Box<[(InterfaceKey, u32)]>,
+    vrfs: HashMap<(u32, u32, NameId), u16, foldhash::fast::RandomState>,
+    /// Room for the record ids of a batch's rows.
+    pub ids: Vec<u32>,
+}
+
+impl Default for Memo {
+    fn default() -> Self {
+        Self {
+            generation: 0,
+            exporters: Vec::new(),
+            records: vec![Interface::default()],
+            interfaces: HashMap::default(),
+            recent: vec![(InterfaceKey::default(), 0); RECENT].into_boxed_slice(),
+            vrfs: HashMap::default(),
+            ids: Vec::new(),
+        }
+    }
+}
+
+impl Memo {
+    /// Forgets what another snapshot said, and everything once there is too much of it.
+    pub fn prepare(&mut self, generation: u64) {
+        let full = self.interfaces.len().max(self.vrfs.len()) > ENTRIES_MAX;
+        if self.generation == generation && !full {
+            return;
+        }
+        self.generation = generation;
+        self.exporters.clear();
+        self.records.truncate(1);
+        self.interfaces.clear();
+        self.recent.fill((InterfaceKey::default(), 0));
+        self.vrfs.clear();
+    }
+
+    /// The exporter and its address as text.
+    pub fn exporter(&mut self, id: ExporterId, exporters: &Exporters, directory: &Directory) -> (Exporter, NameId) {
+        let index = id.0 as usize;
+        if let Some(Some(known)) = self.exporters.get(index) {
+            return *known;
+        }
+        let Some(entry) = exporters.get(id) else { return <(Exporter, NameId)>::default() };
+        let resolved = (directory.exporter(&entry), entry.address_name);
+        if self.exporters.len() <= index {
+            self.exporters.resize(index + 1, None);
+        }
+        if let Some(slot) = self.exporters.get_mut(index) {
+            *slot = Some(resolved);
+        }
+        resolved
+    }
+
+    /// The id of an interface's record; 0 if nothing is known of it.
+    #[inline(always)]
+    pub fn interface(&mut self, key: InterfaceKey, exporter: &Exporter, directory: &Directory) -> u32 {
+        let slot = key.slot();
+        match self.recent.get(slot) {
+            Some((recent, id)) if *recent == key && *id != 0 => id - 1,
+            _ => self.interface_of(key, slot, exporter, directory),
+        }
+    }
+
+    #[cold]
+    fn interface_of(&mut self, key: InterfaceKey, slot: usize, exporter: &Exporter, directory: &Directory) -> u32 {
+        let id = match self.interfaces.get(&key) {
+            Some(&known) => known,
+            None => match directory.interface(exporter, key.index, key.name, key.description) {
+                Some(interface) => {
+                    let id = self.add(interface);
+                    self.interfaces.insert(key, id);
+                    id
+                }
+                None => self.unnamed(key.exporter, exporter, directory),
+            },
+        };
+        if let Some(slot) = self.recent.get_mut(slot) {
+            *slot = (key, id + 1);
+        }
+        id
+    }
+
+    /// The record of all interfaces of an exporter of which nothing but the index is known.
+    fn unnamed(&mut self, exporter_id: u32, exporter: &Exporter, directory: &Directory) -> u32 {
+        let key = InterfaceKey { exporter: exporter_id, ..InterfaceKey::default() };
+        if let Some(&known) = self.interfaces.get(&key) {
+            return known;
+        }
+        let id = self.add(directory.unnamed_interface(exporter));
+        self.interfaces.insert(key, id);
+        id
+    }
+
+    fn add(&mut self, interface: Interface) -> u32 {
+        if interface == Interface::default() {
+            return 0;
+        }
+        self.records.push(interface);
+        self.records.len() as u32 - 1
+    }
+
+    /// The records by id, for the passes that write columns.
+    pub fn records(&self) -> &[Interface] {
+        &self.records
+    }
+
+    /// Distinct interfaces that are remembered.
+    pub fn n_interfaces(&self) -> usize {
+        self.interfaces.len()
+    }
+
+    /// The routing table of a flow, see [`Directory::vrf`].
+    pub fn vrf(
+        &mut self,
+        id: ExporterId,
+        vrf_id: u32,
+        vrf_name: NameId,
+        exporters: &Exporters,
+        directory: &Directory,
+    ) -> u16 {
+        if let Some(&known) = self.vrfs.get(&(id.0, vrf_id, vrf_name)) {
+            return known;
+        }
+        let (exporter, address_name) = self.exporter(id, exporters, directory);
+        let vrf = directory.vrf(&exporter, address_name, vrf_id, vrf_name);
+        self.vrfs.insert((id.0, vrf_id, vrf_name), vrf);
+        vrf
+    }
+}
