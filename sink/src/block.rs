@@ -247,8 +247,8 @@ impl Open {
     fn encode(&mut self, names: &Names, output: &mut Output, costs: &mut EncodeCosts) -> Result<(), ArrowError> {
         let begin = Instant::now();
         costs.rows += self.chunk.rows() as u64;
-        let stream = &mut self.stream;
-        self.chunk.flush(names, |batch| stream.write(batch))?;
+        let stream = self.stream.get_mut();
+        self.chunk.flush(names, &mut |octets| stream.extend_from_slice(octets));
         costs.encode_ns += begin.elapsed().as_nanos() as u64;
         self.write_out(output, costs);
         Ok(())

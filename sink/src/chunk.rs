@@ -1,23 +1,20 @@
 //! Chunks: the columns of up to 64 k rows, on their way from batches to one Arrow record batch.
 //!
-//! Batches are appended column by column. Arrow then takes the vectors as they are, without a copy, and gives them
-//! back for the next chunk. Names become keys of a dictionary that has only the names of this chunk: which key a
-//! name has is looked up in a dense table by the name's id, so that no string is hashed or compared per row.
+//! Batches are appended column by column; a full chunk is written as messages from the memory in which it was gathered.
+//! Names become keys of a dictionary that has only the names of this chunk: which key a name has is looked up in a dense
+//! table by the name's id, so that no string is hashed or compared per row.
 
 use std::sync::Arc;
 
-use arrow_array::types::{ArrowPrimitiveType, TimestampMillisecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
-use arrow_array::{
-    ArrayRef, DictionaryArray, FixedSizeBinaryArray, ListArray, PrimitiveArray, RecordBatch, StringArray,
-};
-use arrow_buffer::{ArrowNativeType, Buffer, OffsetBuffer, ScalarBuffer};
-use arrow_schema::{ArrowError, Schema};
+use arrow_buffer::{ArrowNativeType, ToByteSlice};
+use arrow_schema::Schema;
 use helios_common::columns::{Column, ColumnData, Kind};
 use helios_common::flow::{ColumnSet, FlowBatch};
 use helios_common::list::ListColumn;
 use helios_common::names::{NameId, Names};
 
 use crate::schema::arrow;
+use crate::stream::{Body, Messages};
 
 /// Rows of a chunk. Dictionary keys are 16 bits wide; smaller chunks cost ClickHouse 1.2 to 1.6 times as much to read.
 pub const CHUNK_ROWS: usize = 65_536;
@@ -28,9 +25,10 @@ pub struct Chunk {
     schema: Arc<Schema>,
     columns: Vec<(Column, Values)>,
     rows: usize,
+    messages: Messages,
 }
 
-/// The values of one column, in the form in which Arrow takes them.
+/// The values of one column, as Arrow lays them out.
 #[derive(Debug)]
 enum Values {
     U8(Vec<u8>),
@@ -69,6 +67,9 @@ struct NameKeys {
     known: Vec<(u32, u16)>,
     /// Counts chunks, so that `known` need not be cleared.
     chunk: u32,
+    /// The names as Arrow lays out strings: where each ends, from 0, and the octets of all.
+    offsets: Vec<i32>,
+    text: Vec<u8>,
 }
 
 impl NameKeys {
@@ -101,6 +102,18 @@ impl NameKeys {
         }
     }
 
+    /// Lays out the strings of the dictionary.
+    fn spell(&mut self, names: &Names) {
+        self.offsets.clear();
+        self.text.clear();
+        self.offsets.push(0);
+        let names = names.read();
+        for &id in &self.names {
+            self.text.extend_from_slice(names.get(id).as_bytes());
+            self.offsets.push(self.text.len() as i32);
+        }
+    }
+
     fn clear(&mut self) {
         self.keys.clear();
         self.names.clear();
@@ -116,7 +129,7 @@ impl Chunk {
     /// An empty chunk for blocks that carry `columns`.
     pub fn new(columns: ColumnSet) -> Self {
         let values = columns.iter().map(|column| (column, Values::new(column.spec().kind))).collect();
-        Self { schema: Arc::new(arrow::schema(columns)), columns: values, rows: 0 }
+        Self { schema: Arc::new(arrow::schema(columns)), columns: values, rows: 0, messages: Messages::default() }
     }
 
     pub fn schema(&self) -> &Schema {
@@ -147,36 +160,32 @@ impl Chunk {
         self.columns.iter().map(|(_, values)| values.octets()).sum()
     }
 
-    /// Passes the rows as a record batch to `write` and empties the chunk, keeping its memory.
-    ///
-    /// # Errors
-    /// What `write` says, or [`ArrowError`] if columns and schema do not fit together, which is a bug.
-    pub fn flush(
-        &mut self,
-        names: &Names,
-        write: impl FnOnce(&RecordBatch) -> Result<(), ArrowError>,
-    ) -> Result<(), ArrowError> {
-        let mut taken = Vec::with_capacity(self.columns.len());
-        let mut arrays = Vec::with_capacity(self.columns.len());
-        for (_, values) in &mut self.columns {
-            let (array, buffers) = values.take(names)?;
-            arrays.push(array);
-            taken.push(buffers);
+    /// Writes the rows as messages of an ArrowStream, a column at a time, and empties the chunk, keeping its memory.
+    pub fn flush(&mut self, names: &Names, write: &mut dyn FnMut(&[u8])) {
+        let Self { columns, messages, rows, .. } = self;
+        let mut dictionaries = 0;
+        for (_, values) in columns.iter_mut() {
+            let Values::Names(column) = values else { continue };
+            column.spell(names);
+            let mut body = Body::default();
+            body.array(column.names.len());
+            body.buffer(column.offsets.to_byte_slice());
+            body.buffer(&column.text);
+            // The schema numbers its dictionaries in the order of the columns.
+            messages.dictionary(dictionaries, column.names.len(), &body, write);
+            dictionaries += 1;
         }
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
-        let result = write(&batch);
-        drop(batch);
-        for ((_, values), buffers) in self.columns.iter_mut().zip(taken) {
-            values.give_back(buffers);
+        let mut body = Body::default();
+        for (_, values) in columns.iter() {
+            values.lay_out(*rows, &mut body);
         }
-        self.rows = 0;
-        result
+        messages.record_batch(*rows, &body, write);
+        *rows = 0;
+        for (_, values) in columns {
+            values.clear();
+        }
     }
 }
-
-/// References to the memory that Arrow holds while a record batch is written.
-#[derive(Debug)]
-struct Lent(Buffer, Option<Buffer>);
 
 impl Values {
     fn new(kind: Kind) -> Self {
@@ -248,52 +257,32 @@ impl Values {
         }
     }
 
-    /// Lends the column's memory to an array.
-    fn take(&mut self, names: &Names) -> Result<(ArrayRef, Lent), ArrowError> {
-        Ok(match self {
-            Self::U8(values) => primitive::<UInt8Type>(values),
-            Self::U16(values) => primitive::<UInt16Type>(values),
-            Self::U32(values) => primitive::<UInt32Type>(values),
-            Self::U64(values) => primitive::<UInt64Type>(values),
-            Self::Time(values) => primitive::<TimestampMillisecondType>(values),
-            Self::Wide(values) => {
-                let buffer = Buffer::from_vec(std::mem::take(values));
-                let array = FixedSizeBinaryArray::try_new(arrow::WIDE, buffer.clone(), None)?;
-                (Arc::new(array), Lent(buffer, None))
-            }
-            Self::Names(column) => {
-                let (keys, lent) = scalar::<UInt16Type>(&mut column.keys);
-                let names = names.read();
-                let dictionary = StringArray::from_iter_values(column.names.iter().map(|&id| names.get(id)));
-                (Arc::new(DictionaryArray::try_new(keys, Arc::new(dictionary))?), lent)
-            }
-            Self::U32List(lists) => {
-                let (items, Lent(items_buffer, _)) = primitive::<UInt32Type>(&mut lists.items);
-                lists.take(Kind::U32List, items, items_buffer)?
-            }
-            Self::WideList(lists) => {
-                let buffer = Buffer::from_vec(std::mem::take(&mut lists.items));
-                let items = FixedSizeBinaryArray::try_new(arrow::WIDE, buffer.clone(), None)?;
-                lists.take(Kind::U128List, Arc::new(items), buffer)?
-            }
-        })
+    /// Adds the column's array to a message.
+    fn lay_out<'a>(&'a self, rows: usize, body: &mut Body<'a>) {
+        body.array(rows);
+        match self {
+            Self::U8(values) => body.buffer(values),
+            Self::U16(values) => body.buffer(values.to_byte_slice()),
+            Self::U32(values) => body.buffer(values.to_byte_slice()),
+            Self::U64(values) => body.buffer(values.to_byte_slice()),
+            Self::Time(values) => body.buffer(values.to_byte_slice()),
+            Self::Wide(values) => body.buffer(values),
+            Self::Names(column) => body.buffer(column.keys.to_byte_slice()),
+            Self::U32List(lists) => lists.lay_out(1, body),
+            Self::WideList(lists) => lists.lay_out(arrow::WIDE as usize, body),
+        }
     }
 
-    /// Takes the memory back, emptied.
-    fn give_back(&mut self, Lent(buffer, second): Lent) {
+    fn clear(&mut self) {
         match self {
-            Self::U8(values) => *values = emptied(buffer),
-            Self::U16(values) => *values = emptied(buffer),
-            Self::U32(values) => *values = emptied(buffer),
-            Self::U64(values) => *values = emptied(buffer),
-            Self::Time(values) => *values = emptied(buffer),
-            Self::Wide(values) => *values = emptied(buffer),
-            Self::Names(names) => {
-                names.keys = emptied(buffer);
-                names.clear();
-            }
-            Self::U32List(lists) => lists.give_back(buffer, second),
-            Self::WideList(lists) => lists.give_back(buffer, second),
+            Self::U8(values) | Self::Wide(values) => values.clear(),
+            Self::U16(values) => values.clear(),
+            Self::U32(values) => values.clear(),
+            Self::U64(values) => values.clear(),
+            Self::Time(values) => values.clear(),
+            Self::Names(column) => column.clear(),
+            Self::U32List(lists) => lists.clear(),
+            Self::WideList(lists) => lists.clear(),
         }
     }
 }
@@ -312,17 +301,16 @@ impl<T: ArrowNativeType> Lists<T> {
         self.offsets.resize(rows + 1, end);
     }
 
-    fn take(&mut self, kind: Kind, items: ArrayRef, items_buffer: Buffer) -> Result<(ArrayRef, Lent), ArrowError> {
-        let offsets = Buffer::from_vec(std::mem::take(&mut self.offsets));
-        let array =
-            ListArray::try_new(arrow::item(kind), OffsetBuffer::new(ScalarBuffer::from(offsets.clone())), items, None)?;
-        Ok((Arc::new(array), Lent(offsets, Some(items_buffer))))
+    /// `width` are the values that make an item.
+    fn lay_out<'a>(&'a self, width: usize, body: &mut Body<'a>) {
+        body.buffer(self.offsets.to_byte_slice());
+        body.array(self.items.len() / width);
+        body.buffer(self.items.to_byte_slice());
     }
 
-    fn give_back(&mut self, offsets: Buffer, items: Option<Buffer>) {
-        self.offsets = emptied(offsets);
-        self.offsets.push(0);
-        self.items = items.map(emptied).unwrap_or_default();
+    fn clear(&mut self) {
+        self.offsets.truncate(1);
+        self.items.clear();
     }
 }
 
@@ -331,28 +319,14 @@ fn part<T>(values: &[T], from: usize, to: usize) -> &[T] {
     values.get(from..to.min(values.len())).unwrap_or(&[])
 }
 
-fn scalar<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>) -> (PrimitiveArray<T>, Lent) {
-    let buffer = Buffer::from_vec(std::mem::take(values));
-    (PrimitiveArray::new(ScalarBuffer::from(buffer.clone()), None), Lent(buffer, None))
-}
-
-fn primitive<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>) -> (ArrayRef, Lent) {
-    let (array, lent) = scalar::<T>(values);
-    (Arc::new(array), lent)
-}
-
-/// The vector that a buffer was made from, if nobody else holds it any more.
-fn emptied<T: ArrowNativeType>(buffer: Buffer) -> Vec<T> {
-    let mut values = buffer.into_vec().unwrap_or_default();
-    values.clear();
-    values
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::Array;
+    use crate::stream;
     use arrow_array::cast::AsArray;
+    use arrow_array::types::{UInt16Type, UInt32Type, UInt64Type};
+    use arrow_array::{Array, RecordBatch};
+    use arrow_ipc::reader::StreamReader;
     use helios_common::columns::{BYTES, LARGE_COMMUNITIES, MPLS_LABELS, SRC_ADDR, SRC_COUNTRY};
     use helios_common::exporter::ExporterId;
 
@@ -377,26 +351,27 @@ mod tests {
         batch
     }
 
+    /// The chunk as Arrow's own reader reads it back.
+    fn flushed(chunk: &mut Chunk, names: &Names) -> RecordBatch {
+        let mut stream = stream::schema(chunk.schema()).unwrap();
+        chunk.flush(names, &mut |octets| stream.extend_from_slice(octets));
+        StreamReader::try_new(&stream[..], None).unwrap().next().unwrap().unwrap()
+    }
+
     #[test]
     fn columns_that_a_batch_lacks_are_defaults() {
         let names = Names::new();
         let mut chunk = Chunk::new(columns());
         chunk.append(&batch(7, names.intern("CH")), 0, 2);
         chunk.append(&FlowBatch::new(), 0, 0);
-        chunk
-            .flush(&names, |batch| {
-                assert_eq!(batch["bytes"].as_primitive::<UInt64Type>().values(), &[7, 7]);
-                assert_eq!(batch["src_addr"].as_fixed_size_binary().value(1), [0; 16]);
-                let labels = batch["mpls_labels"].as_list::<i32>();
-                assert_eq!(labels.value(0).as_primitive::<UInt32Type>().values(), &[16, 17]);
-                assert_eq!(labels.value(1).len(), 0);
-                assert_eq!(
-                    batch["large_communities"].as_list::<i32>().value(0).as_fixed_size_binary().value(0),
-                    [1; 16]
-                );
-                Ok(())
-            })
-            .unwrap();
+        let batch = flushed(&mut chunk, &names);
+        assert_eq!(batch["bytes"].as_primitive::<UInt64Type>().values(), &[7, 7]);
+        assert_eq!(batch["src_addr"].as_fixed_size_binary().value(1), [0; 16]);
+        let labels = batch["mpls_labels"].as_list::<i32>();
+        assert_eq!(labels.value(0).as_primitive::<UInt32Type>().values(), &[16, 17]);
+        assert_eq!(labels.value(1).len(), 0);
+        let communities = batch["large_communities"].as_list::<i32>();
+        assert_eq!(communities.value(0).as_fixed_size_binary().value(0), [1; 16]);
         assert_eq!(chunk.rows(), 0);
     }
 
@@ -409,24 +384,20 @@ mod tests {
             for country in countries {
                 chunk.append(&batch(1, country), 0, 2);
             }
-            chunk
-                .flush(&names, |batch| {
-                    let column = batch["src_country"].as_dictionary::<UInt16Type>();
-                    let known: Vec<_> = column.values().as_string::<i32>().iter().flatten().collect();
-                    let expected: &[&str] = if countries[0] == ch { &["CH", "DE"] } else { &["DE"] };
-                    assert_eq!(known, expected);
-                    Ok(())
-                })
-                .unwrap();
+            let batch = flushed(&mut chunk, &names);
+            let column = batch["src_country"].as_dictionary::<UInt16Type>();
+            let known: Vec<_> = column.values().as_string::<i32>().iter().flatten().collect();
+            let expected: &[&str] = if countries[0] == ch { &["CH", "DE"] } else { &["DE"] };
+            assert_eq!(known, expected);
         }
     }
 
     #[test]
-    fn memory_comes_back_from_arrow() {
+    fn memory_stays() {
         let names = Names::new();
         let mut chunk = Chunk::new(columns());
         chunk.append(&batch(1, 0), 0, 2);
-        chunk.flush(&names, |_| Ok(())).unwrap();
+        chunk.flush(&names, &mut |_| ());
         let kept = chunk.columns.iter().all(|(_, values)| match values {
             Values::U64(values) => values.capacity() > 0,
             Values::Wide(values) => values.capacity() > 0,
@@ -447,11 +418,6 @@ mod tests {
         batch.seal();
         let mut chunk = Chunk::new(columns());
         chunk.append(&batch, 4, 7);
-        chunk
-            .flush(&names, |batch| {
-                assert_eq!(batch["bytes"].as_primitive::<UInt64Type>().values(), &[4, 5, 6]);
-                Ok(())
-            })
-            .unwrap();
+        assert_eq!(flushed(&mut chunk, &names)["bytes"].as_primitive::<UInt64Type>().values(), &[4, 5, 6]);
     }
 }

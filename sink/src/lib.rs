@@ -8,6 +8,7 @@
 pub mod config;
 pub mod schema;
 pub mod chunk;
+mod stream;
 pub mod frame;
 mod memory;
 pub mod block;
