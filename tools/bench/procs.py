@@ -50,7 +50,7 @@ def get(url: str) -> str:
 class Process:
     """A program of its own; `with` ends it, first politely."""
 
-    def __init__(self, name: str, command: list, log: Path, env: dict | None = None):
+    def __init__(self, name: str, command: list, log: Path, env: dict | None = None, cwd: Path | None = None):
         self.name, self.log = name, log
         with open(log, "wb") as output:
             self.child = subprocess.Popen(
@@ -59,6 +59,7 @@ class Process:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **(env or {})},
+                cwd=cwd,
             )
 
     def __enter__(self):
@@ -109,7 +110,8 @@ def engine(folder: Path) -> tuple[Process, str]:
     port_file = folder / "port"
     port_file.unlink(missing_ok=True)
     command = [engine_python(), "-m", "clickhouse_http", "--path", folder / "data", "--port", "0", "--port-file", port_file]
-    process = Process("engine", command, folder / "engine.log", {"PYTHONPATH": str(ROOT / "tools/clickhouse-http")})
+    # In the folder, because the engine leaves files where it is started.
+    process = Process("engine", command, folder / "engine.log", {"PYTHONPATH": str(ROOT / "tools/clickhouse-http")}, folder)
     port = wait_for("the engine", lambda: port_file.exists() and port_file.read_text().strip())
     return process, f"http://127.0.0.1:{port}"
 
