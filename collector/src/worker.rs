@@ -30,6 +30,15 @@ use crate::udp::{BindError, Ring, SocketOptions, SocketStats, UdpSocket, Wait, b
 /// Buffers per receive call, see [`Ring::new`].
 const RING_BUFFERS: usize = 16;
 
+/// After a receive call that brought fewer datagrams than this, the kernel gets time to gather more.
+///
+/// Waking up costs more than decoding: at 1,000 datagrams a second a worker that wakes up for each spends twice as much.
+const FEW_DATAGRAMS: u64 = 8;
+const GATHER_TIME: Duration = Duration::from_millis(2);
+
+/// Gathering needs a buffer for what a 10 Gbit/s link brings meanwhile, counted as the kernel does: about twice.
+const GATHER_BUFFER: usize = 8 << 20;
+
 /// How often exporters and sockets are looked at.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -406,14 +415,16 @@ impl Worker {
     }
 
     fn run(mut self, stop: &AtomicBool) {
+        let gathers = self.sockets.iter().all(|socket| socket.receive_buffer >= GATHER_BUFFER);
         while !stop.load(Ordering::Relaxed) {
-            match self.sockets.len() {
-                1 => {
-                    self.receive(0, Wait::Timeout);
-                }
+            let datagrams = match self.sockets.len() {
+                1 => self.receive(0, Wait::Timeout),
                 _ => self.receive_any(),
-            }
+            };
             self.tick();
+            if gathers && (1..FEW_DATAGRAMS).contains(&datagrams) {
+                std::thread::sleep(GATHER_TIME);
+            }
         }
         let deadline = Instant::now() + DRAIN_LIMIT;
         for socket in 0..self.sockets.len() {
@@ -427,20 +438,19 @@ impl Worker {
         }
     }
 
-    /// Waits for any of several sockets.
-    fn receive_any(&mut self) {
+    /// Waits for any of several sockets; returns how many datagrams came.
+    fn receive_any(&mut self) -> u64 {
         let mut ready = Vec::with_capacity(self.sockets.len());
         for socket in &self.sockets {
             ready.push(PollFd::new(socket.as_fd(), PollFlags::POLLIN));
         }
         let wait = PollTimeout::try_from(self.limits.flush_interval).unwrap_or(PollTimeout::MAX);
         if poll(&mut ready, wait).unwrap_or(0) == 0 {
-            return;
+            return 0;
         }
         let readable: Vec<bool> = ready.iter().map(|fd| fd.any().unwrap_or(false)).collect();
-        for (socket, _) in readable.into_iter().enumerate().filter(|(_, readable)| *readable) {
-            self.receive(socket, Wait::No);
-        }
+        let readable = readable.into_iter().enumerate().filter(|(_, readable)| *readable);
+        readable.map(|(socket, _)| self.receive(socket, Wait::No)).sum()
     }
 
     /// One receive call; returns how many datagrams came.
