@@ -3,6 +3,7 @@
 //! Sans I/O: no socket, no clock, no log. One [`Decoder`] per receive worker; an exporter always reaches the same
 //! worker, so state needs no lock.
 
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ mod pending;
 mod sequence;
 mod minute;
 mod saved;
-pub mod text;
+mod text;
 mod state;
 pub mod netflow5;
 pub mod sflow5;
@@ -55,6 +56,10 @@ const EXPORTER_IDLE_MS: i64 = 60 * 60 * 1000;
 
 /// Rows of counter samples that wait to be taken: more than one receive call can bring, 1 MiB of the shortest samples.
 pub const MAX_COUNTER_ROWS: usize = 1 << 15;
+
+/// Domains that are reported per minute and worker: made-up ones cost the sink no more than this, and an honest
+/// exporter is busier than they are.
+pub const MAX_MINUTE_ROWS: usize = 1 << 16;
 
 /// What is known of a datagram besides its octets.
 #[derive(Debug, Clone, Copy)]
@@ -445,11 +450,9 @@ impl Decoder {
             exporter_address: exporter.address,
             decapsulate: self.config.decapsulate,
         };
-        let (texts, _) = self.scratch.texts(&self.names);
         let room = self.worker_sources < sflow5::MAX_WORKER_SOURCES;
         let sources = domain.meters.n_sources();
-        let mut output =
-            sflow5::Output { flows: out, counters: &mut self.counters, meters: &mut domain.meters, room, texts };
+        let mut output = sflow5::Output { flows: out, counters: &mut self.counters, meters: &mut domain.meters, room };
         let result = sflow5::decode_samples(cursor, &header, &context, &mut output);
         self.worker_sources += domain.meters.n_sources() - sources;
         decoded.sflow = result?;
@@ -476,10 +479,16 @@ impl Decoder {
             exporters().flat_map(|exporter| &exporter.domains).map(|domain| domain.meters.n_sources()).sum();
     }
 
-    /// The rows of `exporters` for the time since the last call, of every domain that sent something. `minute`, the
-    /// worker and its kernel drops are for the caller to fill in.
+    /// The rows of `exporters` for the time since the last call, of every domain that sent something. The minute, the
+    /// worker and its kernel drops are for the caller to fill in. Beyond [`MAX_MINUTE_ROWS`] the busiest are reported,
+    /// and the others' counts wait for a minute with room.
     pub fn close_minute(&mut self) -> Vec<ExporterMinute> {
-        self.known.exporters.values_mut().flat_map(Exporter::close_minute).collect()
+        let mut due: Vec<_> = self.known.exporters.values_mut().flat_map(Exporter::due).collect();
+        if due.len() > MAX_MINUTE_ROWS {
+            due.select_nth_unstable_by_key(MAX_MINUTE_ROWS, |(_, domain)| Reverse(domain.minutes.unreported()));
+            due.truncate(MAX_MINUTE_ROWS);
+        }
+        due.into_iter().filter_map(|(address, domain)| domain.close_minute(address)).collect()
     }
 
     /// What each exporter sent so far.

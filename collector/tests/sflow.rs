@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use helios_collector::decode::{DatagramMeta, DecodeError, Decoder, DecoderConfig};
+use helios_collector::decode::{DatagramMeta, DecodeError, Decoder, DecoderConfig, MAX_MINUTE_ROWS};
 use helios_collector::encode::sflow5::records::{Direction, IfCounters, SampledIpv4};
 use helios_collector::encode::sflow5::{CounterSample, FlowSample, Header, Interface, Message, Source};
 use helios_common::columns::{EXPORTER_ADDRESS, OBSERVATION_DOMAIN_ID, SAMPLING_INTERVAL};
@@ -143,6 +143,25 @@ fn counters_that_nobody_takes_do_not_pile_up() {
         stand.decode(&counter_message(n)).unwrap();
     }
     assert!(stand.decoder.take_counters().len() <= helios_collector::decode::MAX_COUNTER_ROWS);
+}
+
+#[test]
+fn made_up_domains_do_not_push_an_exporter_out_of_its_minute() {
+    let mut stand = Stand::new();
+    let mut decode = |agent: u32, sub_agent: u32, sequence: u32| {
+        let mut datagram = flow_message(sub_agent, sequence, sequence, sequence * RATE, 0);
+        datagram[8..12].copy_from_slice(&agent.to_be_bytes());
+        stand.decode(&datagram).unwrap();
+        stand.out.clear();
+    };
+    for n in 0..MAX_MINUTE_ROWS as u32 + 1000 {
+        decode(0x0a00_0000 + n / 250, n % 250, 1);
+    }
+    (1..4).for_each(|sequence| decode(0xc000_0209, 0, sequence));
+    let rows = stand.decoder.close_minute();
+    assert_eq!(rows.len(), MAX_MINUTE_ROWS);
+    assert_eq!(rows.iter().find(|row| row.datagrams == 3).unwrap().exporter_address, address_of(agent(9)));
+    assert_eq!(stand.decoder.close_minute().len(), 1001, "the others' counts waited");
 }
 
 #[test]

@@ -9,7 +9,6 @@
 
 use crate::columns::Labels;
 use crate::exporter::Address;
-use crate::names::NameId;
 use crate::time::UnixMs;
 
 /// Declares a side table: the struct of its rows and the list of its columns.
@@ -47,7 +46,7 @@ macro_rules! side_table {
     (@rust I64) => { i64 };
     (@rust Time) => { $crate::time::UnixMs };
     (@rust Address) => { $crate::exporter::Address };
-    (@rust Name) => { $crate::names::NameId };
+    (@rust Text) => { $crate::side::Text };
     (@value $kind:ident $value:expr) => { $crate::side::Value::$kind($value) };
     (@codec) => { None };
     (@codec $codec:literal) => { Some($codec) };
@@ -77,8 +76,8 @@ pub enum Kind {
     Time,
     /// IPv6, IPv4 mapped.
     Address,
-    /// An interned string.
-    Name,
+    /// A short string.
+    Text,
 }
 
 impl Kind {
@@ -91,7 +90,7 @@ impl Kind {
             Self::I64 => "Int64".into(),
             Self::Time => crate::columns::Kind::Time.clickhouse(),
             Self::Address => crate::columns::Kind::Address.clickhouse(),
-            Self::Name => crate::columns::Kind::Name.clickhouse(),
+            Self::Text => crate::columns::Kind::Name.clickhouse(),
         }
     }
 }
@@ -105,7 +104,29 @@ pub enum Value {
     I64(i64),
     Time(UnixMs),
     Address(Address),
-    Name(NameId),
+    Text(Text),
+}
+
+/// Octets of a [`Text`]: the longest names of ports are some 25.
+pub const TEXT_OCTETS: usize = 32;
+
+/// A short string from the wire, cut to fit and padded with NUL. It is held in the row: strings that anybody can send
+/// by the million have no place in the table of names, which is shared and bounded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Text([u8; TEXT_OCTETS]);
+
+impl Text {
+    pub fn new(octets: &[u8]) -> Self {
+        let mut text = [0; TEXT_OCTETS];
+        text.iter_mut().zip(octets).for_each(|(place, octet)| *place = *octet);
+        Self(text)
+    }
+
+    /// The string without its padding; octets that are no UTF-8, and a character that was cut, are replaced.
+    pub fn to_text(&self) -> std::borrow::Cow<'_, str> {
+        let end = self.0.iter().rposition(|&octet| octet != 0).map_or(0, |last| last + 1);
+        String::from_utf8_lossy(self.0.get(..end).unwrap_or(&self.0))
+    }
 }
 
 /// A column of a side table.
@@ -213,6 +234,13 @@ mod tests {
                 assert_eq!(format!("{:?}", column.kind).split('(').next(), Some(&*kind_of(value)), "{}", column.name);
             }
         }
+    }
+
+    #[test]
+    fn a_text_is_cut_and_loses_its_padding() {
+        assert_eq!(Text::new(b"ge-0/0/1\0\0\0\0").to_text(), "ge-0/0/1");
+        assert_eq!(Text::new(&[b'x'; 300]).to_text(), "x".repeat(TEXT_OCTETS));
+        assert_eq!((Text::default().to_text(), Text::new(&[0xff, b'a']).to_text()), ("".into(), "\u{fffd}a".into()));
     }
 
     #[test]

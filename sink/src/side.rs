@@ -15,9 +15,8 @@ use arrow_buffer::Buffer;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 use helios_common::ledger::DropReason;
-use helios_common::names::{NameId, Names};
 use helios_common::side::queue::ReceivedRows;
-use helios_common::side::{Kind, SideReceiver, SideRow, SideRows, SideTable, Value};
+use helios_common::side::{Kind, SideReceiver, SideRow, SideRows, SideTable, Text, Value};
 
 use crate::backlog::Backlog;
 use crate::block::{Block, Tokens, compressed};
@@ -41,7 +40,6 @@ pub struct SideAssembler {
     statement: Arc<str>,
     schema: Arc<Schema>,
     compression: Compression,
-    names: Arc<Names>,
     tokens: Tokens,
     columns: Vec<Values>,
     rows: usize,
@@ -49,7 +47,7 @@ pub struct SideAssembler {
 }
 
 impl SideAssembler {
-    pub fn new(database: &str, table: SideTable, compression: Compression, names: Arc<Names>) -> Self {
+    pub fn new(database: &str, table: SideTable, compression: Compression) -> Self {
         let columns = table.columns();
         let statement = ddl::insert_statement(database, Table::Side(table), columns.iter().map(|column| column.name));
         let fields = columns.iter().map(|column| Field::new(column.name, data_type(column.kind), false));
@@ -58,7 +56,6 @@ impl SideAssembler {
             statement: statement.into(),
             schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             compression,
-            names,
             tokens: Tokens::new(),
             columns: columns.iter().map(|column| Values::new(column.kind)).collect(),
             rows: 0,
@@ -98,8 +95,7 @@ impl SideAssembler {
             return Ok(None);
         }
         let rows = std::mem::take(&mut self.rows) as u64;
-        let arrays: Result<Vec<ArrayRef>, ArrowError> =
-            self.columns.iter_mut().map(|column| column.take(&self.names)).collect();
+        let arrays: Result<Vec<ArrayRef>, ArrowError> = self.columns.iter_mut().map(|column| column.take()).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays?)?;
         let mut stream = StreamWriter::try_new(Vec::new(), &self.schema)?;
         stream.write(&batch)?;
@@ -126,7 +122,7 @@ enum Values {
     Time(Vec<i64>),
     /// 16 octets a row.
     Address(Vec<u8>),
-    Name(Vec<NameId>),
+    Text(Vec<Text>),
 }
 
 impl Values {
@@ -138,7 +134,7 @@ impl Values {
             Kind::I64 => Self::I64(Vec::new()),
             Kind::Time => Self::Time(Vec::new()),
             Kind::Address => Self::Address(Vec::new()),
-            Kind::Name => Self::Name(Vec::new()),
+            Kind::Text => Self::Text(Vec::new()),
         }
     }
 
@@ -150,12 +146,12 @@ impl Values {
             (Self::I64(values), Value::I64(value)) => values.push(value),
             (Self::Time(values), Value::Time(value)) => values.push(value),
             (Self::Address(values), Value::Address(value)) => values.extend(value),
-            (Self::Name(values), Value::Name(value)) => values.push(value),
+            (Self::Text(values), Value::Text(value)) => values.push(value),
             (_, value) => unreachable!("{value:?} in a column of another kind: one macro declares both"),
         }
     }
 
-    fn take(&mut self, names: &Names) -> Result<ArrayRef, ArrowError> {
+    fn take(&mut self) -> Result<ArrayRef, ArrowError> {
         use std::mem::take;
         Ok(match self {
             Self::Enum(values) => Arc::new(UInt8Array::from(take(values))),
@@ -166,10 +162,7 @@ impl Values {
             Self::Address(values) => {
                 Arc::new(FixedSizeBinaryArray::try_new(arrow::WIDE, Buffer::from_vec(take(values)), None)?)
             }
-            Self::Name(values) => {
-                let names = names.read();
-                Arc::new(StringArray::from_iter_values(take(values).into_iter().map(|id| names.get(id))))
-            }
+            Self::Text(values) => Arc::new(StringArray::from_iter_values(take(values).iter().map(Text::to_text))),
         })
     }
 }
@@ -182,7 +175,7 @@ fn data_type(kind: Kind) -> DataType {
         Kind::I64 => DataType::Int64,
         Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
         Kind::Address => DataType::FixedSizeBinary(arrow::WIDE),
-        Kind::Name => DataType::Utf8,
+        Kind::Text => DataType::Utf8,
     }
 }
 
@@ -253,11 +246,9 @@ mod tests {
 
     #[test]
     fn a_block_has_its_rows_typed_and_its_own_statement() {
-        let names = Arc::new(Names::new());
-        let mut assembler =
-            SideAssembler::new("t", SideTable::InterfaceCounters, Compression::None, Arc::clone(&names));
+        let mut assembler = SideAssembler::new("t", SideTable::InterfaceCounters, Compression::None);
         assert!(assembler.close().unwrap().is_none(), "no rows are no block");
-        let name = names.intern("ge-0/0/1");
+        let name = Text::new(b"ge-0/0/1");
         let row = InterfaceCounters { if_index: 7, if_name: name, if_in_octets: 9, ..InterfaceCounters::default() };
         assembler.append(&[row, row]);
         let block = assembler.close().unwrap().unwrap();
@@ -272,7 +263,7 @@ mod tests {
 
     #[test]
     fn differences_below_zero_stay_negative() {
-        let mut assembler = SideAssembler::new("t", SideTable::Exporters, Compression::None, Arc::new(Names::new()));
+        let mut assembler = SideAssembler::new("t", SideTable::Exporters, Compression::None);
         assembler.append(&[ExporterMinute { clock_skew_ms: -1500, ..ExporterMinute::default() }]);
         let batch = read(&assembler.close().unwrap().unwrap());
         assert_eq!(batch["clock_skew_ms"].as_primitive::<Int64Type>().values(), &[-1500]);

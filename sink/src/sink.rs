@@ -99,8 +99,7 @@ impl Sink {
         let stop_side = Arc::new(AtomicBool::new(false));
         let sides = SideThread {
             input: side,
-            assemblers: SideTable::ALL
-                .map(|table| SideAssembler::new(&config.database, table, config.compression, Arc::clone(&names))),
+            assemblers: SideTable::ALL.map(|table| SideAssembler::new(&config.database, table, config.compression)),
             backlog: Arc::clone(&backlog),
             books: books.clone(),
             flush_interval: config.flush_interval(),

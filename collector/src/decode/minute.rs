@@ -77,12 +77,17 @@ impl Minutes {
         self.total.metered
     }
 
+    /// Messages that were not reported yet.
+    pub fn unreported(&self) -> u64 {
+        self.total.datagrams - self.reported.datagrams
+    }
+
     /// The row of the time since the last call, without what the caller knows: minute, exporter, domain, worker,
     /// templates. `None` if no message came.
     pub fn close(&mut self, protocol: Protocol, loss: LossCounts) -> Option<ExporterMinute> {
         self.total.loss = loss;
         let (total, before) = (self.total, self.reported);
-        if total.datagrams == before.datagrams {
+        if self.unreported() == 0 {
             return None;
         }
         let lost = total.loss.lost.saturating_sub(before.loss.lost);

@@ -38,7 +38,6 @@ use helios_common::time::UnixMs;
 use super::DecodeError;
 use super::cursor::Cursor;
 use super::packet::Decapsulate;
-use super::text::Texts;
 
 mod sample;
 mod interface;
@@ -141,13 +140,12 @@ pub struct SampleCounts {
 }
 
 /// Where the samples of a message go.
-pub struct Output<'a, 'n> {
+pub struct Output<'a> {
     pub flows: &'a mut FlowBatch,
     pub counters: &'a mut Vec<InterfaceCounters>,
     pub meters: &'a mut Meters,
     /// Whether the worker has room for further sources of samples.
     pub room: bool,
-    pub texts: Texts<'n>,
 }
 
 /// Appends a row for each sampled and each discarded packet, and one of another kind for each counter sample. The
@@ -160,7 +158,7 @@ pub fn decode_samples(
     mut cursor: Cursor<'_>,
     header: &Header,
     context: &SampleContext,
-    out: &mut Output<'_, '_>,
+    out: &mut Output<'_>,
 ) -> Result<SampleCounts, DecodeError> {
     let mut counts = SampleCounts::default();
     let mut rows = Rows::default();
@@ -220,7 +218,7 @@ impl SampleCounts {
         octets: &[u8],
         header: &Header,
         context: &SampleContext,
-        out: &mut Output<'_, '_>,
+        out: &mut Output<'_>,
     ) {
         let mut row = InterfaceCounters {
             received_at: context.received_at,
@@ -229,7 +227,7 @@ impl SampleCounts {
             uptime_ms: header.uptime_ms,
             ..InterfaceCounters::default()
         };
-        let Ok(left_out) = counters::read(expanded, octets, &mut out.texts, &mut row) else {
+        let Ok(left_out) = counters::read(expanded, octets, &mut row) else {
             self.malformed_counter_samples += 1;
             return;
         };

@@ -57,18 +57,10 @@ impl Exporter {
         changed
     }
 
-    /// A row for each domain that sent something since the last call.
-    pub fn close_minute(&mut self) -> impl Iterator<Item = ExporterMinute> + '_ {
+    /// The domains that have something to report, with the exporter's address.
+    pub fn due(&mut self) -> impl Iterator<Item = (Address, &mut Domain)> {
         let address = self.address;
-        self.domains.iter_mut().filter_map(move |domain| {
-            let row = domain.minutes.close(domain.protocol, domain.sessions.counts())?;
-            Some(ExporterMinute {
-                exporter_address: address,
-                observation_domain_id: domain.id,
-                templates: domain.templates.len() as u32,
-                ..row
-            })
-        })
+        self.domains.iter_mut().filter(|domain| domain.minutes.unreported() > 0).map(move |domain| (address, domain))
     }
 
     pub fn snapshot(&self) -> ExporterStats {
@@ -98,6 +90,15 @@ impl Exporter {
             sampling_interval: last.sampling_interval,
             metered,
         }
+    }
+}
+
+impl Domain {
+    /// The row of what came since the last call; `None` if nothing did.
+    pub fn close_minute(&mut self, exporter_address: Address) -> Option<ExporterMinute> {
+        let row = self.minutes.close(self.protocol, self.sessions.counts())?;
+        let templates = self.templates.len() as u32;
+        Some(ExporterMinute { exporter_address, observation_domain_id: self.id, templates, ..row })
     }
 }
 

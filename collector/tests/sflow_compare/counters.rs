@@ -2,7 +2,7 @@
 
 use flowparser_sflow::counter_records::CounterRecord;
 use flowparser_sflow::{SflowDatagram, SflowSample};
-use helios_common::side::{InterfaceCounters, interface_counters};
+use helios_common::side::{InterfaceCounters, Text, interface_counters};
 
 /// Compares the rows of a message's counter samples.
 #[track_caller]
@@ -31,8 +31,6 @@ pub fn compare(theirs: &SflowDatagram, ours: &[InterfaceCounters]) {
         expected.sub_agent_id = row.sub_agent_id;
         expected.uptime_ms = row.uptime_ms;
         (expected.sequence, expected.source_type, expected.source_index) = (sequence, class, index);
-        // A name is an id of this process.
-        expected.if_name = row.if_name;
         assert_eq!(*row, expected);
     }
     assert_eq!(rows.next(), None, "a row that the other decoder has not");
@@ -101,6 +99,7 @@ fn fill(record: &CounterRecord, row: &mut InterfaceCounters) {
             (row.cpu_5s, row.cpu_1m, row.cpu_5m) = (theirs.cpu_5s, theirs.cpu_1m, theirs.cpu_5m);
             (row.memory_total, row.memory_free) = (theirs.total_memory, theirs.free_memory);
         }
+        CounterRecord::PortName(theirs) => row.if_name = Text::new(theirs.name.as_bytes()),
         _ => {}
     }
 }

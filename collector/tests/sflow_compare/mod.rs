@@ -18,11 +18,9 @@ use helios_collector::decode::DecodeError;
 use helios_collector::decode::cursor::Cursor;
 use helios_collector::decode::packet::{Decapsulate, Link, Packet, dissect};
 use helios_collector::decode::sflow5::{Header, Meters, Output, SampleContext, SampleCounts, decode_samples};
-use helios_collector::decode::text::{Memo, Texts};
 use helios_common::columns::*;
 use helios_common::exporter::{Address, ExporterId, mapped};
 use helios_common::flow::FlowBatch;
-use helios_common::names::Names;
 use helios_common::side::InterfaceCounters;
 
 mod counters;
@@ -49,10 +47,8 @@ fn decode_with_counters(
         exporter_address: header.agent,
         decapsulate,
     };
-    let (names, mut memo, mut counters) = (Names::new(), Memo::default(), Vec::new());
-    let texts = Texts::new(&names, &mut memo);
-    let mut meters = Meters::default();
-    let mut out = Output { flows: out, counters: &mut counters, meters: &mut meters, room: true, texts };
+    let (mut counters, mut meters) = (Vec::new(), Meters::default());
+    let mut out = Output { flows: out, counters: &mut counters, meters: &mut meters, room: true };
     let counts = decode_samples(cursor, &header, &context, &mut out)?;
     Ok((header, counts, counters))
 }

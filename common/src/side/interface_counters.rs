@@ -31,7 +31,7 @@ side_table! {
         structures: U32 "" "What the sample held, as bits: 1 interface, 2 Ethernet, 4 VLAN, 8 processor, 16 port name.";
 
         if_index: U32 "" "ifIndex.";
-        if_name: Name "" "The port's name, of agents that tell it.";
+        if_name: Text "" "The port's name, of agents that tell it; 32 octets of it.";
         if_type: U32 "" "ifType of IANA: 6 Ethernet, 161 link aggregation.";
         if_speed: U64 "bit/s" "Speed of the interface.";
         if_direction: Enum(IF_DIRECTIONS) "" "Duplex mode.";

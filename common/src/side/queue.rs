@@ -1,6 +1,7 @@
 //! The bounded way of side rows to the sink. A full queue drops what is offered, counted; nobody ever waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -8,14 +9,18 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::{SideLedger, SideRows};
 use crate::ledger::DropReason;
 
-/// Hand-overs that wait at most. A receive worker makes one per burst of datagrams, at most some hundred rows of a
-/// quarter of a kilobyte: this is a few megabytes, and a second of the sink's absence.
+/// Hand-overs that wait at most. A receive worker makes one per receive call, and the sink's thread does nothing but
+/// take them.
 pub const QUEUE_HAND_OVERS: usize = 256;
+
+/// Rows that wait at most, some 300 octets each: 60 MB. The interfaces of a thousand switches tell theirs at once.
+pub const QUEUE_ROWS: usize = 200_000;
 
 /// The offering end; one for every thread that has rows.
 #[derive(Debug, Clone)]
 pub struct SideSender {
     rows: Sender<SideRows>,
+    waiting: Arc<AtomicUsize>,
     ledger: Arc<SideLedger>,
 }
 
@@ -23,6 +28,7 @@ pub struct SideSender {
 #[derive(Debug)]
 pub struct SideReceiver {
     rows: Receiver<SideRows>,
+    waiting: Arc<AtomicUsize>,
     ledger: Arc<SideLedger>,
 }
 
@@ -36,11 +42,13 @@ pub enum ReceivedRows {
     Closed,
 }
 
-/// A queue of at most [`QUEUE_HAND_OVERS`].
+/// A queue of at most [`QUEUE_HAND_OVERS`] and [`QUEUE_ROWS`].
 pub fn side_queue() -> (SideSender, SideReceiver) {
     let (sender, receiver) = bounded(QUEUE_HAND_OVERS);
     let ledger = Arc::new(SideLedger::default());
-    (SideSender { rows: sender, ledger: Arc::clone(&ledger) }, SideReceiver { rows: receiver, ledger })
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let sender = SideSender { rows: sender, waiting: Arc::clone(&waiting), ledger: Arc::clone(&ledger) };
+    (sender, SideReceiver { rows: receiver, waiting, ledger })
 }
 
 impl SideSender {
@@ -50,11 +58,14 @@ impl SideSender {
         if rows.is_empty() {
             return;
         }
-        let (table, n_rows) = (rows.table(), rows.len() as u64);
+        let (table, n_rows) = (rows.table(), rows.len());
         // Booked first: the sink may have stored them before this call returns.
-        self.ledger.offered(table, n_rows);
-        if self.rows.try_send(rows).is_err() {
-            self.ledger.dropped(table, DropReason::ChannelFull, n_rows);
+        self.ledger.offered(table, n_rows as u64);
+        // A count and no lock: two senders at once may both be refused where one would have fit.
+        let waiting = self.waiting.fetch_add(n_rows, Ordering::Relaxed) + n_rows;
+        if waiting > QUEUE_ROWS || self.rows.try_send(rows).is_err() {
+            self.waiting.fetch_sub(n_rows, Ordering::Relaxed);
+            self.ledger.dropped(table, DropReason::ChannelFull, n_rows as u64);
         }
     }
 
@@ -66,7 +77,10 @@ impl SideSender {
 impl SideReceiver {
     pub fn receive(&self, wait: Duration) -> ReceivedRows {
         match self.rows.recv_timeout(wait) {
-            Ok(rows) => ReceivedRows::Rows(rows),
+            Ok(rows) => {
+                self.waiting.fetch_sub(rows.len(), Ordering::Relaxed);
+                ReceivedRows::Rows(rows)
+            }
             Err(RecvTimeoutError::Timeout) => ReceivedRows::Quiet,
             Err(RecvTimeoutError::Disconnected) => ReceivedRows::Closed,
         }
@@ -97,6 +111,20 @@ mod tests {
             received += rows.len() as u64;
         }
         assert_eq!((received, receiver.receive(Duration::ZERO)), (2 * n, ReceivedRows::Closed));
+    }
+
+    #[test]
+    fn rows_are_bounded_however_few_hand_overs_they_come_in() {
+        let (sender, receiver) = side_queue();
+        sender.offer(vec![ExporterMinute::default(); QUEUE_ROWS + 1]);
+        sender.offer(vec![ExporterMinute::default(); QUEUE_ROWS]);
+        sender.offer(vec![ExporterMinute::default(); 1]);
+        let accounts = || sender.ledger().snapshot()[SideTable::Exporters as usize];
+        assert_eq!(accounts().dropped_total(), QUEUE_ROWS as u64 + 2);
+        let ReceivedRows::Rows(rows) = receiver.receive(Duration::ZERO) else { unreachable!("rows wait") };
+        assert_eq!(rows.len(), QUEUE_ROWS);
+        sender.offer(vec![ExporterMinute::default(); 7]);
+        assert_eq!(accounts().dropped_total(), QUEUE_ROWS as u64 + 2, "there is room again");
     }
 
     #[test]

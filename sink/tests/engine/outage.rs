@@ -7,7 +7,7 @@ use helios_common::exporter::mapped;
 use helios_common::ledger::{DropReason, Ledger, Stage};
 use helios_common::names::Names;
 use helios_common::queue::{BatchSender, bounded_queue};
-use helios_common::side::{ExporterMinute, InterfaceCounters, SideSender, SideTable, side_queue};
+use helios_common::side::{ExporterMinute, InterfaceCounters, SideSender, SideTable, Text, side_queue};
 use helios_sink::{Sink, SinkConfig};
 use helios_testkit::Engine;
 
@@ -24,14 +24,14 @@ fn send(sender: &BatchSender, ledger: &Ledger, names: &Names, first: usize, rows
 }
 
 /// A hundred rows of each side table.
-fn offer_side_rows(sender: &SideSender, names: &Names, n: i64) {
+fn offer_side_rows(sender: &SideSender, n: i64) {
     let exporter_address = mapped([10, 0, 0, 1]);
     let received_at = last_hour() + n;
     let counters = (0..100).map(|if_index| InterfaceCounters {
         received_at,
         exporter_address,
         if_index,
-        if_name: names.intern("ge-0"),
+        if_name: Text::new(b"ge-0"),
         if_direction: 1,
         if_in_octets: u64::from(if_index) * 1_000_000_000_000,
         ..InterfaceCounters::default()
@@ -81,7 +81,7 @@ fn rows_wait_for_a_clickhouse_that_comes_later_and_goes_meanwhile() {
         send(&sender, &ledger, &names, n * 700, 700);
     }
     for n in 0..10 {
-        offer_side_rows(&side_sender, &names, n);
+        offer_side_rows(&side_sender, n);
     }
     engine.resume();
     drop(sender);
@@ -116,7 +116,7 @@ fn what_clickhouse_never_takes_is_counted_as_lost_at_the_deadline() {
     for n in 0..5 {
         send(&sender, &ledger, &names, n * 700, 700);
     }
-    offer_side_rows(&side_sender, &names, 0);
+    offer_side_rows(&side_sender, 0);
     drop(sender);
     let drained = runtime.block_on(sink.drain(Duration::from_millis(300)));
     let accounts = ledger.snapshot();

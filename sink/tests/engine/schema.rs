@@ -103,7 +103,7 @@ fn the_queries_of_the_documentation_work() {
     let stand = Stand::migrated();
     let names = Arc::new(Names::new());
     stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 0, 1000)]));
-    insert_side_rows(&stand, &names);
+    insert_side_rows(&stand);
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/clickhouse.md")).unwrap();
     let queries: Vec<&str> = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(queries.len() >= 8, "{}", queries.len());
@@ -114,10 +114,10 @@ fn the_queries_of_the_documentation_work() {
 }
 
 /// Two samples of an interface whose errors went over the wrap, and a minute of its exporter.
-fn insert_side_rows(stand: &Stand, names: &Arc<Names>) {
+fn insert_side_rows(stand: &Stand) {
     let received_at = last_hour() + 3_600_000;
     let exporter_address = mapped([10, 0, 0, 1]);
-    let assembler = |table| SideAssembler::new("t", table, Compression::Lz4, Arc::clone(names));
+    let assembler = |table| SideAssembler::new("t", table, Compression::Lz4);
     let mut counters = assembler(SideTable::InterfaceCounters);
     counters.append(&[u32::MAX - 1, 3].map(|if_in_errors| InterfaceCounters {
         received_at: received_at + i64::from(if_in_errors == 3),

@@ -16,12 +16,11 @@
 //! Sources: sFlow.org "sFlow Version 5" (July 2004) §5.3 `counters_sample`, `if_counters`, `ethernet_counters`,
 //! `vlan_counters`, `processor`; "sFlow Port NAME structure" (2013).
 
-use helios_common::side::InterfaceCounters;
 use helios_common::side::interface_counters as present;
+use helios_common::side::{InterfaceCounters, Text};
 
 use super::super::DecodeError;
 use super::super::cursor::Cursor;
-use super::super::text::Texts;
 use super::records::MAX_RECORDS;
 use super::sample::Source;
 use super::{TAG_OCTETS, words};
@@ -49,12 +48,7 @@ pub struct LeftOut {
 ///
 /// # Errors
 /// [`DecodeError`] when the sample ends before its records do, or has more of them than a sample may.
-pub fn read(
-    expanded: bool,
-    octets: &[u8],
-    texts: &mut Texts<'_>,
-    row: &mut InterfaceCounters,
-) -> Result<LeftOut, DecodeError> {
+pub fn read(expanded: bool, octets: &[u8], row: &mut InterfaceCounters) -> Result<LeftOut, DecodeError> {
     let mut sample = Cursor::new(octets);
     row.sequence = sample.u32()?;
     let source = if expanded {
@@ -75,7 +69,7 @@ pub fn read(
         match structure(format) {
             None => left_out.unknown += 1,
             Some(bit) if row.structures & bit != 0 => {}
-            Some(bit) => match fill(format, &mut record, texts, row) {
+            Some(bit) => match fill(format, &mut record, row) {
                 Ok(()) => row.structures |= bit,
                 Err(_) => left_out.malformed += 1,
             },
@@ -97,12 +91,7 @@ const fn structure(format: u32) -> Option<u32> {
 }
 
 /// Reads a structure whole before it changes the row: one that is too short leaves nothing.
-fn fill(
-    format: u32,
-    record: &mut Cursor<'_>,
-    texts: &mut Texts<'_>,
-    row: &mut InterfaceCounters,
-) -> Result<(), DecodeError> {
+fn fill(format: u32, record: &mut Cursor<'_>, row: &mut InterfaceCounters) -> Result<(), DecodeError> {
     match format {
         GENERIC => generic(record, row),
         ETHERNET => ethernet(record, row),
@@ -110,7 +99,7 @@ fn fill(
         PROCESSOR => processor(record, row),
         _ => {
             let length = record.u32()?;
-            row.if_name = texts.intern(record.take(length as usize)?);
+            row.if_name = Text::new(record.take(length as usize)?);
             Ok(())
         }
     }
@@ -192,9 +181,7 @@ const fn wide(high: u32, low: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::text::Memo;
     use super::*;
-    use helios_common::names::Names;
 
     fn octets(words: &[u32]) -> Vec<u8> {
         words.iter().flat_map(|word| word.to_be_bytes()).collect()
@@ -216,9 +203,8 @@ mod tests {
     }
 
     fn read_compact(octets: &[u8]) -> Result<(InterfaceCounters, LeftOut), DecodeError> {
-        let (names, mut memo) = (Names::new(), Memo::default());
         let mut row = InterfaceCounters::default();
-        read(false, octets, &mut Texts::new(&names, &mut memo), &mut row).map(|left_out| (row, left_out))
+        read(false, octets, &mut row).map(|left_out| (row, left_out))
     }
 
     #[test]
@@ -250,19 +236,16 @@ mod tests {
     #[test]
     fn a_port_tells_its_name() {
         let name = record(1005, &[&octets(&[5])[..], b"ge-0/\0\0\0"].concat());
-        let names = Names::new();
-        let (mut row, mut memo) = (InterfaceCounters::default(), Memo::default());
-        read(false, &sample(&[name]), &mut Texts::new(&names, &mut memo), &mut row).unwrap();
-        assert_eq!(names.read().get(row.if_name), "ge-0/");
+        let (row, _) = read_compact(&sample(&[name])).unwrap();
+        assert_eq!(row.if_name.to_text(), "ge-0/");
         assert_eq!(row.structures, present::PORT_NAME);
     }
 
     #[test]
     fn an_expanded_source_has_all_its_bits() {
         let sample = [octets(&[1, 2, 0x4ca3_f0d1, 1]), record(1, &octets(&IF_COUNTERS))].concat();
-        let (names, mut memo) = (Names::new(), Memo::default());
         let mut row = InterfaceCounters::default();
-        read(true, &sample, &mut Texts::new(&names, &mut memo), &mut row).unwrap();
+        read(true, &sample, &mut row).unwrap();
         assert_eq!((row.source_type, row.source_index, row.if_index), (2, 0x4ca3_f0d1, 7));
     }
 

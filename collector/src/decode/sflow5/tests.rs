@@ -2,10 +2,8 @@
 
 use helios_common::columns::*;
 use helios_common::exporter::ip_of;
-use helios_common::names::Names;
 
 use super::super::Protocol;
-use super::super::text::Memo;
 use super::*;
 
 const RECEIVED_MS: UnixMs = 1_700_000_000_123;
@@ -81,11 +79,9 @@ fn decode(datagram: &[u8], out: &mut FlowBatch) -> Result<SampleCounts, DecodeEr
         exporter_address: header.agent,
         decapsulate: Decapsulate::ALL,
     };
-    let (names, mut memo) = (Names::new(), Memo::default());
-    let texts = Texts::new(&names, &mut memo);
     let mut counters = Vec::new();
     let (counters, meters) = (&mut counters, &mut Meters::default());
-    let mut output = Output { flows: out, counters, meters, room: true, texts };
+    let mut output = Output { flows: out, counters, meters, room: true };
     let counts = decode_samples(cursor, &header, &context, &mut output)?;
     assert_eq!(counters.len(), counts.counter_rows as usize);
     Ok(counts)
