@@ -14,5 +14,6 @@ mod decode;
 mod metrics;
 mod operation;
 mod end_to_end;
+mod enrichment;
 mod side_tables;
 mod real_exporters;

@@ -5,6 +5,7 @@
 //! already deprecated may carry traffic all the same.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use helios_common::exporter::address_of;
@@ -12,8 +13,30 @@ use helios_common::names::{NameId, Names};
 use helios_netbox::Snapshot;
 use helios_netbox::model::{self, Assigned};
 
+use super::External;
+use super::status::Status;
 use crate::inventory::{Device, Interface, Inventory, Network, Vrf};
 use crate::lookup::Prefix;
+
+/// A source from whoever keeps a snapshot up to date: `current` gives the one that is in use.
+///
+/// `address` is NetBox's, for people. How NetBox itself is doing is told by its own metrics; here it counts which
+/// snapshots were taken up.
+pub fn external(address: &str, mut current: impl FnMut() -> Option<Arc<Snapshot>> + Send + 'static) -> External {
+    let status = Status::shared("netbox".to_owned(), address.to_owned());
+    let (mut last, shown) = (None::<Arc<Snapshot>>, Arc::clone(&status));
+    let news = move |names: &Names| {
+        let snapshot = current()?;
+        // Held, so that its address in memory is no other's.
+        if last.replace(Arc::clone(&snapshot)).is_some_and(|last| Arc::ptr_eq(&last, &snapshot)) {
+            return None;
+        }
+        let inventory = inventory(&snapshot, names);
+        Status::took(&shown, inventory.len() as u64);
+        Some(inventory)
+    };
+    External { status, news: Box::new(news) }
+}
 
 /// What the snapshot says, with its strings interned.
 pub fn inventory(snapshot: &Snapshot, names: &Names) -> Inventory {
@@ -106,6 +129,21 @@ mod tests {
     use helios_netbox::model::{Named, Scope};
 
     use super::*;
+
+    #[test]
+    fn only_another_snapshot_is_news() {
+        let names = Names::new();
+        let snapshots = [None, Some(Arc::new(Snapshot::default())), Some(Arc::new(Snapshot::default()))];
+        let shown = Arc::new(std::sync::Mutex::new(None));
+        let current = Arc::clone(&shown);
+        let mut source = external("http://netbox", move || current.lock().unwrap().clone());
+        let news = snapshots.map(|snapshot| {
+            *shown.lock().unwrap() = snapshot;
+            [(source.news)(&names).is_some(), (source.news)(&names).is_some()]
+        });
+        assert_eq!(news, [[false, false], [true, false], [true, false]]);
+        assert_eq!(Status::stats(&source.status).loads, 2);
+    }
 
     #[test]
     fn devices_interfaces_prefixes_and_vrfs_keep_what_flows_need() {
