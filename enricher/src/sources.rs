@@ -51,12 +51,14 @@ pub enum SourceError {
     Thread(io::Error),
 }
 
+/// What a source says, if that is new since the last time.
+pub type News = Box<dyn FnMut(&Names) -> Option<Inventory> + Send>;
+
 /// A source that somebody else keeps up to date, such as NetBox.
 pub struct External {
     /// How it is doing.
     pub status: SharedStatus,
-    /// What it says, if that is new since the last time.
-    pub news: Box<dyn FnMut(&Names) -> Option<Inventory> + Send>,
+    pub news: News,
 }
 
 impl fmt::Debug for External {

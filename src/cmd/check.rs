@@ -219,7 +219,7 @@ fn bytes(bytes: u64) -> String {
 fn files(config: &Config, now: SystemTime) -> Result<Vec<String>, Exit> {
     let geoip = &config.enricher.geoip;
     // Each by itself, so that two broken ones are two lines.
-    let only = |city, asn| GeoipConfig { city, asn, ..geoip.clone() };
+    let only = |city, asn| GeoipConfig { city, asn };
     let each =
         [geoip.city.clone().map(|path| only(Some(path), None)), geoip.asn.clone().map(|path| only(None, Some(path)))];
     let (mut found, mut mistakes) = (Vec::new(), Vec::new());

@@ -84,6 +84,12 @@ fn resolve_vrfs(batch: &FlowBatch, snapshot: &Snapshot, exporters: &Exporters, m
     }
 }
 
+/// Some rows of a batch and the ids of their records.
+struct Chunk<'a> {
+    rows: Range<usize>,
+    ids: &'a [u32],
+}
+
 /// What the passes over the columns found: all their values, or'ed.
 #[derive(Debug, Default)]
 struct Seen {
@@ -105,7 +111,7 @@ impl Side {
             let chunk = start..rows.min(start + CHUNK);
             let ids = &mut ids[..chunk.len()];
             tally.addresses += look_up(batch.values(self.address), &chunk, addresses, vrfs, ids);
-            self.gather(batch, addresses, &chunk, ids, &mut seen, tally);
+            self.gather(batch, addresses, &Chunk { rows: chunk, ids }, &mut seen, tally);
         }
         let Knows { country, city, asn, network, site, role, tenant } = addresses.knows();
         let columns = [
@@ -129,8 +135,7 @@ impl Side {
         &self,
         batch: &mut FlowBatch,
         addresses: &Addresses,
-        chunk: &Range<usize>,
-        ids: &[u32],
+        chunk: &Chunk<'_>,
         seen: &mut Seen,
         tally: &mut Tally,
     ) {
@@ -140,7 +145,7 @@ impl Side {
                 return 0;
             }
             let (mut any, mut hits) = (0, 0);
-            for (cell, &id) in batch.open(col)[chunk.clone()].iter_mut().zip(ids) {
+            for (cell, &id) in batch.open(col)[chunk.rows.clone()].iter_mut().zip(chunk.ids) {
                 *cell = value(addresses.record(id));
                 any |= *cell;
                 hits += u64::from(*cell != 0);
@@ -156,7 +161,7 @@ impl Side {
         pass(knows.role, self.role, &mut seen.role, |record| record.role);
         pass(knows.tenant, self.tenant, &mut seen.tenant, |record| record.tenant);
         if knows.asn {
-            self.systems(batch, addresses, chunk, ids, seen, tally);
+            self.systems(batch, addresses, chunk, seen, tally);
         }
     }
 
@@ -165,20 +170,20 @@ impl Side {
         &self,
         batch: &mut FlowBatch,
         addresses: &Addresses,
-        chunk: &Range<usize>,
-        ids: &[u32],
+        chunk: &Chunk<'_>,
         seen: &mut Seen,
         tally: &mut Tally,
     ) {
         let mut numbers = [0; CHUNK];
+        let Chunk { rows, ids } = chunk;
         let numbers = &mut numbers[..ids.len()];
-        for ((cell, number), &id) in batch.open(self.asn)[chunk.clone()].iter_mut().zip(numbers.iter_mut()).zip(ids) {
+        for ((cell, number), &id) in batch.open(self.asn)[rows.clone()].iter_mut().zip(numbers.iter_mut()).zip(*ids) {
             *number = addresses.asn(id, *cell);
             *cell = *number;
             seen.asn |= *number;
             tally.as_hits += u64::from(*number != 0);
         }
-        for ((cell, &number), &id) in batch.open(self.as_name)[chunk.clone()].iter_mut().zip(&*numbers).zip(ids) {
+        for ((cell, &number), &id) in batch.open(self.as_name)[rows.clone()].iter_mut().zip(&*numbers).zip(*ids) {
             let record = addresses.record(id);
             *cell = if number == record.asn { record.as_name } else { addresses.as_name(number) };
             seen.as_name |= *cell;
