@@ -117,7 +117,7 @@ fn enriched(batches: Vec<FlowBatch>, geoip: &Path, exporters: &Arc<Exporters>, n
             external: Vec::new(),
         },
     )
-        .expect("the databases were written");
+    .expect("the databases were written");
     for batch in batches {
         assert!(input.send(batch).is_ok(), "the queue has room for all");
     }

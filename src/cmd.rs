@@ -93,7 +93,8 @@ pub struct ListenArgs {
 }
 
 impl ConfigArgs {
-    /// Puts file, environment and flags together.
+    /// Puts file, environment and flags together, and adds the columns that they define to the table: called once, as
+    /// the first thing that a subcommand does.
     ///
     /// # Errors
     /// Exit code 78 with a line per mistake.
@@ -112,7 +113,9 @@ impl ConfigArgs {
             assignments: self.set.clone(),
             flags,
         };
-        sources.load().map_err(Exit::configuration)
+        let config = sources.load().map_err(Exit::configuration)?;
+        config.install_columns();
+        Ok(config)
     }
 }
 

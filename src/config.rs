@@ -20,7 +20,9 @@ mod mistake;
 mod keys;
 mod validate;
 mod sections;
+mod columns;
 
+pub use columns::{ColumnType, UserColumn};
 pub use keys::paths;
 pub use layers::NAMED;
 pub use mistake::{Mistake, nearest};
@@ -37,6 +39,16 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     pub admin: AdminConfig,
     pub log: LogConfig,
+    /// Columns that are added to `flows`, each with the information element that fills it.
+    ///
+    /// For example `columns: [{name: queue_id, pen: 9, id: 12235, type: uint16}, {name: user_name, id: 371, type: string}]`.
+    ///
+    /// Integers of the wire may have any length from 1 to 8 octets, whatever the type (reduced-size encoding, RFC 7011
+    /// §6.2); a value that does not fit becomes the type's largest. An ip is 4 or 16 octets, anything else is none.
+    /// A string ends at 255 octets. An element that fills another column as well goes to both; of one that a record
+    /// has several times the first counts. At its next start, or with `helios migrate`, the table gets columns that it
+    /// lacks; one that is no longer listed stays, and is empty from then on. Records of sFlow have no elements.
+    pub columns: Vec<UserColumn>,
 }
 
 /// Where the configuration of one run comes from.
@@ -81,6 +93,14 @@ impl Sources {
 }
 
 impl Config {
+    /// Makes the columns of this configuration part of the table, once and before the first use of it.
+    ///
+    /// # Panics
+    /// On a second call, or after the first use.
+    pub fn install_columns(&self) {
+        columns::install(&self.columns);
+    }
+
     /// The effective configuration as YAML that can be used as a file. It holds no secrets: those have no key.
     pub fn to_yaml(&self) -> String {
         serde_saphyr::to_string(self).expect("sections of scalars and lists are always YAML")

@@ -4,6 +4,8 @@
 //! collector, the Arrow schema and the ClickHouse tables of the sink, the JSON of `helios decode` and the page
 //! `docs/columns.md`. Adding a column is one row.
 //!
+//! [`extra`] are columns that a configuration adds.
+//!
 //! Every column has a default (zero, the empty name, the empty list) and every consumer may leave out a column
 //! that holds nothing else: ClickHouse fills it in.
 
@@ -14,6 +16,8 @@ use crate::ie::{Ie, iana};
 use crate::list::ListColumn;
 use crate::names::NameId;
 use crate::time::UnixMs;
+
+pub mod extra;
 
 /// How a column is held here, in Arrow and in ClickHouse. One line each, see [`Kind::clickhouse`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,13 +91,14 @@ pub struct Spec {
     pub doc: &'static str,
 }
 
-/// An untyped reference to a column: its place in [`COLUMNS`].
+/// An untyped reference to a column: its place in [`COLUMNS`], or behind them for one of [`extra`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Column(pub u8);
 
 impl Column {
     pub fn spec(self) -> &'static Spec {
-        COLUMNS.get(self.0 as usize).unwrap_or(&COLUMNS[0])
+        let place = usize::from(self.0);
+        COLUMNS.get(place).or_else(|| extra::specs().get(place - COLUMNS.len())).unwrap_or(&COLUMNS[0])
     }
 
     /// The handle for values of type `T`; `None` if the column holds another type.
@@ -103,7 +108,7 @@ impl Column {
 
     /// All columns, in the order of the table.
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
-        (0..COLUMNS.len() as u8).map(Self)
+        (0..COLUMNS.len() + extra::specs().len()).map(|place| Self(place as u8))
     }
 
     pub fn by_name(name: &str) -> Option<Self> {
@@ -155,7 +160,7 @@ pub const TUNNEL_TYPES: Labels =
 
 macro_rules! columns {
     ($($konst:ident: $value:ty = $name:literal, $kind:expr, $codec:expr, $rollup:ident, $unit:literal, [$($ie:expr),*], $doc:literal;)*) => {
-        /// Every column, in table order.
+        /// Every column of Helios' own, in table order.
         pub const COLUMNS: &[Spec] = &[$(Spec {
             name: $name, kind: $kind, codec: $codec, rollup: Rollup::$rollup, unit: $unit,
             elements: &[$(iana($ie)),*], doc: $doc,

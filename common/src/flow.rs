@@ -7,7 +7,7 @@
 //! Writing goes by rows that are *open*: append values to columns, then [`FlowBatch::advance`] makes the rows
 //! part of the batch. [`FlowBatch::mark`] and [`FlowBatch::truncate`] take a malformed message back.
 
-use crate::columns::{COLUMNS, Col, Column, ColumnData, Item, Value, each_column};
+use crate::columns::{Col, Column, ColumnData, Item, Value, each_column};
 use crate::exporter::ExporterId;
 
 /// Rows per batch. 4 to 8 k rows of the usual columns stay in a core's L2 cache, which made the decoders 1.3 to
@@ -71,7 +71,7 @@ impl Default for FlowBatch {
 
 impl FlowBatch {
     pub fn new() -> Self {
-        let columns = COLUMNS.iter().map(|spec| ColumnData::new(spec.kind)).collect();
+        let columns = Column::all().map(|column| ColumnData::new(column.spec().kind)).collect();
         Self { rows: 0, columns, runs: Vec::new() }
     }
 

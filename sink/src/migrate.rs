@@ -6,6 +6,7 @@
 
 use clickhouse::Client;
 use clickhouse::error::Error;
+use helios_common::columns::{Column, Spec};
 
 use crate::config::SinkConfig;
 use crate::schema::{MIGRATIONS_TABLE, Table, ddl, rollup};
@@ -33,6 +34,11 @@ pub enum MigrateError {
         "the schema is not complete ({missing} is still to be done): run `helios migrate`, or set clickhouse.migrate"
     )]
     Missing { missing: String },
+    #[error(
+        "column {column} of table `flows` is {found} and the configuration wants {wanted}: change its type there, give \
+         the column another name, or convert it yourself (ALTER TABLE ... MODIFY COLUMN)"
+    )]
+    Type { column: &'static str, found: String, wanted: String },
     #[error("{purpose}: {source}")]
     Step { purpose: String, source: Error },
     #[error("cannot look at the schema: {0}")]
@@ -43,7 +49,7 @@ impl MigrateError {
     /// The client's error behind it.
     pub fn client_error(&self) -> Option<&Error> {
         match self {
-            Self::Newer { .. } | Self::Missing { .. } => None,
+            Self::Newer { .. } | Self::Missing { .. } | Self::Type { .. } => None,
             Self::Step { source, .. } | Self::Look(source) => Some(source),
         }
     }
@@ -71,7 +77,19 @@ pub async fn plan(client: &Client, config: &SinkConfig) -> Result<Vec<Step>, Mig
     if found.version > SCHEMA_VERSION {
         return Err(MigrateError::Newer { database: config.database.clone(), found: found.version });
     }
+    check_types(&found)?;
     Ok(steps(&found, config))
+}
+
+/// Columns that the configuration added once keep their type: to convert what they hold may lose it.
+fn check_types(found: &Found) -> Result<(), MigrateError> {
+    for Spec { name, kind, .. } in Column::extra().map(Column::spec) {
+        let wanted = kind.clickhouse();
+        if let Some(found) = found.column_type(Table::Flows.name(), name).filter(|found| *found != wanted) {
+            return Err(MigrateError::Type { column: name, found: found.to_owned(), wanted });
+        }
+    }
+    Ok(())
 }
 
 /// Carries the plan out and returns it; `progress` hears of every step before it runs.
@@ -201,7 +219,8 @@ fn alter_table(found: &Found, config: &SinkConfig, table: Table, create: &str, a
     for column in &columns {
         match found.column_type(name, column.name) {
             None => {
-                let place = before.map_or_else(|| "FIRST".to_owned(), |before| format!("AFTER {before}"));
+                let place =
+                    before.map_or_else(|| "FIRST".to_owned(), |before| format!("AFTER {}", ddl::identifier(before)));
                 let definition = ddl::column_definition(column);
                 // A dimension that is not part of the sorting key would be merged away.
                 let key = match table {

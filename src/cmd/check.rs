@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use helios_common::columns::{Column, Spec};
 use helios_common::names::Names;
 use helios_enricher::GeoipConfig;
 use helios_enricher::geoip::reload::Files;
@@ -14,7 +15,7 @@ use helios_enricher::sources::{Remotes, Sources};
 use helios_sink::{client, migrate};
 
 use super::{ConfigArgs, ListenArgs};
-use crate::config::Config;
+use crate::config::{Config, UserColumn};
 use crate::exit::Exit;
 use crate::explain;
 
@@ -126,6 +127,9 @@ fn describe(config: &Config, databases: &[String]) -> String {
     line("clickhouse", format!("{}, database {}, user {}", clickhouse.url, clickhouse.database, clickhouse.user));
     line("password", password(clickhouse.password_file.as_deref(), std::env::var_os("CLICKHOUSE_PASSWORD").is_some()));
     line("tables", retention(config));
+    if !config.columns.is_empty() {
+        line("columns", columns(config));
+    }
     line(
         "schema",
         match clickhouse.migrate {
@@ -180,6 +184,15 @@ fn retention(config: &Config) -> String {
         ("talkers_1h", days.talkers_1h),
     ];
     tables.map(table).join(", ")
+}
+
+/// The columns that are added, as `name type = enterprise/element`.
+fn columns(config: &Config) -> String {
+    let column = |(column, user): (Column, &UserColumn)| {
+        let Spec { name, kind, .. } = column.spec();
+        format!("{name} {} = {}/{}", kind.clickhouse(), user.pen, user.id)
+    };
+    format!("flows and {}", Column::extra().zip(&config.columns).map(column).collect::<Vec<_>>().join(", "))
 }
 
 fn password(file: Option<&Path>, variable: bool) -> String {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use helios_collector::decode::{Decapsulate, DecoderConfig};
-use helios_common::columns::{COLUMNS, Column};
+use helios_common::columns::Column;
 
 use crate::capture::Capture;
-use crate::config::nearest;
+use crate::config::{Sources, nearest};
 use crate::decode::{Csv, JsonLines, Raw, Rows, Session, Table};
 use crate::exit::Exit;
 
@@ -23,11 +23,16 @@ use crate::exit::Exit;
   helios decode capture.pcap | jq -c '[.src_addr, .dst_addr, .bytes]'
   helios decode --summary capture.pcap                        counters by protocol
   helios decode --format table --columns src_addr,dst_addr,bytes capture.pcap
+  helios decode --config helios.yaml --columns src_addr,queue_id capture.pcap
   helios decode --raw capture.pcap | jq .fields               fields without a column, too
   tcpdump -i eth0 -U -w - udp port 2055 | helios decode -     live")]
 pub struct Args {
     /// Capture file, `-` for standard input
     file: PathBuf,
+
+    /// Configuration file whose `columns` are filled as well; nothing else of it is used
+    #[arg(short, long, value_name = "FILE", conflicts_with = "raw")]
+    config: Option<PathBuf>,
 
     /// Print one JSON object of counters by protocol instead of rows
     #[arg(long, conflicts_with_all = ["raw", "format", "columns"])]
@@ -66,8 +71,12 @@ enum Format {
 }
 
 /// # Errors
-/// 64 for an unknown column or tunnel, 1 when the capture cannot be read or the output not be written.
+/// 64 for an unknown column or tunnel, 78 for a wrong configuration, 1 when the capture cannot be read or the output not be written.
 pub fn run(args: &Args) -> Result<(), Exit> {
+    if let Some(file) = &args.config {
+        let sources = Sources { file: Some(file.clone()), ..Sources::default() };
+        sources.load().map_err(Exit::configuration)?.install_columns();
+    }
     let decoder = DecoderConfig { decapsulate: tunnels(&args.decapsulate)?, ..DecoderConfig::default() };
     let columns = columns(&args.columns)?;
     let mut capture = Capture::open(&args.file).map_err(Exit::run_time)?;
@@ -128,7 +137,7 @@ fn raw(capture: &mut Capture, out: impl Write) -> Result<Vec<String>, Exit> {
 fn columns(names: &[String]) -> Result<Option<Vec<Column>>, Exit> {
     let find = |name: &String| {
         Column::by_name(name).ok_or_else(|| {
-            let near = nearest(name, COLUMNS.iter().map(|spec| spec.name));
+            let near = nearest(name, Column::all().map(|column| column.spec().name));
             let hint = near.map_or("docs/columns.md lists all".to_owned(), |near| format!("did you mean {near}?"));
             Exit::usage(format_args!("--columns: there is no column {name}; {hint}"))
         })

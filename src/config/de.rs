@@ -19,6 +19,7 @@ use super::tree::{Entry, Node, Origin, Step, Value, parse_flow};
 /// Every mistake in the tree, in the order in which they stand there.
 pub fn read<T: DeserializeOwned>(mut tree: Node, known: &[String]) -> Result<T, Vec<Mistake>> {
     let mut mistakes = Vec::new();
+    let mut taken_out: Vec<Vec<Step>> = Vec::new();
     loop {
         let error = match T::deserialize(&tree) {
             Ok(value) if mistakes.is_empty() => return Ok(value),
@@ -26,11 +27,17 @@ pub fn read<T: DeserializeOwned>(mut tree: Node, known: &[String]) -> Result<T, 
             Err(error) => error,
         };
         let path = error.path();
-        mistakes.push(error.into_mistake(&path, &tree.origin, known));
+        // A key that was taken out for being wrong is not missing as well.
+        let consequence = error.missing_key().is_some_and(|key| taken_out.contains(&[&path[..], &[key]].concat()));
+        if !consequence {
+            mistakes.push(error.into_mistake(&path, &tree.origin, known));
+        }
         // An item of a list that a variable spells as text is no node of its own: then the whole list goes.
-        let removed = (1..=path.len()).rev().any(|steps| tree.remove(path.get(..steps).unwrap_or(&[])));
-        if !removed {
-            return Err(mistakes);
+        let removed =
+            (1..=path.len()).rev().map(|steps| path.get(..steps).unwrap_or(&[])).find(|part| tree.remove(part));
+        match removed {
+            Some(part) => taken_out.push(part.to_vec()),
+            None => return Err(mistakes),
         }
     }
 }

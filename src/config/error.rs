@@ -52,6 +52,14 @@ impl Error {
         self.path.iter().rev().cloned().collect()
     }
 
+    /// The key that is missing, if that is what is wrong.
+    pub fn missing_key(&self) -> Option<Step> {
+        match self.kind {
+            Kind::Missing { key } => Some(Step::Key(key.to_owned())),
+            _ => None,
+        }
+    }
+
     /// Notes the innermost node that the error passes.
     pub fn at(mut self, node: &Node) -> Self {
         self.place.get_or_insert_with(|| Box::new(Place { origin: node.origin.clone(), found: node.describe() }));

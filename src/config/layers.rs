@@ -13,6 +13,9 @@ const PREFIX: &str = "HELIOS_";
 /// `HELIOS_SERVICE_HOST` and the like into every pod beside a service named "helios".
 const SEPARATOR: &str = "__";
 
+/// Keys outside of any section: their variables have no separator, and there is no other variable of these names.
+const SECTIONLESS: &[&str] = &["columns"];
+
 /// Variables with fixed names, and the keys they set. Those of GeoIP are the reference system's. CLICKHOUSE_PASSWORD
 /// is not among them: the sink reads it itself whenever it connects, and no key ever holds a secret.
 pub const NAMED: &[(&str, &str)] = &[
@@ -35,8 +38,11 @@ pub fn environment(tree: &mut Node, variables: impl IntoIterator<Item = (String,
         }
     }
     for (name, value) in &variables {
-        let Some(path) = name.strip_prefix(PREFIX).filter(|rest| rest.contains(SEPARATOR)) else { continue };
-        let path = path.replace(SEPARATOR, ".").to_ascii_lowercase();
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let path = rest.replace(SEPARATOR, ".").to_ascii_lowercase();
+        if !path.contains('.') && !SECTIONLESS.contains(&path.as_str()) {
+            continue;
+        }
         set(tree, &path, value, &Origin::Variable(name.clone()));
     }
 }
@@ -46,7 +52,7 @@ pub fn environment(tree: &mut Node, variables: impl IntoIterator<Item = (String,
 pub fn slips<'a>(variables: impl IntoIterator<Item = &'a str>, known: &[String]) -> Vec<Mistake> {
     let meant = |variable: &str| {
         let rest = variable.strip_prefix(PREFIX).filter(|rest| !rest.contains(SEPARATOR))?;
-        known.iter().find(|path| path.to_ascii_uppercase().replace('.', "_") == rest)
+        known.iter().filter(|path| path.contains('.')).find(|path| path.to_ascii_uppercase().replace('.', "_") == rest)
     };
     let mut slips: Vec<Mistake> = variables
         .into_iter()
@@ -67,13 +73,17 @@ pub fn slips<'a>(variables: impl IntoIterator<Item = &'a str>, known: &[String])
 pub fn assignment(tree: &mut Node, text: &str) -> Result<(), Mistake> {
     let flag = |text: &str| Origin::Flag(format!("--set {text}"));
     match text.split_once('=') {
-        Some((path, value)) if path.contains('.') && path.split('.').all(|key| !key.is_empty()) => {
+        Some((path, value)) if is_path(path) => {
             // The value stays out of the origin: it may be long, and errors show it anyway.
             set(tree, path, value, &flag(path));
             Ok(())
         }
         _ => Err(Mistake { origin: flag(text), what: "expected section.key=value".to_owned() }),
     }
+}
+
+fn is_path(text: &str) -> bool {
+    SECTIONLESS.contains(&text) || text.contains('.') && text.split('.').all(|key| !key.is_empty())
 }
 
 /// Lays the value of a flag with a name of its own over the tree.

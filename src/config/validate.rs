@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use super::mistake::Mistake;
-use super::tree::{Node, Origin};
-use super::{Config, LogConfig};
+use super::tree::{Node, Origin, Value};
+use super::{Config, LogConfig, columns};
 
 /// Every value that cannot work.
 pub fn sections(config: &Config, tree: &Node) -> Vec<Mistake> {
@@ -18,6 +18,9 @@ pub fn sections(config: &Config, tree: &Node) -> Vec<Mistake> {
     }
     for error in config.clickhouse.validate().err().into_iter().flatten() {
         found.push(at(&format!("clickhouse.{}", error.key), &error.problem));
+    }
+    for (at, error) in columns::check(&config.columns) {
+        found.push(item(tree, "columns", at, &error));
     }
     found.extend(binary(config).map(|(path, what)| at(path, &what)));
     found.extend(log(&config.log).map(|what| at("log.level", &what)));
@@ -49,6 +52,17 @@ fn mistake(tree: &Node, path: &str, what: &dyn Display) -> Mistake {
     let keys: Vec<&str> = path.split('.').collect();
     let origin = tree.get(&keys).map_or_else(|| Origin::Flag("default".to_owned()), |node| node.origin.clone());
     Mistake { origin, what: format!("{path}: {what}") }
+}
+
+/// A mistake at the place of an item of a list; at the list's own where a variable spells it as text.
+fn item(tree: &Node, path: &str, at: usize, what: &dyn Display) -> Mistake {
+    let list = tree.get(&[path]);
+    let item = list.and_then(|list| match &list.value {
+        Value::List(items) => items.get(at),
+        _ => None,
+    });
+    let origin = item.or(list).map_or_else(|| Origin::Flag("default".to_owned()), |node| node.origin.clone());
+    Mistake { origin, what: format!("{path}[{at}]: {what}") }
 }
 
 #[cfg(test)]

@@ -16,4 +16,5 @@ mod operation;
 mod end_to_end;
 mod enrichment;
 mod side_tables;
+mod user_columns;
 mod real_exporters;

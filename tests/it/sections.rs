@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use syn::ext::IdentExt;
 use syn::{Attribute, Expr, ExprLit, Fields, Item, Lit, Meta, Type};
 
 use crate::expect::root;
@@ -10,6 +11,7 @@ use crate::expect::root;
 const SOURCES: &[&str] = &[
     "src/config.rs",
     "src/config/sections.rs",
+    "src/config/columns.rs",
     "collector/src/config.rs",
     "enricher/src/config.rs",
     "enricher/src/config/rules.rs",
@@ -90,7 +92,7 @@ impl Items {
         let fields = entry.fields.iter().map(|field| {
             let doc = doc(&field.attrs);
             assert_eq!(doc.len(), 1, "fields of {} are described in one paragraph each", entry.ident);
-            format!("`{}` ({})", field.ident.as_ref().unwrap(), doc[0])
+            format!("`{}` ({})", field.ident.as_ref().unwrap().unraw(), doc[0])
         });
         Some(format!("Each entry has {}.", fields.collect::<Vec<_>>().join("; ")))
     }

@@ -9,9 +9,8 @@
 //! exporters put both families' addresses into one record and leave one of them zero.
 
 use helios_common::columns::{
-    BYTES, COLUMNS, Col, Column, DST_ADDR, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START,
-    FORWARDING_STATUS, ICMP_CODE, ICMP_TYPE, INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR,
-    SRC_VLAN, Value,
+    BYTES, Col, Column, DST_ADDR, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, FORWARDING_STATUS,
+    ICMP_CODE, ICMP_TYPE, INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR, SRC_VLAN, Value,
 };
 use helios_common::exporter::{Address, mapped};
 use helios_common::flow::FlowBatch;
@@ -98,6 +97,8 @@ enum Op {
     EndReason,
     JuniperException,
     Text(Col<NameId>),
+    /// Either family, by length.
+    Ip(Col<Address>),
 }
 
 /// Fields that say by which interval the record was sampled, or where to look that up.
@@ -176,11 +177,11 @@ impl Plan {
     fn with_sources(fields: &[Field], sources: impl Fn(&[Ie], Column) -> (Vec<Ie>, Column)) -> Self {
         let find = |element: Ie| fields.iter().position(|field| field.ie == element && field.length > 0);
         let mut steps = Vec::new();
-        for (column, spec) in Column::all().zip(COLUMNS) {
+        for column in Column::all() {
             if column == SAMPLING_INTERVAL.column() || column == MPLS_LABELS.column() {
                 continue;
             }
-            let (elements, target) = sources(spec.elements, column);
+            let (elements, target) = sources(column.spec().elements, column);
             let first_only =
                 [BYTES.column(), PACKETS.column(), FLOW_START.column(), FLOW_END.column()].contains(&target);
             let present = elements.iter().filter_map(|&element| find(element).map(|field| (field, element)));
@@ -258,6 +259,9 @@ impl Plan {
 
 /// The operation that turns `element` into `column`, if there is one.
 fn op_for(element: Ie, column: Column) -> Option<Op> {
+    if column.is_extra() {
+        return op_by_kind(column);
+    }
     let forward = if element.pen == REVERSE_PEN { iana(element.id) } else { element };
     let ty = ie::info(forward)?.ty;
     let time = column.typed::<UnixMs>();
@@ -289,6 +293,19 @@ fn op_for(element: Ie, column: Column) -> Option<Op> {
     })
 }
 
+/// The operation for a column that the configuration added: its type says how octets are read, not the element's.
+fn op_by_kind(column: Column) -> Option<Op> {
+    Some(match column.spec().kind {
+        Kind::U8 => Op::U8(column.typed()?),
+        Kind::U16 => Op::U16(column.typed()?),
+        Kind::U32 => Op::U32(column.typed()?),
+        Kind::U64 | Kind::Mac => Op::U64(column.typed()?),
+        Kind::Address => Op::Ip(column.typed()?),
+        Kind::Name => Op::Text(column.typed()?),
+        Kind::Time | Kind::Enum(_) | Kind::U32List | Kind::U128List => return None,
+    })
+}
+
 impl Step {
     fn run<F: Fields>(&self, fields: &F, times: &Times, texts: &mut Texts<'_>, out: &mut FlowBatch) {
         let Times { clock: Clock { export_ms, uptime }, absent } = *times;
@@ -302,6 +319,8 @@ impl Step {
             Op::Ipv4(col) => self.arrays(fields, col, out, mapped_or_none),
             Op::Ipv4Alone(col) => self.arrays(fields, col, out, mapped),
             Op::Ipv6(col) => self.arrays(fields, col, out, |octets| octets),
+            Op::Ip(col) if fields.width() == Some(4) => self.arrays(fields, col, out, mapped_or_none),
+            Op::Ip(col) => self.write(fields.octets(), col, out, address_of_octets),
             Op::Seconds(col) => self.integers(fields, col, out, move |secs| plausible(secs.saturating_mul(1000))),
             Op::Milliseconds(col) => self.integers(fields, col, out, plausible),
             Op::Ntp(col) => self.integers(fields, col, out, move |ntp| plausible(ntp_to_unix_ms(ntp).max(0) as u64)),
@@ -402,6 +421,15 @@ impl Step {
 fn mapped_or_none(v4: [u8; 4]) -> Address {
     let prefix = u128::from(v4 != [0; 4]) * (0xffff << 32);
     (prefix | u128::from(u32::from_be_bytes(v4))).to_be_bytes()
+}
+
+/// An address of the family that its length tells; none for octets that are no address.
+fn address_of_octets(octets: &[u8]) -> Address {
+    match octets.len() {
+        4 => mapped_or_none(padded(octets)),
+        16 => padded(octets),
+        _ => Address::default(),
+    }
 }
 
 fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {

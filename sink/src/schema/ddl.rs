@@ -3,7 +3,9 @@
 //! Every statement is idempotent (`IF NOT EXISTS`) and names its database, because the connection cannot use one
 //! that does not exist yet. The layout follows measurements with the engine on 10 M flows: see docs/clickhouse.md.
 
-use helios_common::columns::{COLUMNS, Spec};
+use std::borrow::Cow;
+
+use helios_common::columns::{Column, Spec};
 use helios_common::side::{SideColumn, SideTable};
 
 use super::rollup;
@@ -22,7 +24,7 @@ pub fn create_database(database: &str) -> String {
 /// The columns of a table, in order.
 pub fn columns(table: Table) -> Vec<ColumnDef> {
     match table {
-        Table::Flows => COLUMNS.iter().map(flow_column).collect(),
+        Table::Flows => Column::all().map(|column| flow_column(column.spec())).collect(),
         Table::Side(side) => side.columns().iter().map(side_column).collect(),
         _ => rollup::keys(table).into_iter().chain(rollup::figures()).collect(),
     }
@@ -46,7 +48,7 @@ fn side_column(column: &'static SideColumn) -> ColumnDef {
 
 /// One column as `CREATE TABLE` and `ADD COLUMN` want it.
 pub fn column_definition(column: &ColumnDef) -> String {
-    let mut sql = format!("{} {}", column.name, column.clickhouse);
+    let mut sql = format!("{} {}", identifier(column.name), column.clickhouse);
     if let Some(default) = column.default {
         sql += &format!(" DEFAULT {default}");
     }
@@ -57,6 +59,14 @@ pub fn column_definition(column: &ColumnDef) -> String {
         sql += &format!(" CODEC({codec})");
     }
     sql
+}
+
+/// The name of a column. One that a configuration has chosen may be a word of SQL.
+pub fn identifier(name: &str) -> Cow<'_, str> {
+    match Column::extra().any(|column| column.spec().name == name) {
+        true => Cow::Owned(format!("`{name}`")),
+        false => Cow::Borrowed(name),
+    }
 }
 
 /// A string literal.
@@ -145,6 +155,6 @@ pub fn create_migrations_table(database: &str) -> String {
 ///
 /// The columns are named because ClickHouse drops a column of the stream that it does not know without a word.
 pub fn insert_statement(database: &str, table: Table, columns: impl Iterator<Item = &'static str>) -> String {
-    let columns: Vec<_> = columns.collect();
+    let columns: Vec<_> = columns.map(identifier).collect();
     format!("INSERT INTO {database}.{} ({}) FORMAT ArrowStream", table.name(), columns.join(", "))
 }

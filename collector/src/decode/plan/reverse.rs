@@ -57,7 +57,8 @@ pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
         return None;
     }
     let plan = Plan::with_sources(fields, |elements, column| {
-        let own = elements.iter().copied().map(reversed);
+        // Only IANA's elements have a reverse one by their number alone (RFC 5103 §6.1).
+        let own = elements.iter().copied().filter(|element| element.pen == 0).map(reversed);
         // What one direction did says nothing about the other.
         let one_sided = [TCP_FLAGS.column(), TTL.column(), FLOW_END_REASON.column()].contains(&column);
         let elements = if column == BYTES.column() {

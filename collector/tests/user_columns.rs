@@ -1,0 +1,111 @@
+//! Columns that the configuration adds, filled by the plans: a binary of its own, because a process adds them once.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
+
+mod bench;
+
+use helios_collector::encode::{Put, VARIABLE_LENGTH, enterprise_field, field};
+use helios_common::columns::extra::{self, Closed, Definition};
+use helios_common::columns::{Col, Column, Kind, SRC_ADDR, Value};
+use helios_common::exporter::mapped;
+use helios_common::ie::{Ie, iana};
+
+use bench::{Bench, ipfix, netflow9};
+
+const PEN: u32 = 32473;
+
+/// Adds the columns unless another test of this process has.
+fn install() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let element = |id| Ie { pen: PEN, id };
+        let of = |name: &str, element, kind| Definition { name: name.to_owned(), element, kind };
+        let definitions = [
+            of("small", element(1), Kind::U8),
+            of("wide", element(2), Kind::U64),
+            of("station", element(3), Kind::Mac),
+            of("gateway", element(4), Kind::Address),
+            of("label", element(5), Kind::Name),
+            of("source", iana(8), Kind::Address),
+            of("asa_user", iana(40_000), Kind::Name),
+        ];
+        assert_eq!(extra::check(&definitions), []);
+        extra::install(&definitions).unwrap();
+        assert_eq!(extra::install(&definitions), Err(Closed));
+    });
+}
+
+fn column<T: Value>(name: &str) -> Col<T> {
+    Column::by_name(name).unwrap().typed().unwrap()
+}
+
+#[test]
+fn integers_of_every_length_are_read_and_what_does_not_fit_is_the_largest() {
+    install();
+    for length in 1..=8_u16 {
+        let mut bench = Bench::new();
+        bench.decode(&ipfix(|m| {
+            m.template(256, &[enterprise_field(PEN, 1, length), enterprise_field(PEN, 2, length)]);
+            m.data(256, |out| {
+                for last in [7, 200] {
+                    let mut value = vec![0; usize::from(length)];
+                    *value.last_mut().unwrap() = last;
+                    out.put(&value);
+                    out.put(&vec![0xff; usize::from(length)]);
+                }
+                out.put(&vec![1; 2 * usize::from(length)]);
+            });
+        }));
+        let most = u64::MAX >> (64 - 8 * u32::from(length));
+        let third = if length == 1 { 1 } else { 255 };
+        assert_eq!(bench.out.values(column::<u8>("small")), [7, 200, third], "{length}");
+        assert_eq!(bench.out.values(column::<u64>("wide"))[..2], [most; 2], "{length}");
+    }
+}
+
+#[test]
+fn every_type_is_read_by_its_column_not_by_its_element() {
+    install();
+    let mut bench = Bench::new();
+    bench.decode(&ipfix(|m| {
+        m.template(
+            256,
+            &[
+                field(8, 4),
+                enterprise_field(PEN, 3, 6),
+                enterprise_field(PEN, 4, VARIABLE_LENGTH),
+                enterprise_field(PEN, 5, VARIABLE_LENGTH),
+            ],
+        );
+        m.data(256, |out| {
+            let gateways: [&[u8]; 4] = [&[10, 0, 0, 1], &[0x20; 16], &[1, 2, 3], &[]];
+            for gateway in gateways {
+                out.put(&[192, 0, 2, 1]);
+                out.put(&[0, 0x12, 0x34, 0x56, 0x78, 0x9a]);
+                out.put_variable(gateway);
+                out.put_variable("blå".as_bytes());
+            }
+        });
+    }));
+    let batch = &bench.out;
+    assert_eq!(batch.values(column::<[u8; 16]>("gateway")), [mapped([10, 0, 0, 1]), [0x20; 16], [0; 16], [0; 16]]);
+    assert_eq!(batch.values(column::<u64>("station")), [0x0012_3456_789a; 4]);
+    assert_eq!(batch.values(column::<[u8; 16]>("source")), batch.values(SRC_ADDR), "one element, two columns");
+    let label = batch.get(column::<u32>("label"), 3);
+    assert_eq!(bench.names.read().get(label), "blå");
+}
+
+#[test]
+fn netflow9_types_that_ipfix_cannot_number_can_be_mapped() {
+    install();
+    let mut bench = Bench::new();
+    bench.decode(&netflow9(1000, |m| {
+        m.template(256, &[field(8, 4), field(40_000, 8)]);
+        m.data(256, 1, |out| {
+            out.put(&[192, 0, 2, 1]);
+            out.put(b"alice\0\0\0");
+        });
+    }));
+    let user = bench.out.get(column::<u32>("asa_user"), 0);
+    assert_eq!(bench.names.read().get(user), "alice");
+}
