@@ -1,0 +1,168 @@
+//! NetFlow and IPFIX against netflow_parser, an independent decoder, on random and damaged messages.
+//!
+//! Where both are known to differ, and why (netflow_parser 1.0.6), so that damaged messages are compared only where
+//! both take all of one:
+//! - A malformed message leaves no row here (RFC 7011 §9.1); it gives what it read before the fault, with an error.
+//! - It ends an IPFIX set at a variable-length field of length 0; an empty string is a value here (RFC 7011 §7).
+//!
+//! sFlow and sampled headers have oracles of their own: sflow_oracle.rs and packet_oracle.rs.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
+
+mod bench;
+mod flows;
+
+use helios_collector::decode::Protocol;
+use netflow_parser::variable_versions::field_value::FieldValue;
+use netflow_parser::variable_versions::{ipfix, v9};
+use netflow_parser::{NetflowPacket, NetflowParser};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use bench::Bench;
+use flows::{Flow, Row, message, rows};
+
+/// Cases of each property: seconds in all. A failure is printed with its seed and its smallest form.
+const CASES: u32 = 96;
+
+const VERSIONS: [Protocol; 4] = [Protocol::Netflow5, Protocol::Netflow7, Protocol::Netflow9, Protocol::Ipfix];
+
+/// The numbers of a record, in the order of `flows`: ports, service, packets, octets, interfaces, systems.
+type Numbers = [u64; 9];
+
+/// Where they stand among the fields of a record of the template-based versions.
+const PLACES: [usize; 9] = [3, 4, 7, 8, 9, 10, 11, 12, 13];
+
+fn of_fields<'a>(fields: impl Iterator<Item = &'a FieldValue>) -> Numbers {
+    let values: Vec<_> = fields.collect();
+    PLACES.map(|at| values[at].as_u64().unwrap())
+}
+
+/// Both fixed versions have the same fields under the same names.
+macro_rules! numbers_of {
+    () => {
+        |flow| {
+            [
+                u64::from(flow.src_port),
+                u64::from(flow.dst_port),
+                u64::from(flow.tos),
+                u64::from(flow.d_pkts),
+                u64::from(flow.d_octets),
+                u64::from(flow.input),
+                u64::from(flow.output),
+                u64::from(flow.src_as),
+                u64::from(flow.dst_as),
+            ]
+        }
+    };
+}
+
+/// What netflow_parser reads; `None` if it does not take the whole message.
+fn theirs(octets: &[u8]) -> Option<Vec<Numbers>> {
+    let result = NetflowParser::default().parse_bytes(octets);
+    let ([packet], None) = (&result.packets[..], &result.error) else { return None };
+    Some(match packet {
+        NetflowPacket::V5(message) => message.flowsets.iter().map(numbers_of!()).collect(),
+        NetflowPacket::V7(message) => message.flowsets.iter().map(numbers_of!()).collect(),
+        NetflowPacket::V9(message) => {
+            let data = message.flowsets.iter().filter_map(|set| match &set.body {
+                v9::FlowSetBody::Data(data) => Some(&data.fields),
+                _ => None,
+            });
+            data.flatten().map(|record| of_fields(record.iter().map(|(_, value)| value))).collect()
+        }
+        NetflowPacket::IPFix(message) => {
+            let data = message.flowsets.iter().filter_map(|set| match &set.body {
+                ipfix::FlowSetBody::Data(data) => Some(&data.fields),
+                _ => None,
+            });
+            data.flatten().map(|record| of_fields(record.iter().map(|(_, value)| value))).collect()
+        }
+        _ => return None,
+    })
+}
+
+fn numbers(row: &Row) -> Numbers {
+    let (sources, destinations) = (row.ports.0, row.ports.1);
+    [
+        u64::from(sources),
+        u64::from(destinations),
+        u64::from(row.tos),
+        row.packets,
+        row.octets,
+        u64::from(row.interfaces.0),
+        u64::from(row.interfaces.1),
+        u64::from(row.systems.0),
+        u64::from(row.systems.1),
+    ]
+}
+
+fn flow() -> impl Strategy<Value = Flow> {
+    (any::<[u16; 6]>(), any::<[u32; 2]>(), any::<[u8; 3]>(), any::<[[u8; 4]; 3]>()).prop_map(
+        |(words, [packets, octets], [proto, tcp_flags, tos], [src, dst, next_hop])| Flow {
+            src,
+            dst,
+            next_hop,
+            src_port: words[0],
+            dst_port: words[1],
+            in_if_index: words[2],
+            out_if_index: words[3],
+            src_as: words[4],
+            dst_as: words[5],
+            packets,
+            octets,
+            proto,
+            tcp_flags,
+            tos,
+            began_ms_ago: 5_000,
+            ended_ms_ago: 1_000,
+            ..Flow::default()
+        },
+    )
+}
+
+/// Compares both readings where both take the whole message; tells whether they did.
+fn compare(protocol: Protocol, octets: &[u8]) -> Result<bool, TestCaseError> {
+    let mut bench = Bench::new();
+    let (Some(theirs), Ok(_)) = (theirs(octets), bench.try_decode(octets)) else { return Ok(false) };
+    let ours: Vec<_> = rows(&bench.out).iter().map(numbers).collect();
+    prop_assert_eq!(ours, theirs, "{}", protocol.name());
+    Ok(true)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
+    #[test]
+    fn both_decoders_read_the_same(flows in vec(flow(), 1..20)) {
+        for protocol in VERSIONS {
+            prop_assert!(compare(protocol, &message(protocol, &flows))?, "{} was not taken by both", protocol.name());
+        }
+    }
+
+    #[test]
+    fn both_decoders_read_the_same_in_damaged_records(
+        flows in vec(flow(), 1..6),
+        damage in vec((any::<Index>(), any::<u8>()), 1..8),
+    ) {
+        for protocol in VERSIONS {
+            let mut octets = message(protocol, &flows);
+            // The records are the end of each message; what is before them says how to read them.
+            let records = flows.len() * 48;
+            let start = octets.len() - records;
+            for (at, value) in &damage {
+                octets[start + at.index(records)] = *value;
+            }
+            compare(protocol, &octets)?;
+        }
+    }
+
+    #[test]
+    fn a_message_that_was_cut_is_never_read_differently(flows in vec(flow(), 1..4), at in any::<Index>()) {
+        for protocol in VERSIONS {
+            let octets = message(protocol, &flows);
+            compare(protocol, &octets[..at.index(octets.len())])?;
+        }
+    }
+}
