@@ -61,7 +61,8 @@ pub struct Meter {
 /// The sources of one agent.
 #[derive(Debug, Default)]
 pub struct Meters {
-    latest: HashMap<Source, Counts, foldhash::fast::RandomState>,
+    /// By class and index in one number, which is hashed at once.
+    latest: HashMap<u64, Counts, foldhash::fast::RandomState>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,11 +79,13 @@ impl Meters {
 
     /// Adds to `metered` what a sample tells against the one before of its source. `room` says whether the worker may
     /// follow further sources.
+    #[inline]
     pub fn observe(&mut self, meter: &Meter, room: bool, metered: &mut Metered) {
         let now = Counts { sequence: meter.sequence, pool: meter.pool, drops: meter.drops };
-        let Some(latest) = self.latest.get_mut(&meter.source) else {
+        let source = u64::from(meter.source.class) << 32 | u64::from(meter.source.index);
+        let Some(latest) = self.latest.get_mut(&source) else {
             if room && self.latest.len() < MAX_SOURCES {
-                self.latest.insert(meter.source, now);
+                self.latest.insert(source, now);
             }
             return;
         };

@@ -47,7 +47,7 @@ struct Head {
 }
 
 /// Where a packet was sampled. Class 0 is an interface, its index an ifIndex.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     pub class: u32,
     pub index: u32,
