@@ -10,6 +10,7 @@ use crate::exit::Exit;
 pub mod run;
 pub mod check;
 pub mod migrate;
+pub mod spool;
 pub mod decode;
 pub mod replay;
 pub mod simulate;
@@ -39,6 +40,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Migrate(migrate::Args),
+    Spool(spool::Args),
     Decode(decode::Args),
     Replay(replay::Args),
     Simulate(simulate::Args),
@@ -55,6 +57,7 @@ impl Cli {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Migrate(args) => migrate::run(&args),
+            Command::Spool(args) => spool::run(&args),
             Command::Decode(args) => decode::run(&args),
             Command::Replay(args) => replay::run(args),
             Command::Simulate(args) => simulate::run(args),

@@ -101,6 +101,14 @@ impl Config {
         columns::install(&self.columns);
     }
 
+    /// The section `clickhouse`, with the spool's directory in the state directory where nobody chose another.
+    pub fn sink(&self) -> SinkConfig {
+        let mut sink = self.clickhouse.clone();
+        let beside = || self.collector.state_dir.as_ref().map(|state| state.join("spool"));
+        sink.spool.directory = sink.spool.directory.or_else(beside);
+        sink
+    }
+
     /// The effective configuration as YAML that can be used as a file. It holds no secrets: those have no key.
     pub fn to_yaml(&self) -> String {
         serde_saphyr::to_string(self).expect("sections of scalars and lists are always YAML")

@@ -7,6 +7,7 @@ pub mod cmd;
 pub mod exit;
 pub mod config;
 pub mod log;
+pub mod state;
 pub mod pipeline;
 pub mod admin;
 pub mod metrics;

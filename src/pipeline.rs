@@ -135,6 +135,8 @@ pub struct Drained {
     pub stored: u64,
     /// Given up before the stop, each counted with its reason.
     pub dropped: u64,
+    /// In the spool, for the next process.
+    pub kept: u64,
     /// Lost because the time was up.
     pub lost: u64,
 }
@@ -168,7 +170,7 @@ impl Pipeline {
             external: Vec::new(),
         };
         let enricher = Enricher::start(&config.enricher, surroundings)?;
-        let sink = Sink::start(&config.clickhouse, from_enricher, side, l(), n(), runtime)?;
+        let sink = Sink::start(&config.sink(), from_enricher, side, l(), n(), runtime)?;
         let last = Counted {
             collector: collector.stats(),
             exporters: Vec::new(),
@@ -224,7 +226,8 @@ impl Drained {
             decoded: accounts.decoded,
             stored: accounts.stored,
             dropped: accounts.dropped_total() - at_stop,
-            lost: at_stop + u64::try_from(accounts.in_flight()).unwrap_or(0),
+            kept: u64::try_from(accounts.kept()).unwrap_or(0),
+            lost: at_stop + u64::try_from(accounts.in_flight() - accounts.kept()).unwrap_or(0),
         }
     }
 }
@@ -342,8 +345,9 @@ mod tests {
         ledger.moved(Stage::Enrich, Stage::Block, 90);
         ledger.moved(Stage::Block, Stage::Insert, 85);
         ledger.dropped(Stage::Insert, DropReason::Shutdown, 20);
-        ledger.stored(65);
+        ledger.stored(60);
+        ledger.moved(Stage::Insert, Stage::Spool, 5);
         let drained = Drained::of(&ledger.snapshot());
-        assert_eq!(drained, Drained { decoded: 100, stored: 65, dropped: 10, lost: 25 });
+        assert_eq!(drained, Drained { decoded: 100, stored: 60, dropped: 10, kept: 5, lost: 25 });
     }
 }

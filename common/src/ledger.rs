@@ -1,4 +1,7 @@
-//! The conservation of rows: decoded = stored + dropped{stage, reason} + in flight.
+//! The conservation of rows: decoded + recovered = stored + dropped{stage, reason} + in flight.
+//!
+//! In flight are rows in memory, rows in the spool and rows that are set aside there. Recovered are those that an
+//! earlier process left in the spool: it had decoded them, this one has to store them.
 //!
 //! Double entry: a stage books every batch that it takes in and every batch that it lets go, with the rows it
 //! counted itself. A batch that gets lost on the way stays in flight for ever, which shows after a drain;
@@ -16,12 +19,16 @@ pub enum Stage {
     Enrich,
     /// In the channel to the sink, or in a block that is still open.
     Block,
-    /// In a closed block that ClickHouse has not acknowledged.
+    /// In a closed block in memory that ClickHouse has not acknowledged; the spool may hold it as well.
     Insert,
+    /// In a closed block that only the spool holds.
+    Spool,
+    /// In a block that ClickHouse refused, set aside in the spool until somebody decides.
+    Aside,
 }
 
 impl Stage {
-    pub const ALL: [Self; 4] = [Self::Collect, Self::Enrich, Self::Block, Self::Insert];
+    pub const ALL: [Self; 6] = [Self::Collect, Self::Enrich, Self::Block, Self::Insert, Self::Spool, Self::Aside];
 
     /// The metric label.
     pub const fn name(self) -> &'static str {
@@ -30,6 +37,8 @@ impl Stage {
             Self::Enrich => "enrich",
             Self::Block => "block",
             Self::Insert => "insert",
+            Self::Spool => "spool",
+            Self::Aside => "aside",
         }
     }
 }
@@ -45,10 +54,24 @@ pub enum DropReason {
     Refused,
     /// The deadline of a stop passed before ClickHouse took the block.
     Shutdown,
+    /// The spool was full; the oldest or the newest block went, as configured.
+    SpoolFull,
+    /// The block's file in the spool was not what had been written.
+    Damaged,
+    /// Somebody gave the block up.
+    Operator,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 4] = [Self::ChannelFull, Self::BacklogFull, Self::Refused, Self::Shutdown];
+    pub const ALL: [Self; 7] = [
+        Self::ChannelFull,
+        Self::BacklogFull,
+        Self::Refused,
+        Self::Shutdown,
+        Self::SpoolFull,
+        Self::Damaged,
+        Self::Operator,
+    ];
 
     /// The metric label.
     pub const fn name(self) -> &'static str {
@@ -57,6 +80,9 @@ impl DropReason {
             Self::BacklogFull => "backlog_full",
             Self::Refused => "refused",
             Self::Shutdown => "shutdown",
+            Self::SpoolFull => "spool_full",
+            Self::Damaged => "damaged",
+            Self::Operator => "operator",
         }
     }
 }
@@ -65,11 +91,13 @@ impl DropReason {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Accounts {
     pub decoded: u64,
+    /// Left in the spool by an earlier process.
+    pub recovered: u64,
     pub stored: u64,
     /// Indexed by [`Stage`], then [`DropReason`].
-    pub dropped: [[u64; 4]; 4],
-    entered: [u64; 4],
-    left: [u64; 4],
+    pub dropped: [[u64; DropReason::ALL.len()]; Stage::ALL.len()],
+    entered: [u64; Stage::ALL.len()],
+    left: [u64; Stage::ALL.len()],
 }
 
 impl Accounts {
@@ -87,9 +115,14 @@ impl Accounts {
         self.dropped.iter().flatten().sum()
     }
 
-    /// decoded - stored - dropped - in flight: 0 unless rows were lost or counted twice between two stages.
+    /// Rows that outlive the process: in the spool or set aside.
+    pub fn kept(&self) -> i64 {
+        self.held(Stage::Spool) + self.held(Stage::Aside)
+    }
+
+    /// decoded + recovered - stored - dropped - in flight: 0 unless rows were lost or counted twice between two stages.
     pub fn imbalance(&self) -> i64 {
-        self.decoded as i64 - self.stored as i64 - self.dropped_total() as i64 - self.in_flight()
+        (self.decoded + self.recovered) as i64 - self.stored as i64 - self.dropped_total() as i64 - self.in_flight()
     }
 }
 
@@ -111,6 +144,14 @@ impl Ledger {
         self.book(|accounts| {
             accounts.decoded += rows;
             accounts.entered[Stage::Collect as usize] += rows;
+        });
+    }
+
+    /// The spool of an earlier process held `rows`.
+    pub fn recovered(&self, rows: u64) {
+        self.book(|accounts| {
+            accounts.recovered += rows;
+            accounts.entered[Stage::Spool as usize] += rows;
         });
     }
 
@@ -156,6 +197,19 @@ mod tests {
         ledger.stored(60);
         let end = ledger.snapshot();
         assert_eq!((end.stored, end.dropped_total(), end.in_flight(), end.imbalance()), (60, 40, 0, 0));
+    }
+
+    #[test]
+    fn rows_of_an_earlier_process_are_an_account_of_their_own() {
+        let ledger = Ledger::new();
+        ledger.decoded(10);
+        ledger.moved(Stage::Collect, Stage::Insert, 10);
+        ledger.moved(Stage::Insert, Stage::Spool, 10);
+        ledger.recovered(5);
+        ledger.moved(Stage::Spool, Stage::Insert, 5);
+        ledger.stored(5);
+        let end = ledger.snapshot();
+        assert_eq!((end.decoded, end.recovered, end.stored, end.kept(), end.imbalance()), (10, 5, 5, 10, 0));
     }
 
     #[test]

@@ -1,108 +1,467 @@
-//! Closed blocks between the block thread and the inserters.
+//! Closed blocks between the block threads and the inserters.
 //!
-//! Bounded by bytes: when ClickHouse is away for longer than that lasts, the oldest waiting block goes, counted. This
-//! is the place between closing and sending: what keeps blocks on disk stands here.
+//! Blocks wait in memory up to a number of octets. With a spool, what does not fit is in its file only ("kept") and
+//! read again when its turn comes; without one, the oldest block goes, counted. Everything that becomes of a closed
+//! block is booked here, under the lock under which it happens where that matters: the ledger balances at every moment.
+//!
+//! A table whose insert failed is paused, the others go on: one table that is missing stops nobody else.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
+use helios_common::ledger::{DropReason, Stage};
 use tokio::sync::Notify;
 
 use crate::block::Block;
+use crate::books::Books;
+use crate::schema::Table;
+use crate::spool::file::FileError;
+use crate::spool::{Policy, ReplayOrder, Spool, Stub, WhenFull, directory};
+
+/// Room that is made in the spool before it is needed: more than the chunk of a block that is being filled.
+const ROOM: u64 = 16 << 20;
 
 /// What waits and what is being sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Occupancy {
+    /// In memory, as the rows and octets below.
     pub blocks: usize,
     pub rows: u64,
     pub octets: u64,
     /// Of these, blocks that an inserter has taken.
     pub in_flight: usize,
+    /// Of these, blocks that the spool alone had held.
+    pub replaying: usize,
+    /// In the spool only.
+    pub kept_blocks: usize,
+    pub kept_rows: u64,
 }
+
+/// Whether a kept block was never sent, and its name. Those that may be stored already come first, since ClickHouse remembers their tokens
+/// for a limited number of blocks only.
+type Turn = (bool, Arc<str>);
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Block>,
+    fresh: VecDeque<Block>,
+    kept: BTreeMap<Turn, Stub>,
+    /// Names of kept blocks that are being sent.
+    replaying: HashSet<Arc<str>>,
+    /// Table and rows of blocks that this process has set aside.
+    aside: HashMap<Arc<str>, (Table, u64)>,
+    paused: HashMap<Table, Instant>,
     occupancy: Occupancy,
+    /// The latest attempt failed.
+    failing: bool,
     closed: bool,
 }
 
-/// A bounded queue of blocks.
+/// What waits for ClickHouse, in memory and in the spool.
 #[derive(Debug)]
 pub struct Backlog {
     state: Mutex<State>,
     changed: Notify,
     max_octets: u64,
+    spool: Option<Arc<Spool>>,
+    books: Books,
 }
 
 impl Backlog {
-    pub fn new(max_octets: u64) -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), max_octets }
+    pub fn new(max_octets: u64, spool: Option<Arc<Spool>>, books: Books) -> Self {
+        Self { state: Mutex::default(), changed: Notify::new(), max_octets, spool, books }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Adds a block; returns those that had to make room, oldest first. The new one always stays.
-    pub fn push(&self, block: Block) -> Vec<Block> {
-        let mut state = self.state();
-        let mut dropped = Vec::new();
-        state.occupancy.add(&block);
-        while state.occupancy.octets > self.max_octets {
-            let Some(oldest) = state.waiting.pop_front() else { break };
-            state.occupancy.remove(&oldest);
-            dropped.push(oldest);
-        }
-        state.waiting.push_back(block);
-        drop(state);
-        self.changed.notify_one();
-        dropped
-    }
-
-    /// The oldest waiting block; `None` when the backlog is closed and empty.
-    pub async fn next(&self) -> Option<Block> {
-        loop {
-            let changed = self.changed.notified();
-            {
-                let mut state = self.state();
-                if let Some(block) = state.waiting.pop_front() {
-                    state.occupancy.in_flight += 1;
-                    return Some(block);
-                }
-                if state.closed {
-                    // The next waiter has to see it as well.
-                    self.changed.notify_one();
-                    return None;
-                }
-            }
-            changed.await;
-        }
-    }
-
-    /// A block that [`next`](Self::next) gave is done with, one way or the other.
-    pub fn done(&self, block: &Block) {
-        let mut state = self.state();
-        state.occupancy.in_flight -= 1;
-        state.occupancy.remove(block);
-    }
-
-    /// No more blocks will come.
-    pub fn close(&self) {
-        self.state().closed = true;
-        self.changed.notify_one();
-    }
-
-    /// Gives up what waits.
-    pub fn abandon(&self) -> Vec<Block> {
-        let mut state = self.state();
-        let waiting: Vec<Block> = state.waiting.drain(..).collect();
-        waiting.iter().for_each(|block| state.occupancy.remove(block));
-        waiting
+    pub fn books(&self) -> &Books {
+        &self.books
     }
 
     pub fn occupancy(&self) -> Occupancy {
         self.state().occupancy
+    }
+
+    /// Adds a block. It goes to the spool if it is not there yet and the policy wants it there.
+    pub fn push(&self, mut block: Block) {
+        if let Some(spool) = self.spool.as_ref().filter(|_| block.kept.is_none()) {
+            let policy = spool.config.policy;
+            if policy == Policy::Always || policy == Policy::OnFailure && self.state().failing {
+                block.kept = self.write(spool, &block);
+            }
+        }
+        let mut state = self.state();
+        state.occupancy.add(&block);
+        state.fresh.push_back(block);
+        drop(state);
+        self.changed.notify_one();
+        self.shrink();
+    }
+
+    /// Puts a block that could not be sent back to the front, and leaves its table alone for a while.
+    pub fn put_back(&self, block: Block, pause: Duration) {
+        let mut state = self.state();
+        state.failing = true;
+        state.paused.insert(block.table, Instant::now() + pause);
+        state.end_sending(&block);
+        state.fresh.push_front(block);
+        let closed = state.closed;
+        drop(state);
+        if closed {
+            self.leave_kept();
+        } else {
+            self.keep_waiting();
+            self.shrink();
+        }
+        self.changed.notify_one();
+    }
+
+    /// A block as ClickHouse should get it next; `None` when the backlog is closed and nothing waits in memory.
+    pub async fn next(&self) -> Option<Block> {
+        loop {
+            let changed = self.changed.notified();
+            let picked = self.state().pick(self.spool.as_deref());
+            let resume = match picked {
+                Pick::Fresh(block) => return Some(*block),
+                Pick::Kept(stub) => {
+                    if let Some(block) = self.load(stub).await {
+                        return Some(block);
+                    }
+                    continue;
+                }
+                Pick::Nothing => None,
+                Pick::Paused(until) => Some(until),
+                Pick::End => return None,
+            };
+            match resume {
+                Some(until) => {
+                    // Whether it was the time or a change: the next look tells.
+                    let _ = tokio::time::timeout_at(until.into(), changed).await;
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Reads a kept block; `None` if its file is damaged, which is then set aside.
+    async fn load(&self, stub: Stub) -> Option<Block> {
+        let spool = self.spool.clone()?;
+        let kept = stub.kept.clone();
+        let loaded = tokio::task::spawn_blocking(move || {
+            let loaded = spool.load(&kept);
+            if let Err(error) = &loaded {
+                spool.set_aside(&kept, directory::DAMAGED, &error.to_string());
+            }
+            loaded
+        });
+        let loaded = loaded.await.unwrap_or(Err(FileError::Damaged("it could not be read")));
+        let mut state = self.state();
+        match loaded {
+            Ok(block) => {
+                self.books.moved(block.table, Stage::Spool, Stage::Insert, block.rows);
+                state.occupancy.add(&block);
+                state.occupancy.in_flight += 1;
+                Some(block)
+            }
+            Err(_) => {
+                state.replaying.remove(&stub.kept.name);
+                state.occupancy.replaying = state.replaying.len();
+                drop(state);
+                self.books.dropped(stub.table, Stage::Spool, DropReason::Damaged, stub.rows);
+                None
+            }
+        }
+    }
+
+    /// An attempt with a block begins.
+    pub fn sending(&self, block: &mut Block) {
+        if let (Some(spool), Some(kept)) = (&self.spool, &mut block.kept) {
+            spool.mark_sent(kept);
+        }
+    }
+
+    /// ClickHouse has acknowledged a block.
+    pub fn stored(&self, block: &Block) {
+        let mut state = self.state();
+        state.failing = false;
+        state.paused.remove(&block.table);
+        state.end_sending(block);
+        state.occupancy.remove(block);
+        drop(state);
+        self.books.stored(block);
+        if let (Some(spool), Some(kept)) = (&self.spool, &block.kept) {
+            spool.remove(kept);
+        }
+        // What was paused, or waited for a replay to end, may go.
+        self.changed.notify_one();
+    }
+
+    /// ClickHouse will never take a block: it is set aside, or dropped where there is no spool.
+    pub fn refused(&self, mut block: Block, message: &str) {
+        if let Some(spool) = self.spool.as_ref().filter(|_| block.kept.is_none()) {
+            block.kept = spool.write(&block);
+        }
+        if let (Some(spool), Some(kept)) = (&self.spool, &block.kept) {
+            spool.set_aside(kept, directory::REFUSED, message);
+        }
+        let mut state = self.state();
+        state.end_sending(&block);
+        state.occupancy.remove(&block);
+        match &block.kept {
+            Some(kept) => {
+                self.books.moved(block.table, Stage::Insert, Stage::Aside, block.rows);
+                state.aside.insert(Arc::clone(&kept.name), (block.table, block.rows));
+            }
+            None => self.books.dropped(block.table, Stage::Insert, DropReason::Refused, block.rows),
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// A block that waits in the spool: of an earlier process, or one that somebody wants sent again.
+    pub fn found(&self, stub: Stub) {
+        let mut state = self.state();
+        match state.aside.remove(&stub.kept.name) {
+            Some((table, rows)) => self.books.moved(table, Stage::Aside, Stage::Spool, rows),
+            None => self.books.recovered(stub.table, stub.rows),
+        }
+        state.keep(stub);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Names of what this process has set aside.
+    pub fn aside(&self) -> Vec<Arc<str>> {
+        self.state().aside.keys().cloned().collect()
+    }
+
+    /// Somebody has dropped a block that was set aside.
+    pub fn given_up(&self, name: &str) {
+        if let Some((table, rows)) = self.state().aside.remove(name) {
+            self.books.dropped(table, Stage::Aside, DropReason::Operator, rows);
+        }
+    }
+
+    /// Makes room in a full spool as configured.
+    pub fn make_room(&self) {
+        let Some(spool) = self.spool.as_ref().filter(|spool| spool.config.when_full == WhenFull::DropOldest) else {
+            return;
+        };
+        while spool.is_full(ROOM) {
+            let mut state = self.state();
+            if let Some((_, stub)) = state.oldest_kept() {
+                state.forget_kept(&stub);
+                self.books.dropped(stub.table, Stage::Spool, DropReason::SpoolFull, stub.rows);
+                drop(state);
+                spool.remove(&stub.kept);
+            } else if let Some(kept) = state.fresh.iter_mut().find_map(|block| block.kept.take()) {
+                // The rows stay in memory: only a crash would lose them now.
+                drop(state);
+                spool.remove(&kept);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// No more blocks will come, and kept ones stay for the next process.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.changed.notify_waiters();
+    }
+
+    /// Ends the waiting in memory: what can be kept stays in the spool, the rest is given up.
+    pub fn abandon(&self) {
+        loop {
+            let Some(block) = self.state().fresh.pop_front() else { break };
+            self.leave(block);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Takes back a block that was not sent to its end, for good.
+    pub fn give_up(&self, block: Block) {
+        self.state().end_sending(&block);
+        self.leave(block);
+    }
+
+    /// A block leaves memory without having been stored.
+    fn leave(&self, mut block: Block) {
+        if let Some(spool) = self.spool.as_ref().filter(|_| block.kept.is_none()) {
+            block.kept = self.write(spool, &block);
+        }
+        let mut state = self.state();
+        match &block.kept {
+            Some(_) => self.unload(&mut state, block),
+            None => {
+                state.occupancy.remove(&block);
+                self.books.dropped(block.table, Stage::Insert, DropReason::Shutdown, block.rows);
+            }
+        }
+    }
+
+    /// At a stop, blocks that are safe do not wait for a ClickHouse that does not take them.
+    fn leave_kept(&self) {
+        let mut state = self.state();
+        let (kept, bare) = std::mem::take(&mut state.fresh).into_iter().partition(|block| block.kept.is_some());
+        state.fresh = bare;
+        let kept: VecDeque<Block> = kept;
+        kept.into_iter().for_each(|block| self.unload(&mut state, block));
+    }
+
+    fn unload(&self, state: &mut State, block: Block) {
+        let Some(kept) = block.kept.clone() else { return };
+        state.occupancy.remove(&block);
+        self.books.moved(block.table, Stage::Insert, Stage::Spool, block.rows);
+        state.keep(Stub { kept, table: block.table, rows: block.rows });
+    }
+
+    fn write(&self, spool: &Arc<Spool>, block: &Block) -> Option<crate::spool::Kept> {
+        self.make_room();
+        if spool.is_full(block.octets) { None } else { spool.write(block) }
+    }
+
+    /// With policy `on_failure`: writes what waits in memory only, once ClickHouse has failed.
+    fn keep_waiting(&self) {
+        let Some(spool) = self.spool.as_ref().filter(|spool| spool.config.policy == Policy::OnFailure) else { return };
+        loop {
+            let bare = self.state().fresh.iter().find(|block| block.kept.is_none()).cloned();
+            let Some(bare) = bare else { return };
+            let Some(kept) = self.write(spool, &bare) else { return };
+            let mut state = self.state();
+            match state.fresh.iter_mut().find(|block| block.token == bare.token) {
+                Some(block) => block.kept = Some(kept),
+                // An inserter took it meanwhile and knows nothing of the file.
+                None => {
+                    drop(state);
+                    spool.remove(&kept);
+                }
+            }
+        }
+    }
+
+    /// Brings memory back to its limit.
+    fn shrink(&self) {
+        loop {
+            let mut state = self.state();
+            if state.occupancy.octets <= self.max_octets {
+                return;
+            }
+            if let Some(at) = state.fresh.iter().position(|block| block.kept.is_some()) {
+                let Some(block) = state.fresh.remove(at) else { return };
+                self.unload(&mut state, block);
+                continue;
+            }
+            // The newest block alone may be more than the limit.
+            if state.fresh.len() < 2 {
+                return;
+            }
+            let newest_goes = self.spool.as_ref().is_some_and(|spool| spool.config.when_full == WhenFull::DropNewest);
+            let oldest = state.fresh.pop_front();
+            drop(state);
+            let Some(mut oldest) = oldest else { return };
+            if let Some(spool) = &self.spool {
+                oldest.kept = self.write(spool, &oldest);
+            }
+            let mut state = self.state();
+            if oldest.kept.is_some() {
+                self.unload(&mut state, oldest);
+                continue;
+            }
+            let victim = if newest_goes {
+                state.fresh.push_front(oldest);
+                state.fresh.pop_back()
+            } else {
+                Some(oldest)
+            };
+            let Some(victim) = victim else { return };
+            state.occupancy.remove(&victim);
+            let reason = if self.spool.is_some() { DropReason::SpoolFull } else { DropReason::BacklogFull };
+            self.books.dropped(victim.table, Stage::Insert, reason, victim.rows);
+        }
+    }
+}
+
+/// What there is to do.
+enum Pick {
+    Fresh(Box<Block>),
+    Kept(Stub),
+    Nothing,
+    /// All that waits is of tables that are left alone until then.
+    Paused(Instant),
+    End,
+}
+
+impl State {
+    fn pick(&mut self, spool: Option<&Spool>) -> Pick {
+        let now = Instant::now();
+        self.paused.retain(|_, until| *until > now);
+        let fresh_first = spool.is_none_or(|spool| spool.config.fresh_first);
+        if !fresh_first && let Some(stub) = self.pick_kept(spool) {
+            return Pick::Kept(stub);
+        }
+        let ready = self.fresh.iter().position(|block| !self.paused.contains_key(&block.table));
+        if let Some(block) = ready.and_then(|at| self.fresh.remove(at)) {
+            self.occupancy.in_flight += 1;
+            return Pick::Fresh(Box::new(block));
+        }
+        if let Some(stub) = self.pick_kept(spool) {
+            return Pick::Kept(stub);
+        }
+        if self.closed && self.fresh.is_empty() {
+            return Pick::End;
+        }
+        self.paused.values().min().map_or(Pick::Nothing, |until| Pick::Paused(*until))
+    }
+
+    fn pick_kept(&mut self, spool: Option<&Spool>) -> Option<Stub> {
+        let config = &spool?.config;
+        if self.closed || self.replaying.len() >= config.replay_parallel {
+            return None;
+        }
+        let ready = |stub: &&Stub| !self.paused.contains_key(&stub.table);
+        let doubtful = self.kept.values().take_while(|stub| stub.kept.sent).find(ready);
+        let stub = doubtful.or_else(|| match config.replay_order {
+            ReplayOrder::Oldest => self.kept.values().find(ready),
+            ReplayOrder::Newest => self.kept.values().rev().find(ready),
+        });
+        let stub = stub?.clone();
+        self.forget_kept(&stub);
+        self.replaying.insert(Arc::clone(&stub.kept.name));
+        self.occupancy.replaying = self.replaying.len();
+        Some(stub)
+    }
+
+    /// The kept block that was made first.
+    fn oldest_kept(&self) -> Option<(Turn, Stub)> {
+        let first = |unsent: bool| self.kept.range((unsent, Arc::from(""))..).find(|((of, _), _)| *of == unsent);
+        // `false` sorts first: the blocks that were sent.
+        let oldest = [first(false), first(true)].into_iter().flatten().min_by_key(|((_, name), _)| Arc::clone(name));
+        oldest.map(|(turn, stub)| (turn.clone(), stub.clone()))
+    }
+
+    fn keep(&mut self, stub: Stub) {
+        self.occupancy.kept_blocks += 1;
+        self.occupancy.kept_rows += stub.rows;
+        self.kept.insert((!stub.kept.sent, Arc::clone(&stub.kept.name)), stub);
+    }
+
+    fn forget_kept(&mut self, stub: &Stub) {
+        if self.kept.remove(&(!stub.kept.sent, Arc::clone(&stub.kept.name))).is_some() {
+            self.occupancy.kept_blocks -= 1;
+            self.occupancy.kept_rows -= stub.rows;
+        }
+    }
+
+    /// An inserter is done with a block, one way or the other.
+    fn end_sending(&mut self, block: &Block) {
+        self.occupancy.in_flight -= 1;
+        if let Some(kept) = &block.kept {
+            self.replaying.remove(&kept.name);
+            self.occupancy.replaying = self.replaying.len();
+        }
     }
 }
 
@@ -121,53 +480,4 @@ impl Occupancy {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Compression;
-    use crate::schema::Table;
-
-    fn block(octets: u64) -> Block {
-        Block {
-            table: Table::Flows,
-            statement: "".into(),
-            token: octets.to_string(),
-            rows: 1,
-            pieces: Vec::new(),
-            octets,
-            compression: Compression::None,
-            arrivals: Vec::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn the_oldest_waiting_block_makes_room() {
-        let backlog = Backlog::new(100);
-        assert!(backlog.push(block(40)).is_empty());
-        assert!(backlog.push(block(50)).is_empty());
-        let dropped: Vec<u64> = backlog.push(block(60)).iter().map(|block| block.octets).collect();
-        assert_eq!(dropped, [40, 50]);
-        assert_eq!(backlog.next().await.unwrap().octets, 60);
-    }
-
-    #[tokio::test]
-    async fn a_block_that_is_being_sent_is_not_dropped_and_still_counts() {
-        let backlog = Backlog::new(100);
-        backlog.push(block(90));
-        let sending = backlog.next().await.unwrap();
-        assert!(backlog.push(block(30)).is_empty(), "the new block stays");
-        assert_eq!(backlog.push(block(20)).len(), 1);
-        assert_eq!((backlog.occupancy().blocks, backlog.occupancy().in_flight), (2, 1));
-        backlog.done(&sending);
-        assert_eq!(backlog.occupancy(), Occupancy { blocks: 1, rows: 1, octets: 20, in_flight: 0 });
-    }
-
-    #[tokio::test]
-    async fn a_closed_backlog_is_emptied_before_every_waiter_is_told() {
-        let backlog = Backlog::new(100);
-        backlog.push(block(1));
-        backlog.close();
-        assert!(backlog.next().await.is_some());
-        let (a, b) = tokio::join!(backlog.next(), backlog.next());
-        assert!(a.is_none() && b.is_none());
-    }
-}
+mod tests;

@@ -6,6 +6,8 @@
 //!
 //! A block carries only columns that this process has ever seen hold anything, ClickHouse fills the others with their
 //! defaults. A batch with a new column closes the block; the next one is that much wider.
+//!
+//! With a spool, every encoded chunk goes to the block's file at once: a crash costs the rows of the open chunk.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,11 +20,13 @@ use helios_common::flow::{ColumnSet, FlowBatch};
 use helios_common::names::Names;
 use helios_common::time::UnixMs;
 
-use crate::chunk::Chunk;
+use crate::chunk::{CHUNK_ROWS, Chunk};
 use crate::config::{BLOCK_ROWS_MAX, Compression};
 use crate::frame::Framer;
 use crate::memory::Pool;
 use crate::schema::{Table, ddl};
+use crate::spool::file::Head;
+use crate::spool::{Kept, OpenFile, Spool};
 
 /// A closed block.
 #[derive(Debug, Clone)]
@@ -40,6 +44,8 @@ pub struct Block {
     pub compression: Compression,
     /// Arrival of the first row of every batch of flows, and how many rows it had: what latency is measured from.
     pub arrivals: Vec<(UnixMs, u32)>,
+    /// Where the spool holds it, if it does.
+    pub kept: Option<Kept>,
 }
 
 /// Why a block was closed.
@@ -98,6 +104,8 @@ pub struct Assembler {
     /// What the last block was made with.
     workspace: Option<Workspace>,
     output: Output,
+    spool: Option<Arc<Spool>>,
+    chunk_rows: usize,
     pub costs: EncodeCosts,
 }
 
@@ -118,8 +126,14 @@ struct Output {
 struct Open {
     columns: ColumnSet,
     chunk: Chunk,
+    /// When the chunk got its first row.
+    chunk_since: Instant,
     stream: StreamWriter<Vec<u8>>,
-    statement: Arc<str>,
+    head: Head,
+    /// What the spool has of the block; `None` without a spool, or when it cannot be written.
+    file: Option<OpenFile>,
+    /// Arrivals that the file has.
+    filed_arrivals: usize,
     pieces: Vec<Bytes>,
     rows: u64,
     octets_plain: u64,
@@ -138,10 +152,40 @@ impl Assembler {
             tokens: Tokens::new(),
             columns: ColumnSet::default(),
             open: None,
+            spool: None,
+            chunk_rows: CHUNK_ROWS,
             workspace: None,
             output: Output { framer: Framer::new(limits.compression), pool: Pool::default() },
             costs: EncodeCosts::default(),
         }
+    }
+
+    /// Writes every block to the spool while it is filled, in chunks of at most `chunk_rows`.
+    pub fn with_spool(mut self, spool: Arc<Spool>, chunk_rows: usize) -> Self {
+        self.chunk_rows = chunk_rows.clamp(1, CHUNK_ROWS);
+        self.spool = Some(spool);
+        self
+    }
+
+    /// Encodes the open chunk, and so writes it to the spool, if its first row has waited for `limit`.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn encode_older_than(&mut self, limit: Duration) -> Result<bool, ArrowError> {
+        match &mut self.open {
+            Some(open)
+                if self.spool.is_some() && open.chunk.rows() > 0 && open.chunk_since.elapsed() >= limit =>
+            {
+                open.encode(&self.names, &mut self.output, &mut self.costs)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Rows of the open block that are not encoded yet.
+    pub fn unwritten_rows(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.chunk.rows() as u64)
     }
 
     /// Rows in the open block.
@@ -173,12 +217,16 @@ impl Assembler {
             }
             let Some(open) = &mut self.open else { break };
             let room = (self.limits.rows.min(BLOCK_ROWS_MAX) - open.rows) as usize;
-            let to = batch.rows().min(from + room.min(open.chunk.room()));
+            let chunk_room = open.chunk.room().min(self.chunk_rows - open.chunk.rows());
+            let to = batch.rows().min(from + room.min(chunk_room));
+            if open.chunk.rows() == 0 {
+                open.chunk_since = Instant::now();
+            }
             open.chunk.append(batch, from, to);
             open.rows += (to - from) as u64;
             open.arrivals.push((batch.get(RECEIVED_AT, from), (to - from) as u32));
             from = to;
-            if open.chunk.room() == 0 {
+            if open.chunk.rows() >= self.chunk_rows || open.chunk.room() == 0 {
                 open.encode(&self.names, &mut self.output, &mut self.costs)?;
             }
             let reason = if open.rows >= self.limits.rows.min(BLOCK_ROWS_MAX) {
@@ -205,18 +253,19 @@ impl Assembler {
             open.encode(&self.names, &mut self.output, &mut self.costs)?;
         }
         open.stream.finish()?;
-        open.write_out(&mut self.output, &mut self.costs);
+        open.write_out(0, &mut self.output, &mut self.costs);
         let plain = open.stream.into_inner()?;
         self.workspace = Some(Workspace { columns: open.columns, chunk: open.chunk, plain });
         Ok(Some(Block {
-            table: Table::Flows,
-            statement: open.statement,
-            token: self.tokens.next(),
+            table: open.head.table,
+            statement: open.head.statement.into(),
+            token: open.head.token,
             rows: open.rows,
             pieces: open.pieces,
             octets: open.octets,
             compression: self.limits.compression,
             arrivals: open.arrivals,
+            kept: open.file.and_then(OpenFile::close),
         }))
     }
 
@@ -228,11 +277,17 @@ impl Assembler {
         let names = self.columns.iter().map(|column| column.spec().name);
         let statement = ddl::insert_statement(&self.database, Table::Flows, names);
         let stream = StreamWriter::try_new(plain, chunk.schema())?;
+        let compression = self.limits.compression;
+        let head = Head { table: Table::Flows, compression, token: self.tokens.next(), statement };
+        let file = self.spool.as_ref().and_then(|spool| spool.begin_if_room(&head));
         Ok(Open {
             columns: self.columns,
             chunk,
+            chunk_since: Instant::now(),
             stream,
-            statement: statement.into(),
+            head,
+            file,
+            filed_arrivals: 0,
             pieces: Vec::new(),
             rows: 0,
             octets_plain: 0,
@@ -246,16 +301,17 @@ impl Assembler {
 impl Open {
     fn encode(&mut self, names: &Names, output: &mut Output, costs: &mut EncodeCosts) -> Result<(), ArrowError> {
         let begin = Instant::now();
-        costs.rows += self.chunk.rows() as u64;
+        let rows = self.chunk.rows();
+        costs.rows += rows as u64;
         let stream = self.stream.get_mut();
         self.chunk.flush(names, &mut |octets| stream.extend_from_slice(octets));
         costs.encode_ns += begin.elapsed().as_nanos() as u64;
-        self.write_out(output, costs);
+        self.write_out(rows as u32, output, costs);
         Ok(())
     }
 
-    /// Compresses what the stream has written and adds it to the block.
-    fn write_out(&mut self, output: &mut Output, costs: &mut EncodeCosts) {
+    /// Compresses what the stream has written of `rows` and adds it to the block.
+    fn write_out(&mut self, rows: u32, output: &mut Output, costs: &mut EncodeCosts) {
         let begin = Instant::now();
         let plain = self.stream.get_mut();
         self.octets_plain += plain.len() as u64;
@@ -264,6 +320,10 @@ impl Open {
         self.octets += piece.len() as u64;
         costs.octets_written += piece.len() as u64;
         costs.compress_ns += begin.elapsed().as_nanos() as u64;
+        if let Some(file) = self.file.take() {
+            self.file = file.append(rows, &self.arrivals[self.filed_arrivals..], &piece);
+            self.filed_arrivals = self.arrivals.len();
+        }
         self.pieces.push(piece);
     }
 }

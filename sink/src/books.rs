@@ -18,8 +18,21 @@ pub struct Books {
 impl Books {
     /// The block was closed: its rows left the block stage.
     pub fn closed(&self, block: &Block) {
-        if let Table::Flows = block.table {
-            self.flows.moved(Stage::Block, Stage::Insert, block.rows);
+        self.moved(block.table, Stage::Block, Stage::Insert, block.rows);
+    }
+
+    /// Closed rows went from one place to another. Side tables have one account for all of them.
+    pub fn moved(&self, table: Table, from: Stage, to: Stage, rows: u64) {
+        if let Table::Flows = table {
+            self.flows.moved(from, to, rows);
+        }
+    }
+
+    /// The spool holds rows of an earlier process.
+    pub fn recovered(&self, table: Table, rows: u64) {
+        match table {
+            Table::Side(table) => self.side.recovered(table, rows),
+            _ => self.flows.recovered(rows),
         }
     }
 
@@ -31,11 +44,11 @@ impl Books {
         }
     }
 
-    /// The closed block was given up.
-    pub fn dropped(&self, block: &Block, reason: DropReason) {
-        match block.table {
-            Table::Side(table) => self.side.dropped(table, reason, block.rows),
-            _ => self.flows.dropped(Stage::Insert, reason, block.rows),
+    /// Closed rows were given up.
+    pub fn dropped(&self, table: Table, place: Stage, reason: DropReason, rows: u64) {
+        match table {
+            Table::Side(table) => self.side.dropped(table, reason, rows),
+            _ => self.flows.dropped(place, reason, rows),
         }
     }
 }

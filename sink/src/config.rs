@@ -8,6 +8,7 @@ use helios_common::side::SideTable;
 use serde::{Deserialize, Serialize};
 
 use crate::schema::Table;
+use crate::spool::SpoolConfig;
 
 /// Where the password is read from if `password_file` is not set.
 pub const PASSWORD_VARIABLE: &str = "CLICKHOUSE_PASSWORD";
@@ -64,8 +65,11 @@ pub struct SinkConfig {
     pub flush_interval_ms: u64,
 
     /// Bytes of closed blocks, as compressed, that are kept in memory while ClickHouse does not take them. Beyond, the
-    /// oldest block is dropped and counted.
+    /// oldest block is in the spool only; without a spool it is dropped and counted.
     pub max_backlog_bytes: u64,
+
+    /// Blocks on disk.
+    pub spool: SpoolConfig,
 
     /// Milliseconds for the connection to be made.
     pub connect_timeout_ms: u64,
@@ -98,6 +102,7 @@ impl Default for SinkConfig {
             block_bytes: 240 << 20,
             flush_interval_ms: 1_000,
             max_backlog_bytes: 512 << 20,
+            spool: SpoolConfig::default(),
             connect_timeout_ms: 5_000,
             insert_timeout_ms: 60_000,
             retry_initial_ms: 200,
@@ -222,6 +227,9 @@ impl SinkConfig {
             "retry_max_ms",
             "from retry_initial_ms to 3600000",
         );
+        for (key, problem) in self.spool.mistakes() {
+            expect(false, key, problem);
+        }
         if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
     }
 

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clickhouse::Client;
 use clickhouse::error::Error;
 use hdrhistogram::Histogram;
-use helios_common::ledger::DropReason;
 use helios_common::time::UnixMs;
 use tokio::sync::watch;
 
@@ -18,6 +17,7 @@ use crate::books::Books;
 use crate::client::{self, Class, ConnectError};
 use crate::config::SinkConfig;
 use crate::migrate::{self, MigrateError};
+use crate::schema::Table;
 
 /// The same trouble is logged once in so long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -46,11 +46,22 @@ pub struct InsertStats {
     pub latency: Histogram<u64>,
 }
 
+/// What became of a block.
+enum Outcome {
+    Stored,
+    /// With ClickHouse's message.
+    Refused(String),
+    Failed(Class),
+    /// The time for draining is over.
+    Abandoned,
+}
+
 /// Shared by all inserters.
 pub(crate) struct Inserter {
     pub config: SinkConfig,
     pub backlog: Arc<Backlog>,
     pub books: Books,
+    retries: Mutex<HashMap<Table, Retry>>,
     stats: Mutex<InsertStats>,
     logged: Mutex<HashMap<String, Instant>>,
     /// Set when the time for draining is over.
@@ -70,7 +81,15 @@ impl Inserter {
             latency: Histogram::new_with_bounds(1, LATENCY_MAX_MS, 2).expect("the bounds are in order"),
         };
         let abandon = watch::Sender::new(false);
-        Self { config, backlog, books, stats: Mutex::new(stats), logged: Mutex::default(), abandon }
+        Self {
+            config,
+            backlog,
+            books,
+            retries: Mutex::default(),
+            stats: Mutex::new(stats),
+            logged: Mutex::default(),
+            abandon,
+        }
     }
 
     pub fn stats(&self) -> MutexGuard<'_, InsertStats> {
@@ -101,54 +120,85 @@ impl Inserter {
         result.map_err(|error| self.migrate_failed(&error))
     }
 
-    /// Sends blocks until the backlog is closed and empty.
+    /// Sends blocks until the backlog is closed and nothing waits in memory.
     pub async fn run(self: Arc<Self>) {
         let mut connection = None;
-        while let Some(block) = self.backlog.next().await {
-            self.insert(&block, &mut connection).await;
-            self.backlog.done(&block);
+        while let Some(mut block) = self.backlog.next().await {
+            self.backlog.sending(&mut block);
+            let begin = Instant::now();
+            let outcome = self.insert(&block, &mut connection).await;
+            if let Outcome::Stored = outcome {
+                self.count(&block, begin);
+            }
+            let pause = self.retry_after(block.table, &outcome);
+            // What follows touches files, which may take their time.
+            let backlog = Arc::clone(&self.backlog);
+            let booked = tokio::task::spawn_blocking(move || match outcome {
+                Outcome::Stored => backlog.stored(&block),
+                Outcome::Refused(message) => backlog.refused(block, &message),
+                Outcome::Failed(_) => backlog.put_back(block, pause),
+                Outcome::Abandoned => backlog.give_up(block),
+            });
+            if booked.await.is_err() {
+                tracing::error!("a block could not be booked");
+            }
         }
     }
 
-    /// Sends one block until it is stored, refused or given up.
-    async fn insert(&self, block: &Block, connection: &mut Option<Client>) {
+    /// How long the table is left alone after that.
+    fn retry_after(&self, table: Table, outcome: &Outcome) -> Duration {
+        let mut retries = self.retries.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match outcome {
+            Outcome::Failed(class) => retries.entry(table).or_insert_with(|| Retry::new(&self.config)).next(*class),
+            _ => {
+                retries.remove(&table);
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// Sends one block, and again at once only if it did not arrive whole.
+    async fn insert(&self, block: &Block, connection: &mut Option<Client>) -> Outcome {
         let mut retry = Retry::new(&self.config);
         let mut unreadable = 0;
         loop {
-            let begin = Instant::now();
-            let class = match self.attempt(block, connection).await {
-                Ok(()) => return self.stored(block, begin),
-                Err(class) => class,
+            let (class, message) = match self.attempt(block, connection).await {
+                Ok(()) => return Outcome::Stored,
+                Err(failure) => failure,
             };
             // A connection that failed is made anew, with the password and certificates as they are then.
             *connection = None;
-            unreadable += u32::from(class == Class::Unreadable);
-            if class == Class::Refused || unreadable >= UNREADABLE_ATTEMPTS {
-                return self.books.dropped(block, DropReason::Refused);
-            }
-            self.pause(&mut retry, class).await;
             if *self.abandon.borrow() {
-                return self.books.dropped(block, DropReason::Shutdown);
+                return Outcome::Abandoned;
+            }
+            unreadable += u32::from(class == Class::Unreadable);
+            match class {
+                Class::Unreadable if unreadable < UNREADABLE_ATTEMPTS => self.pause(&mut retry, class).await,
+                Class::Unreadable | Class::Refused => return Outcome::Refused(message),
+                Class::Transient | Class::Configuration => return Outcome::Failed(class),
             }
         }
     }
 
     /// One attempt, cut short when draining is over.
-    async fn attempt(&self, block: &Block, connection: &mut Option<Client>) -> Result<(), Class> {
+    async fn attempt(&self, block: &Block, connection: &mut Option<Client>) -> Result<(), (Class, String)> {
         let client = match connection {
             Some(client) => client,
-            None => connection.insert(client::connect(&self.config).map_err(|error| self.connect_failed(&error))?),
+            None => {
+                let connected = client::connect(&self.config);
+                let failed = |error: ConnectError| (self.connect_failed(&error), error.to_string());
+                connection.insert(connected.map_err(failed)?)
+            }
         };
         let mut abandon = self.abandon.subscribe();
         let result = tokio::select! {
             result = client::insert(client, block, self.config.insert_timeout()) => result,
             _ = abandon.wait_for(|abandon| *abandon) => Err(Error::TimedOut),
         };
-        result.map_err(|error| self.failed(&error))
+        result.map_err(|error| (self.failed(&error), error.to_string()))
     }
 
-    fn stored(&self, block: &Block, begin: Instant) {
-        self.books.stored(block);
+    fn count(&self, block: &Block, begin: Instant) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMs);
         let mut stats = self.stats();
         stats.blocks += 1;
@@ -169,7 +219,7 @@ impl Inserter {
                 "ClickHouse does not take blocks as configured: check clickhouse.user, password and schema"
             }
             Class::Unreadable => "ClickHouse could not read a block: trying again a few times",
-            Class::Refused => "ClickHouse refused a block for good: its rows are dropped",
+            Class::Refused => "ClickHouse refused a block for good: it is set aside, see `helios spool list`; without a spool it is dropped",
         };
         self.note(class, &error.to_string(), advice);
         class

@@ -14,6 +14,7 @@ mod memory;
 pub mod block;
 pub mod side;
 pub mod books;
+pub mod spool;
 pub mod backlog;
 pub mod client;
 pub mod migrate;

@@ -14,7 +14,6 @@ use arrow_array::{
 use arrow_buffer::Buffer;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
-use helios_common::ledger::DropReason;
 use helios_common::side::queue::ReceivedRows;
 use helios_common::side::{Kind, SideReceiver, SideRow, SideRows, SideTable, Text, Value};
 
@@ -109,6 +108,7 @@ impl SideAssembler {
             pieces: vec![piece],
             compression: self.compression,
             arrivals: Vec::new(),
+            kept: None,
         }))
     }
 }
@@ -219,9 +219,7 @@ impl SideThread {
             match assembler.close() {
                 Ok(Some(block)) => {
                     self.books.closed(&block);
-                    for dropped in self.backlog.push(block) {
-                        self.books.dropped(&dropped, DropReason::BacklogFull);
-                    }
+                    self.backlog.push(block);
                 }
                 Ok(None) => {}
                 // Columns and schema follow one declaration: this is a bug, and its rows stay in flight for all to see.

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use helios_common::flow::FlowBatch;
-use helios_common::ledger::{DropReason, Ledger};
+use helios_common::ledger::Ledger;
 use helios_common::names::Names;
 use helios_common::queue::{BatchReceiver, Received};
 use helios_common::side::{SideAccounts, SideReceiver, SideTable};
@@ -21,6 +21,7 @@ use crate::client::{self, ConnectError};
 use crate::config::{ConfigError, SinkConfig};
 use crate::insert::{InsertStats, Inserter};
 use crate::side::{SideAssembler, SideThread};
+use crate::spool::{Policy, Scanner, Spool, SpoolStats};
 
 /// How long the block thread waits for a batch before it looks at the age of the open block.
 const TICK: Duration = Duration::from_millis(20);
@@ -43,9 +44,12 @@ pub struct SinkStats {
     /// Closed blocks that are not stored yet.
     pub backlog: Occupancy,
     pub open_rows: u64,
+    /// Of these, rows that are not encoded yet.
+    pub unwritten_rows: u64,
     /// Closed blocks by [`CloseReason::ALL`].
     pub closed: [u64; CloseReason::ALL.len()],
     pub encode: EncodeCosts,
+    pub spool: SpoolStats,
     /// Rows of side tables, indexed by [`SideTable`].
     pub side: [SideAccounts; SideTable::ALL.len()],
 }
@@ -53,13 +57,16 @@ pub struct SinkStats {
 /// What became of the rows when draining ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Rows that ClickHouse did not take in time.
+    /// Rows that ClickHouse did not take in time, and that no spool holds.
     pub lost_rows: u64,
+    /// Rows that wait in the spool for the next process.
+    pub kept_rows: u64,
 }
 
 #[derive(Debug, Default)]
 struct Assembly {
     open_rows: u64,
+    unwritten_rows: u64,
     closed: [u64; CloseReason::ALL.len()],
     encode: EncodeCosts,
 }
@@ -71,7 +78,62 @@ pub struct Sink {
     block_thread: JoinHandle<()>,
     side_thread: JoinHandle<()>,
     stop_side: Arc<AtomicBool>,
+    spool: Disk,
     tasks: JoinSet<()>,
+}
+
+/// The spool and the thread that looks after it.
+struct Disk {
+    spool: Option<Arc<Spool>>,
+    /// Why there is none, though there should be.
+    error: Option<String>,
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Disk {
+    /// A spool that cannot be opened is an alarm, not an end: blocks wait in memory then.
+    fn open(config: &SinkConfig) -> Self {
+        let opened = config.spool.active().map(|root| Spool::open(&config.spool, root));
+        let (spool, error) = match opened {
+            Some(Ok(spool)) => (Some(spool), None),
+            Some(Err(error)) => {
+                tracing::error!(
+                    directory = %config.spool.active().map_or_else(String::new, |root| root.display().to_string()), %error,
+                    "the spool cannot be opened: blocks are in memory only and a crash would lose them; \
+                     check clickhouse.spool.directory and its permissions, and start again"
+                );
+                (None, Some(error.to_string()))
+            }
+            None => (None, None),
+        };
+        Self { spool, error, thread: None, stop: Arc::new(AtomicBool::new(false)) }
+    }
+
+    fn start(&mut self, backlog: &Arc<Backlog>) -> io::Result<()> {
+        if let Some(spool) = &self.spool {
+            let (spool, backlog, stop) = (Arc::clone(spool), Arc::clone(backlog), Arc::clone(&self.stop));
+            let scanner = Scanner { spool, backlog, stop };
+            self.thread = Some(std::thread::Builder::new().name("spool".into()).spawn(move || scanner.run())?);
+        }
+        Ok(())
+    }
+
+    fn stats(&self) -> SpoolStats {
+        let none = || SpoolStats { configured: self.error.is_some(), last_error: self.error.clone(), ..SpoolStats::default() };
+        self.spool.as_ref().map_or_else(none, |spool| spool.stats())
+    }
+
+    /// Ends the thread; the files stay.
+    fn close(self) {
+        self.stop.store(true, Ordering::Release);
+        if self.thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the spool thread panicked");
+        }
+        if let Some(spool) = self.spool {
+            spool.tidy();
+        }
+    }
 }
 
 impl Sink {
@@ -90,8 +152,10 @@ impl Sink {
     ) -> Result<Self, SinkError> {
         config.validate().map_err(SinkError::Config)?;
         client::connect(config)?;
-        let backlog = Arc::new(Backlog::new(config.max_backlog_bytes));
         let books = Books { flows: ledger, side: Arc::clone(side.ledger()) };
+        let mut disk = Disk::open(config);
+        let backlog = Arc::new(Backlog::new(config.max_backlog_bytes, disk.spool.clone(), books.clone()));
+        disk.start(&backlog).map_err(SinkError::Thread)?;
         let inserter = Arc::new(Inserter::new(config.clone(), Arc::clone(&backlog), books.clone()));
         let assembly = Arc::new(Mutex::new(Assembly::default()));
         let limits =
@@ -105,9 +169,15 @@ impl Sink {
             flush_interval: config.flush_interval(),
             stop: Arc::clone(&stop_side),
         };
+        let assembler = Assembler::new(config.database.clone(), limits, names);
+        let assembler = match disk.spool.as_ref().filter(|_| config.spool.policy == Policy::Always) {
+            Some(spool) => assembler.with_spool(Arc::clone(spool), config.spool.max_unwritten_rows),
+            None => assembler,
+        };
         let blocks = BlockThread {
             input,
-            assembler: Assembler::new(config.database.clone(), limits, names),
+            assembler,
+            max_unwritten: config.spool.max_unwritten(),
             backlog,
             books,
             assembly: Arc::clone(&assembly),
@@ -138,7 +208,7 @@ impl Sink {
                 runtime,
             );
         }
-        Ok(Self { inserter, assembly, block_thread, side_thread, stop_side, tasks })
+        Ok(Self { inserter, assembly, block_thread, side_thread, stop_side, spool: disk, tasks })
     }
 
     pub fn stats(&self) -> SinkStats {
@@ -147,8 +217,10 @@ impl Sink {
             insert: self.inserter.stats().clone(),
             backlog: self.inserter.backlog.occupancy(),
             open_rows: assembly.open_rows,
+            unwritten_rows: assembly.unwritten_rows,
             closed: assembly.closed,
             encode: assembly.encode,
+            spool: self.spool.stats(),
             side: self.inserter.books.side.snapshot(),
         }
     }
@@ -158,8 +230,9 @@ impl Sink {
         !self.block_thread.is_finished()
     }
 
-    /// Stores what is there, once the queue's sender has gone, and ends. Side rows offered from now on may be lost. What ClickHouse has not taken after `limit`
-    /// is given up and counted.
+    /// Stores what is there, once the queue's sender has gone, and ends. Side rows offered from now on may be lost.
+    /// What ClickHouse has not taken after `limit` stays in the spool; without one it is given up and counted. With
+    /// one, a ClickHouse that does not take blocks is not waited for.
     pub async fn drain(mut self, limit: Duration) -> Drained {
         let deadline = tokio::time::Instant::now() + limit;
         let before = self.inserter.books.flows.snapshot().dropped_total();
@@ -173,12 +246,16 @@ impl Sink {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout_at(deadline, all).await.is_err() {
             self.inserter.abandon.send_replace(true);
-            for block in self.inserter.backlog.abandon() {
-                self.inserter.books.dropped(&block, DropReason::Shutdown);
-            }
+            let backlog = Arc::clone(&self.inserter.backlog);
+            let _ = tokio::task::spawn_blocking(move || backlog.abandon()).await;
             while self.tasks.join_next().await.is_some() {}
         }
-        Drained { lost_rows: self.inserter.books.flows.snapshot().dropped_total() - before }
+        let _ = tokio::task::spawn_blocking(move || self.spool.close()).await;
+        let accounts = self.inserter.books.flows.snapshot();
+        Drained {
+            lost_rows: accounts.dropped_total() - before,
+            kept_rows: u64::try_from(accounts.kept()).unwrap_or(0),
+        }
     }
 }
 
@@ -190,6 +267,7 @@ struct BlockThread {
     books: Books,
     assembly: Arc<Mutex<Assembly>>,
     flush_interval: Duration,
+    max_unwritten: Duration,
     connections: usize,
 }
 
@@ -203,6 +281,8 @@ impl BlockThread {
             }
             if self.is_due() {
                 self.close(CloseReason::Age);
+            } else {
+                self.write_old();
             }
         }
         self.close(CloseReason::Drain);
@@ -210,11 +290,21 @@ impl BlockThread {
 
     /// An open block that is old enough goes when an inserter is free for it; until then it grows.
     fn is_due(&self) -> bool {
-        self.assembler.age().is_some_and(|age| age >= self.flush_interval)
-            && self.backlog.occupancy().blocks < self.connections
+        let busy = |backlog: Occupancy| backlog.blocks.saturating_sub(backlog.replaying) >= self.connections;
+        self.assembler.age().is_some_and(|age| age >= self.flush_interval) && !busy(self.backlog.occupancy())
+    }
+
+    /// Rows that have waited long enough go to the spool, however few they are.
+    fn write_old(&mut self) {
+        match self.assembler.encode_older_than(self.max_unwritten) {
+            Ok(true) => self.show(),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "a chunk could not be encoded"),
+        }
     }
 
     fn append(&mut self, batch: FlowBatch) {
+        self.backlog.make_room();
         let mut closed = Vec::new();
         if let Err(error) = self.assembler.append(&batch, |block, reason| closed.push((block, reason))) {
             // Columns and schema follow one table: this is a bug, and its rows stay in flight for everybody to see.
@@ -239,14 +329,13 @@ impl BlockThread {
     fn pass_on(&self, block: Block, reason: CloseReason) {
         self.books.closed(&block);
         self.assembly.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).closed[reason as usize] += 1;
-        for dropped in self.backlog.push(block) {
-            self.books.dropped(&dropped, DropReason::BacklogFull);
-        }
+        self.backlog.push(block);
     }
 
     fn show(&self) {
         let mut assembly = self.assembly.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         assembly.open_rows = self.assembler.rows();
+        assembly.unwritten_rows = self.assembler.unwritten_rows();
         assembly.encode = self.assembler.costs;
     }
 }

@@ -34,10 +34,12 @@ pub struct Pipeline {
     latency_ms: Option<clickhouse::Latency>,
 }
 
-/// decoded = stored + dropped + in_flight + imbalance, and the imbalance is 0.
+/// decoded + recovered = stored + dropped + in_flight + imbalance, and the imbalance is 0.
 #[derive(Debug, Serialize)]
 struct Rows {
     decoded: u64,
+    /// Left in the spool by earlier processes.
+    recovered: u64,
     stored: u64,
     dropped: u64,
     in_flight: i64,
@@ -111,6 +113,7 @@ impl Pipeline {
             not_ready: snapshot.readiness.clone().err(),
             rows: Rows {
                 decoded: accounts.decoded,
+                recovered: accounts.recovered,
                 stored: accounts.stored,
                 dropped: accounts.dropped_total(),
                 in_flight: accounts.in_flight(),

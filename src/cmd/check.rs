@@ -148,6 +148,7 @@ fn describe(config: &Config, databases: &[String]) -> String {
         ),
     );
     line("backlog", format!("{} in memory while ClickHouse is away", bytes(clickhouse.max_backlog_bytes)));
+    line("spool", spool(config));
     line("admin", config.admin.listen.map_or("off".into(), |address| format!("http://{address}/")));
     line("stop", format!("within {} ms", config.pipeline.shutdown_timeout_ms));
     out
@@ -168,6 +169,14 @@ fn names_of(config: &Config) -> Vec<String> {
         lines.push(format!("{exporters} rules for exporters, {interfaces} for interfaces"));
     }
     lines
+}
+
+fn spool(config: &Config) -> String {
+    let spool = config.sink().spool;
+    match spool.active() {
+        Some(path) => format!("{} in {}; {} stay free there", bytes(spool.max_bytes), path.display(), bytes(spool.min_free_bytes)),
+        None => "none: a crash loses what is in memory (collector.state_dir, clickhouse.spool)".to_owned(),
+    }
 }
 
 fn retention(config: &Config) -> String {

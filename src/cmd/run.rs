@@ -11,25 +11,30 @@ use super::{ConfigArgs, ListenArgs};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::pipeline::{Drained, Pipeline, Snapshot, StartError};
-use crate::{admin, log};
+use crate::{admin, log, state};
 
 /// Receive flows, enrich them and store them in ClickHouse
 ///
 /// Takes NetFlow v5, v7, v9, IPFIX and sFlow v5 on every listening address, creates the tables if they are missing,
 /// and runs until SIGTERM or Ctrl-C: then it stops receiving, stores what is under way and ends. A second signal ends
 /// it at once. Receiving does not wait for ClickHouse: while that is away, rows wait in memory up to
-/// clickhouse.max_backlog_bytes.
+/// clickhouse.max_backlog_bytes, and in the spool (clickhouse.spool) if there is one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios run                                          receive on UDP port 2055, ClickHouse on this host
   helios run --config /etc/helios/helios.yaml
   helios run --listen 0.0.0.0:9995 --clickhouse-url http://clickhouse:8123
-  GEOIP_CITY_DB=city.mmdb helios run                  with countries and cities")]
+  GEOIP_CITY_DB=city.mmdb helios run                  with countries and cities
+  helios run --set collector.state_dir=/var/lib/helios --takeover    replace the running one without a gap")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
     listen: ListenArgs,
+
+    /// Replace the helios that runs with the same directories: receive beside it until it is stopped
+    #[arg(long)]
+    takeover: bool,
 }
 
 /// Threads of tokio. They serve ClickHouse connections and the admin port; flows are not their work.
@@ -46,13 +51,14 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         .enable_all()
         .build()
         .map_err(|error| Exit::run_time(format_args!("cannot start threads: {error}")))?;
-    let result = operate(&config, &runtime);
+    let result = operate(&config, args.takeover, &runtime);
     // Connections that still wait for an answer are not waited for.
     runtime.shutdown_background();
     result
 }
 
-fn operate(config: &Config, runtime: &Runtime) -> Result<(), Exit> {
+fn operate(config: &Config, takeover: bool, runtime: &Runtime) -> Result<(), Exit> {
+    let _locks = state::lock(config, takeover).map_err(Exit::run_time)?;
     // Before anything runs: a signal during the start must not kill what the start has begun.
     let mut signals = runtime.block_on(async { Signals::install() })?;
     let admin = match config.admin.listen {
@@ -112,6 +118,7 @@ fn announce(config: &Config, snapshot: &Snapshot, admin: Option<SocketAddr>) {
         receive_buffer_asked_bytes = config.collector.receive_buffer_bytes,
         clickhouse = config.clickhouse.url,
         database = config.clickhouse.database,
+        spool = config.sink().spool.active().map_or("none".to_owned(), |path| path.display().to_string()),
         geoip = if databases.is_empty() { "none".to_owned() } else { databases.join(", ") },
         admin = admin.map_or("off".to_owned(), |address| format!("http://{address}/")),
         "helios is receiving"
@@ -119,8 +126,8 @@ fn announce(config: &Config, snapshot: &Snapshot, admin: Option<SocketAddr>) {
 }
 
 fn stopped(drained: Drained) -> Result<(), Exit> {
-    let Drained { decoded, stored, dropped, lost } = drained;
-    info!(decoded, stored, dropped, lost, "stopped");
+    let Drained { decoded, stored, dropped, kept, lost } = drained;
+    info!(decoded, stored, dropped, kept_in_spool = kept, lost, "stopped");
     if lost == 0 {
         return Ok(());
     }

@@ -12,6 +12,7 @@ pub fn write(out: &mut Scrape<'_>, snapshot: &Snapshot) -> fmt::Result {
     let accounts = &snapshot.accounts;
     out.one(&table::READY, snapshot.readiness.is_ok())?;
     out.one(&table::ROWS_DECODED, accounts.decoded)?;
+    out.one(&table::ROWS_RECOVERED, accounts.recovered)?;
     out.one(&table::ROWS_STORED, accounts.stored)?;
     let dropped = Stage::ALL.iter().flat_map(|&stage| {
         DropReason::ALL

@@ -35,14 +35,31 @@ pub fn write(out: &mut Scrape<'_>, stats: &SinkStats) -> fmt::Result {
     out.one(&table::INSERT_SECONDS, stats.insert.insert_ns as f64 / NS_PER_SECOND)?;
     let failures = Class::ALL.iter().map(|class| [class.name()]).zip(stats.insert.failures);
     out.family(&table::INSERT_FAILURES, failures)?;
+    out.one(&table::UNWRITTEN_ROWS, stats.unwritten_rows)?;
+    spool(out, stats)?;
     side(out, &stats.side)?;
     out.histogram(&table::LATENCY, &latency(&stats.insert.latency))
+}
+
+fn spool(out: &mut Scrape<'_>, SinkStats { spool, backlog, .. }: &SinkStats) -> fmt::Result {
+    out.one(&table::SPOOL_AVAILABLE, spool.available)?;
+    out.one(&table::SPOOL_CONFIGURED, spool.configured)?;
+    out.one(&table::SPOOL_FILES, spool.files)?;
+    out.one(&table::SPOOL_BYTES, spool.octets)?;
+    out.one(&table::SPOOL_WAITING_BLOCKS, backlog.kept_blocks)?;
+    out.one(&table::SPOOL_WAITING_ROWS, backlog.kept_rows)?;
+    out.one(&table::SPOOL_ASIDE, spool.aside_files)?;
+    out.one(&table::SPOOL_RECOVERED, spool.recovered_blocks)?;
+    out.one(&table::SPOOL_SCANNED, spool.scanned)?;
+    out.one(&table::SPOOL_FAILURES, spool.write_failures)?;
+    out.one(&table::SPOOL_DAMAGED, spool.damaged_files)
 }
 
 /// The accounts of the side tables.
 fn side(out: &mut Scrape<'_>, accounts: &[SideAccounts; SideTable::ALL.len()]) -> fmt::Result {
     let tables = || SideTable::ALL.iter().map(|table| table.name()).zip(accounts);
     out.family(&table::SIDE_OFFERED, tables().map(|(table, accounts)| ([table], accounts.offered)))?;
+    out.family(&table::SIDE_RECOVERED, tables().map(|(table, accounts)| ([table], accounts.recovered)))?;
     out.family(&table::SIDE_STORED, tables().map(|(table, accounts)| ([table], accounts.stored)))?;
     let dropped = tables().flat_map(|(table, accounts)| {
         DropReason::ALL.iter().zip(accounts.dropped).map(move |(reason, rows)| ([table, reason.name()], rows))

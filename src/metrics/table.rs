@@ -50,10 +50,11 @@ metrics! {
 
     READY: Gauge "helios_pipeline_ready" [] "1 when flows are received and the schema is in place, as /readyz says";
     ROWS_DECODED: Counter "helios_pipeline_rows_decoded_total" [] "Rows decoded";
+    ROWS_RECOVERED: Counter "helios_pipeline_rows_recovered_total" [] "Rows that an earlier process left in the spool";
     ROWS_STORED: Counter "helios_pipeline_rows_stored_total" [] "Rows that ClickHouse acknowledged";
     ROWS_DROPPED: Counter "helios_pipeline_rows_dropped_total" ["stage", "reason"] "Rows given up, by where and why";
     ROWS_IN_FLIGHT: Gauge "helios_pipeline_rows_in_flight" ["stage"] "Rows between decoder and acknowledgement, by stage";
-    ROWS_IMBALANCE: Gauge "helios_pipeline_rows_imbalance" [] "Decoded - stored - dropped - in flight; anything but 0 is a bug";
+    ROWS_IMBALANCE: Gauge "helios_pipeline_rows_imbalance" [] "Decoded + recovered - stored - dropped - in flight; anything but 0 is a bug";
     QUEUE_BATCHES: Gauge "helios_pipeline_queue_batches" ["queue"] "Batches waiting in a queue";
     QUEUE_CAPACITY: Gauge "helios_pipeline_queue_capacity_batches" ["queue"] "Batches that a queue holds at most";
     NAMES: Gauge "helios_pipeline_names" [] "Distinct names held";
@@ -124,8 +125,21 @@ metrics! {
     INSERTS: Counter "helios_sink_inserts_total" [] "Blocks that ClickHouse acknowledged";
     INSERTED_BYTES: Counter "helios_sink_inserted_bytes_total" [] "Bytes of these blocks as sent";
     INSERT_SECONDS: Counter "helios_sink_insert_seconds_total" [] "Time from sending to acknowledgement, summed over inserts";
-    INSERT_FAILURES: Counter "helios_sink_insert_failures_total" ["class"] "Attempts that failed: transient ones are repeated, configuration needs a person, refused drops the block";
-    SIDE_OFFERED: Counter "helios_sink_side_rows_offered_total" ["table"] "Rows of side tables that the sink was offered; stored, dropped and in flight add up to them";
+    INSERT_FAILURES: Counter "helios_sink_insert_failures_total" ["class"] "Attempts that failed: transient ones are repeated, configuration needs a person, refused sets the block aside";
+    UNWRITTEN_ROWS: Gauge "helios_sink_unwritten_rows" [] "Rows of the open block that are not encoded yet: what a crash would cost, with those in the queues";
+    SPOOL_AVAILABLE: Gauge "helios_sink_spool_available" [] "1 when the spool takes blocks, 0 when it fails, and where none is configured";
+    SPOOL_CONFIGURED: Gauge "helios_sink_spool_configured" [] "1 when there is to be a spool: an alarm if available is 0";
+    SPOOL_FILES: Gauge "helios_sink_spool_files" [] "Blocks in the spool, those that memory holds as well included";
+    SPOOL_BYTES: Gauge "helios_sink_spool_bytes" [] "Bytes of these files, bounded by clickhouse.spool.max_bytes";
+    SPOOL_WAITING_BLOCKS: Gauge "helios_sink_spool_waiting_blocks" [] "Blocks that only the spool holds: falls to 0 while they are replayed";
+    SPOOL_WAITING_ROWS: Gauge "helios_sink_spool_waiting_rows" [] "Rows of these blocks";
+    SPOOL_ASIDE: Gauge "helios_sink_spool_aside_files" [] "Refused blocks and damaged files that wait for a decision: helios spool list";
+    SPOOL_RECOVERED: Counter "helios_sink_spool_recovered_blocks_total" [] "Blocks taken over from earlier processes";
+    SPOOL_SCANNED: Gauge "helios_sink_spool_scanned" [] "1 when all that earlier processes left has been found";
+    SPOOL_FAILURES: Counter "helios_sink_spool_failures_total" [] "Files that could not be written, read, moved or removed";
+    SPOOL_DAMAGED: Counter "helios_sink_spool_damaged_files_total" [] "Files set aside because their octets are not what was written";
+    SIDE_OFFERED: Counter "helios_sink_side_rows_offered_total" ["table"] "Rows of side tables that the sink was offered; stored, dropped and in flight, less recovered, add up to them";
+    SIDE_RECOVERED: Counter "helios_sink_side_rows_recovered_total" ["table"] "Rows of side tables that an earlier process left in the spool";
     SIDE_STORED: Counter "helios_sink_side_rows_stored_total" ["table"] "Rows of side tables that ClickHouse acknowledged";
     SIDE_DROPPED: Counter "helios_sink_side_rows_dropped_total" ["table", "reason"] "Rows of side tables given up, by why";
     SIDE_IN_FLIGHT: Gauge "helios_sink_side_rows_in_flight" ["table"] "Rows of side tables between offer and acknowledgement";

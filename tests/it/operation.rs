@@ -65,7 +65,7 @@ fn the_json_pages_account_for_every_row_and_name_the_exporter() {
     let rows = &pipeline["rows"];
     assert_eq!((&rows["decoded"], &rows["in_flight"], &rows["imbalance"]), (&5.into(), &5.into(), &0.into()));
     assert_eq!(pipeline["datagrams"]["received"], 1);
-    assert_eq!(pipeline["stages"].as_array().unwrap().len(), 4);
+    assert_eq!(pipeline["stages"].as_array().unwrap().len(), 6);
     assert_eq!(pipeline["ready"], false);
     let exporter = wait_for("the exporter", || json(&helios, "/api/v1/exporters")["exporters"].get(0).cloned());
     assert_eq!((&exporter["address"], &exporter["protocols"]), (&"127.0.0.1".into(), &serde_json::json!(["netflow5"])));

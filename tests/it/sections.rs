@@ -16,6 +16,7 @@ const SOURCES: &[&str] = &[
     "enricher/src/config.rs",
     "enricher/src/config/rules.rs",
     "sink/src/config.rs",
+    "sink/src/spool/config.rs",
 ];
 
 /// A key, or a section with keys in it.

@@ -1,4 +1,4 @@
-//! The accounts of side tables: offered = stored + dropped{reason} + in flight.
+//! The accounts of side tables: offered + recovered = stored + dropped{reason} + in flight.
 //!
 //! Simpler than the flows' [`Ledger`](crate::ledger::Ledger): between the one who offers a row and ClickHouse's
 //! acknowledgement there is one queue and one block.
@@ -12,6 +12,8 @@ use crate::ledger::DropReason;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SideAccounts {
     pub offered: u64,
+    /// Left in the spool by an earlier process.
+    pub recovered: u64,
     pub stored: u64,
     /// Indexed by [`DropReason`].
     pub dropped: [u64; DropReason::ALL.len()],
@@ -24,7 +26,7 @@ impl SideAccounts {
 
     /// Negative only after a double count.
     pub fn in_flight(&self) -> i64 {
-        self.offered as i64 - self.stored as i64 - self.dropped_total() as i64
+        (self.offered + self.recovered) as i64 - self.stored as i64 - self.dropped_total() as i64
     }
 }
 
@@ -40,6 +42,10 @@ impl SideLedger {
 
     pub fn offered(&self, table: SideTable, rows: u64) {
         self.book(table, |accounts| accounts.offered += rows);
+    }
+
+    pub fn recovered(&self, table: SideTable, rows: u64) {
+        self.book(table, |accounts| accounts.recovered += rows);
     }
 
     pub fn stored(&self, table: SideTable, rows: u64) {

@@ -20,6 +20,7 @@ pub struct ClickHouse {
     schema_ready: bool,
     open_block_rows: u64,
     backlog: Backlog,
+    spool: Spool,
     inserts: u64,
     inserted_bytes: u64,
     failures: BTreeMap<&'static str, u64>,
@@ -34,6 +35,46 @@ struct Backlog {
     rows: u64,
     bytes: u64,
     in_flight: usize,
+}
+
+/// Blocks on disk.
+#[derive(Debug, Serialize)]
+struct Spool {
+    configured: bool,
+    available: bool,
+    files: usize,
+    bytes: u64,
+    /// On disk only: what is still to be replayed.
+    waiting_blocks: usize,
+    waiting_rows: u64,
+    replaying_blocks: usize,
+    recovered_blocks: u64,
+    recovered_rows: u64,
+    scanned: bool,
+    aside_files: usize,
+    damaged_files: u64,
+    last_error: Option<String>,
+}
+
+impl Spool {
+    fn new(stats: &SinkStats) -> Self {
+        let (spool, backlog) = (&stats.spool, &stats.backlog);
+        Self {
+            configured: spool.configured,
+            available: spool.available,
+            files: spool.files,
+            bytes: spool.octets,
+            waiting_blocks: backlog.kept_blocks,
+            waiting_rows: backlog.kept_rows,
+            replaying_blocks: backlog.replaying,
+            recovered_blocks: spool.recovered_blocks,
+            recovered_rows: spool.recovered_rows,
+            scanned: spool.scanned,
+            aside_files: spool.aside_files,
+            damaged_files: spool.damaged_files,
+            last_error: spool.last_error.clone(),
+        }
+    }
 }
 
 impl ClickHouse {
@@ -52,6 +93,7 @@ impl ClickHouse {
                 bytes: backlog.octets,
                 in_flight: backlog.in_flight,
             },
+            spool: Spool::new(stats),
             inserts: stats.insert.blocks,
             inserted_bytes: stats.insert.octets,
             failures: named(Class::ALL.iter().map(|class| class.name()), &stats.insert.failures),

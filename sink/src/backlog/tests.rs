@@ -1,0 +1,199 @@
+use super::*;
+use crate::config::Compression;
+use crate::spool::SpoolConfig;
+use helios_common::ledger::Ledger;
+use helios_common::side::SideLedger;
+
+fn books() -> Books {
+    Books { flows: Arc::new(Ledger::new()), side: Arc::new(SideLedger::default()) }
+}
+
+fn block(octets: u64) -> Block {
+    Block {
+        table: Table::Flows,
+        statement: "".into(),
+        token: octets.to_string(),
+        rows: 1,
+        pieces: vec![vec![7; octets as usize].into()],
+        octets,
+        compression: Compression::None,
+        arrivals: vec![(1, 1)],
+        kept: None,
+    }
+}
+
+/// A backlog with the books that show what it does, and a spool if there is a configuration of one.
+fn backlog(max_octets: u64, spool: Option<(&std::path::Path, SpoolConfig)>) -> Backlog {
+    let spool = spool.map(|(root, config)| Spool::open(&config, root).unwrap());
+    Backlog::new(max_octets, spool, books())
+}
+
+fn small() -> SpoolConfig {
+    SpoolConfig { min_free_bytes: 0, ..SpoolConfig::default() }
+}
+
+/// What the block thread does with a closed block.
+fn push(backlog: &Backlog, block: Block) {
+    backlog.books.flows.decoded(block.rows);
+    backlog.books.flows.moved(Stage::Collect, Stage::Block, block.rows);
+    backlog.books.closed(&block);
+    backlog.push(block);
+    assert_eq!(backlog.books.flows.snapshot().imbalance(), 0);
+}
+
+fn dropped(backlog: &Backlog, reason: DropReason) -> u64 {
+    backlog.books.flows.snapshot().dropped.iter().map(|reasons| reasons[reason as usize]).sum()
+}
+
+#[tokio::test]
+async fn the_oldest_waiting_block_makes_room() {
+    let backlog = backlog(100, None);
+    push(&backlog, block(40));
+    push(&backlog, block(50));
+    assert_eq!(dropped(&backlog, DropReason::BacklogFull), 0);
+    push(&backlog, block(60));
+    assert_eq!(dropped(&backlog, DropReason::BacklogFull), 2);
+    assert_eq!(backlog.next().await.unwrap().octets, 60);
+}
+
+#[tokio::test]
+async fn a_block_that_is_being_sent_is_not_dropped_and_still_counts() {
+    let backlog = backlog(100, None);
+    push(&backlog, block(90));
+    let sending = backlog.next().await.unwrap();
+    push(&backlog, block(30));
+    assert_eq!(dropped(&backlog, DropReason::BacklogFull), 0, "the new block stays");
+    push(&backlog, block(20));
+    assert_eq!(dropped(&backlog, DropReason::BacklogFull), 1);
+    assert_eq!((backlog.occupancy().blocks, backlog.occupancy().in_flight), (2, 1));
+    backlog.stored(&sending);
+    assert_eq!(backlog.occupancy(), Occupancy { blocks: 1, rows: 1, octets: 20, ..Occupancy::default() });
+}
+
+#[tokio::test]
+async fn a_closed_backlog_is_emptied_before_every_waiter_is_told() {
+    let backlog = backlog(100, None);
+    push(&backlog, block(1));
+    backlog.close();
+    assert!(backlog.next().await.is_some());
+    let (a, b) = tokio::join!(backlog.next(), backlog.next());
+    assert!(a.is_none() && b.is_none());
+}
+
+#[tokio::test]
+async fn with_a_spool_what_memory_cannot_hold_is_on_disk_and_comes_back_as_it_was() {
+    let root = tempfile::tempdir().unwrap();
+    let backlog = backlog(100, Some((root.path(), small())));
+    for octets in [80, 70, 60] {
+        push(&backlog, block(octets));
+    }
+    let occupancy = backlog.occupancy();
+    assert_eq!((occupancy.blocks, occupancy.octets, occupancy.kept_blocks), (1, 60, 2));
+    assert_eq!(backlog.books.flows.snapshot().held(Stage::Spool), 2);
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        let mut taken = backlog.next().await.unwrap();
+        assert_eq!(taken.pieces.concat(), vec![7; taken.octets as usize]);
+        sizes.push(taken.octets);
+        backlog.sending(&mut taken);
+        backlog.stored(&taken);
+    }
+    assert_eq!(sizes, [60, 80, 70], "fresh blocks go first, then the oldest kept one");
+    assert_eq!(backlog.occupancy(), Occupancy::default());
+    let accounts = backlog.books.flows.snapshot();
+    assert_eq!((accounts.stored, accounts.in_flight(), accounts.imbalance()), (3, 0, 0));
+    assert_eq!(backlog.spool.as_ref().unwrap().stats().files, 0);
+}
+
+#[tokio::test]
+async fn one_table_that_fails_stops_no_other() {
+    let backlog = backlog(1000, None);
+    push(&backlog, block(1));
+    let failed = backlog.next().await.unwrap();
+    backlog.put_back(failed, Duration::from_secs(3600));
+    let side = Table::Side(helios_common::side::SideTable::Exporters);
+    backlog.push(Block { table: side, ..block(2) });
+    assert_eq!(backlog.next().await.unwrap().table, side);
+    // A table that is paused for a moment gets its block when the moment is over.
+    backlog.put_back(Block { table: Table::Flows, ..block(3) }.taken_from(&backlog), Duration::from_millis(20));
+    assert_eq!(backlog.next().await.unwrap().octets, 3);
+}
+
+impl Block {
+    /// As if an inserter had taken it.
+    fn taken_from(self, backlog: &Backlog) -> Self {
+        let mut state = backlog.state();
+        state.occupancy.add(&self);
+        state.occupancy.in_flight += 1;
+        self
+    }
+}
+
+#[tokio::test]
+async fn a_refused_block_is_set_aside_and_can_be_sent_again_or_dropped() {
+    let root = tempfile::tempdir().unwrap();
+    let backlog = backlog(1000, Some((root.path(), small())));
+    for octets in [10, 20] {
+        push(&backlog, block(octets));
+        let taken = backlog.next().await.unwrap();
+        backlog.refused(taken, "Code: 691. no such enum");
+    }
+    let accounts = backlog.books.flows.snapshot();
+    assert_eq!((accounts.held(Stage::Aside), accounts.imbalance()), (2, 0));
+    let aside = directory::files(&directory::aside(root.path())).unwrap();
+    let note = std::fs::read_to_string(aside[0].path.with_extension(directory::NOTE)).unwrap();
+    assert_eq!((aside.len(), aside[0].kind, note.as_str()), (2, directory::REFUSED, "Code: 691. no such enum"));
+    let names = backlog.aside();
+    backlog.given_up(&names[0]);
+    assert_eq!(dropped(&backlog, DropReason::Operator), 1);
+    let kept = crate::spool::Kept { name: Arc::clone(&names[1]), sent: false, octets: 1 };
+    backlog.found(Stub { kept, table: Table::Flows, rows: 1 });
+    let accounts = backlog.books.flows.snapshot();
+    assert_eq!((accounts.held(Stage::Aside), accounts.held(Stage::Spool), accounts.recovered), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn a_full_spool_gives_up_its_oldest_blocks_or_takes_no_new_one() {
+    for (when_full, left) in [(WhenFull::DropOldest, [3, 4]), (WhenFull::DropNewest, [1, 2])] {
+        let root = tempfile::tempdir().unwrap();
+        // Room for a block and a half besides what is kept free for the one that is being filled.
+        let config = SpoolConfig { max_bytes: ROOM + 1800, when_full, ..small() };
+        let backlog = backlog(900, Some((root.path(), config)));
+        if when_full == WhenFull::DropNewest {
+            // Nothing makes room here: the spool may use what is kept free.
+            let spool = backlog.spool.as_ref().unwrap();
+            let filler = spool.write(&block(ROOM - 1000)).unwrap();
+            assert!(!spool.is_full(1000) && filler.octets < ROOM);
+        }
+        for n in 1..=4 {
+            push(&backlog, Block { rows: n, ..block(1000) });
+        }
+        let accounts = backlog.books.flows.snapshot();
+        let state = backlog.state();
+        let mut rows: Vec<u64> = state.kept.values().map(|stub| stub.rows).collect();
+        rows.extend(state.fresh.iter().map(|block| block.rows));
+        assert_eq!(rows, left, "{when_full:?}: {accounts:?}");
+        assert_eq!((accounts.in_flight() as u64, accounts.imbalance()), (left.iter().sum(), 0));
+        let lost: u64 = accounts.dropped.iter().map(|reasons| reasons[DropReason::SpoolFull as usize]).sum();
+        assert_eq!(lost, 10 - left.iter().sum::<u64>());
+    }
+}
+
+#[tokio::test]
+async fn at_a_stop_what_clickhouse_does_not_take_stays_in_the_spool() {
+    let root = tempfile::tempdir().unwrap();
+    let config = SpoolConfig { policy: Policy::OnFailure, ..small() };
+    let backlog = backlog(1000, Some((root.path(), config)));
+    for octets in [10, 20, 30] {
+        push(&backlog, block(octets));
+    }
+    assert_eq!(backlog.spool.as_ref().unwrap().stats().files, 0, "nothing has failed yet");
+    let taken = backlog.next().await.unwrap();
+    backlog.put_back(taken, Duration::from_secs(60));
+    assert_eq!(backlog.spool.as_ref().unwrap().stats().files, 3, "after a failure all that waits is written");
+    backlog.close();
+    backlog.abandon();
+    assert!(backlog.next().await.is_none());
+    let accounts = backlog.books.flows.snapshot();
+    assert_eq!((accounts.kept(), accounts.dropped_total(), accounts.imbalance()), (3, 0, 0));
+}

@@ -1,0 +1,342 @@
+//! Blocks on disk until ClickHouse has them.
+//!
+//! A block is a file ([`file`] has the format) in the folder of its process ([`directory`] has the layout). It is
+//! written piece by piece while it is filled, named `.block` when it is closed, `.sent` before its first insert, and
+//! removed when ClickHouse has acknowledged it: there is no index that could disagree with the files.
+//!
+//! The spool knows files and octets. Which block goes next and which one makes room is decided by
+//! [`backlog`](crate::backlog). It never makes anybody wait for a disk that fails: what cannot be written stays in
+//! memory, `available` turns false and one log line a minute says why.
+//!
+//! It does not keep more than one copy, and does not check what it wrote before it reads it.
+
+use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use helios_common::time::UnixMs;
+
+use crate::block::Block;
+use crate::schema::Table;
+
+pub mod config;
+pub mod directory;
+pub mod file;
+pub mod inspect;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Fsync, Policy, ReplayOrder, SpoolConfig, WhenFull};
+use directory::RunFolder;
+use file::{Contents, End, FileError, Head};
+pub(crate) use scan::Scanner;
+
+/// More files than this are as bad as too many bytes: folders get slow.
+pub const FILES_MAX: usize = 100_000;
+
+/// Free space is looked up this often at most.
+const FREE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The same trouble is logged once in so long.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Where a block is in the spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub name: Arc<str>,
+    /// Whether ClickHouse may have it already.
+    pub sent: bool,
+    /// Of the file.
+    pub octets: u64,
+}
+
+/// A kept block of which only this is in memory.
+#[derive(Debug, Clone)]
+pub struct Stub {
+    pub kept: Kept,
+    pub table: Table,
+    pub rows: u64,
+}
+
+/// The spool at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SpoolStats {
+    /// There is to be one.
+    pub configured: bool,
+    /// It takes blocks; false is an alarm.
+    pub available: bool,
+    pub last_error: Option<String>,
+    pub files: usize,
+    pub octets: u64,
+    /// Blocks and rows that an earlier process left and this one took over.
+    pub recovered_blocks: u64,
+    pub recovered_rows: u64,
+    /// Whether everything that earlier processes left has been found.
+    pub scanned: bool,
+    pub write_failures: u64,
+    pub damaged_files: u64,
+    /// Files in the folder `aside`.
+    pub aside_files: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stats: SpoolStats,
+    free: Option<(Instant, u64)>,
+    logged: Option<Instant>,
+    unsynced: Vec<File>,
+}
+
+/// The spool of this process.
+#[derive(Debug)]
+pub struct Spool {
+    pub config: SpoolConfig,
+    root: PathBuf,
+    folder: RunFolder,
+    /// In every name, since clocks jump and process ids come again.
+    process: u64,
+    blocks: AtomicU64,
+    state: Mutex<State>,
+}
+
+impl Spool {
+    /// Opens the spool in `config.directory` and makes a folder of its own there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(config: &SpoolConfig, root: &Path) -> io::Result<Arc<Self>> {
+        let folder = RunFolder::create(root)?;
+        let stats = SpoolStats { configured: true, available: true, ..SpoolStats::default() };
+        let state = Mutex::new(State { stats, ..State::default() });
+        let (config, root) = (config.clone(), root.to_owned());
+        let process = RandomState::new().build_hasher().finish();
+        Ok(Arc::new(Self { config, root, folder, process, blocks: AtomicU64::new(0), state }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub fn stats(&self) -> SpoolStats {
+        self.state().stats.clone()
+    }
+
+    fn path(&self, name: &str, kind: &str) -> PathBuf {
+        self.folder.path.join(format!("{name}.{kind}"))
+    }
+
+    fn path_of(&self, kept: &Kept) -> PathBuf {
+        self.path(&kept.name, if kept.sent { directory::SENT } else { directory::BLOCK })
+    }
+
+    /// Whether room has to be made before more can be written. `reserve` is what is about to be written.
+    pub fn is_full(&self, reserve: u64) -> bool {
+        let mut state = self.state();
+        if state.stats.octets + reserve > self.config.max_bytes || state.stats.files >= FILES_MAX {
+            return true;
+        }
+        let free = match state.free {
+            Some((at, free)) if at.elapsed() < FREE_INTERVAL => free,
+            _ => {
+                // A file system that does not tell is not taken for full: writing will show.
+                let free = nix::sys::statvfs::statvfs(&self.folder.path)
+                    .map_or(u64::MAX, |found| found.blocks_available() as u64 * found.fragment_size() as u64);
+                state.free = Some((Instant::now(), free));
+                free
+            }
+        };
+        free < self.config.min_free_bytes.saturating_add(reserve)
+    }
+
+    /// Begins the file of a block; `None` if that is not possible now.
+    pub fn begin(self: &Arc<Self>, head: &Head) -> Option<OpenFile> {
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let number = self.blocks.fetch_add(1, Ordering::Relaxed);
+        let name: Arc<str> = format!("{ms:014}-{:016x}-{number:08}", self.process).into();
+        let path = self.path(&name, directory::OPEN);
+        let file = File::options().append(true).create_new(true).open(&path);
+        let file = file.map_err(|error| self.failed("cannot begin a file", &error)).ok()?;
+        self.state().stats.files += 1;
+        let open = OpenFile { spool: Arc::clone(self), name, file, octets: 0, sum: End::default() };
+        open.write(&head.encode())
+    }
+
+    /// As [`begin`](Self::begin), unless the spool is full.
+    pub fn begin_if_room(self: &Arc<Self>, head: &Head) -> Option<OpenFile> {
+        if self.is_full(0) { None } else { self.begin(head) }
+    }
+
+    /// Writes a closed block. Its bytes stay in memory as well.
+    pub fn write(self: &Arc<Self>, block: &Block) -> Option<Kept> {
+        let head = Head {
+            table: block.table,
+            compression: block.compression,
+            token: block.token.clone(),
+            statement: block.statement.to_string(),
+        };
+        let mut file = self.begin(&head)?;
+        // Rows and arrivals come with the last piece: a block is whole or not at all.
+        let last = block.pieces.len().saturating_sub(1);
+        for (n, piece) in block.pieces.iter().enumerate() {
+            let (rows, arrivals) = if n == last { (block.rows as u32, &block.arrivals[..]) } else { (0, &[][..]) };
+            file = file.append(rows, arrivals, piece)?;
+        }
+        file.close()
+    }
+
+    /// Reads a kept block.
+    ///
+    /// # Errors
+    /// [`FileError`]; a damaged file is to be [set aside](Self::set_aside).
+    pub fn load(&self, kept: &Kept) -> Result<Block, FileError> {
+        let contents = Contents::read(&self.path_of(kept))?;
+        if !contents.closed || contents.whole != kept.octets {
+            return Err(FileError::Damaged("its octets are not what was written"));
+        }
+        Ok(Block { kept: Some(kept.clone()), ..contents.into_block() })
+    }
+
+    /// Notes that a block is about to be sent: after a crash, ClickHouse may have it already.
+    pub fn mark_sent(&self, kept: &mut Kept) {
+        if kept.sent {
+            return;
+        }
+        match fs::rename(self.path_of(kept), self.path(&kept.name, directory::SENT)) {
+            Ok(()) => kept.sent = true,
+            Err(error) => self.failed("cannot rename a file", &error),
+        }
+    }
+
+    /// Removes a block that is stored or given up.
+    pub fn remove(&self, kept: &Kept) {
+        if let Err(error) = fs::remove_file(self.path_of(kept)) {
+            self.failed("cannot remove a file", &error);
+        }
+        self.forget(kept);
+    }
+
+    fn forget(&self, kept: &Kept) {
+        let mut state = self.state();
+        state.stats.files = state.stats.files.saturating_sub(1);
+        state.stats.octets = state.stats.octets.saturating_sub(kept.octets);
+        state.free = None;
+    }
+
+    /// Moves a block's file to the folder `aside` with a note of the reason.
+    pub fn set_aside(&self, kept: &Kept, kind: &'static str, reason: &str) {
+        self.put_aside(&self.path_of(kept), &kept.name, kind, reason);
+        self.forget(kept);
+    }
+
+    fn put_aside(&self, path: &Path, name: &str, kind: &'static str, reason: &str) {
+        let folder = directory::aside(&self.root);
+        let target = folder.join(format!("{name}.{kind}"));
+        // The note first: there is no file without one. It is for people, so a disk without room for it is no reason.
+        let _ = fs::write(folder.join(format!("{name}.{}", directory::NOTE)), reason);
+        if let Err(error) = fs::rename(path, &target) {
+            return self.failed("cannot set a file aside", &error);
+        }
+        let mut state = self.state();
+        state.stats.aside_files += 1;
+        if kind == directory::DAMAGED {
+            state.stats.damaged_files += 1;
+        }
+        tracing::error!(file = %target.display(), reason, "a file of the spool is set aside: see `helios spool list`");
+    }
+
+    /// Counts a failure, and logs it unless one was logged a moment ago.
+    fn failed(&self, what: &'static str, error: &io::Error) {
+        let mut state = self.state();
+        state.stats.available = false;
+        state.stats.write_failures += 1;
+        state.stats.last_error = Some(format!("{what}: {error}"));
+        let due = state.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+        if due {
+            state.logged = Some(Instant::now());
+            tracing::error!(
+                directory = %self.root.display(), %error,
+                "the spool fails ({what}): blocks are in memory only and a crash would lose them"
+            );
+        }
+    }
+
+    /// Forces onto the medium what was closed since the last call.
+    pub(crate) fn sync(&self) {
+        let files = std::mem::take(&mut self.state().unsynced);
+        for file in files {
+            if let Err(error) = file.sync_data() {
+                self.failed("cannot force a file onto the medium", &error);
+            }
+        }
+    }
+
+    /// The folder of this process, if nothing is in it, goes with the process.
+    pub fn tidy(&self) {
+        if let Err(error) = self.folder.remove_if_empty() {
+            tracing::warn!(folder = %self.folder.path.display(), %error, "an empty folder of the spool stays");
+        }
+    }
+}
+
+/// The file of a block that is being filled. Given up halfway, it is removed.
+#[derive(Debug)]
+pub struct OpenFile {
+    spool: Arc<Spool>,
+    name: Arc<str>,
+    file: File,
+    octets: u64,
+    sum: End,
+}
+
+impl OpenFile {
+    fn write(mut self, record: &[u8]) -> Option<Self> {
+        if let Err(error) = self.file.write_all(record) {
+            self.spool.failed("cannot write", &error);
+            self.give_up();
+            return None;
+        }
+        self.octets += record.len() as u64;
+        self.spool.state().stats.octets += record.len() as u64;
+        Some(self)
+    }
+
+    /// Appends a piece of the body, with the rows that it makes whole. `None` if the disk failed: the block goes on
+    /// without a file.
+    pub fn append(mut self, rows: u32, arrivals: &[(UnixMs, u32)], body: &Bytes) -> Option<Self> {
+        self.sum.rows += u64::from(rows);
+        self.sum.octets += body.len() as u64;
+        self.sum.pieces += 1;
+        self.write(&file::encode_piece(rows, arrivals, body))
+    }
+
+    /// Ends the file: from now on the block is the spool's.
+    pub fn close(self) -> Option<Kept> {
+        let end = self.sum.encode();
+        let this = self.write(&end)?;
+        let spool = Arc::clone(&this.spool);
+        let synced = if spool.config.fsync == Fsync::Block { this.file.sync_data() } else { Ok(()) };
+        let (from, to) = (spool.path(&this.name, directory::OPEN), spool.path(&this.name, directory::BLOCK));
+        if let Err(error) = synced.and_then(|()| fs::rename(from, to)) {
+            spool.failed("cannot close a file", &error);
+            this.give_up();
+            return None;
+        }
+        let mut state = spool.state();
+        state.stats.available = true;
+        if spool.config.fsync == Fsync::Interval {
+            state.unsynced.push(this.file);
+        }
+        Some(Kept { name: this.name, sent: false, octets: this.octets })
+    }
+
+    fn give_up(self) {
+        let _ = fs::remove_file(self.spool.path(&self.name, directory::OPEN));
+        self.spool.forget(&Kept { name: self.name, sent: false, octets: self.octets });
+    }
+}

@@ -1,0 +1,303 @@
+//! The file of one block.
+//!
+//! ```text
+//! file    8 octets  "HELIOSB1": the format and its version
+//!         records
+//! record  1 octet   kind: 1 head, 2 piece, 3 end
+//!         4 octets  length of the payload, little endian as every number here
+//!         4 octets  CRC-32 (IEEE) of kind, length and payload
+//!         payload
+//! head    table, compression, token, statement: each 4 octets length and UTF-8 text
+//! piece   4 octets rows that the piece makes whole, 4 octets number of arrivals,
+//!         per arrival 8 octets Unix ms and 4 octets rows, then a part of the insert's body
+//! end     8 octets rows, 8 octets octets of the body, 4 octets number of pieces
+//! ```
+//! One head, pieces, one end: a file without its end is a block that was being filled when its process died, and
+//! [`Contents::close_as_it_stands`] makes a valid, shorter block of it. Whatever is behind the last whole record is a
+//! torn tail. A file names all that an insert needs: it can be sent by any helios.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use bytes::Bytes;
+use helios_common::time::UnixMs;
+
+use crate::block::{Block, compressed};
+use crate::config::Compression;
+use crate::schema::Table;
+
+pub(crate) const MAGIC: [u8; 8] = *b"HELIOSB1";
+const RECORD: usize = 9;
+const END_PAYLOAD: usize = 20;
+const HEAD: u8 = 1;
+const PIECE: u8 = 2;
+const END: u8 = 3;
+
+/// What ends an ArrowStream: a continuation mark and no message.
+const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
+/// A file is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Damaged(&'static str),
+}
+
+/// What an insert is, apart from its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub table: Table,
+    pub compression: Compression,
+    pub token: String,
+    pub statement: String,
+}
+
+/// A file's last record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct End {
+    pub rows: u64,
+    /// Of the body.
+    pub octets: u64,
+    pub pieces: u32,
+}
+
+fn record(kind: u8, payload: &[&[u8]]) -> Vec<u8> {
+    let length: usize = payload.iter().map(|part| part.len()).sum();
+    let mut record = Vec::with_capacity(RECORD + length);
+    record.push(kind);
+    record.extend((length as u32).to_le_bytes());
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&record);
+    payload.iter().for_each(|part| crc.update(part));
+    record.extend(crc.finalize().to_le_bytes());
+    payload.iter().for_each(|part| record.extend_from_slice(part));
+    record
+}
+
+impl Head {
+    /// The begin of a file.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        let compression = compression_name(self.compression);
+        for text in [self.table.name(), compression, &self.token, &self.statement] {
+            payload.extend((text.len() as u32).to_le_bytes());
+            payload.extend(text.as_bytes());
+        }
+        [&MAGIC[..], &record(HEAD, &[&payload])].concat()
+    }
+
+    fn decode(payload: &[u8]) -> Option<Self> {
+        let mut rest = payload;
+        let mut text = || {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            let (text, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = after;
+            std::str::from_utf8(text).ok()
+        };
+        let (table, compression, token, statement) = (text()?, text()?, text()?, text()?);
+        Some(Self {
+            table: Table::ALL.into_iter().find(|known| known.name() == table)?,
+            compression: [Compression::Lz4, Compression::Lz4Fast, Compression::None]
+                .into_iter()
+                .find(|known| compression_name(*known) == compression)?,
+            token: token.to_owned(),
+            statement: statement.to_owned(),
+        })
+    }
+}
+
+const fn compression_name(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Lz4 => "lz4",
+        Compression::Lz4Fast => "lz4_fast",
+        Compression::None => "none",
+    }
+}
+
+/// A piece of the body and the rows that came with it.
+pub fn encode_piece(rows: u32, arrivals: &[(UnixMs, u32)], body: &[u8]) -> Vec<u8> {
+    let mut lead = Vec::with_capacity(8 + arrivals.len() * 12);
+    lead.extend(rows.to_le_bytes());
+    lead.extend((arrivals.len() as u32).to_le_bytes());
+    for (at, rows) in arrivals {
+        lead.extend(at.to_le_bytes());
+        lead.extend(rows.to_le_bytes());
+    }
+    record(PIECE, &[&lead, body])
+}
+
+impl End {
+    pub fn encode(&self) -> Vec<u8> {
+        record(END, &[&self.rows.to_le_bytes(), &self.octets.to_le_bytes(), &self.pieces.to_le_bytes()])
+    }
+
+    fn decode(payload: &[u8]) -> Option<Self> {
+        let payload: &[u8; END_PAYLOAD] = payload.try_into().ok()?;
+        let (rows, rest) = payload.split_first_chunk::<8>()?;
+        let (octets, pieces) = rest.split_first_chunk::<8>()?;
+        Some(Self {
+            rows: u64::from_le_bytes(*rows),
+            octets: u64::from_le_bytes(*octets),
+            pieces: u32::from_le_bytes(pieces.try_into().ok()?),
+        })
+    }
+}
+
+/// What is behind the last whole record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    Nothing,
+    /// A record that was not written to its end: its process died.
+    Torn,
+    /// Octets that are no record, though there are enough of them.
+    Damaged,
+}
+
+/// The whole records of a file.
+#[derive(Debug)]
+pub struct Contents {
+    pub head: Head,
+    pub pieces: Vec<Bytes>,
+    pub arrivals: Vec<(UnixMs, u32)>,
+    /// What the pieces add up to.
+    pub sum: End,
+    /// Whether the file has an end, which agrees with its pieces.
+    pub closed: bool,
+    pub tail: Tail,
+    /// Octets of the file up to the end of its last whole record.
+    pub whole: u64,
+}
+
+impl Contents {
+    /// Reads a file as far as its records are whole.
+    ///
+    /// # Errors
+    /// [`FileError`] when it cannot be read, or does not even have a head.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let data = Bytes::from(std::fs::read(path)?);
+        let Some(records) = data.strip_prefix(&MAGIC[..]) else { return Err(FileError::Damaged("no block file")) };
+        let Some((HEAD, payload)) = whole_record(records) else { return Err(FileError::Damaged("its head is damaged")) };
+        let Some(head) = Head::decode(payload) else {
+            return Err(FileError::Damaged("its head names something that this version does not know"));
+        };
+        let whole = (MAGIC.len() + RECORD + payload.len()) as u64;
+        let mut contents =
+            Self { head, pieces: Vec::new(), arrivals: Vec::new(), sum: End::default(), closed: false, tail: Tail::Nothing, whole };
+        while let Some(rest) = data.get(contents.whole as usize..).filter(|rest| !rest.is_empty()) {
+            let taken = match whole_record(rest) {
+                Some((PIECE, payload)) if !contents.closed => contents.take_piece(&data, payload).then_some(payload),
+                Some((END, payload)) if !contents.closed && End::decode(payload) == Some(contents.sum) => {
+                    contents.closed = true;
+                    Some(payload)
+                }
+                _ => None,
+            };
+            let Some(payload) = taken else {
+                contents.tail = if is_cut(rest) { Tail::Torn } else { Tail::Damaged };
+                break;
+            };
+            contents.whole += (RECORD + payload.len()) as u64;
+        }
+        Ok(contents)
+    }
+
+    fn take_piece(&mut self, data: &Bytes, payload: &[u8]) -> bool {
+        let Some((rows, rest)) = payload.split_first_chunk::<4>() else { return false };
+        let Some((count, rest)) = rest.split_first_chunk::<4>() else { return false };
+        let count = u32::from_le_bytes(*count) as usize;
+        let Some((arrivals, body)) = count.checked_mul(12).and_then(|octets| rest.split_at_checked(octets)) else {
+            return false;
+        };
+        let arrivals = arrivals.as_chunks::<12>().0.iter().map(|&[a, b, c, d, e, f, g, h, i, j, k, l]| {
+            (UnixMs::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]))
+        });
+        self.arrivals.extend(arrivals);
+        self.sum.rows += u64::from(u32::from_le_bytes(*rows));
+        self.sum.octets += body.len() as u64;
+        self.sum.pieces += 1;
+        self.pieces.push(data.slice_ref(body));
+        true
+    }
+
+    /// Ends a file that has no end: cuts the torn tail and appends what makes the stream whole. Done again after a
+    /// crash on the way, it comes to the same bytes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn close_as_it_stands(&mut self, path: &Path) -> io::Result<()> {
+        let body = compressed(END_OF_STREAM.to_vec(), self.head.compression);
+        // A process that died between the stream's own end and the end of the file has written it already.
+        let ended = self.pieces.last() == Some(&body);
+        let mut tail = Vec::new();
+        if !ended {
+            tail.extend(encode_piece(0, &[], &body));
+            self.sum.octets += body.len() as u64;
+            self.sum.pieces += 1;
+            self.pieces.push(body);
+        }
+        tail.extend(self.sum.encode());
+        let mut file = File::options().write(true).open(path)?;
+        file.set_len(self.whole)?;
+        file.seek(SeekFrom::Start(self.whole))?;
+        file.write_all(&tail)?;
+        file.sync_data()?;
+        self.whole += tail.len() as u64;
+        self.closed = true;
+        Ok(())
+    }
+
+    /// The block that the file holds.
+    pub fn into_block(self) -> Block {
+        Block {
+            table: self.head.table,
+            statement: self.head.statement.into(),
+            token: self.head.token,
+            rows: self.sum.rows,
+            octets: self.sum.octets,
+            pieces: self.pieces,
+            compression: self.head.compression,
+            arrivals: self.arrivals,
+            kept: None,
+        }
+    }
+}
+
+/// Kind and payload of the record at the begin, if it is whole.
+fn whole_record(data: &[u8]) -> Option<(u8, &[u8])> {
+    let (lead, rest) = data.split_first_chunk::<RECORD>()?;
+    let &[kind, a, b, c, d, e, f, g, h] = lead;
+    let payload = rest.get(..u32::from_le_bytes([a, b, c, d]) as usize)?;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&[kind, a, b, c, d]);
+    crc.update(payload);
+    (crc.finalize() == u32::from_le_bytes([e, f, g, h])).then_some((kind, payload))
+}
+
+/// Whether the record at the begin is longer than what is there.
+fn is_cut(data: &[u8]) -> bool {
+    let Some((&[_, a, b, c, d, ..], rest)) = data.split_first_chunk::<RECORD>() else { return true };
+    rest.len() < u32::from_le_bytes([a, b, c, d]) as usize
+}
+
+/// Table and end of a closed file, without reading its data.
+///
+/// # Errors
+/// [`FileError`] when head or end are not there.
+pub fn outline(path: &Path) -> Result<(Head, End), FileError> {
+    const HEAD_MAX: u64 = 64 << 10;
+    let mut file = File::open(path)?;
+    let mut begin = Vec::new();
+    (&mut file).take(HEAD_MAX).read_to_end(&mut begin)?;
+    let head = begin.strip_prefix(&MAGIC[..]).and_then(whole_record).filter(|(kind, _)| *kind == HEAD);
+    let head = head.and_then(|(_, payload)| Head::decode(payload)).ok_or(FileError::Damaged("its head is damaged"))?;
+    let size = file.metadata()?.len();
+    let at = size.checked_sub((RECORD + END_PAYLOAD) as u64).ok_or(FileError::Damaged("it is cut"))?;
+    file.seek(SeekFrom::Start(at))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let end = whole_record(&tail).filter(|(kind, _)| *kind == END).and_then(|(_, payload)| End::decode(payload));
+    Ok((head, end.ok_or(FileError::Damaged("it is cut or its end is damaged"))?))
+}

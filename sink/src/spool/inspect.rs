@@ -1,0 +1,218 @@
+//! A spool from outside: what is in it, of a running process or a stopped one, and what somebody may decide about it.
+//!
+//! A running process's blocks are looked at and never touched. What was set aside belongs to nobody: it is moved or
+//! removed at once, and the process that has set it aside notices within a second.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use helios_common::time::UnixMs;
+
+use super::directory::{self, Named, RunFolder};
+use super::file::{self, Contents, Head};
+
+/// What a block waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its process still adds rows, or died while it did.
+    Filling,
+    Waiting,
+    /// It was sent at least once and not acknowledged yet.
+    Sent,
+    /// ClickHouse refused it: somebody has to decide.
+    Refused,
+    /// Its octets are not what was written.
+    Damaged,
+    /// Somebody wants it sent again, and a running helios will.
+    Retry,
+}
+
+impl Status {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Filling => "filling",
+            Self::Waiting => "waiting",
+            Self::Sent => "sent",
+            Self::Refused => "refused",
+            Self::Damaged => "damaged",
+            Self::Retry => "retry",
+        }
+    }
+
+    fn of(kind: &str) -> Self {
+        match kind {
+            directory::OPEN => Self::Filling,
+            directory::SENT => Self::Sent,
+            directory::REFUSED => Self::Refused,
+            directory::DAMAGED => Self::Damaged,
+            _ => Self::Waiting,
+        }
+    }
+}
+
+/// A file of the spool.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub name: Arc<str>,
+    pub status: Status,
+    pub path: PathBuf,
+    /// Of the file.
+    pub octets: u64,
+    /// What it would be as an insert; `None` if that cannot be read.
+    pub head: Option<Head>,
+    pub rows: Option<u64>,
+    /// Why it was set aside.
+    pub note: Option<String>,
+}
+
+/// A decision that cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    #[error("no block {name} in {}: `helios spool list` shows which there are", root.display())]
+    Unknown { name: String, root: PathBuf },
+    #[error("block {name} is {}: only a refused one can be sent again, waiting ones are sent by helios run", status.name())]
+    NotRefused { name: String, status: Status },
+    #[error("block {name} belongs to a running helios: stop that first, or let it send the block")]
+    InUse { name: String },
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Everything in the spool, oldest first.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn list(root: &Path) -> Result<Vec<Listed>, InspectError> {
+    let fail = |path: &Path, source| InspectError::Io { path: path.to_owned(), source };
+    let mut folders = directory::runs(root).map_err(|source| fail(root, source))?;
+    folders.extend([directory::aside(root), directory::retry(root)]);
+    let mut listed = Vec::new();
+    for folder in &folders {
+        for file in directory::files(folder).map_err(|source| fail(folder, source))? {
+            // A running helios may have stored and removed it meanwhile.
+            let Ok(found) = fs::metadata(&file.path) else { continue };
+            let mut entry = look(file, found.len());
+            if *folder == directory::retry(root) {
+                entry.status = Status::Retry;
+            }
+            listed.push(entry);
+        }
+    }
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(listed)
+}
+
+fn look(file: Named, octets: u64) -> Listed {
+    let status = Status::of(file.kind);
+    let outline = match status {
+        Status::Filling | Status::Damaged => {
+            Contents::read(&file.path).ok().map(|contents| (contents.head, contents.sum.rows))
+        }
+        _ => file::outline(&file.path).ok().map(|(head, end)| (head, end.rows)),
+    };
+    let (head, rows) = outline.unzip();
+    let note = fs::read_to_string(file.path.with_extension(directory::NOTE)).ok();
+    Listed { name: file.name, status, path: file.path, octets, head, rows, note }
+}
+
+impl Listed {
+    /// The earliest and the latest arrival of a flow in it.
+    pub fn arrivals(&self) -> Option<(UnixMs, UnixMs)> {
+        let contents = Contents::read(&self.path).ok()?;
+        let times = || contents.arrivals.iter().map(|(at, _)| *at);
+        Some((times().min()?, times().max()?))
+    }
+
+    /// Has a refused block sent again by the helios that runs or is started next.
+    ///
+    /// # Errors
+    /// [`InspectError`] for a block of another status.
+    pub fn retry(&self, root: &Path) -> Result<(), InspectError> {
+        if self.status != Status::Refused {
+            return Err(InspectError::NotRefused { name: self.name.to_string(), status: self.status });
+        }
+        let target = directory::retry(root).join(format!("{}.{}", self.name, directory::BLOCK));
+        fs::rename(&self.path, target).map_err(|source| InspectError::Io { path: self.path.clone(), source })?;
+        let _ = fs::remove_file(self.path.with_extension(directory::NOTE));
+        Ok(())
+    }
+
+    /// Removes the block: its rows are lost.
+    ///
+    /// # Errors
+    /// [`InspectError::InUse`] for a block that a running helios is going to send.
+    pub fn drop_it(&self) -> Result<(), InspectError> {
+        let fail = |source| InspectError::Io { path: self.path.clone(), source };
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let in_run = !matches!(self.status, Status::Refused | Status::Damaged | Status::Retry);
+        let dead = if in_run { RunFolder::adopt(folder).map_err(fail)? } else { None };
+        if in_run && dead.is_none() {
+            return Err(InspectError::InUse { name: self.name.to_string() });
+        }
+        fs::remove_file(&self.path).map_err(fail)?;
+        let _ = fs::remove_file(self.path.with_extension(directory::NOTE));
+        Ok(())
+    }
+}
+
+/// The block of that name, or of a name that begins so.
+///
+/// # Errors
+/// [`InspectError::Unknown`].
+pub fn find<'a>(listed: &'a [Listed], name: &str, root: &Path) -> Result<&'a Listed, InspectError> {
+    listed
+        .iter()
+        .find(|listed| &*listed.name == name)
+        .ok_or_else(|| InspectError::Unknown { name: name.to_owned(), root: root.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Compression;
+    use crate::schema::Table;
+    use crate::spool::{Spool, SpoolConfig};
+
+    #[test]
+    fn a_refused_block_is_listed_with_its_reason_and_can_be_decided_about() {
+        let root = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&SpoolConfig { min_free_bytes: 0, ..SpoolConfig::default() }, root.path()).unwrap();
+        let head = |token: &str| Head {
+            table: Table::Flows,
+            compression: Compression::None,
+            token: token.into(),
+            statement: "INSERT".into(),
+        };
+        let block = |token| {
+            let file = spool.begin(&head(token)).unwrap();
+            file.append(5, &[(7, 5)], &b"x".to_vec().into()).unwrap().close().unwrap()
+        };
+        let (waiting, refused, other) = (block("a"), block("b"), block("c"));
+        spool.set_aside(&refused, directory::REFUSED, "Code: 691");
+        spool.set_aside(&other, directory::REFUSED, "Code: 117");
+        let listed = list(root.path()).unwrap();
+        let shown: Vec<_> = listed.iter().map(|entry| (entry.status, entry.rows, entry.note.as_deref())).collect();
+        assert_eq!(
+            shown,
+            [
+                (Status::Waiting, Some(5), None),
+                (Status::Refused, Some(5), Some("Code: 691")),
+                (Status::Refused, Some(5), Some("Code: 117")),
+            ]
+        );
+        assert_eq!(listed[0].arrivals(), Some((7, 7)));
+        assert!(matches!(listed[0].retry(root.path()), Err(InspectError::NotRefused { .. })));
+        assert!(matches!(listed[0].drop_it(), Err(InspectError::InUse { .. })), "its process lives");
+        find(&listed, &refused.name, root.path()).unwrap().retry(root.path()).unwrap();
+        listed[2].drop_it().unwrap();
+        assert!(find(&listed, "none", root.path()).is_err());
+        drop(spool);
+        let listed = list(root.path()).unwrap();
+        assert_eq!(listed.iter().map(|entry| entry.status).collect::<Vec<_>>(), [Status::Waiting, Status::Retry]);
+        listed[0].drop_it().unwrap();
+        assert_eq!(list(root.path()).unwrap().len(), 1);
+        assert!(!root.path().join(&*waiting.name).exists());
+    }
+}

@@ -1,0 +1,155 @@
+//! The thread `spool`: finds what earlier processes left, and what somebody wants sent again, while blocks already flow.
+//!
+//! Start-up does not wait for it. Of a closed block only head and end are read; a block that was being filled when
+//! its process died is read whole, closed as it stands, and then one like any other.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::backlog::Backlog;
+
+use super::directory::{self, Named, RunFolder};
+use super::file::{self, Contents, FileError, Tail};
+use super::{Fsync, Kept, Spool, Stub};
+
+/// How often other processes' folders and requests are looked at, and files forced onto the medium.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the thread looks whether it shall end.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What the thread works with.
+pub(crate) struct Scanner {
+    pub spool: Arc<Spool>,
+    /// Gets every block that is found.
+    pub backlog: Arc<Backlog>,
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Scanner {
+    pub fn run(self) {
+        while !self.stop.load(Ordering::Acquire) {
+            if let Err(error) = self.look() {
+                self.spool.failed("cannot look for blocks", &error);
+            }
+            if self.spool.config.fsync == Fsync::Interval {
+                self.spool.sync();
+            }
+            let begin = Instant::now();
+            while begin.elapsed() < INTERVAL && !self.stop.load(Ordering::Acquire) {
+                std::thread::sleep(TICK); // between two looks at the flag
+            }
+        }
+        if self.spool.config.fsync != Fsync::Never {
+            self.spool.sync();
+        }
+    }
+
+    /// One round.
+    pub fn look(&self) -> io::Result<()> {
+        for run in directory::runs(&self.spool.root)? {
+            if run == self.spool.folder.path {
+                continue;
+            }
+            // A folder may vanish when its process ends, or when another one adopts it.
+            match RunFolder::adopt(&run) {
+                Ok(Some(dead)) => self.adopt(&dead)?,
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // In this order: a block that is moved meanwhile is met in one of the two folders.
+        let known = self.backlog.aside();
+        let aside: HashSet<_> =
+            directory::files(&directory::aside(&self.spool.root))?.into_iter().map(|file| file.name).collect();
+        for file in directory::files(&directory::retry(&self.spool.root))? {
+            self.take(&file, false)?;
+        }
+        for name in known.iter().filter(|name| !aside.contains(*name)) {
+            self.backlog.given_up(name);
+        }
+        let aside = aside.len();
+        let mut state = self.spool.state();
+        state.stats.aside_files = aside;
+        state.stats.scanned = true;
+        Ok(())
+    }
+
+    fn adopt(&self, dead: &RunFolder) -> io::Result<()> {
+        let files = directory::files(&dead.path)?;
+        let before = self.spool.stats();
+        for file in &files {
+            if self.stop.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            self.take(file, true)?;
+        }
+        dead.remove_if_empty()?;
+        let now = self.spool.stats();
+        if !files.is_empty() {
+            tracing::info!(
+                folder = %dead.path.display(),
+                blocks = now.recovered_blocks - before.recovered_blocks,
+                rows = now.recovered_rows - before.recovered_rows,
+                damaged = now.damaged_files - before.damaged_files,
+                "took over the spool of an earlier process"
+            );
+        }
+        Ok(())
+    }
+
+    /// Moves a file into the folder of this process and hands its block on.
+    fn take(&self, file: &Named, recovered: bool) -> io::Result<()> {
+        let outline = match file.kind {
+            directory::OPEN => close_as_it_stands(&file.path),
+            _ => file::outline(&file.path).map(Some),
+        };
+        let (head, end) = match outline {
+            Ok(Some(outline)) => outline,
+            // Nothing was encoded yet.
+            Ok(None) => return fs::remove_file(&file.path),
+            Err(FileError::Io(error)) => return Err(error),
+            Err(FileError::Damaged(what)) => {
+                self.spool.put_aside(&file.path, &file.name, directory::DAMAGED, what);
+                return Ok(());
+            }
+        };
+        let octets = fs::metadata(&file.path)?.len();
+        let kept = Kept { name: Arc::clone(&file.name), sent: file.kind == directory::SENT, octets };
+        fs::rename(&file.path, self.spool.path_of(&kept))?;
+        let mut state = self.spool.state();
+        state.stats.files += 1;
+        state.stats.octets += octets;
+        if recovered {
+            state.stats.recovered_blocks += 1;
+            state.stats.recovered_rows += end.rows;
+        }
+        drop(state);
+        self.backlog.found(Stub { kept, table: head.table, rows: end.rows });
+        Ok(())
+    }
+}
+
+/// `None` if no row of the block was written.
+fn close_as_it_stands(path: &Path) -> Result<Option<(file::Head, file::End)>, FileError> {
+    if fs::metadata(path)?.len() == 0 {
+        return Ok(None);
+    }
+    let mut contents = Contents::read(path)?;
+    if contents.tail == Tail::Damaged {
+        return Err(FileError::Damaged("it was not closed, and a piece of it is damaged"));
+    }
+    if contents.sum.rows == 0 {
+        return Ok(None);
+    }
+    if !contents.closed {
+        contents.close_as_it_stands(path)?;
+    }
+    Ok(Some((contents.head, contents.sum)))
+}
