@@ -173,9 +173,7 @@ impl Assembler {
     /// As [`append`](Self::append).
     pub fn encode_older_than(&mut self, limit: Duration) -> Result<bool, ArrowError> {
         match &mut self.open {
-            Some(open)
-                if self.spool.is_some() && open.chunk.rows() > 0 && open.chunk_since.elapsed() >= limit =>
-            {
+            Some(open) if self.spool.is_some() && open.chunk.rows() > 0 && open.chunk_since.elapsed() >= limit => {
                 open.encode(&self.names, &mut self.output, &mut self.costs)?;
                 Ok(true)
             }

@@ -219,7 +219,9 @@ impl Inserter {
                 "ClickHouse does not take blocks as configured: check clickhouse.user, password and schema"
             }
             Class::Unreadable => "ClickHouse could not read a block: trying again a few times",
-            Class::Refused => "ClickHouse refused a block for good: it is set aside, see `helios spool list`; without a spool it is dropped",
+            Class::Refused => {
+                "ClickHouse refused a block for good: it is set aside, see `helios spool list`; without a spool it is dropped"
+            }
         };
         self.note(class, &error.to_string(), advice);
         class

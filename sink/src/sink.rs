@@ -120,7 +120,8 @@ impl Disk {
     }
 
     fn stats(&self) -> SpoolStats {
-        let none = || SpoolStats { configured: self.error.is_some(), last_error: self.error.clone(), ..SpoolStats::default() };
+        let none =
+            || SpoolStats { configured: self.error.is_some(), last_error: self.error.clone(), ..SpoolStats::default() };
         self.spool.as_ref().map_or_else(none, |spool| spool.stats())
     }
 
@@ -131,7 +132,7 @@ impl Disk {
             tracing::error!("the spool thread panicked");
         }
         if let Some(spool) = self.spool {
-            spool.tidy();
+            spool.release();
         }
     }
 }
@@ -252,10 +253,7 @@ impl Sink {
         }
         let _ = tokio::task::spawn_blocking(move || self.spool.close()).await;
         let accounts = self.inserter.books.flows.snapshot();
-        Drained {
-            lost_rows: accounts.dropped_total() - before,
-            kept_rows: u64::try_from(accounts.kept()).unwrap_or(0),
-        }
+        Drained { lost_rows: accounts.dropped_total() - before, kept_rows: u64::try_from(accounts.kept()).unwrap_or(0) }
     }
 }
 

@@ -276,10 +276,10 @@ impl Spool {
         }
     }
 
-    /// The folder of this process, if nothing is in it, goes with the process.
-    pub fn tidy(&self) {
-        if let Err(error) = self.folder.remove_if_empty() {
-            tracing::warn!(folder = %self.folder.path.display(), %error, "an empty folder of the spool stays");
+    /// Lets the folder of this process go: nothing is written any more. Empty, it is removed.
+    pub fn release(&self) {
+        if let Err(error) = self.folder.remove_if_empty().and_then(|()| self.folder.unlock()) {
+            tracing::warn!(folder = %self.folder.path.display(), %error, "the folder in the spool is not let go before this process ends");
         }
     }
 }

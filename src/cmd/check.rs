@@ -174,7 +174,9 @@ fn names_of(config: &Config) -> Vec<String> {
 fn spool(config: &Config) -> String {
     let spool = config.sink().spool;
     match spool.active() {
-        Some(path) => format!("{} in {}; {} stay free there", bytes(spool.max_bytes), path.display(), bytes(spool.min_free_bytes)),
+        Some(path) => {
+            format!("{} in {}; {} stay free there", bytes(spool.max_bytes), path.display(), bytes(spool.min_free_bytes))
+        }
         None => "none: a crash loses what is in memory (collector.state_dir, clickhouse.spool)".to_owned(),
     }
 }

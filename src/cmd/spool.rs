@@ -62,9 +62,8 @@ struct Chosen {
 /// # Errors
 /// 78 without a directory, 1 for a block that is not there or not in the state for it.
 pub fn run(args: &Args) -> Result<(), Exit> {
-    let configured = || -> Result<Option<PathBuf>, Exit> {
-        Ok(args.config.load(&ListenArgs::default())?.sink().spool.directory)
-    };
+    let configured =
+        || -> Result<Option<PathBuf>, Exit> { Ok(args.config.load(&ListenArgs::default())?.sink().spool.directory) };
     let root = match &args.directory {
         Some(directory) => Some(directory.clone()),
         None => configured()?,

@@ -1,17 +1,12 @@
 //! `helios run` as a supervisor meets it: probes, pages, signals. ClickHouse is away throughout; what happens when it
 //! is there is shown by the scenarios with the engine.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::UdpSocket;
 
 use helios_collector::encode::netflow5::{self, Record};
 use serde_json::Value;
 
-use crate::running::{Helios, wait_for};
-
-/// An address that refuses connections.
-fn nobody() -> String {
-    format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
-}
+use crate::running::{Helios, nobody, wait_for};
 
 /// A running helios that serves its pages.
 fn start(settings: &[&str]) -> Helios {

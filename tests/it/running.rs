@@ -30,6 +30,11 @@ fn free_tcp_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// An address that refuses connections.
+pub fn nobody() -> String {
+    format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+}
+
 /// A running helios.
 pub struct Helios {
     process: Child,
@@ -42,16 +47,31 @@ pub struct Helios {
 impl Helios {
     /// Starts `helios run` against `clickhouse` with further settings as `section.key=value`.
     pub fn start(clickhouse: &str, settings: &[&str]) -> Self {
+        Self::start_on(free_udp_port(), clickhouse, settings, &[])
+    }
+
+    /// As [`start`](Self::start), on a UDP port of the caller's choice and with further flags.
+    pub fn start_on(port: u16, clickhouse: &str, settings: &[&str], flags: &[&str]) -> Self {
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_helios")), port, clickhouse, settings, flags)
+    }
+
+    /// As [`start_on`](Self::start_on), run by another program that gets the command line as its last arguments.
+    pub fn start_under(mut runner: Command, port: u16, clickhouse: &str, settings: &[&str], flags: &[&str]) -> Self {
+        runner.arg(env!("CARGO_BIN_EXE_helios"));
+        Self::launch(runner, port, clickhouse, settings, flags)
+    }
+
+    fn launch(mut command: Command, port: u16, clickhouse: &str, settings: &[&str], flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
-        let flows = SocketAddr::from(([127, 0, 0, 1], free_udp_port()));
+        let flows = SocketAddr::from(([127, 0, 0, 1], port));
         let admin = SocketAddr::from(([127, 0, 0, 1], free_tcp_port()));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_helios"));
         command.args(["run", "--listen", &flows.to_string(), "--clickhouse-url", clickhouse]);
         command.args(["--set", &format!("admin.listen={admin}"), "--set", "clickhouse.flush_interval_ms=200"]);
         for setting in settings {
             command.args(["--set", setting]);
         }
+        command.args(flags);
         let output = std::fs::File::create(&log).unwrap();
         let process = command.stdout(Stdio::null()).stderr(output).spawn().unwrap();
         Self { process, admin, flows, log, _directory: directory }
@@ -100,6 +120,24 @@ impl Helios {
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         let status = wait_for("helios to stop", || self.process.try_wait().unwrap());
         (status, self.log())
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        let status = wait_for("helios to end", || self.process.try_wait().unwrap());
+        (status, self.log())
+    }
+
+    /// Ends it as a crash does.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// The value of one sample, `name{label="value"}`.
+    pub fn labelled(&self, sample: &str) -> Option<f64> {
+        let (_, page) = self.get("/metrics")?;
+        page.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok())
     }
 
     pub fn log(&self) -> String {

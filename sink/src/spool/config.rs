@@ -129,11 +129,7 @@ impl SpoolConfig {
                 "spool.max_bytes",
                 "at least 67108864 (64 MiB): less would not hold a single block",
             ),
-            (
-                (1..=CHUNK_ROWS).contains(&self.max_unwritten_rows),
-                "spool.max_unwritten_rows",
-                "from 1 to 65536",
-            ),
+            ((1..=CHUNK_ROWS).contains(&self.max_unwritten_rows), "spool.max_unwritten_rows", "from 1 to 65536"),
             ((10..=600_000).contains(&self.max_unwritten_ms), "spool.max_unwritten_ms", "from 10 to 600000"),
             ((1..=64).contains(&self.replay_parallel), "spool.replay_parallel", "from 1 to 64"),
         ];

@@ -179,13 +179,22 @@ impl Contents {
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let data = Bytes::from(std::fs::read(path)?);
         let Some(records) = data.strip_prefix(&MAGIC[..]) else { return Err(FileError::Damaged("no block file")) };
-        let Some((HEAD, payload)) = whole_record(records) else { return Err(FileError::Damaged("its head is damaged")) };
+        let Some((HEAD, payload)) = whole_record(records) else {
+            return Err(FileError::Damaged("its head is damaged"));
+        };
         let Some(head) = Head::decode(payload) else {
             return Err(FileError::Damaged("its head names something that this version does not know"));
         };
         let whole = (MAGIC.len() + RECORD + payload.len()) as u64;
-        let mut contents =
-            Self { head, pieces: Vec::new(), arrivals: Vec::new(), sum: End::default(), closed: false, tail: Tail::Nothing, whole };
+        let mut contents = Self {
+            head,
+            pieces: Vec::new(),
+            arrivals: Vec::new(),
+            sum: End::default(),
+            closed: false,
+            tail: Tail::Nothing,
+            whole,
+        };
         while let Some(rest) = data.get(contents.whole as usize..).filter(|rest| !rest.is_empty()) {
             let taken = match whole_record(rest) {
                 Some((PIECE, payload)) if !contents.closed => contents.take_piece(&data, payload).then_some(payload),

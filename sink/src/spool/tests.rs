@@ -135,7 +135,8 @@ fn a_block_that_was_being_filled_is_closed_as_it_stands() {
         if compression == Compression::None {
             let stream = block.pieces.concat();
             assert!(stream.ends_with(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]));
-            let rows: usize = StreamReader::try_new(&stream[..], None).unwrap().map(|part| part.unwrap().num_rows()).sum();
+            let rows: usize =
+                StreamReader::try_new(&stream[..], None).unwrap().map(|part| part.unwrap().num_rows()).sum();
             assert_eq!(rows, 200);
         }
     }
@@ -143,7 +144,7 @@ fn a_block_that_was_being_filled_is_closed_as_it_stands() {
 
 /// Lets a process's folder go although something still points to its spool.
 fn release(spool: Arc<Spool>) {
-    spool.folder.unlock();
+    spool.folder.unlock().unwrap();
     drop(spool);
 }
 

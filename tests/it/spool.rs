@@ -1,0 +1,301 @@
+//! What survives: kill -9 under load, stops without a ClickHouse, full disks, two processes on one directory.
+//!
+//! HELIOS_KILLS and HELIOS_SEED make the kill test as long as anybody wants; `make torture` does.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use helios_collector::encode::netflow5::{self, Header, Record};
+use helios_testkit::Engine;
+
+use crate::running::{Helios, PATIENCE, free_udp_port, nobody, wait_for};
+
+/// Records of one message.
+const RECORDS: u32 = 30;
+
+fn parameter(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
+/// xorshift64: moments that a seed brings back.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// An exporter whose records are numbered: the number is the source port and the low half of the source address.
+struct Exporter {
+    socket: UdpSocket,
+    to: std::net::SocketAddr,
+    sent: u32,
+}
+
+impl Exporter {
+    fn new(to: std::net::SocketAddr) -> Self {
+        Self { socket: UdpSocket::bind("127.0.0.1:0").unwrap(), to, sent: 0 }
+    }
+
+    /// Sends a message; a port that nobody listens on answers with an error that says nothing new.
+    fn send(&mut self) {
+        let records: Vec<Record> = (self.sent..self.sent + RECORDS)
+            .map(|n| Record { src_addr: n.to_be_bytes(), packets: 1, octets: 100, ..Record::default() })
+            .collect();
+        let mut message = Vec::new();
+        netflow5::message(&Header { sequence: self.sent, ..Header::default() }, &records, &mut message);
+        let _ = self.socket.send_to(&message, self.to);
+        self.sent += RECORDS;
+    }
+
+    fn send_rows(&mut self, rows: u32) {
+        for n in 0..rows / RECORDS {
+            self.send();
+            // Not faster than an untuned receive buffer takes.
+            if n % 50 == 49 {
+                std::thread::sleep(Duration::from_millis(2)); // paces, waits for nothing
+            }
+        }
+    }
+}
+
+fn number(engine: &Engine, sql: &str) -> u64 {
+    engine.query(sql).trim().parse().unwrap()
+}
+
+/// Every identity that must hold at every moment.
+fn assert_balanced(helios: &Helios) {
+    assert_eq!(helios.metric("helios_pipeline_rows_imbalance"), Some(0.0));
+}
+
+/// Waits until every row that was decoded is stored, or in the spool's files as far as a crash is concerned.
+fn wait_until_safe(helios: &Helios, decoded: u64) {
+    wait_for("the rows to be safe", || {
+        (helios.metric("helios_pipeline_rows_decoded_total")? == decoded as f64).then_some(())?;
+        let in_queues = ["collect", "enrich"]
+            .iter()
+            .any(|stage| helios.labelled(&format!("helios_pipeline_rows_in_flight{{stage=\"{stage}\"}}")) != Some(0.0));
+        let waiting = helios.metric("helios_pipeline_queue_batches")? > 0.0;
+        let unwritten = helios.metric("helios_sink_unwritten_rows")? > 0.0;
+        (!in_queues && !waiting && !unwritten).then_some(())
+    });
+}
+
+/// Settings of a helios with its state in `directory`.
+fn with_state(directory: &Path) -> Vec<String> {
+    vec![
+        format!("collector.state_dir={}", directory.display()),
+        "clickhouse.spool.min_free_bytes=0".to_owned(),
+        "clickhouse.spool.max_unwritten_ms=50".to_owned(),
+        "clickhouse.retry_max_ms=500".to_owned(),
+        "clickhouse.insert_timeout_ms=3000".to_owned(),
+    ]
+}
+
+fn texts(settings: &[String]) -> Vec<&str> {
+    settings.iter().map(String::as_str).collect()
+}
+
+/// The engine's tables agree: each row once in `flows`, and as often in the rollups.
+fn assert_once(engine: &Engine, rows: u64) {
+    assert_eq!(number(engine, "SELECT count() FROM helios.flows"), rows);
+    assert_eq!(number(engine, "SELECT uniqExact(src_addr) FROM helios.flows"), rows, "a row is there twice");
+    for table in ["flows_1m", "flows_1h"] {
+        assert_eq!(number(engine, &format!("SELECT sum(flows) FROM helios.{table}")), rows, "{table}");
+        assert_eq!(number(engine, &format!("SELECT sum(bytes) FROM helios.{table}")), rows * 100, "{table}");
+    }
+    let talkers = "SELECT sum(flows) FROM helios.talkers_1h WHERE side = 'dst'";
+    assert_eq!(number(engine, talkers), rows, "talkers_1h");
+}
+
+#[test]
+fn kill_9_costs_no_row_that_was_encoded_and_doubles_none() {
+    let (kills, seed) = (parameter("HELIOS_KILLS", 4), parameter("HELIOS_SEED", 6));
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut engine = Engine::start();
+    let state = tempfile::tempdir().unwrap();
+    let settings = with_state(state.path());
+    let port = free_udp_port();
+    let mut safe = Vec::new();
+    let mut sent = 0;
+    for life in 0..kills {
+        // Every third life begins and ends without ClickHouse.
+        let away = life % 3 == 1;
+        if away {
+            engine.kill();
+        }
+        let helios = Helios::start_on(port, &engine.url(), &texts(&settings), &[]);
+        wait_for("helios to be up", || helios.get("/healthz"));
+        let mut exporter = Exporter::new(helios.flows);
+        exporter.sent = sent;
+        exporter.send_rows(6000);
+        wait_until_safe(&helios, u64::from(exporter.sent - sent));
+        safe.push((sent, exporter.sent));
+        assert_balanced(&helios);
+        // From here on rows may be lost; the moment of the end is anywhere in the work of a block.
+        let end = Instant::now() + Duration::from_millis(random.below(700));
+        while Instant::now() < end {
+            exporter.send_rows(600);
+        }
+        helios.kill();
+        sent = exporter.sent;
+        if away {
+            engine.resume();
+        }
+    }
+    let helios = Helios::start_on(port, &engine.url(), &texts(&settings), &[]);
+    wait_for("the spool to be replayed", || {
+        let scanned = helios.metric("helios_sink_spool_scanned")? == 1.0;
+        (scanned && helios.metric("helios_sink_spool_files")? == 0.0).then_some(())
+    });
+    assert_balanced(&helios);
+    for (from, to) in &safe {
+        let present = format!(
+            "SELECT count() FROM helios.flows WHERE toUInt32(toIPv4(src_addr)) >= {from} AND toUInt32(toIPv4(src_addr)) < {to}"
+        );
+        assert_eq!(number(&engine, &present), u64::from(to - from), "rows {from} to {to}, seed {seed}");
+    }
+    let stored = number(&engine, "SELECT count() FROM helios.flows");
+    assert!(stored <= u64::from(sent));
+    assert_once(&engine, stored);
+}
+
+#[test]
+fn a_stop_without_clickhouse_loses_nothing_and_the_next_process_stores_it() {
+    let engine = Engine::start();
+    let state = tempfile::tempdir().unwrap();
+    let settings = with_state(state.path());
+    let port = free_udp_port();
+    let helios = Helios::start_on(port, &nobody(), &texts(&settings), &[]);
+    wait_for("helios to be up", || helios.get("/healthz"));
+    let load = Load::on(helios.flows);
+    wait_for("rows", || (helios.metric("helios_pipeline_rows_decoded_total")? > 20_000.0).then_some(()));
+    let (status, log) = helios.stop();
+    load.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let logged = |key: &str| -> u64 {
+        let line = log.lines().rev().find(|line| line.contains("stopped")).unwrap();
+        let value = line.split(&format!("{key}=")).nth(1).unwrap();
+        value.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+    };
+    let decoded = logged("decoded");
+    assert_eq!((logged("kept_in_spool"), logged("lost"), logged("dropped")), (decoded, 0, 0), "{log}");
+
+    let helios = Helios::start_on(port, &engine.url(), &texts(&settings), &[]);
+    wait_for("the rows to be stored", || {
+        assert_balanced(&helios);
+        (helios.metric("helios_pipeline_rows_stored_total")? == decoded as f64).then_some(())
+    });
+    assert_eq!(helios.metric("helios_pipeline_rows_recovered_total"), Some(decoded as f64));
+    assert_once(&engine, decoded);
+}
+
+#[test]
+fn a_second_process_is_refused_unless_it_takes_over_and_then_no_row_is_lost() {
+    let engine = Engine::start();
+    let state = tempfile::tempdir().unwrap();
+    let settings = with_state(state.path());
+    let port = free_udp_port();
+    let old = Helios::start_on(port, &engine.url(), &texts(&settings), &[]);
+    wait_for("helios to be ready", || matches!(old.get("/readyz"), Some((200, _))).then_some(()));
+
+    let refused = Helios::start_on(port, &engine.url(), &texts(&settings), &[]).ended();
+    assert_eq!(refused.0.code(), Some(1), "{}", refused.1);
+    assert!(refused.1.contains("is in use by another helios (process"), "{}", refused.1);
+    assert!(refused.1.contains("--takeover"), "{}", refused.1);
+
+    let load = Load::on(old.flows);
+    wait_for("rows", || (old.metric("helios_pipeline_rows_decoded_total")? > 5000.0).then_some(()));
+    let new = Helios::start_on(port, &engine.url(), &texts(&settings), &["--takeover"]);
+    wait_for("the new process to be ready", || matches!(new.get("/readyz"), Some((200, _))).then_some(()));
+    let (status, log) = old.stop();
+    assert!(status.success(), "{log}");
+    wait_for("the new process to receive", || (new.metric("helios_pipeline_rows_decoded_total")? > 0.0).then_some(()));
+    let sent = u64::from(load.end());
+    wait_for("all rows to be stored", || {
+        assert_balanced(&new);
+        (number(&engine, "SELECT count() FROM helios.flows") == sent).then_some(())
+    });
+    assert_once(&engine, sent);
+}
+
+#[test]
+fn a_full_disk_is_an_alarm_and_rows_go_on_through_memory() {
+    let engine = Engine::start();
+    let state = tempfile::tempdir().unwrap();
+    let mut settings = with_state(state.path());
+    let small = state.path().join("small");
+    std::fs::create_dir(&small).unwrap();
+    settings.push(format!("clickhouse.spool.directory={}", small.display()));
+    // A file system of 256 KiB that only this process sees, and that is gone with it.
+    let mount = format!("mount -t tmpfs -o size=256k none {} && exec \"$@\"", small.display());
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount, "sh"]);
+    let helios = Helios::start_under(command, free_udp_port(), &engine.url(), &texts(&settings), &[]);
+    wait_for("helios to be ready", || matches!(helios.get("/readyz"), Some((200, _))).then_some(()));
+    let mut exporter = Exporter::new(helios.flows);
+    exporter.send_rows(60_000);
+    wait_for("the alarm", || (helios.metric("helios_sink_spool_failures_total")? > 0.0).then_some(()));
+    wait_for("all rows to be stored", || {
+        assert_balanced(&helios);
+        (helios.metric("helios_pipeline_rows_stored_total")? == 60_000.0).then_some(())
+    });
+    assert!(helios.log().contains("the spool fails (cannot write)"), "{}", helios.log());
+    assert_once(&engine, 60_000);
+}
+
+#[test]
+fn a_spool_that_cannot_be_opened_is_an_alarm_from_the_start() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let setting = format!("clickhouse.spool.directory={}", file.path().display());
+    let helios = Helios::start(&nobody(), &[&setting]);
+    wait_for("helios to be up", || helios.get("/healthz"));
+    assert_eq!(helios.metric("helios_sink_spool_configured"), Some(1.0));
+    assert_eq!(helios.metric("helios_sink_spool_available"), Some(0.0));
+    assert!(helios.log().contains("the spool cannot be opened"), "{}", helios.log());
+}
+
+/// An exporter that sends until it is told to end.
+struct Load {
+    thread: JoinHandle<u32>,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU32>,
+}
+
+impl Load {
+    fn on(to: std::net::SocketAddr) -> Self {
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&sent));
+        let thread = std::thread::spawn(move || {
+            let mut exporter = Exporter::new(to);
+            while !stopped.load(Ordering::Relaxed) {
+                exporter.send();
+                count.store(exporter.sent, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(1)); // paces, waits for nothing
+            }
+            exporter.sent
+        });
+        let load = Self { thread, stop, sent };
+        let begin = Instant::now();
+        while load.sent.load(Ordering::Relaxed) == 0 {
+            assert!(begin.elapsed() < PATIENCE, "nothing was sent");
+            std::thread::yield_now();
+        }
+        load
+    }
+
+    /// Rows sent in all.
+    fn end(self) -> u32 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
