@@ -323,7 +323,7 @@ impl Backlog {
         if spool.is_full(block.octets) { None } else { spool.write(block) }
     }
 
-    /// With policy `on_failure`: writes what waits in memory only, once ClickHouse has failed.
+    /// With policy `on-failure`: writes what waits in memory only, once ClickHouse has failed.
     fn keep_waiting(&self) {
         let Some(spool) = self.spool.as_ref().filter(|spool| spool.config.policy == Policy::OnFailure) else { return };
         loop {
