@@ -34,7 +34,10 @@ impl Random {
     }
 }
 
-/// An exporter whose records are numbered: the number is the source port and the low half of the source address.
+/// The source address of the first record; the next ones count on.
+const FIRST: u32 = 10 << 24;
+
+/// An exporter whose records are numbered by their source address.
 struct Exporter {
     socket: UdpSocket,
     to: std::net::SocketAddr,
@@ -49,7 +52,7 @@ impl Exporter {
     /// Sends a message; a port that nobody listens on answers with an error that says nothing new.
     fn send(&mut self) {
         let records: Vec<Record> = (self.sent..self.sent + RECORDS)
-            .map(|n| Record { src_addr: n.to_be_bytes(), packets: 1, octets: 100, ..Record::default() })
+            .map(|n| Record { src_addr: (FIRST + n).to_be_bytes(), packets: 1, octets: 100, ..Record::default() })
             .collect();
         let mut message = Vec::new();
         netflow5::message(&Header { sequence: self.sent, ..Header::default() }, &records, &mut message);
@@ -159,9 +162,10 @@ fn kill_9_costs_no_row_that_was_encoded_and_doubles_none() {
     });
     assert_balanced(&helios);
     for (from, to) in &safe {
-        let present = format!(
-            "SELECT count() FROM helios.flows WHERE toUInt32(toIPv4(src_addr)) >= {from} AND toUInt32(toIPv4(src_addr)) < {to}"
-        );
+        let number_of = "toUInt32(toIPv4(src_addr))";
+        let (first, end) = (FIRST + from, FIRST + to);
+        let present =
+            format!("SELECT count() FROM helios.flows WHERE {number_of} >= {first} AND {number_of} < {end}");
         assert_eq!(number(&engine, &present), u64::from(to - from), "rows {from} to {to}, seed {seed}");
     }
     let stored = number(&engine, "SELECT count() FROM helios.flows");
@@ -191,6 +195,7 @@ fn a_stop_without_clickhouse_loses_nothing_and_the_next_process_stores_it() {
     assert_eq!((logged("kept_in_spool"), logged("lost"), logged("dropped")), (decoded, 0, 0), "{log}");
 
     let helios = Helios::start_on(port, &engine.url(), &texts(&settings), &[]);
+    wait_for("helios to be up", || helios.get("/healthz"));
     wait_for("the rows to be stored", || {
         assert_balanced(&helios);
         (helios.metric("helios_pipeline_rows_stored_total")? == decoded as f64).then_some(())
