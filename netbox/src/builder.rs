@@ -6,7 +6,7 @@ use crate::model::{
 };
 use crate::snapshot::{Index, Lists, Origin, Snapshot, Tables};
 use crate::table::{Row, Table};
-use crate::text::{Interner, Text};
+use crate::text::{Interner, Text, Texts};
 
 /// A snapshot in the making. Push rows into the vectors, their strings by [`text`](Self::text); a later row replaces an
 /// earlier one with the same id.
@@ -25,8 +25,8 @@ pub struct Builder {
     pub site_groups: Vec<Group>,
     pub locations: Vec<Location>,
     pub tenants: Vec<Tenant>,
-    texts: Interner,
-    lists: Lists,
+    pub(crate) texts: Interner,
+    pub(crate) lists: Lists,
 }
 
 impl Builder {
@@ -47,9 +47,13 @@ impl Builder {
             site_groups: tables.site_groups.rows().to_vec(),
             locations: tables.locations.rows().to_vec(),
             tenants: tables.tenants.rows().to_vec(),
-            texts: Interner::resume(snapshot.texts.clone()),
-            lists: snapshot.lists.clone(),
+            ..Self::with_strings(snapshot.texts.clone(), snapshot.lists.clone())
         }
+    }
+
+    /// Goes on from strings and lists alone.
+    pub(crate) fn with_strings(texts: Texts, lists: Lists) -> Self {
+        Self { texts: Interner::resume(texts), lists, ..Self::default() }
     }
 
     /// Pools a string.

@@ -1,15 +1,32 @@
 //! NetBox, the source of truth for a network: its devices, interfaces, addresses and prefixes as a snapshot in memory.
 //!
-//! Start at [`snapshot`]: what a reader gets, immutable and shared by `Arc`. Its rows are in [`model`], their strings in one pool
-//! ([`text`]); [`builder`] is the only way to make one.
+//! Start at [`source`]: a thread that keeps a [`snapshot`] fresh and puts the next one in its place. The snapshot is
+//! immutable and shared by `Arc`; its rows are in [`model`], their strings in one pool ([`text`]), and [`builder`] is the
+//! only way to make one. `refresh` says what is read when, `pages` how a list is read, `client` how one answer is had,
+//! `kinds` and `value` what an object of any version of NetBox from 3.7 on looks like; `saved` keeps the last one.
 //!
-//! The crate knows nothing of flows: it is a reader's business what a device's name is good for.
+//! The crate writes nothing to NetBox and knows nothing of flows: it is a reader's business what a device's name is good
+//! for.
 
+pub mod config;
+pub mod source;
+mod refresh;
+mod pages;
+mod client;
+mod error;
+mod kinds;
+mod value;
+mod version;
 pub mod snapshot;
 pub mod model;
 pub mod table;
 pub mod text;
 pub mod builder;
+mod saved;
+mod codec;
 
 pub use builder::Builder;
+pub use config::NetBoxConfig;
+pub use error::NetBoxError;
 pub use snapshot::Snapshot;
+pub use source::{NetBox, Stats};

@@ -44,6 +44,8 @@ pub struct Origin {
     pub version: String,
     /// When the refresh that made it began, Unix milliseconds by this machine's clock.
     pub taken_at_ms: u64,
+    /// The same by NetBox's clock and a little earlier, as NetBox writes it: what is changed after it is not in here.
+    pub since: String,
     /// The same of the last refresh that read everything, which is the one that finds what was deleted.
     pub full_at_ms: u64,
 }

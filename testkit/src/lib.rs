@@ -1,6 +1,9 @@
-//! What the integration tests share: the ClickHouse engine as a process of its own.
+//! What the integration tests share: the ClickHouse engine as a process of its own, and a server that answers like NetBox
+//! ([`netbox`]).
 //!
 //! `make engine` installs it. A test that needs it and does not find it fails and says so; it is never skipped.
+
+pub mod netbox;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -1,0 +1,243 @@
+//! What can be configured about NetBox: the section `netbox` of helios' configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the token is read from if `token_file` is not set.
+pub const TOKEN_VARIABLE: &str = "NETBOX_API_TOKEN";
+
+/// The section `netbox`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetBoxConfig {
+    /// Address of NetBox, `https://netbox.example.net`, with the path it is served under if there is one. `null`: names
+    /// do not come from NetBox. The variable NETBOX_API_URL goes before.
+    pub url: Option<String>,
+
+    /// File that holds the API token, of version 1 or 2 (`nbt_...`); a trailing line break is ignored. It is read anew
+    /// for every refresh, so a rotated token needs no restart. Without it the environment variable NETBOX_API_TOKEN
+    /// counts. The token needs no write permission.
+    pub token_file: Option<PathBuf>,
+
+    /// PEM file of the certificate authorities to trust for `https`. Without it the operating system's are trusted.
+    pub ca_file: Option<PathBuf>,
+
+    /// Milliseconds for an answer, from the request to its last byte.
+    pub timeout_ms: u64,
+
+    /// Objects per answer. NetBox gives no more than its own MAX_PAGE_SIZE, 1000 by default.
+    pub page_size: u32,
+
+    /// Requests under way at the same time. Each keeps a worker process of NetBox busy.
+    pub concurrency: usize,
+
+    /// Milliseconds between refreshes. A refresh reads what was changed since the one before, and in full the kinds of
+    /// objects of which some were deleted.
+    pub refresh_interval_ms: u64,
+
+    /// Milliseconds between refreshes that read everything. They repair what a refresh by time of change cannot see,
+    /// such as the new name of a role.
+    pub full_refresh_interval_ms: u64,
+
+    /// Share of the devices, interfaces or any other kind that may be missing after a refresh. When more is missing the
+    /// refresh is refused and the names from before stay in use: a token that lost permissions looks like that.
+    pub max_shrink: f64,
+
+    /// Custom field of interfaces that holds the ifIndex.
+    pub ifindex_field: String,
+
+    /// Custom field of interfaces that holds the role.
+    pub role_field: String,
+
+    /// Read virtual machines and their interfaces as well.
+    pub virtual_machines: bool,
+
+    /// Restricts what is read: filters as NetBox's API has them.
+    pub filters: Filters,
+}
+
+impl Default for NetBoxConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            token_file: None,
+            ca_file: None,
+            timeout_ms: 60_000,
+            page_size: 1000,
+            concurrency: 4,
+            refresh_interval_ms: 60_000,
+            full_refresh_interval_ms: 6 * 3_600_000,
+            max_shrink: 0.3,
+            ifindex_field: "ifindex".into(),
+            role_field: "role".into(),
+            virtual_machines: true,
+            filters: Filters::default(),
+        }
+    }
+}
+
+/// A query per kind, such as `status=active&site=zurich&site=bern`; empty reads all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Filters {
+    /// Of `dcim/devices`: `status=active&tag=flow`.
+    pub devices: String,
+    /// Of `dcim/interfaces`: `site=zurich`.
+    pub interfaces: String,
+    /// Of `ipam/ip-addresses`: `assigned_to_interface=true`.
+    pub ip_addresses: String,
+    /// Of `ipam/prefixes`: `status=active&status=container`.
+    pub prefixes: String,
+    /// Of `virtualization/virtual-machines`: `status=active`.
+    pub virtual_machines: String,
+}
+
+/// Parameters that the client sets itself.
+const RESERVED: &[&str] =
+    &["limit", "offset", "start", "ordering", "fields", "omit", "exclude", "brief", "format", "last_updated__gte"];
+
+/// A value that makes no sense, and what would.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct ConfigError {
+    /// The key, below the section.
+    pub key: &'static str,
+    pub problem: String,
+}
+
+impl NetBoxConfig {
+    /// Checks every value by itself and against the others.
+    ///
+    /// # Errors
+    /// Every mistake, in the order of the keys.
+    pub fn validate(&self) -> Result<(), Vec<ConfigError>> {
+        let mut mistakes = Vec::new();
+        let mut expect = |right: bool, key: &'static str, problem: &str| {
+            if !right {
+                mistakes.push(ConfigError { key, problem: problem.into() });
+            }
+        };
+        if let Some(Err(problem)) = self.url.as_deref().map(check_url) {
+            expect(false, "url", &problem);
+        }
+        expect((100..=3_600_000).contains(&self.timeout_ms), "timeout_ms", "from 100 to 3600000");
+        expect((1..=10_000).contains(&self.page_size), "page_size", "from 1 to 10000");
+        expect((1..=32).contains(&self.concurrency), "concurrency", "from 1 to 32");
+        let day = 24 * 3_600_000;
+        expect((100..=day).contains(&self.refresh_interval_ms), "refresh_interval_ms", "from 100 to 86400000");
+        expect(
+            (self.refresh_interval_ms..=30 * day).contains(&self.full_refresh_interval_ms),
+            "full_refresh_interval_ms",
+            "from refresh_interval_ms to 2592000000 (30 days)",
+        );
+        expect((0.0..=1.0).contains(&self.max_shrink), "max_shrink", "from 0.0 (nothing may be missing) to 1.0 (all)");
+        let filters = &self.filters;
+        for (key, filter) in [
+            ("filters.devices", &filters.devices),
+            ("filters.interfaces", &filters.interfaces),
+            ("filters.ip_addresses", &filters.ip_addresses),
+            ("filters.prefixes", &filters.prefixes),
+            ("filters.virtual_machines", &filters.virtual_machines),
+        ] {
+            if let Err(problem) = check_filter(filter) {
+                expect(false, key, &problem);
+            }
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+
+    pub(crate) fn refresh_interval(&self) -> Duration {
+        Duration::from_millis(self.refresh_interval_ms)
+    }
+
+    pub(crate) fn full_refresh_interval(&self) -> Duration {
+        Duration::from_millis(self.full_refresh_interval_ms)
+    }
+
+    /// What a saved snapshot depends on: with another value of any of these it is of something else.
+    pub(crate) fn fingerprint(&self) -> String {
+        let Self { url, ifindex_field, role_field, virtual_machines, filters, .. } = self;
+        format!("{} {ifindex_field} {role_field} {virtual_machines} {filters:?}", url.as_deref().unwrap_or_default())
+    }
+}
+
+fn check_url(url: &str) -> Result<(), String> {
+    let parsed: hyper::Uri = url.parse().map_err(|error| format!("`{url}` is no address: {error}"))?;
+    if !matches!(parsed.scheme_str(), Some("http" | "https")) {
+        return Err(format!("`{url}` has to begin with http:// or https://"));
+    }
+    let authority = parsed.authority().map_or("", |authority| authority.as_str());
+    if authority.contains('@') {
+        return Err("user and password do not belong here: NetBox wants a token, see `token_file`".into());
+    }
+    if parsed.query().is_some() {
+        return Err("a query does not belong here: see `filters`".into());
+    }
+    Ok(())
+}
+
+fn check_filter(filter: &str) -> Result<(), String> {
+    let allowed = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'#' | b'?' | b'"' | b'<' | b'>');
+    if !filter.bytes().all(allowed) {
+        return Err("write it as in an address, without `?`, with %20 for a space".into());
+    }
+    for pair in filter.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some((name, _)) if RESERVED.contains(&name) => return Err(format!("`{name}` is set by helios itself")),
+            Some(_) => {}
+            None => return Err(format!("`{pair}` has no value: write name=value&name=value")),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(change: impl FnOnce(&mut NetBoxConfig)) -> Vec<&'static str> {
+        let mut config = NetBoxConfig::default();
+        change(&mut config);
+        config.validate().err().unwrap_or_default().iter().map(|mistake| mistake.key).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_read_nothing() {
+        let config: NetBoxConfig = serde_json::from_str("{}").unwrap();
+        assert_eq!((config.validate(), config.url), (Ok(()), None));
+        assert!(serde_json::from_str::<NetBoxConfig>(r#"{"token": "x"}"#).is_err());
+    }
+
+    #[test]
+    fn every_mistake_is_named_not_only_the_first() {
+        let found = mistakes(|config| {
+            config.url = Some("netbox.example.net".into());
+            config.page_size = 0;
+            config.full_refresh_interval_ms = 1;
+            config.max_shrink = f64::NAN;
+            config.filters.prefixes = "limit=5".into();
+        });
+        assert_eq!(found, ["url", "page_size", "full_refresh_interval_ms", "max_shrink", "filters.prefixes"]);
+    }
+
+    #[test]
+    fn addresses_and_filters_are_as_netbox_has_them() {
+        for bad in ["ftp://netbox", "https://u:p@netbox", "https://netbox/?a=1", "http://"] {
+            assert_eq!(mistakes(|config| config.url = Some(bad.into())), ["url"], "{bad}");
+        }
+        for bad in ["status", "a=b c", "?status=active", "a=1#b", "offset=3"] {
+            assert_eq!(mistakes(|config| config.filters.devices = bad.into()), ["filters.devices"], "{bad}");
+        }
+        let good = mistakes(|config| {
+            config.url = Some("https://netbox.example.net/netbox/".into());
+            config.filters.devices = "status=active&tag=flow&name__ic=z%C3%BCrich".into();
+        });
+        assert_eq!(good, [""; 0]);
+    }
+}

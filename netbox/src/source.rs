@@ -1,0 +1,257 @@
+//! NetBox as a source that looks after itself: a thread keeps the snapshot fresh, readers take what there is.
+//!
+//! Whatever happens to NetBox, the last good snapshot stays in use; the log says once what to do, and again when the
+//! reason changes. After a start the saved snapshot serves until NetBox answers.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, watch};
+
+use crate::client::Counters;
+use crate::config::NetBoxConfig;
+use crate::error::NetBoxError;
+use crate::refresh::{Refresher, now_ms};
+use crate::saved;
+use crate::snapshot::Snapshot;
+
+/// Before a failed refresh is repeated; doubles up to the configured interval.
+const RETRY_INITIAL: Duration = Duration::from_secs(5);
+
+/// Webhooks come in swarms: one change of a device in NetBox is one for each of its parts.
+const HINT_DELAY: Duration = Duration::from_millis(500);
+
+/// NetBox, kept fresh in the background. Ends its thread when it is dropped.
+#[derive(Debug)]
+pub struct NetBox {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    current: ArcSwapOption<Snapshot>,
+    generation: watch::Sender<u64>,
+    hint: Notify,
+    stop: Notify,
+    counters: Arc<Counters>,
+    refreshes: AtomicU64,
+    failures: [AtomicU64; NetBoxError::REASONS.len()],
+    /// When NetBox last confirmed the snapshot, Unix milliseconds; 0 for never.
+    fresh_at_ms: AtomicU64,
+    duration_ms: AtomicU64,
+    problem: Mutex<Option<Problem>>,
+}
+
+/// Why the snapshot is not fresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// One of [`NetBoxError::REASONS`].
+    pub reason: &'static str,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+/// What metrics and status pages show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stats {
+    /// Rises with every snapshot that is put in use.
+    pub generation: u64,
+    /// Rows by kind; empty without a snapshot.
+    pub rows: Vec<(&'static str, usize)>,
+    /// Milliseconds since NetBox last confirmed what is in use; `None` if it never did and nothing was saved.
+    pub age_ms: Option<u64>,
+    /// Milliseconds that the last successful refresh took.
+    pub duration_ms: u64,
+    /// Successful refreshes.
+    pub refreshes: u64,
+    /// Failed refreshes by reason.
+    pub failures: Vec<(&'static str, u64)>,
+    pub requests: u64,
+    pub retries: u64,
+    pub bytes: u64,
+    pub problem: Option<Problem>,
+}
+
+impl NetBox {
+    /// Loads the saved snapshot, if `saved` names a file that has one, and starts to refresh it.
+    ///
+    /// What is wrong with certificates, token or address is a failed refresh, not an error here: it may be put right
+    /// while helios runs.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(config: NetBoxConfig, saved: Option<PathBuf>) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            current: ArcSwapOption::empty(),
+            generation: watch::Sender::new(0),
+            hint: Notify::new(),
+            stop: Notify::new(),
+            counters: Arc::default(),
+            refreshes: AtomicU64::new(0),
+            failures: Default::default(),
+            fresh_at_ms: AtomicU64::new(0),
+            duration_ms: AtomicU64::new(0),
+            problem: Mutex::new(None),
+        });
+        if let Some(path) = &saved {
+            shared.recall(path, &config.fingerprint());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("netbox".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = shared.stop.notified() => {}
+                        () = shared.keep_fresh(config, saved.as_deref()) => {}
+                    }
+                });
+            }
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// The snapshot in use; `None` until NetBox answered for the first time.
+    pub fn current(&self) -> Option<Arc<Snapshot>> {
+        self.shared.current.load_full()
+    }
+
+    /// Rises with every new snapshot: for readers that look now and then.
+    pub fn generation(&self) -> u64 {
+        *self.shared.generation.borrow()
+    }
+
+    /// The same for readers that wait.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.generation.subscribe()
+    }
+
+    /// Something was changed in NetBox, says its webhook: the next refresh is due now.
+    pub fn hint(&self) {
+        self.shared.hint.notify_one();
+    }
+
+    pub fn stats(&self) -> Stats {
+        let shared = &self.shared;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let fresh_at = read(&shared.fresh_at_ms);
+        Stats {
+            generation: self.generation(),
+            rows: shared.current.load().as_ref().map(|snapshot| snapshot.tables.sizes().to_vec()).unwrap_or_default(),
+            age_ms: (fresh_at > 0).then(|| now_ms().saturating_sub(fresh_at)),
+            duration_ms: read(&shared.duration_ms),
+            refreshes: read(&shared.refreshes),
+            failures: NetBoxError::REASONS.into_iter().zip(shared.failures.iter().map(read)).collect(),
+            requests: read(&shared.counters.requests),
+            retries: read(&shared.counters.retries),
+            bytes: read(&shared.counters.bytes),
+            problem: shared.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+impl Drop for NetBox {
+    fn drop(&mut self) {
+        self.shared.stop.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn recall(&self, path: &Path, fingerprint: &str) {
+        match saved::load(path, fingerprint) {
+            Ok(Some(snapshot)) => {
+                tracing::info!(rows = snapshot.len(), path = %path.display(), "names of NetBox loaded as last saved");
+                self.fresh_at_ms.store(snapshot.origin.taken_at_ms, Ordering::Relaxed);
+                self.publish(Arc::new(snapshot));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(
+                path = %path.display(), %error,
+                "the saved snapshot of NetBox is not used; flows have no names from NetBox until it answers"
+            ),
+        }
+    }
+
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.current.store(Some(snapshot));
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    async fn keep_fresh(&self, config: NetBoxConfig, path: Option<&Path>) {
+        let (interval, full_interval) = (config.refresh_interval(), config.full_refresh_interval());
+        let fingerprint = config.fingerprint();
+        let mut refresher = Refresher::new(config, Arc::clone(&self.counters));
+        let mut retry = RETRY_INITIAL;
+        loop {
+            let previous = self.current.load_full();
+            let began = now_ms();
+            let full_at = previous.as_ref().map_or(0, |snapshot| snapshot.origin.full_at_ms);
+            let full = u128::from(began.saturating_sub(full_at)) >= full_interval.as_millis();
+            let wait = match refresher.refresh(previous.as_deref(), full).await {
+                Ok(snapshot) => {
+                    self.succeeded(began, snapshot, path, &fingerprint);
+                    retry = RETRY_INITIAL;
+                    interval
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    let wait = retry.min(interval);
+                    retry = retry.saturating_mul(2).min(interval.max(RETRY_INITIAL));
+                    wait
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.hint.notified() => tokio::time::sleep(HINT_DELAY.min(interval)).await,
+            }
+        }
+    }
+
+    fn succeeded(&self, began: u64, snapshot: Option<Snapshot>, path: Option<&Path>, fingerprint: &str) {
+        self.duration_ms.store(now_ms().saturating_sub(began), Ordering::Relaxed);
+        self.fresh_at_ms.store(began, Ordering::Relaxed);
+        self.refreshes.fetch_add(1, Ordering::Relaxed);
+        if self.problem.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            tracing::info!("NetBox answers again");
+        }
+        let Some(snapshot) = snapshot else { return };
+        let snapshot = Arc::new(snapshot);
+        let first = self.current.load().is_none();
+        self.publish(Arc::clone(&snapshot));
+        if first {
+            let (version, rows) = (&snapshot.origin.version, snapshot.len());
+            tracing::info!(version, rows, devices = snapshot.tables.devices.len(), "NetBox read");
+        }
+        if let Some(path) = path
+            && let Err(error) = saved::save(path, fingerprint, &snapshot)
+        {
+            tracing::warn!(
+                path = %path.display(), %error,
+                "the snapshot of NetBox cannot be saved; after a restart names are missing until NetBox answers"
+            );
+        }
+    }
+
+    fn failed(&self, error: &NetBoxError) {
+        let problem = Problem { reason: error.reason(), message: error.to_string() };
+        let counters = NetBoxError::REASONS.into_iter().zip(&self.failures);
+        if let Some((_, counter)) = counters.into_iter().find(|(reason, _)| *reason == problem.reason) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut last = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_none_or(|last| last.reason != problem.reason) {
+            let kept = if self.current.load().is_some() { "names as last read stay in use" } else { "no names yet" };
+            tracing::warn!(reason = problem.reason, %error, kept, "NetBox cannot be read");
+        }
+        *last = Some(problem);
+    }
+}

@@ -1,0 +1,227 @@
+//! Values as NetBox's versions write them: a choice is `"active"` or `{"value": "active", "label": "Active"}`, a reference is
+//! null, an id or a nested object, a blank is `""` or null. Every one of these is read here, once.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Any value as text: null is empty, a choice its value, an object its name, a list its elements joined by commas.
+#[derive(Debug, Clone, PartialEq, Eq, Default, PartialOrd, Ord)]
+pub struct Str(pub String);
+
+impl AsRef<str> for Str {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Str {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrVisitor)
+    }
+}
+
+struct StrVisitor;
+
+/// What stands for an object, the best first.
+const NAMES: [&str; 6] = ["value", "name", "model", "address", "label", "display"];
+
+impl<'de> Visitor<'de> for StrVisitor {
+    type Value = Str;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Str, E> {
+        Ok(Str(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Str, E> {
+        Ok(Str(text))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Str, E> {
+        Ok(Str(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Str, E> {
+        Ok(Str(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Str, E> {
+        Ok(Str(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Str, E> {
+        Ok(Str(value.to_string()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Str, E> {
+        Ok(Str::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Str, A::Error> {
+        let mut best = (NAMES.len(), Str::default());
+        while let Some(Str(key)) = map.next_key()? {
+            match NAMES.iter().position(|name| *name == key) {
+                Some(rank) if rank < best.0 => best = (rank, map.next_value()?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(best.1)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Str, A::Error> {
+        let mut elements: Vec<String> = Vec::new();
+        while let Some(Str(element)) = seq.next_element()? {
+            elements.push(element);
+        }
+        Ok(Str(elements.join(",")))
+    }
+}
+
+/// A number; null and what is none are 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Number(pub u64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Text of any value first: custom fields may hold a number as text.
+        let Str(text) = Str::deserialize(deserializer)?;
+        Ok(Self(text.parse().unwrap_or(0)))
+    }
+}
+
+/// A reference to another object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reference {
+    /// 0 for none.
+    pub id: u32,
+    pub name: String,
+    pub slug: String,
+    /// Of a device type.
+    pub manufacturer: Option<Box<Reference>>,
+    /// Of an autonomous system.
+    pub asn: u32,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(default)]
+struct Nested {
+    id: u32,
+    name: Option<Str>,
+    /// A device type has a model instead of a name.
+    model: Option<Str>,
+    slug: Option<Str>,
+    manufacturer: Option<Box<Reference>>,
+    asn: Option<Number>,
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReferenceVisitor)
+    }
+}
+
+struct ReferenceVisitor;
+
+impl<'de> Visitor<'de> for ReferenceVisitor {
+    type Value = Reference;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("null, an id or an object with an id")
+    }
+
+    fn visit_unit<E>(self) -> Result<Reference, E> {
+        Ok(Reference::default())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, id: u64) -> Result<Reference, E> {
+        let id = u32::try_from(id).map_err(|_| E::custom("an id beyond 32 bits"))?;
+        Ok(Reference { id, ..Reference::default() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Reference, A::Error> {
+        let Nested { id, name, model, slug, manufacturer, asn } = Nested::deserialize(MapAccessDeserializer::new(map))?;
+        let text = |text: Option<Str>| text.unwrap_or_default().0;
+        let asn = asn.and_then(|asn| u32::try_from(asn.0).ok()).unwrap_or(0);
+        Ok(Reference { id, name: text(name.or(model)), slug: text(slug), manufacturer, asn })
+    }
+}
+
+/// An address or network with its length: `192.0.2.1/24`, or an object that holds one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cidr(pub Option<(IpAddr, u8)>);
+
+impl Cidr {
+    pub fn address(self) -> Option<IpAddr> {
+        self.0.map(|(address, _)| address)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cidr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Str(text) = Str::deserialize(deserializer)?;
+        Ok(Self(parse_cidr(&text)))
+    }
+}
+
+fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    let address: IpAddr = address.parse().ok()?;
+    let all = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(all), |bits| bits.parse().ok().filter(|bits| *bits <= all))?;
+    Some((address, bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(json: &str) -> String {
+        serde_json::from_str::<Str>(json).unwrap().0
+    }
+
+    #[test]
+    fn every_way_to_write_a_choice_or_a_custom_field_is_text() {
+        for (json, expected) in [
+            (r#""active""#, "active"),
+            (r#"{"value": "active", "label": "Active"}"#, "active"),
+            (r#"{"label": "IPv4", "value": 4}"#, "4"),
+            (r#"{"id": 1, "display": "Zurich (ZRH)", "name": "Zurich", "nested": {"name": "x"}}"#, "Zurich"),
+            ("null", ""),
+            ("true", "true"),
+            ("-3", "-3"),
+            ("1.5", "1.5"),
+            (r#"["a", {"name": "b"}, 3]"#, "a,b,3"),
+        ] {
+            assert_eq!(text(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_reference_is_null_an_id_or_an_object() {
+        let read = |json: &str| serde_json::from_str::<Reference>(json).unwrap();
+        assert_eq!((read("null").id, read("7").id), (0, 7));
+        let kind =
+            read(r#"{"id": 3, "url": "x", "model": "MX", "slug": "mx", "manufacturer": {"id": 1, "name": "J"}}"#);
+        assert_eq!((kind.id, &*kind.name, &*kind.slug), (3, "MX", "mx"));
+        assert_eq!(kind.manufacturer.unwrap().name, "J");
+        assert!(serde_json::from_str::<Reference>("\"x\"").is_err());
+    }
+
+    #[test]
+    fn an_address_keeps_its_host_bits_and_what_is_none_is_nothing() {
+        let read = |json: &str| serde_json::from_str::<Cidr>(json).unwrap().0;
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(read(r#""192.0.2.7/24""#), Some((ip("192.0.2.7"), 24)));
+        assert_eq!(read(r#"{"id": 1, "address": "2001:db8::1/64"}"#), Some((ip("2001:db8::1"), 64)));
+        assert_eq!(read(r#""192.0.2.7""#), Some((ip("192.0.2.7"), 32)));
+        for nothing in ["null", r#""192.0.2.7/33""#, r#""x/8""#, r#""::1/129""#] {
+            assert_eq!(read(nothing), None, "{nothing}");
+        }
+    }
+}

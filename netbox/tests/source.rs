@@ -1,0 +1,126 @@
+//! The source against a server that answers like NetBox.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use helios_netbox::model::Scope;
+use helios_netbox::{NetBox, NetBoxConfig, Stats};
+use helios_testkit::netbox::{Fault, Server, TOKEN, World};
+
+fn config(server: &Server, directory: &Path, token: &str) -> NetBoxConfig {
+    let token_file = directory.join("token");
+    std::fs::write(&token_file, format!("{token}\n")).unwrap();
+    NetBoxConfig {
+        url: Some(server.url()),
+        token_file: Some(token_file),
+        page_size: 7,
+        refresh_interval_ms: 100,
+        ..NetBoxConfig::default()
+    }
+}
+
+fn start(config: NetBoxConfig, saved: Option<PathBuf>) -> NetBox {
+    NetBox::start(config, saved).unwrap()
+}
+
+#[track_caller]
+fn wait(netbox: &NetBox, what: &str, condition: impl Fn(&Stats) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition(&netbox.stats()) {
+        assert!(Instant::now() < deadline, "{what}: {:?}", netbox.stats());
+        std::thread::sleep(Duration::from_millis(5)); // between two looks at the condition
+    }
+}
+
+fn devices(netbox: &NetBox) -> usize {
+    netbox.current().map_or(0, |snapshot| snapshot.tables.devices.len())
+}
+
+#[test]
+fn every_version_is_read_whole_page_by_page() {
+    for (version, token, scheme) in
+        [("3.7.8", TOKEN, "Token"), ("4.2.3", TOKEN, "Token"), ("4.6.0", "nbt_key.secret", "Bearer")]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Server::start(World { version, authorization: format!("{scheme} {token}"), ..World::default() });
+        let netbox = start(config(&server, directory.path(), token), None);
+        wait(&netbox, version, |stats| stats.generation == 1);
+        let snapshot = netbox.current().unwrap();
+        let tables = &snapshot.tables;
+        assert_eq!((tables.devices.len(), tables.interfaces.len(), tables.prefixes.len()), (50, 200, 50), "{version}");
+        assert!(tables.prefixes.rows().iter().all(|prefix| prefix.scope == Scope::Site(1)), "{version}");
+        let device = tables.devices.get(7).unwrap();
+        assert_eq!((snapshot.text(device.name), snapshot.site_name(device.site)), ("edge-7", "Zurich"));
+        assert_eq!(device.primary_ip4, "10.0.7.1".parse().ok());
+        let indices: Vec<u32> = snapshot.interfaces_of(7).map(|interface| interface.index).collect();
+        assert_eq!(indices, [500, 501, 502, 503]);
+        let by_id = server.world().requests.iter().any(|request| request.contains("&start="));
+        assert_eq!(by_id, version == "4.6.0", "{version}");
+    }
+}
+
+#[test]
+fn what_is_changed_or_deleted_is_seen_at_the_next_refresh() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(World::default());
+    let netbox = start(config(&server, directory.path(), TOKEN), None);
+    wait(&netbox, "read", |stats| stats.generation == 1);
+    server.world().renamed.insert(3);
+    netbox.hint();
+    wait(&netbox, "renamed", |_| {
+        netbox.current().is_some_and(|snapshot| {
+            snapshot.tables.devices.get(3).is_some_and(|device| snapshot.text(device.name) == "edge-3-new")
+        })
+    });
+    server.world().deleted.insert(4);
+    wait(&netbox, "deleted", |_| devices(&netbox) == 49);
+    let snapshot = netbox.current().unwrap();
+    assert!(snapshot.tables.devices.get(4).is_none() && snapshot.interfaces_of(4).count() == 0);
+}
+
+#[test]
+fn faults_are_retried_within_a_refresh() {
+    let directory = tempfile::tempdir().unwrap();
+    let faults = vec![Fault::Status(500), Fault::Status(429), Fault::Cut, Fault::Status(503)];
+    let server = Server::start(World { faults, ..World::default() });
+    let netbox = start(config(&server, directory.path(), TOKEN), None);
+    wait(&netbox, "read", |stats| stats.generation == 1);
+    assert!(netbox.stats().retries >= 4);
+    assert_eq!(netbox.stats().failures.iter().map(|(_, count)| count).sum::<u64>(), 0);
+}
+
+#[test]
+fn a_bad_netbox_leaves_the_last_good_snapshot_in_use_and_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(World::default());
+    let netbox = start(config(&server, directory.path(), TOKEN), None);
+    wait(&netbox, "read", |stats| stats.generation == 1);
+    let problem = |reason| move |stats: &Stats| stats.problem.as_ref().is_some_and(|problem| problem.reason == reason);
+    server.world().authorization = "Token other".into();
+    wait(&netbox, "token", problem("token"));
+    server.world().authorization = format!("Token {TOKEN}");
+    wait(&netbox, "well again", |stats| stats.problem.is_none());
+    server.world().faults = vec![Fault::Garbage];
+    wait(&netbox, "garbage", |stats| stats.failures.contains(&("answer", 1)));
+    server.world().deleted = (1..=40).collect();
+    wait(&netbox, "shrunk", problem("shrunk"));
+    assert_eq!((devices(&netbox), netbox.generation()), (50, 1));
+}
+
+#[test]
+fn the_saved_snapshot_serves_while_netbox_is_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let saved = directory.path().join("state/netbox.snapshot");
+    let server = Server::start(World::default());
+    let config = config(&server, directory.path(), TOKEN);
+    let netbox = start(config.clone(), Some(saved.clone()));
+    wait(&netbox, "saved", |stats| stats.refreshes >= 2);
+    drop(netbox);
+    server.world().authorization = "Token other".into();
+    let netbox = start(config.clone(), Some(saved.clone()));
+    assert_eq!(devices(&netbox), 50);
+    wait(&netbox, "refused", |stats| stats.problem.is_some());
+    assert_eq!((devices(&netbox), netbox.stats().age_ms.is_some()), (50, true));
+    let other = NetBoxConfig { ifindex_field: "snmp_index".into(), ..config };
+    assert_eq!(devices(&start(other, Some(saved))), 0);
+}
