@@ -9,7 +9,7 @@ use helios_testkit::netbox::{Fault, Server, TOKEN, World};
 
 fn config(server: &Server, directory: &Path, token: &str) -> NetBoxConfig {
     let token_file = directory.join("token");
-    std::fs::write(&token_file, format!("{token}\n")).unwrap();
+    std::fs::write(&token_file, format!("{token}\n")).expect("a token file");
     NetBoxConfig {
         url: Some(server.url()),
         token_file: Some(token_file),
@@ -20,7 +20,7 @@ fn config(server: &Server, directory: &Path, token: &str) -> NetBoxConfig {
 }
 
 fn start(config: NetBoxConfig, saved: Option<PathBuf>) -> NetBox {
-    NetBox::start(config, saved).unwrap()
+    NetBox::start(config, saved).expect("a thread")
 }
 
 #[track_caller]

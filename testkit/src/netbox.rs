@@ -141,15 +141,12 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
     }
 }
 
+/// Writes the object with an id.
+type Object = fn(&World, u32) -> String;
+
 fn answer(world: &World, target: &str) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let number = |name: &str| {
-        query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-            .and_then(|value| value.parse().ok())
-    };
-    let (ids, object): (Vec<u32>, fn(&World, u32) -> String) = match path {
+    let (ids, object): (Vec<u32>, Object) = match path {
         "/api/status/" => return format!(r#"{{"netbox-version": "{}", "plugins": {{}}}}"#, world.version),
         "/api/dcim/devices/" => (devices(world).collect(), device),
         "/api/dcim/interfaces/" => {
@@ -165,7 +162,7 @@ fn answer(world: &World, target: &str) -> String {
         }
         _ => (Vec::new(), |_, _| String::new()),
     };
-    let (from, to) = (number("id__gte").unwrap_or(0), number("id__lt").unwrap_or(u32::MAX));
+    let (from, to) = (number(query, "id__gte").unwrap_or(0), number(query, "id__lt").unwrap_or(u32::MAX));
     let mut ids: Vec<u32> = ids.into_iter().filter(|id| (from..to).contains(id)).collect();
     if query.contains("last_updated__gte=") {
         ids.retain(|id| path == "/api/dcim/devices/" && world.renamed.contains(id));
@@ -173,18 +170,17 @@ fn answer(world: &World, target: &str) -> String {
     if query.contains("ordering=-id") {
         ids.reverse();
     }
-    page(world, path, &ids, number("limit").unwrap_or(50), number("start"), number("offset"), object)
+    page(world, path, query, &ids, object)
 }
 
-fn page(
-    world: &World,
-    path: &str,
-    ids: &[u32],
-    limit: u32,
-    start: Option<u32>,
-    offset: Option<u32>,
-    object: fn(&World, u32) -> String,
-) -> String {
+/// The value of a parameter.
+fn number(query: &str, name: &str) -> Option<u32> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?.parse().ok()
+}
+
+fn page(world: &World, path: &str, query: &str, ids: &[u32], object: Object) -> String {
+    let (limit, start, offset) =
+        (number(query, "limit").unwrap_or(50), number(query, "start"), number(query, "offset"));
     let limit = limit.min(1000) as usize;
     let first = match start {
         Some(start) => ids.partition_point(|id| *id < start),
