@@ -235,8 +235,8 @@ fn a_full_disk_is_an_alarm_and_rows_go_on_through_memory() {
     let small = state.path().join("small");
     std::fs::create_dir(&small).unwrap();
     settings.push(format!("clickhouse.spool.directory={}", small.display()));
-    // A file system of 256 KiB that only this process sees, and that is gone with it.
-    let mount = format!("mount -t tmpfs -o size=256k none {} && exec \"$@\"", small.display());
+    // A file system of 16 KiB, less than a single piece, that only this process sees, and that is gone with it.
+    let mount = format!("mount -t tmpfs -o size=16k none {} && exec \"$@\"", small.display());
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount, "sh"]);
     let helios = Helios::start_under(command, free_udp_port(), &engine.url(), &texts(&settings), &[]);
