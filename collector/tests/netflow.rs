@@ -8,9 +8,9 @@ use helios_collector::decode::DecodeError;
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, enterprise_field, field, ipfix, netflow5, netflow9};
 use helios_collector::state::StateFile;
 use helios_common::columns::{
-    APPLICATION, BYTES, DST_ADDR, DST_PORT, ETHER_TYPE, FLOW_END, FLOW_START, ICMP_CODE, ICMP_TYPE, IN_IF_INDEX,
-    IN_IF_NAME, MPLS_LABELS, OBSERVATION_DOMAIN_ID, OUT_IF_DESCRIPTION, OUT_IF_INDEX, OUT_IF_NAME, PACKETS,
-    RECEIVED_AT, SAMPLING_INTERVAL, SAMPLING_SOURCE, SRC_ADDR, SRC_PORT, TCP_FLAGS, VRF_NAME,
+    APPLICATION, BYTES, COMMUNITIES, DST_ADDR, DST_PORT, ETHER_TYPE, FLOW_END, FLOW_START, ICMP_CODE, ICMP_TYPE,
+    IN_IF_INDEX, IN_IF_NAME, LARGE_COMMUNITIES, MPLS_LABELS, OBSERVATION_DOMAIN_ID, OUT_IF_DESCRIPTION, OUT_IF_INDEX,
+    OUT_IF_NAME, PACKETS, RECEIVED_AT, SAMPLING_INTERVAL, SAMPLING_SOURCE, SRC_ADDR, SRC_PORT, TCP_FLAGS, VRF_NAME,
 };
 use helios_common::exporter::mapped;
 
@@ -520,4 +520,32 @@ fn templates_samplers_and_applications_survive_a_restart() {
     let decoded = after.decode(&netflow9(0, |m| m.data(256, 1, |out| out.put(&[0, 0, 1, 0, 5, 3, 0, 0, 22]))));
     assert_eq!((decoded.rows, after.out.get(BYTES, 0), after.out.get(SAMPLING_INTERVAL, 0)), (1, 256, 100));
     assert_eq!(after.names_of(after.out.values(APPLICATION)), ["ssh"]);
+}
+
+#[test]
+fn communities_come_from_lists_and_a_malformed_list_costs_nothing_else() {
+    let mut bench = Bench::new();
+    let decoded = bench.decode(&ipfix(|m| {
+        m.template(256, &[field(8, 4), field(485, VARIABLE_LENGTH), field(291, VARIABLE_LENGTH), field(1, 4)]);
+        m.data(256, |out| {
+            // 64500:1 and 64500:2; then a list whose element ends beyond it; then one in the list of nobody.
+            let community: &[u8] = &[3, 1, 0xe3, 0, 4, 0xfb, 0xf4, 0, 1, 0xfb, 0xf4, 0, 2];
+            let cut: &[u8] = &[3, 1, 0xe3, 0, 4, 0xfb, 0xf4, 0];
+            // 64500:7:9 as a large community (489).
+            let large: &[u8] = &[3, 1, 0xe9, 0, 12, 0, 0, 0xfb, 0xf4, 0, 0, 0, 7, 0, 0, 0, 9];
+            for (octets, (first, second)) in [(1, (community, large)), (2, (cut, large)), (3, (&[], community))] {
+                out.put(&[10, 0, 0, 1]);
+                out.put_variable(first);
+                out.put_variable(second);
+                out.put_u32(octets);
+            }
+        });
+    }));
+    assert_eq!((decoded.rows, bench.out.values(BYTES)), (3, &[1, 2, 3][..]));
+    let both = [64500 << 16 | 1, 64500 << 16 | 2];
+    let communities = [0, 1, 2].map(|row| bench.out.list(COMMUNITIES, row).to_vec());
+    assert_eq!(communities, [both.to_vec(), vec![], both.to_vec()]);
+    let large = (64500_u128 << 64 | 7 << 32 | 9).to_le_bytes();
+    let larges = [0, 1, 2].map(|row| bench.out.list(LARGE_COMMUNITIES, row).to_vec());
+    assert_eq!(larges, [vec![large], vec![large], vec![]]);
 }

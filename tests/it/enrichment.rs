@@ -21,7 +21,8 @@ const DEVICES: &str = "devices:
   - {index: 9, name: xe-0/0/1, description: office}
 ";
 
-const RULES: &str = "[{match_description: '(?i)^transit: (\\w+)', provider: $1, connectivity: transit, boundary: external}]";
+const RULES: &str =
+    "[{match_description: '(?i)^transit: (\\w+)', provider: $1, connectivity: transit, boundary: external}]";
 
 /// Puts a file in the place of another one.
 fn write(path: &Path, text: &str) {
@@ -78,7 +79,8 @@ fn rows_carry_names_and_a_replaced_list_is_taken_up() {
     let expected = "edge1 fra de edge acme 7 xe-0/0/0 Transit:_Arelion 10000000000 Arelion transit external xe-0/0/1 \
                     unknown office fra clients acme 64999";
     assert_eq!(row.trim().replace(' ', "_").split('\t').collect::<Vec<_>>().join(" ").trim_end(), expected);
-    let nameless = engine.query("SELECT exporter_name, in_if_name, src_network FROM helios.flows WHERE exporter_site = ''");
+    let nameless =
+        engine.query("SELECT exporter_name, in_if_name, src_network FROM helios.flows WHERE exporter_site = ''");
     assert_eq!(nameless.trim(), "127.0.0.3\t\toffice", "an unknown exporter keeps its address as name");
 
     let page: Value = wait_for("the page to have both exporters", || {

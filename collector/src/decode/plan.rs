@@ -22,6 +22,7 @@ use super::records::{Fields, Records};
 use super::template::Field;
 use super::text::Texts;
 
+mod communities;
 mod inner;
 mod reverse;
 
@@ -120,6 +121,8 @@ pub struct Plan {
     steps: Vec<Step>,
     /// Fields of the label stack, top first.
     mpls: Vec<usize>,
+    /// Fields that may be lists of communities.
+    communities: Vec<usize>,
     pub sampling: SamplingFields,
     pub application_id: Option<usize>,
     /// The field that carries the octets of a packet, and how they begin (RFC 7133, RFC 5477).
@@ -210,6 +213,7 @@ impl Plan {
         Self {
             steps,
             mpls: (70..80).filter_map(|id| find(iana(id))).collect(),
+            communities: communities::fields(fields),
             sampling: SamplingFields {
                 interval: find(iana(34)).or_else(|| find(iana(50))),
                 interval_space: find(iana(305)).map(|interval| (interval, find(iana(306)))),
@@ -238,6 +242,9 @@ impl Plan {
         }
         if !self.mpls.is_empty() {
             self.run_mpls(records, out);
+        }
+        if !self.communities.is_empty() {
+            communities::run(&self.communities, records, out);
         }
     }
 

@@ -56,7 +56,7 @@ pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
     if counters.is_empty() {
         return None;
     }
-    let plan = Plan::with_sources(fields, |elements, column| {
+    let mut plan = Plan::with_sources(fields, |elements, column| {
         // Only IANA's elements have a reverse one by their number alone (RFC 5103 §6.1).
         let own = elements.iter().copied().filter(|element| element.pen == 0).map(reversed);
         // What one direction did says nothing about the other.
@@ -74,5 +74,8 @@ pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
         };
         (elements, turned(column))
     });
+    // Labels and communities are of the way that the forward packets went.
+    plan.mpls.clear();
+    plan.communities.clear();
     Some(Reverse { counters, plan })
 }
