@@ -549,3 +549,21 @@ fn communities_come_from_lists_and_a_malformed_list_costs_nothing_else() {
     let larges = [0, 1, 2].map(|row| bench.out.list(LARGE_COMMUNITIES, row).to_vec());
     assert_eq!(larges, [vec![large], vec![large], vec![]]);
 }
+
+#[test]
+fn labels_of_a_frame_in_a_record_are_kept_in_its_row() {
+    let mut bench = Bench::new();
+    // Ethernet with one label, 16, bottom of stack, in front of nothing; the other frame has none.
+    let labelled = [[0; 12].as_slice(), &[0x88, 0x47, 0, 1, 1, 64]].concat();
+    bench.decode(&ipfix(|m| {
+        m.template(256, &[field(10, 4), field(315, VARIABLE_LENGTH)]);
+        m.data(256, |out| {
+            for frame in [&[0; 14][..], &labelled] {
+                out.put_u32(1);
+                out.put_variable(frame);
+            }
+        });
+    }));
+    let labels = [0, 1].map(|row| bench.out.list(MPLS_LABELS, row).to_vec());
+    assert_eq!(labels, [vec![], vec![16]]);
+}

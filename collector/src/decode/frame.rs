@@ -5,8 +5,8 @@
 
 use helios_common::columns::{
     BYTES, Col, DST_ADDR, DST_MAC, DST_PORT, ETHER_TYPE, FRAGMENT_OFFSET, ICMP_CODE, ICMP_TYPE, INNER_VLAN,
-    IPV6_FLOW_LABEL, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS, PROTO, SRC_ADDR, SRC_MAC, SRC_PORT, SRC_VLAN, TCP_FLAGS,
-    TOS, TTL, TUNNEL_ID, TUNNEL_TYPE, Value,
+    IPV6_FLOW_LABEL, MPLS_LABELS, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS, PROTO, SRC_ADDR, SRC_MAC, SRC_PORT,
+    SRC_VLAN, TCP_FLAGS, TOS, TTL, TUNNEL_ID, TUNNEL_TYPE, Value,
 };
 use helios_common::flow::FlowBatch;
 
@@ -28,6 +28,13 @@ pub fn write(
     let Some(link) = link else { return };
     let mut packet = Packet::default();
     dissect(link, octets, decapsulate, &mut packet);
+    let (labels, at) = (packet.labels(), out.rows() + row);
+    let lists = out.open_list(MPLS_LABELS);
+    // Rows come in order: one that is there has the labels of the record itself.
+    if !labels.is_empty() && lists.len() <= at {
+        lists.pad(at);
+        lists.push(labels.iter().copied());
+    }
     let mut row = Row { row, n, out };
     row.put(SRC_ADDR, packet.src_addr);
     row.put(DST_ADDR, packet.dst_addr);
