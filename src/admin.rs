@@ -1,6 +1,6 @@
 //! The HTTP server for operators and their machines: metrics, probes, a JSON interface, a status page.
 //!
-//! It shows and changes nothing. It has no authentication: docs/configuration.md says where to let it listen. Pages
+//! It shows and changes nothing; all that can be asked for is that NetBox be read now. It has no authentication: docs/configuration.md says where to let it listen. Pages
 //! are made from [`View`] snapshots on tokio's blocking threads, since thousands of exporters take milliseconds.
 
 use std::io;
@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
@@ -54,6 +54,7 @@ pub async fn serve(listener: TcpListener, view: View, max_exporters: usize) {
         .route("/readyz", get(readiness))
         .route("/api/v1/pipeline", get(pipeline))
         .route("/api/v1/exporters", get(exporters))
+        .route("/api/v1/netbox/hint", post(netbox_hint))
         .fallback(|| async {
             (StatusCode::NOT_FOUND, "here are: / /metrics /healthz /readyz /api/v1/pipeline /api/v1/exporters\n")
         })
@@ -96,6 +97,15 @@ fn probe(result: Result<Result<(), String>, StatusCode>) -> Response {
         Ok(Ok(())) => "ok\n".into_response(),
         Ok(Err(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
         Err(status) => status.into_response(),
+    }
+}
+
+/// A webhook of NetBox: what it says is not read, NetBox itself is. Whoever can reach the port can cause a refresh, and
+/// no more than one at a time.
+async fn netbox_hint(State(server): State<Server>) -> Response {
+    match server.view.hint_netbox() {
+        true => (StatusCode::ACCEPTED, "NetBox is read soon\n").into_response(),
+        false => (StatusCode::NOT_FOUND, "names do not come from NetBox (netbox.url)\n").into_response(),
     }
 }
 

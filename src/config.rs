@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use helios_collector::CollectorConfig;
 use helios_enricher::EnricherConfig;
+use helios_netbox::NetBoxConfig;
 use helios_sink::SinkConfig;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,7 @@ use tree::{Node, Origin};
 pub struct Config {
     pub collector: CollectorConfig,
     pub enricher: EnricherConfig,
+    pub netbox: NetBoxConfig,
     pub clickhouse: SinkConfig,
     pub pipeline: PipelineConfig,
     pub admin: AdminConfig,

@@ -13,6 +13,7 @@ mod scrape;
 mod collector;
 mod exporters;
 mod enricher;
+mod netbox;
 mod sink;
 mod pipeline;
 mod process;
@@ -48,6 +49,7 @@ impl prometheus_client::collector::Collector for Source {
         collector::write(&mut out, &snapshot.collector)?;
         exporters::write(&mut out, &snapshot.exporters, self.max_exporters)?;
         enricher::write(&mut out, &snapshot.enricher)?;
+        netbox::write(&mut out, snapshot.netbox.as_ref())?;
         sink::write(&mut out, &snapshot.sink)
     }
 }

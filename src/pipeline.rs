@@ -4,6 +4,7 @@
 //! [`Pipeline::drain`] stops in the same order, so that each stage can pass on what it holds.
 //! [`View`] is what the admin server and metrics see: snapshots, never the stages themselves.
 
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,7 +15,9 @@ use helios_common::ledger::{Accounts, DropReason, Ledger};
 use helios_common::names::Names;
 use helios_common::queue::{BatchReceiver, bounded_queue};
 use helios_common::side::side_queue;
+use helios_enricher::sources::{self, External};
 use helios_enricher::{Enricher, EnricherError, EnricherStats, Surroundings};
+use helios_netbox::NetBox;
 use helios_sink::{Sink, SinkError, SinkStats};
 use tokio::runtime::Handle;
 
@@ -29,6 +32,8 @@ pub enum StartError {
     Enricher(#[from] EnricherError),
     #[error(transparent)]
     Sink(#[from] SinkError),
+    #[error("cannot start the thread that reads NetBox: {0}")]
+    NetBox(std::io::Error),
 }
 
 /// The running stages.
@@ -48,6 +53,7 @@ struct Shared {
     ledger: Arc<Ledger>,
     names: Arc<Names>,
     exporters: Arc<Exporters>,
+    netbox: Option<Arc<NetBox>>,
     stages: RwLock<Stages>,
 }
 
@@ -96,6 +102,8 @@ pub struct Snapshot {
     pub sink: SinkStats,
     pub queues: Vec<QueueDepth>,
     pub names: NamesUsage,
+    /// `None` if names do not come from NetBox.
+    pub netbox: Option<helios_netbox::Stats>,
     /// Why the process should not get flows now.
     pub readiness: Result<(), String>,
     /// What is broken and only a restart mends.
@@ -161,13 +169,14 @@ impl Pipeline {
         let (to_side, side) = side_queue();
         // The sockets come first: a port that is in use is then all that is said. Their rows wait in the queue.
         let collector = Collector::start(&config.collector, to_enricher, to_side, l(), e(), n())?;
+        let netbox = start_netbox(config)?;
         let surroundings = Surroundings {
             input: from_collector,
             output: to_sink,
             ledger: l(),
             names: n(),
             exporters: e(),
-            external: Vec::new(),
+            external: netbox.iter().map(|netbox| names_of_netbox(config, netbox)).collect(),
         };
         let enricher = Enricher::start(&config.enricher, surroundings)?;
         let sink = Sink::start(&config.sink(), from_enricher, side, l(), n(), runtime)?;
@@ -187,7 +196,7 @@ impl Pipeline {
         };
         let target = Target { url: config.clickhouse.url.clone(), database: config.clickhouse.database.clone() };
         let stages = RwLock::new(stages);
-        let shared = Shared { started: SystemTime::now(), target, ledger, names, exporters, stages };
+        let shared = Shared { started: SystemTime::now(), target, ledger, names, exporters, netbox, stages };
         Ok(Self { view: View(Arc::new(shared)) })
     }
 
@@ -217,6 +226,25 @@ impl Pipeline {
         }
         Drained::of(&self.view.0.ledger.snapshot())
     }
+}
+
+/// NetBox's last snapshot is kept here, beside the collector's state.
+pub(crate) fn netbox_file(config: &Config) -> Option<PathBuf> {
+    Some(config.collector.state_dir.as_ref()?.join("netbox"))
+}
+
+fn start_netbox(config: &Config) -> Result<Option<Arc<NetBox>>, StartError> {
+    if config.netbox.url.is_none() {
+        return Ok(None);
+    }
+    let netbox = NetBox::start(config.netbox.clone(), netbox_file(config)).map_err(StartError::NetBox)?;
+    Ok(Some(Arc::new(netbox)))
+}
+
+/// NetBox as a source of names.
+pub(crate) fn names_of_netbox(config: &Config, netbox: &Arc<NetBox>) -> External {
+    let netbox = Arc::clone(netbox);
+    sources::netbox::external(config.netbox.url.as_deref().unwrap_or_default(), move || netbox.current())
 }
 
 impl Drained {
@@ -274,6 +302,11 @@ impl View {
         &self.0.target
     }
 
+    /// Has NetBox read soon, because something was changed there. `false` if names do not come from NetBox.
+    pub fn hint_netbox(&self) -> bool {
+        self.0.netbox.as_ref().inspect(|netbox| netbox.hint()).is_some()
+    }
+
     /// What the exporter at this address is called now; nothing once the enricher has stopped.
     pub fn identity(&self, address: Address) -> Identity {
         let stages = self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -310,6 +343,7 @@ impl View {
             health,
             queues: stages.queues.iter().map(depth).collect(),
             names: NamesUsage { held, refused },
+            netbox: self.0.netbox.as_ref().map(|netbox| netbox.stats()),
             collector: counted.collector,
             exporters: counted.exporters,
             enricher: counted.enricher,

@@ -29,6 +29,8 @@ pub struct Pipeline {
     /// Sources of names, and how often rows found what they asked for.
     sources: Vec<Source>,
     lookups: BTreeMap<&'static str, Hits>,
+    /// `null` if names do not come from NetBox.
+    netbox: Option<NetBoxState>,
     clickhouse: clickhouse::ClickHouse,
     /// From a datagram's arrival to the acknowledgement of the block that holds its rows.
     latency_ms: Option<clickhouse::Latency>,
@@ -134,6 +136,7 @@ impl Pipeline {
                 .zip(snapshot.enricher.lookups)
                 .map(|(lookup, (hits, misses))| (lookup.name(), Hits { hits, misses }))
                 .collect(),
+            netbox: snapshot.netbox.as_ref().map(NetBoxState::from),
             clickhouse: clickhouse::ClickHouse::new(view.target(), &snapshot.sink),
             latency_ms: clickhouse::Latency::of(&snapshot.sink),
         }
@@ -178,6 +181,30 @@ impl From<&SocketReport> for Socket {
 struct Hits {
     hits: u64,
     misses: u64,
+}
+
+/// The state of NetBox's snapshot.
+#[derive(Debug, Serialize)]
+struct NetBoxState {
+    rows: BTreeMap<&'static str, usize>,
+    /// Since NetBox last confirmed the snapshot; `null` if there is none.
+    age_seconds: Option<f64>,
+    refreshes: u64,
+    failures: BTreeMap<&'static str, u64>,
+    /// Why the snapshot is not fresh, and what to do.
+    problem: Option<String>,
+}
+
+impl From<&helios_netbox::Stats> for NetBoxState {
+    fn from(stats: &helios_netbox::Stats) -> Self {
+        Self {
+            rows: stats.rows.iter().copied().collect(),
+            age_seconds: stats.age_ms.map(|ms| ms as f64 / 1000.0),
+            refreshes: stats.refreshes,
+            failures: stats.failures.iter().copied().filter(|(_, count)| *count > 0).collect(),
+            problem: stats.problem.as_ref().map(|problem| problem.message.clone()),
+        }
+    }
 }
 
 impl From<&SourceStats> for Source {

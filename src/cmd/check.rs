@@ -12,12 +12,14 @@ use helios_enricher::GeoipConfig;
 use helios_enricher::geoip::reload::Files;
 use helios_enricher::sources::files::File;
 use helios_enricher::sources::{Remotes, Sources};
+use helios_netbox::NetBox;
 use helios_sink::{client, migrate};
 
 use super::{ConfigArgs, ListenArgs};
 use crate::config::{Config, UserColumn};
 use crate::exit::Exit;
 use crate::explain;
+use crate::pipeline::{names_of_netbox, netbox_file};
 
 /// Validate a configuration and say what it would do
 ///
@@ -68,7 +70,9 @@ pub fn run(args: &Args) -> Result<(), Exit> {
 /// Asks the configured sources once. One that does not answer is said to be missing, on standard error.
 fn explanation(config: &Config, exporter: &str, interface: Option<&str>) -> Result<String, Exit> {
     let names = Arc::new(Names::new());
-    let sources = Sources::open(&config.enricher, Vec::new(), Remotes::AskOnce, &names);
+    let netbox = netbox(config)?;
+    let external = netbox.iter().map(|netbox| names_of_netbox(config, netbox)).collect();
+    let sources = Sources::open(&config.enricher, external, Remotes::AskOnce, &names);
     let (sources, _) = sources.map_err(|error| Exit::configuration([error]))?;
     for source in sources.monitor().stats() {
         if let Some(refusal) = source.refusal {
@@ -76,6 +80,23 @@ fn explanation(config: &Config, exporter: &str, interface: Option<&str>) -> Resu
         }
     }
     Ok(helios_enricher::explain::explain(&sources, &names, exporter, interface))
+}
+
+/// NetBox as it was last saved; without a saved state it is read, which takes as long as it takes.
+fn netbox(config: &Config) -> Result<Option<Arc<NetBox>>, Exit> {
+    if config.netbox.url.is_none() {
+        return Ok(None);
+    }
+    let netbox = NetBox::start(config.netbox.clone(), netbox_file(config))
+        .map_err(|error| Exit::run_time(format_args!("cannot start a thread: {error}")))?;
+    while netbox.current().is_none() {
+        if let Some(problem) = netbox.stats().problem {
+            let _ = writeln!(io::stderr().lock(), "helios: without NetBox: {}", problem.message);
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20)); // between two looks whether it has answered
+    }
+    Ok(Some(Arc::new(netbox)))
 }
 
 /// Asks ClickHouse for its version and what the schema lacks.
@@ -161,6 +182,7 @@ fn names_of(config: &Config) -> Vec<String> {
     let mut lines: Vec<String> = enricher.networks.files.iter().map(file("networks")).collect();
     let servers = enricher.networks.http.iter();
     lines.extend(servers.map(|source| format!("networks from {} every {} s", source.url, source.refresh_secs)));
+    lines.extend(config.netbox.url.iter().map(|url| format!("NetBox at {url}")));
     let prometheus = &enricher.interfaces.prometheus;
     lines.extend(prometheus.url.iter().map(|url| format!("interfaces from {url} every {} s", prometheus.refresh_secs)));
     lines.extend(enricher.inventory.files.iter().map(file("devices")));

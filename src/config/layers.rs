@@ -17,10 +17,11 @@ const SEPARATOR: &str = "__";
 const SECTIONLESS: &[&str] = &["columns"];
 
 /// Variables with fixed names, and the keys they set. Those of GeoIP are the reference system's. CLICKHOUSE_PASSWORD
-/// is not among them: the sink reads it itself whenever it connects, and no key ever holds a secret.
+/// and NETBOX_API_TOKEN are not among them: the crates read them whenever they connect, and no key ever holds a secret.
 pub const NAMED: &[(&str, &str)] = &[
     ("GEOIP_CITY_DB", "enricher.geoip.city"),
     ("GEOIP_ASN_DB", "enricher.geoip.asn"),
+    ("NETBOX_API_URL", "netbox.url"),
     ("CLICKHOUSE_URL", "clickhouse.url"),
     ("CLICKHOUSE_DATABASE", "clickhouse.database"),
     ("CLICKHOUSE_USER", "clickhouse.user"),

@@ -16,6 +16,9 @@ pub fn sections(config: &Config, tree: &Node) -> Vec<Mistake> {
     if let Err(error) = config.enricher.validate() {
         found.push(at(&format!("enricher.{}", error.key), &error.problem));
     }
+    for error in config.netbox.validate().err().into_iter().flatten() {
+        found.push(at(&format!("netbox.{}", error.key), &error.problem));
+    }
     for error in config.clickhouse.validate().err().into_iter().flatten() {
         found.push(at(&format!("clickhouse.{}", error.key), &error.problem));
     }

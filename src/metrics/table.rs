@@ -111,6 +111,15 @@ metrics! {
     DATABASE_BUILT: Gauge "helios_enricher_database_build_timestamp_seconds" ["source"] "When the database in use was built, Unix time";
     DATABASE_SIZE: Gauge "helios_enricher_database_size_bytes" ["source"] "Size of the database's file";
 
+    NETBOX_ROWS: Gauge "helios_netbox_rows" ["kind"] "Rows of NetBox's snapshot in use, by kind";
+    NETBOX_AGE: Gauge "helios_netbox_age_seconds" [] "Since NetBox last confirmed the snapshot in use; NaN if there is none";
+    NETBOX_REFRESH: Gauge "helios_netbox_refresh_duration_seconds" [] "Duration of the last successful refresh";
+    NETBOX_REFRESHES: Counter "helios_netbox_refreshes_total" [] "Successful refreshes";
+    NETBOX_FAILURES: Counter "helios_netbox_failures_total" ["reason"] "Failed refreshes; what was read before stays in use";
+    NETBOX_REQUESTS: Counter "helios_netbox_requests_total" [] "Requests to NetBox";
+    NETBOX_RETRIES: Counter "helios_netbox_retries_total" [] "Of these, repeated ones";
+    NETBOX_BYTES: Counter "helios_netbox_received_bytes_total" [] "Octets of its answers";
+
     SCHEMA_READY: Gauge "helios_sink_schema_ready" [] "1 when the schema is as this version needs it";
     OPEN_ROWS: Gauge "helios_sink_open_block_rows" [] "Rows in the block that is being filled";
     BLOCKS_CLOSED: Counter "helios_sink_blocks_closed_total" ["reason"] "Blocks closed, by what closed them";
@@ -155,7 +164,7 @@ mod tests {
         for metric in METRICS {
             let name = metric.name;
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
-            let stages = ["build", "pipeline", "collector", "enricher", "sink"];
+            let stages = ["build", "pipeline", "collector", "enricher", "netbox", "sink"];
             let stage = name.strip_prefix("helios_").and_then(|rest| rest.split('_').next());
             assert!(name.starts_with("process_") || stage.is_some_and(|stage| stages.contains(&stage)), "{name}");
             assert_eq!(metric.kind == Kind::Counter, name.ends_with("_total"), "{name}");

@@ -15,6 +15,7 @@ const SOURCES: &[&str] = &[
     "collector/src/config.rs",
     "enricher/src/config.rs",
     "enricher/src/config/rules.rs",
+    "netbox/src/config.rs",
     "sink/src/config.rs",
     "sink/src/spool/config.rs",
 ];

@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-netbox", &[]),
     ("helios-sink", &["helios-common"]),
     ("helios-testkit", &[]),
-    ("helios", &["helios-common", "helios-collector", "helios-enricher", "helios-sink"]),
+    ("helios", &["helios-common", "helios-collector", "helios-enricher", "helios-netbox", "helios-sink"]),
 ];
 
 /// Left-overs, split so that this file is none of its own findings.
