@@ -11,7 +11,8 @@ pub mod rules;
 
 use rules::RulesConfig;
 
-/// Where the names of flows come from. docs/enrichment.md shows how all of it works together.
+/// Where the names of flows come from. NetBox has a section of its own, `netbox`; docs/enrichment.md shows how all of
+/// it works together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnricherConfig {
