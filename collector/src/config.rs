@@ -36,6 +36,42 @@ pub struct CollectorConfig {
     pub held_bytes: usize,
     /// Directory in which templates and sampling tables survive a restart; nothing is kept without one.
     pub state_dir: Option<PathBuf>,
+    /// IPFIX over TCP, and over TLS.
+    pub tcp: TcpConfig,
+}
+
+/// IPFIX over TCP, and over TLS.
+///
+/// Each connection is a session with templates of its own. When the pipeline cannot keep up, exporters wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TcpConfig {
+    /// TCP addresses to listen on, none if empty. The registered ports are 4739, and 4740 with TLS.
+    pub listen: Vec<SocketAddr>,
+    /// Connections that may be open at the same time; further ones are closed at once and counted.
+    pub max_connections: usize,
+    /// Seconds of silence after which a connection is closed.
+    pub idle_timeout_s: u64,
+    /// Certificates. With them, every TCP address speaks TLS only.
+    pub tls: TlsConfig,
+}
+
+/// Certificates. With them, every TCP address speaks TLS only.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// PEM file with the collector's certificate, and the chain above it.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the certificate's private key.
+    pub key: Option<PathBuf>,
+    /// PEM file with the authorities that exporters' certificates have to be from; without it, none is asked for.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self { listen: Vec::new(), max_connections: 1024, idle_timeout_s: 1800, tls: TlsConfig::default() }
+    }
 }
 
 impl Default for CollectorConfig {
@@ -52,6 +88,7 @@ impl Default for CollectorConfig {
             sampling_interval: 0,
             held_bytes: 256 << 10,
             state_dir: None,
+            tcp: TcpConfig::default(),
         }
     }
 }
@@ -86,6 +123,13 @@ impl CollectorConfig {
         range("flush_interval_ms", self.flush_interval_ms as usize, 1, 60_000)?;
         range("queue_batches", self.queue_batches, 2, 4096)?;
         range("held_bytes", self.held_bytes, 0, 64 << 20)?;
+        range("tcp.max_connections", self.tcp.max_connections, 1, 65_536)?;
+        range("tcp.idle_timeout_s", self.tcp.idle_timeout_s as usize, 1, 7 * 86_400)?;
+        let tls = &self.tcp.tls;
+        if tls.certificate.is_some() != tls.key.is_some() || (tls.client_ca.is_some() && tls.key.is_none()) {
+            let problem = "TLS takes both `certificate` and `key`".into();
+            return Err(ConfigError { key: "tcp.tls", problem });
+        }
         self.decapsulation().map(|_| ())
     }
 
@@ -103,6 +147,7 @@ impl CollectorConfig {
             decapsulate: self.decapsulation()?,
             sampling_interval: (self.sampling_interval > 0).then_some(self.sampling_interval),
             held_octets: self.held_bytes,
+            ..DecoderConfig::default()
         })
     }
 

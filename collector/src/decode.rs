@@ -217,11 +217,15 @@ pub struct DecoderConfig {
     pub sampling_interval: Option<u32>,
     /// Octets of data sets that one observation domain may have held for a template.
     pub held_octets: usize,
+    /// Whether messages come over TCP: templates may then be withdrawn (RFC 7011 §8.1).
+    pub reliable: bool,
+    /// Templates of all exporters of the decoder.
+    pub max_templates: usize,
 }
 
 impl Default for DecoderConfig {
     fn default() -> Self {
-        Self { decapsulate: Decapsulate::ALL, sampling_interval: None, held_octets: 256 * 1024 }
+        Self { decapsulate: Decapsulate::ALL, sampling_interval: None, held_octets: 256 * 1024, reliable: false, max_templates: template::MAX_WORKER_TEMPLATES }
     }
 }
 
@@ -557,6 +561,9 @@ impl Walk<'_> {
             //= https://www.rfc-editor.org/rfc/rfc7011#section-8.4
             //# Template Withdrawal Messages MUST NOT be sent over UDP: one that comes is ignored.
             if definition.withdrawal {
+                if self.config.reliable {
+                    self.withdraw(definition.id);
+                }
                 continue;
             }
             if definition.scope_fields == 0 {
@@ -569,7 +576,7 @@ impl Walk<'_> {
                 continue;
             }
             let room = *self.exporter_templates < template::MAX_EXPORTER_TEMPLATES
-                && *self.worker_templates < template::MAX_WORKER_TEMPLATES;
+                && *self.worker_templates < self.config.max_templates;
             let templates = &mut self.domain.templates;
             let before = templates.len();
             let learned = templates.learn(definition.id, self.fields, definition.scope_fields, room);
@@ -581,6 +588,19 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// RFC 7011 §8.1: a withdrawal of the set id itself, 2 or 3, is one of all templates of its kind.
+    fn withdraw(&mut self, id: u16) {
+        let before = self.domain.templates.len();
+        match id {
+            2 => self.domain.templates.withdraw_all(template::Kind::Data),
+            3 => self.domain.templates.withdraw_all(template::Kind::Options),
+            _ => self.domain.templates.withdraw(id),
+        }
+        let gone = before - self.domain.templates.len();
+        *self.exporter_templates = self.exporter_templates.saturating_sub(gone);
+        *self.worker_templates = self.worker_templates.saturating_sub(gone);
     }
 
     fn data(&mut self, id: u16, octets: &[u8]) -> Result<(), DecodeError> {

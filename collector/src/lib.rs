@@ -1,12 +1,15 @@
 //! UDP in, flow batches out.
 //!
 //! Start at [`decode::Decoder`]: one datagram in, rows of a [`helios_common::flow::FlowBatch`] out, no I/O.
-//! [`udp`] owns the sockets and is the only I/O; [`worker`] is the loop that joins both on a thread of its own.
+//! [`udp`] owns the sockets; [`worker`] is the loop that joins both on a thread of its own. [`tcp`] does the same for
+//! IPFIX over TCP and TLS, with a decoder for each connection.
 
 pub mod config;
 pub mod decode;
 pub mod state;
 pub mod udp;
+pub mod tcp;
+mod output;
 pub mod worker;
 #[cfg(feature = "encode")]
 pub mod encode;

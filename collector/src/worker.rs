@@ -14,8 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use helios_common::exporter::{Address, Exporters};
-use helios_common::flow::FlowBatch;
-use helios_common::ledger::{DropReason, Ledger, Stage};
+use helios_common::ledger::Ledger;
 use helios_common::names::Names;
 use helios_common::queue::BatchSender;
 use helios_common::side::{ExporterMinute, SideSender};
@@ -23,8 +22,10 @@ use helios_common::time::UnixMs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::{CollectorConfig, ConfigError};
-use crate::decode::{DatagramMeta, DecodeError, Decoded, Decoder, Discarded, ExporterStats, Protocol};
+use crate::decode::{template, DecoderConfig, DatagramMeta, DecodeError, Decoded, Decoder, Discarded, ExporterStats, Protocol};
+use crate::output::Output;
 use crate::state::{Saver, StateError, StateFile};
+use crate::tcp::{self, ConnectionStats, Connections, Server, ServerError, Sessions};
 use crate::udp::{BindError, Ring, SocketOptions, SocketStats, UdpSocket, Wait, bind_group};
 
 /// Buffers per receive call, see [`Ring::new`].
@@ -40,7 +41,7 @@ const GATHER_TIME: Duration = Duration::from_millis(2);
 const GATHER_BUFFER: usize = 8 << 20;
 
 /// How often exporters and sockets are looked at.
-const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Silent exporters are looked for about once a minute.
 const EXPIRE_EVERY: u32 = 60;
@@ -61,6 +62,8 @@ pub enum CollectorError {
     Bind(#[from] BindError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Tcp(#[from] ServerError),
     #[error("cannot start a receive thread: {0}")]
     Thread(io::Error),
 }
@@ -91,7 +94,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn decoded(&mut self, decoded: &Decoded) {
+    pub(crate) fn decoded(&mut self, decoded: &Decoded) {
         let at = Protocol::ALL.iter().position(|&protocol| protocol == decoded.protocol).unwrap_or(0);
         self.datagrams_decoded[at] += 1;
         self.records[at] += u64::from(decoded.data_records + decoded.held_records);
@@ -107,7 +110,7 @@ impl Counts {
         self.malformed_counter_records += u64::from(sflow.malformed_counter_records);
     }
 
-    fn discarded(&mut self, discarded: &Discarded) {
+    pub(crate) fn discarded(&mut self, discarded: &Discarded) {
         let at = DecodeError::ALL.iter().position(|&error| error == discarded.error).unwrap_or(0);
         self.datagrams_discarded[at] += 1;
         self.template_definitions += u64::from(discarded.templates + discarded.options_templates);
@@ -159,8 +162,10 @@ pub struct SocketReport {
 /// All workers at one moment.
 #[derive(Debug, Clone)]
 pub struct CollectorStats {
+    /// The UDP workers', then those of IPFIX over TCP if it is configured.
     pub workers: Vec<Counts>,
     pub sockets: Vec<SocketReport>,
+    pub connections: ConnectionStats,
 }
 
 impl CollectorStats {
@@ -174,13 +179,13 @@ impl CollectorStats {
 
 /// What a worker shows to others.
 #[derive(Debug, Default)]
-struct Shared {
-    counts: Mutex<Counts>,
+pub(crate) struct Shared {
+    pub(crate) counts: Mutex<Counts>,
     sockets: Mutex<Vec<SocketReport>>,
-    exporters: Mutex<Vec<ExporterStats>>,
+    pub(crate) exporters: Mutex<Vec<ExporterStats>>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
@@ -190,6 +195,8 @@ pub struct Collector {
     shared: Vec<Arc<Shared>>,
     threads: Vec<JoinHandle<()>>,
     local_addrs: Vec<SocketAddr>,
+    tcp_addrs: Vec<SocketAddr>,
+    connections: Option<Arc<Connections>>,
     stop: Arc<AtomicBool>,
     state: Option<StateFile>,
 }
@@ -224,9 +231,17 @@ impl Collector {
                 sockets.push(socket);
             }
         }
+        let tcp = Server::bind(config)?;
         let state = config.state_dir.as_deref().map(StateFile::open).transpose()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut collector = Self { shared: Vec::new(), threads: Vec::new(), local_addrs, stop, state };
+        let mut collector = Self {
+            shared: Vec::new(),
+            threads: Vec::new(),
+            local_addrs,
+            tcp_addrs: tcp.as_ref().map(Server::local_addrs).unwrap_or_default(),
+            connections: tcp.as_ref().map(|server| Arc::clone(&server.connections)),
+            stop: Arc::new(AtomicBool::new(false)),
+            state,
+        };
         for (number, sockets) in per_worker.into_iter().enumerate() {
             let shared = Arc::new(Shared::default());
             collector.shared.push(Arc::clone(&shared));
@@ -236,14 +251,7 @@ impl Collector {
             }
             let worker = Worker::new(
                 Source { number, sockets, decoder, saver: collector.state.as_ref().and_then(StateFile::saver) },
-                Output {
-                    sender: out.clone(),
-                    side: side.clone(),
-                    ledger: Arc::clone(&ledger),
-                    batch: out.take_empty(),
-                    unbooked: 0,
-                    opened: None,
-                },
+                Output::new(out.clone(), side.clone(), Arc::clone(&ledger)),
                 Limits::new(config),
                 shared,
             );
@@ -251,7 +259,42 @@ impl Collector {
             let thread = std::thread::Builder::new().name(format!("receive-{number}"));
             collector.threads.push(thread.spawn(move || worker.run(&stop)).map_err(CollectorError::Thread)?);
         }
+        if let Some(server) = tcp {
+            let output = Output::new(out, side, ledger);
+            collector.serve_tcp(server, config, decoder, output, (exporters, names))?;
+        }
         Ok(collector)
+    }
+
+    fn serve_tcp(
+        &mut self,
+        server: Server,
+        config: &CollectorConfig,
+        decoder: DecoderConfig,
+        output: Output,
+        tables: (Arc<Exporters>, Arc<Names>),
+    ) -> Result<(), CollectorError> {
+        let worker = self.shared.len() as u32;
+        let shared = Arc::new(Shared::default());
+        self.shared.push(Arc::clone(&shared));
+        let connections = Arc::clone(&server.connections);
+        let limits = tcp::Limits::new(config);
+        // Sessions share what the workers' own templates may take.
+        let max_templates = (template::MAX_WORKER_TEMPLATES / limits.connections).max(template::MIN_SESSION_TEMPLATES);
+        let decoder = DecoderConfig { reliable: true, max_templates, ..decoder };
+        let stop = Arc::clone(&self.stop);
+        let serve = move || {
+            let sessions = Sessions::new(limits, decoder, tables, (output, worker), (shared, connections));
+            server.run(sessions, &stop);
+        };
+        let thread = std::thread::Builder::new().name("receive-tcp".into());
+        self.threads.push(thread.spawn(serve).map_err(CollectorError::Thread)?);
+        Ok(())
+    }
+
+    /// The TCP addresses that IPFIX is listened for on.
+    pub fn tcp_addrs(&self) -> &[SocketAddr] {
+        &self.tcp_addrs
     }
 
     /// The addresses that are listened on, with the port that the kernel chose for port 0.
@@ -268,6 +311,7 @@ impl Collector {
         CollectorStats {
             workers: self.shared.iter().map(|shared| *locked(&shared.counts)).collect(),
             sockets: self.shared.iter().flat_map(|shared| locked(&shared.sockets).clone()).collect(),
+            connections: self.connections.as_ref().map(|connections| connections.snapshot()).unwrap_or_default(),
         }
     }
 
@@ -321,44 +365,6 @@ impl Limits {
             batch_rows: config.batch_rows,
             flush_interval: config.flush_interval(),
             receive_buffer: config.receive_buffer_bytes,
-        }
-    }
-}
-
-/// The open batch and where it goes.
-struct Output {
-    sender: BatchSender,
-    side: SideSender,
-    ledger: Arc<Ledger>,
-    batch: FlowBatch,
-    /// Rows of the open batch that the ledger does not know yet.
-    unbooked: u64,
-    /// When a tick first found rows in the open batch.
-    opened: Option<Instant>,
-}
-
-impl Output {
-    fn book(&mut self) {
-        if self.unbooked > 0 {
-            self.ledger.decoded(std::mem::take(&mut self.unbooked));
-        }
-    }
-
-    fn hand_on(&mut self) {
-        self.book();
-        self.opened = None;
-        let rows = self.batch.rows() as u64;
-        if rows == 0 {
-            return;
-        }
-        self.batch.seal();
-        let full = std::mem::replace(&mut self.batch, self.sender.take_empty());
-        // Booked before the batch is visible to the enricher, which books it onwards.
-        self.ledger.moved(Stage::Collect, Stage::Enrich, rows);
-        if let Err(mut refused) = self.sender.send(full) {
-            self.ledger.dropped(Stage::Enrich, DropReason::ChannelFull, rows);
-            refused.clear();
-            self.batch = refused;
         }
     }
 }
@@ -490,13 +496,8 @@ impl Worker {
 
     /// What time brings: a batch that has waited long enough goes on, counts are shown.
     fn tick(&mut self) {
-        if self.output.batch.is_empty() {
-            self.output.opened = None;
-        } else {
-            let opened = *self.output.opened.get_or_insert_with(Instant::now);
-            if opened.elapsed() >= self.limits.flush_interval {
-                self.output.hand_on();
-            }
+        if self.output.is_due(self.limits.flush_interval) {
+            self.output.hand_on();
         }
         if self.published.elapsed() >= PUBLISH_INTERVAL {
             self.publish();
@@ -552,11 +553,11 @@ impl Worker {
     }
 }
 
-const fn minute_of(at: UnixMs) -> UnixMs {
+pub(crate) const fn minute_of(at: UnixMs) -> UnixMs {
     at - at.rem_euclid(60_000)
 }
 
-fn unix_ms() -> UnixMs {
+pub(crate) fn unix_ms() -> UnixMs {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMs)
 }
 
@@ -565,6 +566,7 @@ mod tests {
     use super::*;
     use helios_common::columns::{BYTES, SRC_ADDR};
     use helios_common::exporter::mapped;
+    use helios_common::ledger::Stage;
     use helios_common::queue::{BatchReceiver, Received, bounded_queue};
     use helios_common::side::queue::ReceivedRows;
     use helios_common::side::{SideReceiver, SideRows, side_queue};

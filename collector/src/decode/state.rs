@@ -202,6 +202,13 @@ impl ExporterStats {
         total
     }
 
+    /// Adds what another session of the same exporter saw, which has ended: what it kept is gone.
+    pub(crate) fn merge_ended(&mut self, other: &Self) {
+        let (domains, templates) = (self.domains, self.templates);
+        self.merge(other);
+        (self.domains, self.templates) = (domains, templates);
+    }
+
     /// Adds what another worker saw of the same exporter.
     pub fn merge(&mut self, other: &Self) {
         if other.stats.last_seen > self.stats.last_seen {

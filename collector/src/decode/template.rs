@@ -34,6 +34,9 @@ pub const MAX_EXPORTER_TEMPLATES: usize = 4096;
 /// held, newcomers get none, so that spoofed senders cannot push out an honest exporter's templates.
 pub const MAX_WORKER_TEMPLATES: usize = 131_072;
 
+/// Templates that a session over TCP may always have, however many sessions there are.
+pub const MIN_SESSION_TEMPLATES: usize = 64;
+
 /// A field of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -110,6 +113,13 @@ fn places(fields: &[Field]) -> Vec<Place> {
         .collect()
 }
 
+/// What a template's records are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Data,
+    Options,
+}
+
 /// What a template record did to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Learned {
@@ -182,6 +192,13 @@ impl TemplateStore {
     /// RFC 7011 §8.1: over a reliable transport, a definition without fields takes the template back.
     pub fn withdraw(&mut self, id: u16) {
         self.changed |= self.templates.remove(&id).is_some();
+    }
+
+    /// All templates of one kind.
+    pub fn withdraw_all(&mut self, kind: Kind) {
+        let before = self.templates.len();
+        self.templates.retain(|_, template| (template.scope_fields > 0) != (kind == Kind::Options));
+        self.changed |= self.templates.len() != before;
     }
 
     /// Forgets the least recently used template; tells whether there was one.
