@@ -225,7 +225,13 @@ pub struct DecoderConfig {
 
 impl Default for DecoderConfig {
     fn default() -> Self {
-        Self { decapsulate: Decapsulate::ALL, sampling_interval: None, held_octets: 256 * 1024, reliable: false, max_templates: template::MAX_WORKER_TEMPLATES }
+        Self {
+            decapsulate: Decapsulate::ALL,
+            sampling_interval: None,
+            held_octets: 256 * 1024,
+            reliable: false,
+            max_templates: template::MAX_WORKER_TEMPLATES,
+        }
     }
 }
 

@@ -275,7 +275,12 @@ impl Sessions {
     }
 
     /// Decodes the messages that are there.
-    fn decode(&self, stream: &mut Stream, decoder: &RefCell<Decoder>, source: SocketAddr) -> Result<(), framing::NotIpfix> {
+    fn decode(
+        &self,
+        stream: &mut Stream,
+        decoder: &RefCell<Decoder>,
+        source: SocketAddr,
+    ) -> Result<(), framing::NotIpfix> {
         let State { output, counts, .. } = &mut *self.state.borrow_mut();
         let meta = DatagramMeta { source, received_at: unix_ms() };
         let mut decoder = decoder.borrow_mut();

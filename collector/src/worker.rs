@@ -22,7 +22,9 @@ use helios_common::time::UnixMs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::{CollectorConfig, ConfigError};
-use crate::decode::{template, DecoderConfig, DatagramMeta, DecodeError, Decoded, Decoder, Discarded, ExporterStats, Protocol};
+use crate::decode::{
+    DatagramMeta, DecodeError, Decoded, Decoder, DecoderConfig, Discarded, ExporterStats, Protocol, template,
+};
 use crate::output::Output;
 use crate::state::{Saver, StateError, StateFile};
 use crate::tcp::{self, ConnectionStats, Connections, Server, ServerError, Sessions};

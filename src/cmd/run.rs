@@ -89,7 +89,10 @@ fn serve(listener: TcpListener, config: &Config, pipeline: &Pipeline) -> impl Fu
 
 fn start_failure(error: StartError) -> Exit {
     match &error {
-        StartError::Collector(helios_collector::CollectorError::Config(_))
+        StartError::Collector(
+            helios_collector::CollectorError::Config(_)
+            | helios_collector::CollectorError::Tcp(helios_collector::tcp::ServerError::Tls(_)),
+        )
         | StartError::Enricher(helios_enricher::EnricherError::Source(_)) => Exit::configuration([error]),
         _ => Exit::run_time(error),
     }
@@ -113,6 +116,7 @@ fn announce(config: &Config, snapshot: &Snapshot, admin: Option<SocketAddr>) {
     info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = listen.join(", "),
+        tcp = tcp_text(config),
         workers = config.collector.workers,
         receive_buffer_bytes = granted,
         receive_buffer_asked_bytes = config.collector.receive_buffer_bytes,
@@ -123,6 +127,16 @@ fn announce(config: &Config, snapshot: &Snapshot, admin: Option<SocketAddr>) {
         admin = admin.map_or("off".to_owned(), |address| format!("http://{address}/")),
         "helios is receiving"
     );
+}
+
+fn tcp_text(config: &Config) -> String {
+    let tcp = &config.collector.tcp;
+    let addresses: Vec<String> = tcp.listen.iter().map(ToString::to_string).collect();
+    match (addresses.is_empty(), tcp.tls.certificate.is_some()) {
+        (true, _) => "off".to_owned(),
+        (_, true) => format!("{} (TLS)", addresses.join(", ")),
+        (_, false) => addresses.join(", "),
+    }
 }
 
 fn stopped(drained: Drained) -> Result<(), Exit> {

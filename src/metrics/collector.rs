@@ -4,6 +4,7 @@ use std::fmt;
 
 use helios_collector::CollectorStats;
 use helios_collector::decode::{DecodeError, Protocol};
+use helios_collector::tcp::ConnectionStats;
 use helios_collector::worker::SocketReport;
 
 use super::scrape::{Number, Scrape};
@@ -27,7 +28,15 @@ pub fn write(out: &mut Scrape<'_>, stats: &CollectorStats) -> fmt::Result {
     out.one(&table::COUNTER_SAMPLES_MALFORMED, total.malformed_counter_samples)?;
     out.one(&table::COUNTER_RECORDS_UNKNOWN, total.unknown_counter_records)?;
     out.one(&table::COUNTER_RECORDS_MALFORMED, total.malformed_counter_records)?;
+    connections(out, &stats.connections)?;
     sockets(out, &stats.sockets)
+}
+
+fn connections(out: &mut Scrape<'_>, stats: &ConnectionStats) -> fmt::Result {
+    out.one(&table::TCP_CONNECTIONS, stats.open)?;
+    out.one(&table::TCP_ACCEPTED, stats.accepted)?;
+    let closed = [("limit", stats.refused), ("idle", stats.idle), ("failed", stats.failed)];
+    out.family(&table::TCP_CLOSED, closed.map(|(reason, count)| ([reason], count)))
 }
 
 fn by_protocol(counts: &[u64; Protocol::ALL.len()]) -> impl Iterator<Item = ([&'static str; 1], u64)> {

@@ -75,6 +75,9 @@ metrics! {
     COUNTER_SAMPLES_MALFORMED: Counter "helios_collector_malformed_counter_samples_total" [] "Counter samples that contradict themselves";
     COUNTER_RECORDS_UNKNOWN: Counter "helios_collector_unknown_counter_records_total" [] "Records of counter samples of a structure that Helios does not read";
     COUNTER_RECORDS_MALFORMED: Counter "helios_collector_malformed_counter_records_total" [] "Records of counter samples that are shorter than their structure";
+    TCP_CONNECTIONS: Gauge "helios_collector_tcp_connections" [] "IPFIX connections that are open";
+    TCP_ACCEPTED: Counter "helios_collector_tcp_accepted_total" [] "IPFIX connections accepted";
+    TCP_CLOSED: Counter "helios_collector_tcp_closed_total" ["reason"] "IPFIX connections that the collector closed: more than allowed, silent for too long, or no IPFIX came";
     SOCKET_DROPPED: Counter "helios_collector_socket_dropped_datagrams_total" ["worker", "listen"] "Datagrams that the kernel dropped because a socket's buffer was full";
     SOCKET_QUEUED: Gauge "helios_collector_socket_queued_bytes" ["worker", "listen"] "Octets waiting in a socket, the kernel's bookkeeping included";
     SOCKET_CAPACITY: Gauge "helios_collector_socket_capacity_bytes" ["worker", "listen"] "Octets that a socket holds at most, in the same measure";

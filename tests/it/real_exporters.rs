@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -112,15 +112,17 @@ fn record(exporter: impl FnOnce(u16) -> Command) -> Vec<Vec<u8>> {
 
 /// softflowd over the capture, with NetFlow 5, 9 or IPFIX (10).
 fn softflowd(traffic: &Traffic, version: u8) -> Vec<Vec<u8>> {
-    record(|port| {
-        let mut command = Command::new("timeout");
-        command.arg("30").arg(system_program("softflowd").get_program());
-        let target = format!("127.0.0.1:{port}");
-        command.arg("-r").arg(&traffic.capture).args(["-v", &version.to_string(), "-n", &target, "-d"]);
-        // It removes its pid file at its end, and with a control socket it would stay after the end of the capture.
-        command.arg("-p").arg(traffic.path().join("softflowd.pid")).args(["-c", "none"]);
-        command
-    })
+    record(|port| softflowd_to(traffic, port, &["-v", &version.to_string()]))
+}
+
+/// Reads the capture and sends what it makes of it to a port.
+fn softflowd_to(traffic: &Traffic, port: u16, options: &[&str]) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("30").arg(system_program("softflowd").get_program()).args(options);
+    command.arg("-r").arg(&traffic.capture).args(["-n", &format!("127.0.0.1:{port}"), "-d"]);
+    // It removes its pid file at its end, and with a control socket it would stay after the end of the capture.
+    command.arg("-p").arg(traffic.path().join("softflowd.pid")).args(["-c", "none"]);
+    command
 }
 
 /// pmacctd over the capture with one of its probes. It stays after the end of a capture, so it is told to end.
@@ -141,6 +143,11 @@ fn pmacctd(traffic: &Traffic, probe: &str, settings: &str) -> Vec<Vec<u8>> {
 /// Sends the datagrams to helios and returns the flows that ClickHouse has then.
 fn through_helios(engine: &Engine, helios: &Helios, datagrams: &[Vec<u8>], packets: u64) -> Flows {
     send(datagrams, helios.flows.port());
+    stored(engine, packets)
+}
+
+/// The flows that ClickHouse has once it has all packets.
+fn stored(engine: &Engine, packets: u64) -> Flows {
     wait_for("all packets to be stored", || {
         let stored: u64 =
             engine.query("SELECT sum(packets * sampling_interval) FROM helios.flows").trim().parse().ok()?;
@@ -260,6 +267,22 @@ fn softflowd_netflow9() {
 fn softflowd_ipfix() {
     let traffic = Traffic::generate();
     compare(&traffic, "nfcapd", &softflowd(&traffic, 10));
+}
+
+#[test]
+fn softflowd_ipfix_over_tcp() {
+    let traffic = Traffic::generate();
+    let engine = Engine::start();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let helios = Helios::ready(&engine.url(), &[&format!("collector.tcp.listen=127.0.0.1:{port}")]);
+    let mut exporter = softflowd_to(&traffic, port, &["-v", "10", "-P", "tcp"]);
+    assert!(exporter.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    assert_eq!(stored(&engine, packets(&traffic.flows)), traffic.flows);
+    assert_eq!(helios.metric("helios_collector_tcp_accepted_total"), Some(1.0));
+    assert_eq!(helios.metric("helios_collector_tcp_closed_total"), Some(0.0));
+    assert_eq!(helios.metric("helios_collector_exporter_lost_total").unwrap_or(0.0), 0.0);
+    let (status, log) = helios.stop();
+    assert!(status.success(), "{log}");
 }
 
 #[test]

@@ -158,8 +158,7 @@ fn kill_9_costs_no_row_that_was_encoded_and_doubles_none() {
     for (from, to) in &safe {
         let number_of = "toUInt32(toIPv4(src_addr))";
         let (first, end) = (FIRST + from, FIRST + to);
-        let present =
-            format!("SELECT count() FROM helios.flows WHERE {number_of} >= {first} AND {number_of} < {end}");
+        let present = format!("SELECT count() FROM helios.flows WHERE {number_of} >= {first} AND {number_of} < {end}");
         assert_eq!(number(&engine, &present), u64::from(to - from), "rows {from} to {to}, seed {seed}");
     }
     let stored = number(&engine, "SELECT count() FROM helios.flows");

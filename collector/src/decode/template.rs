@@ -49,7 +49,7 @@ pub struct Field {
 #[derive(Debug, Clone)]
 pub enum Content {
     /// Flow records, with the plan that decodes them.
-    Data(Plan),
+    Data(Box<Plan>),
     /// Options records: what the exporter tells about itself.
     Options,
 }
@@ -80,7 +80,7 @@ impl Template {
         }
         let fixed = fields.iter().all(|field| field.length != VARIABLE_LENGTH);
         let content = match scope_fields {
-            0 => Content::Data(Plan::compile(fields)),
+            0 => Content::Data(Box::new(Plan::compile(fields))),
             _ => Content::Options,
         };
         Some(Self {

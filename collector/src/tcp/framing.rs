@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn anything_else_ends_the_stream() {
-        for (octets, version, length) in [([0, 9, 0, 20], 9, 20), ([0, 10, 0, 15], 10, 15), (*b"GET ", 0x4745, 0x5420)] {
+        for (octets, version, length) in [([0, 9, 0, 20], 9, 20), ([0, 10, 0, 15], 10, 15), (*b"GET ", 0x4745, 0x5420)]
+        {
             let mut input = Stream::default();
             input.tail().extend_from_slice(&octets);
             assert_eq!(input.next_message(), Err(NotIpfix { version, length }));

@@ -30,8 +30,8 @@ pub enum TlsError {
 pub fn acceptor(config: &TlsConfig) -> Result<Option<TlsAcceptor>, TlsError> {
     let (Some(certificate), Some(key)) = (&config.certificate, &config.key) else { return Ok(None) };
     let chain = certificates("certificate", certificate)?;
-    let private = PrivateKeyDer::from_pem_slice(&read("key", key)?)
-        .map_err(|error| content("key", key, &error.to_string()))?;
+    let private =
+        PrivateKeyDer::from_pem_slice(&read("key", key)?).map_err(|error| content("key", key, &error.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

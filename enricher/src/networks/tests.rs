@@ -69,10 +69,10 @@ proptest! {
             if key >> 112 == 0x2002 {
                 continue;
             }
-            for vrf in 0..VRFS.len() {
-                let number = if vrf == 0 { 0 } else { tables.vrf(names.intern(VRFS[vrf])).unwrap() };
+            for (vrf, name) in VRFS.iter().enumerate() {
+                let number = if vrf == 0 { 0 } else { tables.vrf(names.intern(name)).unwrap() };
                 let record = addresses.record_of(number, address);
-                prop_assert_eq!((record.network, record.site), plain(&networks, vrf, address, &names), "{:x} in {}", key, VRFS[vrf]);
+                prop_assert_eq!((record.network, record.site), plain(&networks, vrf, address, &names), "{:x} in {}", key, name);
             }
         }
     }

@@ -45,7 +45,6 @@ impl Site {
         let config = GeoipConfig {
             city: Some(directory.path().join("city.mmdb")),
             asn: Some(directory.path().join("asn.mmdb")),
-            ..GeoipConfig::default()
         };
         fs::write(directory.path().join("city.mmdb"), city_bytes("Berlin")).unwrap();
         fs::write(directory.path().join("asn.mmdb"), asn_bytes(64_500)).unwrap();
