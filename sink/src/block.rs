@@ -12,7 +12,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow_ipc::writer::StreamWriter;
 use arrow_schema::ArrowError;
 use bytes::Bytes;
 use helios_common::columns::RECEIVED_AT;
@@ -27,6 +26,7 @@ use crate::memory::Pool;
 use crate::schema::{Table, ddl};
 use crate::spool::file::Head;
 use crate::spool::{Kept, OpenFile, Spool};
+use crate::stream;
 
 /// A closed block.
 #[derive(Debug, Clone)]
@@ -109,11 +109,12 @@ pub struct Assembler {
     pub costs: EncodeCosts,
 }
 
-/// Memory that a block is made with, and the next one after it.
+/// What a block is made with, and the next one of the same columns after it.
 struct Workspace {
     columns: ColumnSet,
     chunk: Chunk,
-    plain: Vec<u8>,
+    /// The beginning of the stream.
+    schema: Vec<u8>,
 }
 
 /// Where encoded chunks become pieces.
@@ -124,11 +125,9 @@ struct Output {
 
 /// The open block.
 struct Open {
-    columns: ColumnSet,
-    chunk: Chunk,
+    workspace: Workspace,
     /// When the chunk got its first row.
     chunk_since: Instant,
-    stream: StreamWriter<Vec<u8>>,
     head: Head,
     /// What the spool has of the block; `None` without a spool, or when it cannot be written.
     file: Option<OpenFile>,
@@ -173,8 +172,10 @@ impl Assembler {
     /// As [`append`](Self::append).
     pub fn encode_older_than(&mut self, limit: Duration) -> Result<bool, ArrowError> {
         match &mut self.open {
-            Some(open) if self.spool.is_some() && open.chunk.rows() > 0 && open.chunk_since.elapsed() >= limit => {
-                open.encode(&self.names, &mut self.output, &mut self.costs)?;
+            Some(open)
+                if self.spool.is_some() && open.workspace.chunk.rows() > 0 && open.chunk_since.elapsed() >= limit =>
+            {
+                open.encode(&self.names, &mut self.output, &mut self.costs);
                 Ok(true)
             }
             _ => Ok(false),
@@ -183,7 +184,7 @@ impl Assembler {
 
     /// Rows of the open block that are not encoded yet.
     pub fn unwritten_rows(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.chunk.rows() as u64)
+        self.open.as_ref().map_or(0, |open| open.workspace.chunk.rows() as u64)
     }
 
     /// Rows in the open block.
@@ -215,21 +216,21 @@ impl Assembler {
             }
             let Some(open) = &mut self.open else { break };
             let room = (self.limits.rows.min(BLOCK_ROWS_MAX) - open.rows) as usize;
-            let chunk_room = open.chunk.room().min(self.chunk_rows - open.chunk.rows());
+            let chunk_room = open.workspace.chunk.room().min(self.chunk_rows - open.workspace.chunk.rows());
             let to = batch.rows().min(from + room.min(chunk_room));
-            if open.chunk.rows() == 0 {
+            if open.workspace.chunk.rows() == 0 {
                 open.chunk_since = Instant::now();
             }
-            open.chunk.append(batch, from, to);
+            open.workspace.chunk.append(batch, from, to);
             open.rows += (to - from) as u64;
             open.arrivals.push((batch.get(RECEIVED_AT, from), (to - from) as u32));
             from = to;
-            if open.chunk.rows() >= self.chunk_rows || open.chunk.room() == 0 {
-                open.encode(&self.names, &mut self.output, &mut self.costs)?;
+            if open.workspace.chunk.rows() >= self.chunk_rows || open.workspace.chunk.room() == 0 {
+                open.encode(&self.names, &mut self.output, &mut self.costs);
             }
             let reason = if open.rows >= self.limits.rows.min(BLOCK_ROWS_MAX) {
                 CloseReason::Rows
-            } else if open.octets_plain + open.chunk.octets() as u64 >= self.limits.octets {
+            } else if open.octets_plain + open.workspace.chunk.octets() as u64 >= self.limits.octets {
                 CloseReason::Octets
             } else {
                 continue;
@@ -247,13 +248,11 @@ impl Assembler {
     /// As [`append`](Self::append).
     pub fn close(&mut self) -> Result<Option<Block>, ArrowError> {
         let Some(mut open) = self.open.take() else { return Ok(None) };
-        if open.chunk.rows() > 0 {
-            open.encode(&self.names, &mut self.output, &mut self.costs)?;
+        if open.workspace.chunk.rows() > 0 {
+            open.encode(&self.names, &mut self.output, &mut self.costs);
         }
-        open.stream.finish()?;
-        open.write_out(0, &mut self.output, &mut self.costs);
-        let plain = open.stream.into_inner()?;
-        self.workspace = Some(Workspace { columns: open.columns, chunk: open.chunk, plain });
+        open.end(&mut self.output, &mut self.costs);
+        self.workspace = Some(open.workspace);
         Ok(Some(Block {
             table: open.head.table,
             statement: open.head.statement.into(),
@@ -268,21 +267,18 @@ impl Assembler {
     }
 
     fn begin(&mut self) -> Result<Open, ArrowError> {
-        let (chunk, plain) = match self.workspace.take() {
-            Some(workspace) if workspace.columns == self.columns => (workspace.chunk, workspace.plain),
-            _ => (Chunk::new(self.columns), Vec::new()),
+        let workspace = match self.workspace.take() {
+            Some(workspace) if workspace.columns == self.columns => workspace,
+            _ => Workspace::new(self.columns)?,
         };
         let names = self.columns.iter().map(|column| column.spec().name);
         let statement = ddl::insert_statement(&self.database, Table::Flows, names);
-        let stream = StreamWriter::try_new(plain, chunk.schema())?;
         let compression = self.limits.compression;
         let head = Head { table: Table::Flows, compression, token: self.tokens.next(), statement };
         let file = self.spool.as_ref().and_then(|spool| spool.begin_if_room(&head));
         Ok(Open {
-            columns: self.columns,
-            chunk,
+            workspace,
             chunk_since: Instant::now(),
-            stream,
             head,
             file,
             filed_arrivals: 0,
@@ -296,28 +292,43 @@ impl Assembler {
     }
 }
 
+impl Workspace {
+    fn new(columns: ColumnSet) -> Result<Self, ArrowError> {
+        let chunk = Chunk::new(columns);
+        let schema = stream::schema(chunk.schema())?;
+        Ok(Self { columns, chunk, schema })
+    }
+}
+
 impl Open {
-    fn encode(&mut self, names: &Names, output: &mut Output, costs: &mut EncodeCosts) -> Result<(), ArrowError> {
-        let begin = Instant::now();
-        let rows = self.chunk.rows();
+    /// Writes the chunk; the first one of a block has the schema before it.
+    fn encode(&mut self, names: &Names, output: &mut Output, costs: &mut EncodeCosts) {
+        let Workspace { chunk, schema, .. } = &mut self.workspace;
+        let rows = chunk.rows();
         costs.rows += rows as u64;
-        let stream = self.stream.get_mut();
-        self.chunk.flush(names, &mut |octets| stream.extend_from_slice(octets));
-        costs.encode_ns += begin.elapsed().as_nanos() as u64;
-        self.write_out(rows as u32, output, costs);
-        Ok(())
+        let schema = if self.pieces.is_empty() { schema.as_slice() } else { &[] };
+        let written = output.write(|write| {
+            write(schema);
+            chunk.flush(names, write);
+        });
+        self.add(rows as u32, written, costs);
     }
 
-    /// Compresses what the stream has written of `rows` and adds it to the block.
-    fn write_out(&mut self, rows: u32, output: &mut Output, costs: &mut EncodeCosts) {
-        let begin = Instant::now();
-        let plain = self.stream.get_mut();
-        self.octets_plain += plain.len() as u64;
-        costs.octets_plain += plain.len() as u64;
-        let piece = output.piece(plain);
+    /// Ends the stream.
+    fn end(&mut self, output: &mut Output, costs: &mut EncodeCosts) {
+        let written = output.write(|write| write(&stream::END));
+        self.add(0, written, costs);
+    }
+
+    /// Adds what was written of `rows` to the block.
+    fn add(&mut self, rows: u32, written: Written, costs: &mut EncodeCosts) {
+        let Written { piece, octets_plain, encode_ns, compress_ns } = written;
+        self.octets_plain += octets_plain;
         self.octets += piece.len() as u64;
+        costs.octets_plain += octets_plain;
         costs.octets_written += piece.len() as u64;
-        costs.compress_ns += begin.elapsed().as_nanos() as u64;
+        costs.encode_ns += encode_ns;
+        costs.compress_ns += compress_ns;
         if let Some(file) = self.file.take() {
             self.file = file.append(rows, &self.arrivals[self.filed_arrivals..], &piece);
             self.filed_arrivals = self.arrivals.len();
@@ -326,25 +337,36 @@ impl Open {
     }
 }
 
+/// A piece of a block as it is sent, and what it cost.
+struct Written {
+    piece: Bytes,
+    octets_plain: u64,
+    encode_ns: u64,
+    compress_ns: u64,
+}
+
 impl Output {
-    /// What is in `plain` as it is sent; `plain` is empty afterwards and ready to be written to.
-    fn piece(&mut self, plain: &mut Vec<u8>) -> Bytes {
+    /// What `encode` writes, compressed as it comes: columns go from their own memory into the compressor.
+    fn write(&mut self, encode: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Written {
+        let begin = Instant::now();
         let mut buffer = self.pool.take();
-        if self.framer.compresses() {
-            self.framer.write(plain, &mut buffer);
-            self.framer.flush(&mut buffer);
-            plain.clear();
-        } else {
-            std::mem::swap(plain, &mut buffer);
-        }
-        self.pool.freeze(buffer)
+        let framer = &mut self.framer;
+        encode(&mut |octets| framer.write(octets, &mut buffer));
+        framer.flush(&mut buffer);
+        let spent = begin.elapsed().as_nanos() as u64;
+        let (octets_plain, compress_ns) = framer.take_costs();
+        let encode_ns = spent.saturating_sub(compress_ns);
+        Written { piece: self.pool.freeze(buffer), octets_plain, encode_ns, compress_ns }
     }
 }
 
 /// A piece of a block as it is sent, for blocks that are too few to keep memory for.
 pub(crate) fn compressed(plain: Vec<u8>, compression: Compression) -> Bytes {
-    let mut plain = plain;
-    Output { framer: Framer::new(compression), pool: Pool::default() }.piece(&mut plain)
+    if compression == Compression::None {
+        return Bytes::from(plain);
+    }
+    let mut output = Output { framer: Framer::new(compression), pool: Pool::default() };
+    output.write(|write| write(&plain)).piece
 }
 
 /// Tokens that no other block has, of this process or another.

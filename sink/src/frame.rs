@@ -13,6 +13,8 @@
 //!
 //! Source: ClickHouse documentation, "Native format specification", frame format.
 
+use std::time::Instant;
+
 use lz4::block::{CompressionMode, compress_bound, compress_to_buffer};
 
 use crate::config::Compression;
@@ -45,17 +47,13 @@ pub struct Framer {
     /// What the compressor writes to.
     scratch: Vec<u8>,
     raw_bytes: u64,
+    compress_ns: u64,
 }
 
 impl Framer {
     pub fn new(compression: Compression) -> Self {
         let acceleration = if compression == Compression::Lz4Fast { FAST_ACCELERATION } else { ACCELERATION };
-        Self { compression, acceleration, small: Vec::new(), scratch: Vec::new(), raw_bytes: 0 }
-    }
-
-    /// Whether frames are written at all.
-    pub fn compresses(&self) -> bool {
-        self.compression != Compression::None
+        Self { compression, acceleration, small: Vec::new(), scratch: Vec::new(), raw_bytes: 0, compress_ns: 0 }
     }
 
     /// Appends a piece of the stream to `out`, or keeps it for a frame of several.
@@ -75,22 +73,31 @@ impl Framer {
             return;
         }
         self.flush(out);
+        self.frames(piece, out);
+    }
+
+    fn frames(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let begin = Instant::now();
         for part in piece.chunks(FRAME_MAX) {
             frame(part, self.acceleration, &mut self.scratch, out);
         }
+        self.compress_ns += begin.elapsed().as_nanos() as u64;
     }
 
     /// Appends what was kept back: afterwards `out` holds everything written so far.
     pub fn flush(&mut self, out: &mut Vec<u8>) {
-        for part in self.small.chunks(FRAME_MAX) {
-            frame(part, self.acceleration, &mut self.scratch, out);
+        if self.small.is_empty() {
+            return;
         }
-        self.small.clear();
+        let mut small = std::mem::take(&mut self.small);
+        self.frames(&small, out);
+        small.clear();
+        self.small = small;
     }
 
-    /// Octets written since the last call, before compression.
-    pub fn take_raw_bytes(&mut self) -> u64 {
-        std::mem::take(&mut self.raw_bytes)
+    /// Since the last call: octets written, before compression, and nanoseconds spent with compressing them.
+    pub fn take_costs(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.raw_bytes), std::mem::take(&mut self.compress_ns))
     }
 }
 
@@ -170,8 +177,8 @@ pub(crate) mod tests {
         }
         framer.flush(&mut out);
         assert!(unframe(&out) == pieces.concat());
-        assert_eq!(framer.take_raw_bytes(), pieces.concat().len() as u64);
-        assert_eq!(framer.take_raw_bytes(), 0);
+        assert_eq!(framer.take_costs().0, pieces.concat().len() as u64);
+        assert_eq!(framer.take_costs(), (0, 0));
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Spool {
             _ => {
                 // A file system that does not tell is not taken for full: writing will show.
                 let free = nix::sys::statvfs::statvfs(&self.folder.path)
-                    .map_or(u64::MAX, |found| found.blocks_available() as u64 * found.fragment_size() as u64);
+                    .map_or(u64::MAX, |found| found.blocks_available() * found.fragment_size());
                 state.free = Some((Instant::now(), free));
                 free
             }

@@ -7,13 +7,11 @@
 //! Written are the schema (by arrow-ipc), dictionary batches and record batches without nulls. Source: Arrow columnar
 //! format 1.5, "Encapsulated message format" and "RecordBatch message".
 
-#[cfg(test)]
 use arrow_ipc::writer::StreamWriter;
 use arrow_ipc::{
     Buffer, DictionaryBatchBuilder, FieldNode, MessageBuilder, MessageHeader, MetadataVersion, RecordBatch,
     RecordBatchBuilder,
 };
-#[cfg(test)]
 use arrow_schema::{ArrowError, Schema};
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
 
@@ -26,14 +24,12 @@ const BUFFER_ALIGNMENT: usize = 64;
 const PADDING: [u8; BUFFER_ALIGNMENT] = [0; BUFFER_ALIGNMENT];
 
 /// Ends a stream: a message without metadata.
-#[cfg(test)]
 pub const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// The first message of a stream.
 ///
 /// # Errors
 /// [`ArrowError`] for a schema that cannot travel; none of the tables' is one.
-#[cfg(test)]
 pub fn schema(schema: &Schema) -> Result<Vec<u8>, ArrowError> {
     Ok(StreamWriter::try_new(Vec::new(), schema)?.get_ref().clone())
 }

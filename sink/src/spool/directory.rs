@@ -138,7 +138,7 @@ mod tests {
     fn a_folder_is_its_processs_until_that_is_gone() {
         let root = tempfile::tempdir().unwrap();
         let own = RunFolder::create(root.path()).unwrap();
-        assert_eq!(runs(root.path()).unwrap(), [own.path.clone()]);
+        assert_eq!(runs(root.path()).unwrap(), std::slice::from_ref(&own.path));
         assert!(RunFolder::adopt(&own.path).unwrap().is_none(), "the process lives");
         let path = own.path.clone();
         fs::write(path.join("1.block"), "").unwrap();
