@@ -49,7 +49,7 @@ use template::{Content, Field, Learned, Template};
 
 /// Exporters that one decoder keeps state for. Flows of further ones are refused until others fall silent: state
 /// that anybody can push out with spoofed addresses is no state.
-const MAX_EXPORTERS: usize = 65_536;
+pub const MAX_EXPORTERS: usize = 65_536;
 
 /// An exporter that was silent for so long makes room for others.
 const EXPORTER_IDLE_MS: i64 = 60 * 60 * 1000;
@@ -506,13 +506,18 @@ impl Decoder {
         self.known.exporters.values().map(Exporter::snapshot)
     }
 
-    /// Calls `save` with exporters whose templates or tables changed since they were last asked for, `limit` at the
-    /// most.
-    pub fn changed(&mut self, limit: usize, mut save: impl FnMut(Address, SavedExporter)) {
+    /// Lets [`changed`](Self::changed) tell of every exporter again.
+    pub fn save_anew(&mut self) {
+        self.known.exporters.values_mut().for_each(|exporter| exporter.tables.changed = true);
+    }
+
+    /// Calls `save` with exporters whose templates or tables changed since they were last saved, `limit` at the most.
+    /// One that `save` does not take comes again with the next call.
+    pub fn changed(&mut self, limit: usize, mut save: impl FnMut(Address, SavedExporter) -> bool) {
         let Known { exporters, names, .. } = &mut self.known;
         let changed = exporters.values_mut().filter_map(|exporter| exporter.take_changed().then_some(exporter));
         for exporter in changed.take(limit) {
-            save(exporter.address, SavedExporter::of(exporter, names));
+            exporter.tables.changed = !save(exporter.address, SavedExporter::of(exporter, names));
         }
     }
 }

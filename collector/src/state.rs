@@ -15,7 +15,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -48,14 +48,18 @@ pub struct StateError {
 /// The saved state of all exporters, and the thread that writes it.
 #[derive(Debug)]
 pub struct StateFile {
-    recalled: Arc<Recalled>,
+    latest: Arc<Latest>,
     lines: Option<Sender<Line>>,
     writer: Option<JoinHandle<()>>,
 }
 
-/// Lines from before the start that no worker has asked for yet.
+/// The latest line of each exporter: what the journal holds, and what an exporter that comes back starts with.
 #[derive(Debug, Default)]
-struct Recalled(Mutex<HashMap<Address, String>>);
+struct Latest(Mutex<HashMap<Address, String>>);
+
+/// Exporters whose state is kept. Like [`MAX_EXPORTERS`](crate::decode::MAX_EXPORTERS) it keeps spoofed addresses from
+/// growing memory and file without end; those that were there first stay until they are outdated.
+const MAX_SAVED: usize = 1 << 16;
 
 /// One exporter's line.
 #[derive(Debug)]
@@ -76,17 +80,17 @@ impl StateFile {
         fs::create_dir_all(directory).map_err(fail)?;
         let path = directory.join(FILE_NAME);
         let lines = read(&path).map_err(fail)?;
-        let recalled = Arc::new(Recalled(Mutex::new(lines.clone())));
-        let mut journal = Journal::create(path, lines).map_err(fail)?;
+        let latest = Arc::new(Latest(Mutex::new(lines)));
+        let mut journal = Journal::create(path, Arc::clone(&latest)).map_err(fail)?;
         let (sender, receiver) = bounded(QUEUE_LINES);
         let writer =
             std::thread::Builder::new().name("state".into()).spawn(move || journal.run(&receiver)).map_err(fail)?;
-        Ok(Self { recalled, lines: Some(sender), writer: Some(writer) })
+        Ok(Self { latest, lines: Some(sender), writer: Some(writer) })
     }
 
     /// Where decoders find what was saved.
     pub fn memory(&self) -> Arc<dyn Memory> {
-        Arc::clone(&self.recalled) as Arc<dyn Memory>
+        Arc::clone(&self.latest) as Arc<dyn Memory>
     }
 
     /// A way for a worker to save exporters.
@@ -107,9 +111,15 @@ impl Drop for StateFile {
     }
 }
 
-impl Memory for Recalled {
+impl Latest {
+    fn lines(&self) -> MutexGuard<'_, HashMap<Address, String>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Memory for Latest {
     fn recall(&self, address: Address) -> Option<SavedExporter> {
-        let line = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&address)?;
+        let line = self.lines().get(&address)?.clone();
         let json = line.splitn(4, ' ').nth(3)?;
         serde_json::from_str(json)
             .inspect_err(
@@ -129,12 +139,14 @@ impl Saver {
         QUEUE_LINES - self.0.len()
     }
 
-    pub fn save(&self, address: Address, saved: &SavedExporter) {
+    /// Whether the line was taken; one that was not has to be offered again.
+    pub fn save(&self, address: Address, saved: &SavedExporter) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let Ok(json) = serde_json::to_string(saved) else { return };
+        // Tables of numbers and texts always have a form.
+        let Ok(json) = serde_json::to_string(saved) else { return true };
         let content = format!("{now} {} {json}", ip_of(address));
         let text = format!("{:08x} {content}", crc32fast::hash(content.as_bytes()));
-        let _ = self.0.try_send(Line { address, text });
+        self.0.try_send(Line { address, text }).is_ok()
     }
 }
 
@@ -183,7 +195,7 @@ fn read(path: &Path) -> io::Result<HashMap<Address, String>> {
 struct Journal {
     path: PathBuf,
     file: BufWriter<File>,
-    latest: HashMap<Address, String>,
+    latest: Arc<Latest>,
     written: u64,
     live: u64,
     failing: bool,
@@ -191,15 +203,18 @@ struct Journal {
 
 impl Journal {
     /// Writes the file anew with `latest` and opens it for more.
-    fn create(path: PathBuf, latest: HashMap<Address, String>) -> io::Result<Self> {
+    fn create(path: PathBuf, latest: Arc<Latest>) -> io::Result<Self> {
         let temporary = path.with_extension("tmp");
         let mut file = BufWriter::new(File::create(&temporary)?);
         writeln!(file, "{HEADER}")?;
         let mut live = 0;
-        for line in latest.values() {
+        let mut lines = latest.lines();
+        lines.retain(|_, line| check(line).is_some());
+        for line in lines.values() {
             writeln!(file, "{line}")?;
             live += line.len() as u64 + 1;
         }
+        drop(lines);
         file.flush()?;
         file.get_ref().sync_all()?;
         drop(file);
@@ -228,11 +243,15 @@ impl Journal {
     }
 
     fn append(&mut self, line: Line) -> io::Result<()> {
+        let mut latest = self.latest.lines();
+        if latest.len() >= MAX_SAVED && !latest.contains_key(&line.address) {
+            return Ok(());
+        }
         let length = line.text.len() as u64 + 1;
         writeln!(self.file, "{}", line.text)?;
         self.written += length;
         self.live += length;
-        if let Some(outdated) = self.latest.insert(line.address, line.text) {
+        if let Some(outdated) = latest.insert(line.address, line.text) {
             self.live -= outdated.len() as u64 + 1;
         }
         Ok(())
@@ -241,7 +260,7 @@ impl Journal {
     fn compact(&mut self) -> io::Result<()> {
         let outdated = self.written - self.live;
         if outdated > COMPACT_BYTES && outdated > self.live {
-            *self = Self::create(self.path.clone(), std::mem::take(&mut self.latest))?;
+            *self = Self::create(self.path.clone(), Arc::clone(&self.latest))?;
         }
         Ok(())
     }
@@ -262,7 +281,7 @@ mod tests {
     fn save(directory: &Path, saved: &[(Address, SavedExporter)]) {
         let state = StateFile::open(directory).unwrap();
         let saver = state.saver().unwrap();
-        saved.iter().for_each(|(address, saved)| saver.save(*address, saved));
+        assert!(saved.iter().all(|(address, saved)| saver.save(*address, saved)));
     }
 
     fn recall(directory: &Path, address: Address) -> Option<SavedExporter> {
@@ -276,6 +295,35 @@ mod tests {
         assert_eq!(recall(directory.path(), ROUTER), Some(exporter(2)));
         assert_eq!(recall(directory.path(), [2; 16]), Some(exporter(7)));
         assert_eq!(recall(directory.path(), [3; 16]), None);
+    }
+
+    #[test]
+    fn an_exporter_that_comes_back_starts_with_what_was_saved_last() {
+        let directory = tempfile::tempdir().unwrap();
+        save(directory.path(), &[(ROUTER, exporter(1))]);
+        let state = StateFile::open(directory.path()).unwrap();
+        let memory = state.memory();
+        assert_eq!(memory.recall(ROUTER), Some(exporter(1)));
+        assert!(state.saver().unwrap().save(ROUTER, &exporter(2)));
+        drop(state);
+        assert_eq!(memory.recall(ROUTER), Some(exporter(2)));
+    }
+
+    #[test]
+    fn a_failed_rewrite_loses_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        save(directory.path(), &[(ROUTER, exporter(1)), ([2; 16], exporter(7))]);
+        let path = directory.path().join(FILE_NAME);
+        let latest = Arc::new(Latest(Mutex::new(read(&path).unwrap())));
+        let mut journal = Journal::create(path.clone(), Arc::clone(&latest)).unwrap();
+        // A folder in its place: the file that is to take the old one's place cannot be made.
+        fs::create_dir(path.with_extension("tmp")).unwrap();
+        journal.written = journal.live + 2 * COMPACT_BYTES;
+        assert!(journal.compact().is_err());
+        fs::remove_dir(path.with_extension("tmp")).unwrap();
+        journal.compact().unwrap();
+        assert_eq!(recall(directory.path(), [2; 16]), Some(exporter(7)));
+        assert_eq!(recall(directory.path(), ROUTER), Some(exporter(1)));
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub(crate) const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 /// Silent exporters are looked for about once a minute.
 const EXPIRE_EVERY: u32 = 60;
 
+/// Exporters whose templates never change are saved again about once a day: what was saved long ago counts as outdated.
+const SAVE_ANEW_EVERY: u32 = 86_400;
+
 /// Exporters whose state is saved at a time: some milliseconds of work at the most, after a start with thousands of
 /// devices the rest follows a second later.
 const SAVES_PER_PUBLICATION: usize = 256;
@@ -511,6 +514,9 @@ impl Worker {
         self.publications += 1;
         if self.publications.is_multiple_of(EXPIRE_EVERY) {
             self.decoder.expire(unix_ms());
+        }
+        if self.publications.is_multiple_of(SAVE_ANEW_EVERY) {
+            self.decoder.save_anew();
         }
         if let Some(saver) = &self.saver {
             let limit = saver.room().min(SAVES_PER_PUBLICATION);

@@ -512,6 +512,15 @@ fn templates_samplers_and_applications_survive_a_restart() {
     let saver = state.saver().unwrap();
     before.decoder.changed(10, |address, saved| saver.save(address, &saved));
     before.decoder.changed(10, |_, _| panic!("nothing changed since"));
+    before.decoder.save_anew();
+    let mut offered = 0;
+    for taken in [false, true, true] {
+        before.decoder.changed(10, |_, _| {
+            offered += 1;
+            taken
+        });
+    }
+    assert_eq!(offered, 2, "one that was not taken comes again, one that was does not");
     drop((saver, state));
 
     let state = StateFile::open(directory.path()).unwrap();
