@@ -70,7 +70,7 @@ pub struct TlsConfig {
 
 impl Default for TcpConfig {
     fn default() -> Self {
-        Self { listen: Vec::new(), max_connections: 1024, idle_timeout_s: 1800, tls: TlsConfig::default() }
+        Self { listen: Vec::new(), max_connections: 2048, idle_timeout_s: 1800, tls: TlsConfig::default() }
     }
 }
 

@@ -92,8 +92,15 @@ def measured(capture: Capture, name: str, key: str, path: str, target: str, proc
         "name": name, "key": key, "path": path, "sent": capture.flows, "arrived": arrived, "cpu": sum(used), "parts": parts,
         "per_cpu": arrived / max(sum(used), 0.01), "helios": helios,
     }  # fmt: skip
-    print(f"{name}: {arrived} of {capture.flows} arrived, {sum(used):.2f} CPU s ({parts}), {row['per_cpu']:.0f} flows per CPU second", flush=True)
     return row
+
+
+def show(row: dict):
+    print(
+        f"{row['name']}: {row['arrived']} of {row['sent']} arrived, {row['cpu']:.2f} CPU s ({row['parts']}), "
+        f"{row['per_cpu']:.0f} flows per CPU second",
+        flush=True,
+    )
 
 
 def helios(capture: Capture, folder: Path, clickhouse: str, path: str, name: str) -> dict:
@@ -203,6 +210,8 @@ def main():
         rows.append(nfcapd(capture, folder))
         rows.append(helios(capture, folder, clickhouse, "clickhouse", "Helios -> ClickHouse"))
         rows.append(goflow2_kafka(capture, folder, clickhouse))
+    for row in rows:
+        show(row)
     report.write_peers(ROOT, rows, capture.flows, RATE)
 
 
