@@ -216,17 +216,14 @@ def bare_inserts(clickhouse: str, insert: Path, seconds: float) -> float:
 
 
 def saturated(folder: Path, clickhouse: str) -> Step:
-    """Helios with more than the engine can take: what it stores while blocks never run out."""
+    """Helios with more than the engine can take, until the last row is stored."""
     pipeline = Pipeline(folder, clickhouse, "lz4")
     with pipeline.process:
         result = Step("ClickHouse engine", "lz4", STEPS_ENGINE[-1])
         before = pipeline.metrics().sum("helios_pipeline_rows_stored_total")
-        generator = threading.Thread(
-            target=simulate, args=(pipeline.flows, STEPS_ENGINE[-1], 4 * SECONDS, folder / "sent.json")
-        )
         begin = time.monotonic()
-        generator.start()
-        generator.join()
+        simulate(pipeline.flows, STEPS_ENGINE[-1], 4 * SECONDS, folder / "sent.json")
+        wait_for("the engine to catch up", pipeline.idle, 300)
         result.seconds = time.monotonic() - begin
         result.stored = int(pipeline.metrics().sum("helios_pipeline_rows_stored_total") - before)
     return result
