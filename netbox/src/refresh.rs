@@ -4,7 +4,7 @@
 //! where that differs from the rows at hand something was deleted, and the kind is read in full. Kinds, and ranges of ids
 //! of the big ones, are read side by side; pages become rows as they arrive, so only a few are in memory at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +30,19 @@ const OVERLAP: Duration = Duration::from_secs(120);
 /// Of fewer objects any number may be gone: a share of them says nothing.
 const SHRINK_ROWS_MIN: usize = 20;
 
+/// Kinds that a token need not be allowed to view, with the permission that it lacks then: what they say is missing, and
+/// nothing else is wrong. VRFs are none of them: without their names the prefixes of a VRF would pass for global ones.
+const OPTIONAL: [(&str, &str); 8] = [
+    ("ip-addresses", "ipam.view_ipaddress"),
+    ("virtual-machines", "virtualization.view_virtualmachine"),
+    ("vm-interfaces", "virtualization.view_vminterface"),
+    ("asns", "ipam.view_asn"),
+    ("regions", "dcim.view_region"),
+    ("site-groups", "dcim.view_sitegroup"),
+    ("locations", "dcim.view_location"),
+    ("tenants", "tenancy.view_tenant"),
+];
+
 /// Turns a page of objects into rows.
 type Load = Box<dyn FnOnce(&mut Builder, &NetBoxConfig) + Send>;
 
@@ -37,7 +50,22 @@ type Load = Box<dyn FnOnce(&mut Builder, &NetBoxConfig) + Send>;
 enum Report {
     Rows(Load),
     Extent(&'static str, Extent),
+    /// The token may not view this kind, which is one of [`OPTIONAL`].
+    LeftOut(&'static str),
     Failed(NetBoxError),
+}
+
+impl Report {
+    /// NetBox answers 401 or refuses the first request of a refresh where the token itself is bad; 403 to one kind is a
+    /// permission that it lacks.
+    fn failure<K: Kind>(error: NetBoxError) -> Self {
+        let forbidden = matches!(error, NetBoxError::Token { status: 403, .. });
+        if forbidden && permission_for(K::NAME).is_some() { Self::LeftOut(K::NAME) } else { Self::Failed(error) }
+    }
+}
+
+fn permission_for(kind: &str) -> Option<&'static str> {
+    OPTIONAL.iter().find_map(|(optional, permission)| (*optional == kind).then_some(*permission))
 }
 
 /// What can be done with a kind.
@@ -92,7 +120,7 @@ impl Tasks {
         self.set.spawn(async move {
             let extent = match extent::<K>(&context).await {
                 Ok(extent) => extent,
-                Err(error) => return send(&reports, Report::Failed(error)).await,
+                Err(error) => return send(&reports, Report::failure::<K>(error)).await,
             };
             send(&reports, Report::Extent(K::NAME, extent)).await;
             let mut walks = JoinSet::new();
@@ -111,7 +139,7 @@ impl Tasks {
             read::<K>(Arc::clone(&context), Ids::default(), since, reports.clone()).await;
             let report = match extent::<K>(&context).await {
                 Ok(extent) => Report::Extent(K::NAME, extent),
-                Err(error) => Report::Failed(error),
+                Err(error) => Report::failure::<K>(error),
             };
             send(&reports, report).await;
         });
@@ -133,6 +161,7 @@ impl Tasks {
                     load(builder, &context.config);
                 }
                 Report::Extent(kind, extent) => drop(collected.counts.insert(kind, extent.count)),
+                Report::LeftOut(kind) => drop(collected.left_out.insert(kind)),
                 Report::Failed(error) => return Err(error),
             }
         }
@@ -144,6 +173,7 @@ impl Tasks {
 struct Collected {
     pages_with_rows: usize,
     counts: BTreeMap<&'static str, u64>,
+    left_out: BTreeSet<&'static str>,
 }
 
 async fn send(reports: &mpsc::Sender<Report>, report: Report) {
@@ -153,7 +183,7 @@ async fn send(reports: &mpsc::Sender<Report>, report: Report) {
 
 async fn read<K: Kind>(context: Arc<Context>, ids: Ids, since: Option<String>, reports: mpsc::Sender<Report>) {
     if let Err(error) = walk(&context, ids, since.as_deref(), &reports, rows::<K>).await {
-        send(&reports, Report::Failed(error)).await;
+        send(&reports, Report::failure::<K>(error)).await;
     }
 }
 
@@ -170,6 +200,8 @@ pub struct Refresher {
     counters: Arc<Counters>,
     /// Objects that NetBox counts and that are no rows here, by kind: it has some that cannot be read.
     surplus: BTreeMap<&'static str, i64>,
+    /// What the token may not view, said once.
+    left_out: BTreeSet<&'static str>,
 }
 
 #[derive(Deserialize)]
@@ -180,7 +212,7 @@ struct Status {
 
 impl Refresher {
     pub fn new(config: NetBoxConfig, counters: Arc<Counters>) -> Self {
-        Self { config, counters, surplus: BTreeMap::new() }
+        Self { config, counters, surplus: BTreeMap::new(), left_out: BTreeSet::new() }
     }
 
     /// The next snapshot; `None` if nothing was changed since `previous`.
@@ -217,9 +249,18 @@ impl Refresher {
         let (mut tasks, receiver) = Tasks::new(context);
         entries(&self.config).for_each(|entry| (entry.full)(&mut tasks));
         let collected = tasks.collect(receiver, &mut builder).await?;
+        self.say_left_out(&collected.left_out);
         let snapshot = builder.finish(origin);
         self.surplus = difference(&collected.counts, &snapshot).collect();
         Ok(snapshot)
+    }
+
+    fn say_left_out(&mut self, left_out: &BTreeSet<&'static str>) {
+        for &kind in left_out.difference(&self.left_out) {
+            let permission = permission_for(kind).unwrap_or_default();
+            tracing::warn!(kind, permission, "NetBox's token may not view this kind, names go without it: grant it");
+        }
+        self.left_out.clone_from(left_out);
     }
 
     async fn incremental(
@@ -232,6 +273,7 @@ impl Refresher {
         let (mut tasks, receiver) = Tasks::new(context);
         entries(&self.config).for_each(|entry| (entry.changes)(&mut tasks, &previous.origin.since));
         let collected = tasks.collect(receiver, &mut builder).await?;
+        self.say_left_out(&collected.left_out);
         let changed = builder.finish(origin.clone());
         let surplus = |kind| self.surplus.get(kind).copied().unwrap_or(0);
         let stale: Vec<&str> = difference(&collected.counts, &changed)
@@ -249,6 +291,7 @@ impl Refresher {
             (entry.full)(&mut tasks);
         }
         let collected = tasks.collect(receiver, &mut builder).await?;
+        self.say_left_out(&collected.left_out);
         let snapshot = builder.finish(origin);
         self.surplus.extend(difference(&collected.counts, &snapshot));
         Ok(Some(snapshot))

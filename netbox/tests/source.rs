@@ -108,6 +108,36 @@ fn a_bad_netbox_leaves_the_last_good_snapshot_in_use_and_says_why() {
 }
 
 #[test]
+fn what_the_token_may_not_view_is_left_out_unless_names_would_be_wrong_without_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let forbidden = ["ipam/asns", "dcim/regions", "virtualization/virtual-machines"].into();
+    let server = Server::start(World { forbidden, ..World::default() });
+    let netbox = start(config(&server, directory.path(), TOKEN), None);
+    wait(&netbox, "read", |stats| stats.generation == 1);
+    assert_eq!(devices(&netbox), 50);
+    let rows = |kind| netbox.stats().rows.iter().find(|(name, _)| *name == kind).map(|(_, rows)| *rows);
+    assert_eq!((rows("regions"), rows("virtual-machines"), rows("tenants")), (Some(0), Some(0), Some(1)));
+    assert_eq!(netbox.stats().problem, None);
+    server.world().forbidden = ["ipam/vrfs"].into();
+    wait(&netbox, "VRFs refused", |stats| stats.problem.as_ref().is_some_and(|problem| problem.reason == "token"));
+    server.world().forbidden.clear();
+    wait(&netbox, "regions", |_| rows("regions") == Some(2));
+}
+
+#[test]
+fn a_slow_answer_is_given_up_and_said() {
+    let directory = tempfile::tempdir().unwrap();
+    // Takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Some(format!("http://{}", silent.local_addr().unwrap()));
+    let server = Server::start(World::default());
+    let config = NetBoxConfig { url, timeout_ms: 20, ..config(&server, directory.path(), TOKEN) };
+    let netbox = start(config, None);
+    wait(&netbox, "timed out", |stats| stats.problem.as_ref().is_some_and(|problem| problem.reason == "timeout"));
+    assert!(netbox.stats().problem.unwrap().message.contains("netbox.timeout_ms"));
+}
+
+#[test]
 fn the_saved_snapshot_serves_while_netbox_is_away() {
     let directory = tempfile::tempdir().unwrap();
     let saved = directory.path().join("state/netbox.snapshot");

@@ -1,8 +1,8 @@
 //! A server that answers like NetBox's REST API, of a version of choice: paging by offset and by id, the filters that the
 //! client uses, tokens, and faults on demand.
 //!
-//! Its world is devices `edge-1`, `edge-2`, ... with interfaces and a prefix each; every object can be computed from its id,
-//! so a large network needs no memory here.
+//! Its world is devices `edge-1`, `edge-2`, ... of one site, each with interfaces, two addresses and a prefix of its own, and
+//! a virtual machine and a VRF; every object can be computed from its id, so a large network needs no memory here.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -25,6 +25,8 @@ pub struct World {
     pub deleted: BTreeSet<u32>,
     /// Devices that were renamed a moment ago.
     pub renamed: BTreeSet<u32>,
+    /// Lists that the token may not view, as `ipam/asns`.
+    pub forbidden: BTreeSet<&'static str>,
     /// What comes instead of the next answers, the first one first.
     pub faults: Vec<Fault>,
     /// Every request's path and query.
@@ -40,6 +42,7 @@ impl Default for World {
             interfaces_per_device: 4,
             deleted: BTreeSet::new(),
             renamed: BTreeSet::new(),
+            forbidden: BTreeSet::new(),
             faults: Vec::new(),
             requests: Vec::new(),
         }
@@ -124,6 +127,9 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
             Some(Fault::Status(status)) => (status, r#"{"detail": "as asked for"}"#.to_owned()),
             Some(Fault::Garbage) => (200, "<html>no NetBox</html>".to_owned()),
             _ if authorization != world.authorization => (403, r#"{"detail": "Invalid token"}"#.to_owned()),
+            _ if world.forbidden.iter().any(|list| target.starts_with(&format!("/api/{list}/"))) => {
+                (403, r#"{"detail": "You do not have permission to perform this action."}"#.to_owned())
+            }
             _ => (200, answer(&world, &target)),
         };
         let length = body.len();
@@ -157,9 +163,28 @@ fn answer(world: &World, target: &str) -> String {
             )
         }
         "/api/ipam/prefixes/" => (devices(world).collect(), prefix),
-        "/api/dcim/sites/" => {
-            (vec![1], |_, _| r#"{"id": 1, "name": "Zurich", "slug": "zrh", "asns": [{"id": 1, "asn": 64500}]}"#.into())
+        "/api/dcim/sites/" => (vec![1], |_, _| {
+            r#"{"id": 1, "name": "Zurich", "slug": "zrh", "region": {"id": 2, "name": "Switzerland"},
+                "asns": [{"id": 1, "asn": 64500}]}"#
+                .into()
+        }),
+        "/api/dcim/regions/" => (vec![1, 2], |_, id| {
+            let (name, parent) = if id == 1 { ("Europe", "null") } else { ("Switzerland", r#"{"id": 1}"#) };
+            format!(r#"{{"id": {id}, "name": "{name}", "slug": "region-{id}", "parent": {parent}}}"#)
+        }),
+        "/api/tenancy/tenants/" => {
+            (vec![1], |_, _| r#"{"id": 1, "name": "Acme", "slug": "acme", "group": null}"#.into())
         }
+        "/api/ipam/vrfs/" => {
+            (vec![1], |_, _| r#"{"id": 1, "name": "red", "rd": "64500:1", "tenant": null, "description": ""}"#.into())
+        }
+        "/api/ipam/ip-addresses/" => (devices(world).collect(), ip_address),
+        "/api/virtualization/virtual-machines/" => (vec![1], |_, _| {
+            r#"{"id": 1, "name": "probe-1", "status": {"value": "active"}, "site": {"id": 1, "name": "Zurich"},
+            "cluster": {"id": 1, "name": "lab"}, "role": null, "tenant": null, "platform": null, "description": "",
+            "primary_ip4": {"id": 1, "family": 4, "address": "192.0.2.9/32"}, "tags": [], "custom_fields": {}}"#
+                .into()
+        }),
         _ => (Vec::new(), |_, _| String::new()),
     };
     let (from, to) = (number(query, "id__gte").unwrap_or(0), number(query, "id__lt").unwrap_or(u32::MAX));
@@ -212,11 +237,24 @@ fn device(world: &World, id: u32) -> String {
     let suffix = if world.renamed.contains(&id) { "-new" } else { "" };
     format!(
         r#"{{"id": {id}, "name": "edge-{id}{suffix}", "status": {{"value": "active", "label": "Active"}}, "site": {{"id": 1, "name": "Zurich"}},
-        "role": {{"id": 1, "name": "Edge", "slug": "edge"}}, "platform": null, "tenant": null, "oob_ip": null,
+        "role": {{"id": 1, "name": "Edge", "slug": "edge"}}, "platform": null, "tenant": {{"id": 1, "name": "Acme", "slug": "acme"}}, "oob_ip": null,
         "device_type": {{"id": 1, "model": "MX480", "slug": "mx480", "manufacturer": {{"id": 1, "name": "Juniper", "slug": "juniper"}}}},
         "primary_ip4": {{"id": {id}, "family": 4, "address": "{}/24"}}, "tags": [{{"id": 1, "name": "Flow", "slug": "flow"}}],
         "custom_fields": {{"snmp": "v3", "none": null}}, "a_later_field": {{"x": [1]}}}}"#,
         address(id)
+    )
+}
+
+/// `127.x.y.z` of device `xyz`, at its first interface: what an exporter in a test can send from.
+fn ip_address(world: &World, id: u32) -> String {
+    let interface = (id - 1) * world.interfaces_per_device + 1;
+    format!(
+        r#"{{"id": {id}, "address": "127.{}.{}.{}/8", "vrf": null, "assigned_object_type": "dcim.interface",
+        "assigned_object_id": {interface}, "status": {{"value": "active"}}, "role": null, "tenant": null,
+        "dns_name": "", "description": ""}}"#,
+        id >> 16 & 255,
+        id >> 8 & 255,
+        id & 255
     )
 }
 
@@ -225,7 +263,7 @@ fn interface(world: &World, id: u32) -> String {
     format!(
         r#"{{"id": {id}, "device": {{"id": {device}, "name": "edge-{device}"}}, "name": "xe-0/0/{port}", "label": "", "speed": null,
         "type": {{"value": "10gbase-x-sfpp", "label": "SFP+"}}, "description": "to edge-{} port {port}", "enabled": true, "lag": null,
-        "vrf": null, "mgmt_only": false, "tags": [], "custom_fields": {{"ifindex": {}, "role": null}}}}"#,
+        "vrf": null, "mgmt_only": false, "tags": [], "custom_fields": {{"ifindex": {}, "role": "core"}}}}"#,
         device + 1,
         500 + port
     )
@@ -239,8 +277,8 @@ fn prefix(world: &World, id: u32) -> String {
         r#""site": {"id": 1, "name": "Zurich"}"#
     };
     format!(
-        r#"{{"id": {id}, "prefix": "10.{}.{}.0/24", "vrf": null, {place}, "status": {{"value": "active"}}, "role": null, "tenant": null,
-        "description": "", "tags": []}}"#,
+        r#"{{"id": {id}, "prefix": "10.{}.{}.0/24", "vrf": null, {place}, "status": {{"value": "active"}}, "tenant": {{"id": 1, "name": "Acme"}},
+        "role": {{"id": 1, "name": "Clients", "slug": "clients"}}, "description": "", "tags": []}}"#,
         id >> 8 & 255,
         id & 255
     )
