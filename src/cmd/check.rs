@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use helios_common::columns::{Column, Spec};
 use helios_common::names::Names;
@@ -82,14 +82,29 @@ fn explanation(config: &Config, exporter: &str, interface: Option<&str>) -> Resu
     Ok(helios_enricher::explain::explain(&sources, &names, exporter, interface))
 }
 
-/// NetBox as it was last saved; without a saved state it is read, which takes as long as it takes.
+/// How long an explanation waits for a NetBox of which nothing is saved: a large one takes minutes, a person does not.
+const NETBOX_PATIENCE: Duration = Duration::from_secs(60);
+
+/// NetBox as it was last saved; without a saved state it is read, for a minute at most.
 fn netbox(config: &Config) -> Result<Option<Arc<NetBox>>, Exit> {
     if config.netbox.url.is_none() {
         return Ok(None);
     }
     let netbox = NetBox::start(config.netbox.clone(), netbox_file(config))
         .map_err(|error| Exit::run_time(format_args!("cannot start a thread: {error}")))?;
+    let deadline = Instant::now() + NETBOX_PATIENCE;
+    if netbox.current().is_none() {
+        let seconds = NETBOX_PATIENCE.as_secs();
+        let _ = writeln!(io::stderr().lock(), "helios: no names of NetBox are saved, reading it for up to {seconds} s");
+    }
     while netbox.current().is_none() {
+        if Instant::now() >= deadline {
+            let _ = writeln!(
+                io::stderr().lock(),
+                "helios: without NetBox: it was not read in time; `helios run` saves it in collector.state_dir, ask again then"
+            );
+            break;
+        }
         if let Some(problem) = netbox.stats().problem {
             let _ = writeln!(io::stderr().lock(), "helios: without NetBox: {}", problem.message);
             break;
