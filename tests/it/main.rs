@@ -15,6 +15,7 @@ mod metrics;
 mod operation;
 mod end_to_end;
 mod enrichment;
+mod netbox;
 mod spool;
 mod side_tables;
 mod user_columns;
