@@ -32,8 +32,13 @@ pub struct CollectorConfig {
     pub decapsulate: Vec<String>,
     /// Sampling interval for exporters that announce none; 0 leaves them at 1, marked unknown.
     pub sampling_interval: u32,
-    /// Bytes of data that one observation domain may have waiting for a template.
+    /// Bytes of data that one exporter may have waiting for templates, all of its observation domains together.
     pub held_bytes: usize,
+    /// How far an exporter's clock may be off, in milliseconds. Beyond it, the times of its flows are moved by as much
+    /// as it is off, and clock_status says `corrected`.
+    pub max_clock_skew_ms: u64,
+    /// Seconds after which a template that came over UDP is forgotten unless it is defined again; 0 keeps it for ever.
+    pub template_lifetime_s: u64,
     /// Directory in which templates and sampling tables survive a restart; nothing is kept without one.
     pub state_dir: Option<PathBuf>,
     /// IPFIX over TCP, and over TLS.
@@ -87,6 +92,8 @@ impl Default for CollectorConfig {
             decapsulate: ["gre", "ipip", "vxlan", "geneve"].map(str::to_owned).to_vec(),
             sampling_interval: 0,
             held_bytes: 256 << 10,
+            max_clock_skew_ms: 600_000,
+            template_lifetime_s: 86_400,
             state_dir: None,
             tcp: TcpConfig::default(),
         }
@@ -130,6 +137,8 @@ impl CollectorConfig {
             let problem = "TLS takes both `certificate` and `key`".into();
             return Err(ConfigError { key: "tcp.tls", problem });
         }
+        range("max_clock_skew_ms", self.max_clock_skew_ms as usize, 1000, 100 * 86_400_000)?;
+        range("template_lifetime_s", self.template_lifetime_s as usize, 0, 366 * 86_400)?;
         self.decapsulation().map(|_| ())
     }
 
@@ -147,6 +156,8 @@ impl CollectorConfig {
             decapsulate: self.decapsulation()?,
             sampling_interval: (self.sampling_interval > 0).then_some(self.sampling_interval),
             held_octets: self.held_bytes,
+            max_clock_skew_ms: Some(self.max_clock_skew_ms as i64),
+            template_lifetime_ms: (self.template_lifetime_s > 0).then_some(self.template_lifetime_s as i64 * 1000),
             ..DecoderConfig::default()
         })
     }

@@ -29,6 +29,7 @@ mod sequence;
 mod minute;
 mod saved;
 mod text;
+mod times;
 mod state;
 pub mod netflow5;
 pub mod sflow5;
@@ -215,12 +216,16 @@ pub struct DecoderConfig {
     pub decapsulate: Decapsulate,
     /// Interval for records of exporters that announce none.
     pub sampling_interval: Option<u32>,
-    /// Octets of data sets that one observation domain may have held for a template.
+    /// Octets of data sets that one exporter may have held for templates, all of its domains together.
     pub held_octets: usize,
     /// Whether messages come over TCP: templates may then be withdrawn (RFC 7011 §8.1).
     pub reliable: bool,
     /// Templates of all exporters of the decoder.
     pub max_templates: usize,
+    /// How far an exporter's clock may be off before it is corrected; `None` takes its times as they are.
+    pub max_clock_skew_ms: Option<i64>,
+    /// How long a template counts that is not defined again; `None` for ever.
+    pub template_lifetime_ms: Option<i64>,
 }
 
 impl Default for DecoderConfig {
@@ -231,6 +236,8 @@ impl Default for DecoderConfig {
             held_octets: 256 * 1024,
             reliable: false,
             max_templates: template::MAX_WORKER_TEMPLATES,
+            max_clock_skew_ms: None,
+            template_lifetime_ms: None,
         }
     }
 }
@@ -243,6 +250,8 @@ pub struct Decoder {
     known: Known,
     /// Templates of all exporters; counted anew with every [`expire`](Self::expire).
     worker_templates: usize,
+    /// What the held sets of all exporters cost.
+    worker_held: usize,
     /// Sources of samples of all sFlow agents; counted anew with every [`expire`](Self::expire).
     worker_sources: usize,
     netflow5: Template,
@@ -277,6 +286,7 @@ impl Decoder {
             names,
             known,
             worker_templates: 0,
+            worker_held: 0,
             worker_sources: 0,
             netflow5: netflow5::v5_template(),
             netflow7: netflow5::v7_template(),
@@ -359,7 +369,8 @@ impl Decoder {
             exporter_address: exporter.address,
             domain: u32::from(header.engine),
             received_at: meta.received_at,
-            clock: header.clock(),
+            clock: header.clock().corrected(meta.received_at, self.config.max_clock_skew_ms),
+            max_skew_ms: self.config.max_clock_skew_ms,
             sampling: Fallback { header: header.sampling_interval, config: self.config.sampling_interval },
             decapsulate: self.config.decapsulate,
         };
@@ -387,9 +398,9 @@ impl Decoder {
         } else {
             (sets::Header::parse_netflow9(&mut cursor)?, cursor)
         };
-        let Self { config, names, known, worker_templates, scratch, fields, .. } = self;
+        let Self { config, names, known, worker_templates, worker_held, scratch, fields, .. } = self;
         let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at)?;
-        let Exporter { id, address, domains, templates, tables, stats } = exporter;
+        let Exporter { id, address, domains, templates, held_octets, tables, stats } = exporter;
         let domain = state::domain(domains, decoded.protocol, header.domain)?;
         if !ipfix {
             domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
@@ -403,6 +414,8 @@ impl Decoder {
             domain,
             exporter_templates: templates,
             worker_templates,
+            exporter_held: held_octets,
+            worker_held,
             message: Message {
                 protocol: decoded.protocol,
                 exporter: *id,
@@ -410,6 +423,7 @@ impl Decoder {
                 domain: header.domain,
                 received_at: meta.received_at,
                 clock: header.clock(None),
+                max_skew_ms: config.max_clock_skew_ms,
                 sampling: Fallback { header: None, config: config.sampling_interval },
                 decapsulate: config.decapsulate,
             },
@@ -480,11 +494,16 @@ impl Decoder {
         std::mem::take(&mut self.counters)
     }
 
-    /// Forgets exporters that fell silent. Called about once a minute.
+    /// Forgets exporters that fell silent, templates that were not defined again and sets that waited too long. Called about once a minute.
     pub fn expire(&mut self, now: UnixMs) {
         self.known.exporters.retain(|_, exporter| now - exporter.stats.last_seen < EXPORTER_IDLE_MS);
+        // RFC 7011 §8.4 is about UDP: over TCP, templates are withdrawn.
+        let lifetime = self.config.template_lifetime_ms.filter(|_| !self.config.reliable);
+        let oldest_template = lifetime.map(|lifetime| now - lifetime);
+        self.known.exporters.values_mut().for_each(|exporter| exporter.expire(now, oldest_template));
         let exporters = || self.known.exporters.values();
         self.worker_templates = exporters().map(|exporter| exporter.templates).sum();
+        self.worker_held = exporters().map(|exporter| exporter.held_octets).sum();
         self.worker_sources =
             exporters().flat_map(|exporter| &exporter.domains).map(|domain| domain.meters.n_sources()).sum();
     }
@@ -542,7 +561,7 @@ impl Known {
         Ok(exporters.entry(address).or_insert_with(|| {
             let mut exporter = Exporter::new(registry.intern_behind(address, socket), address, now);
             if let Some(saved) = memory.as_ref().and_then(|memory| memory.recall(address)) {
-                saved.restore(&mut exporter, names);
+                saved.restore(&mut exporter, names, now);
             }
             exporter
         }))
@@ -559,6 +578,8 @@ struct Walk<'a> {
     domain: &'a mut Domain,
     exporter_templates: &'a mut usize,
     worker_templates: &'a mut usize,
+    exporter_held: &'a mut usize,
+    worker_held: &'a mut usize,
     message: Message,
     header: sets::Header,
     decoded: &'a mut Decoded,
@@ -590,11 +611,13 @@ impl Walk<'_> {
                 && *self.worker_templates < self.config.max_templates;
             let templates = &mut self.domain.templates;
             let before = templates.len();
-            let learned = templates.learn(definition.id, self.fields, definition.scope_fields, room);
+            let now = self.message.received_at;
+            let learned = templates.learn(definition.id, self.fields, definition.scope_fields, room, now);
             let added = templates.len() as isize - before as isize;
             *self.exporter_templates = self.exporter_templates.saturating_add_signed(added);
             *self.worker_templates = self.worker_templates.saturating_add_signed(added);
-            if learned == Learned::New && !self.domain.pending.is_empty() {
+            let waiting = !self.domain.pending.is_empty() && self.domain.arrived.len() < template::MAX_TEMPLATES;
+            if learned == Learned::New && waiting {
                 self.domain.arrived.push(definition.id);
             }
         }
@@ -623,13 +646,16 @@ impl Walk<'_> {
                 header: self.header,
                 received_at: self.message.received_at,
             };
-            self.domain.pending.hold(held, self.config.held_octets);
+            self.hold(held);
             return Ok(());
         };
         let counts = match &template.content {
             Content::Data(plan) => {
                 let mut message = self.message;
-                message.clock = self.header.clock(self.tables.system_init(self.header.domain));
+                message.clock = self
+                    .header
+                    .clock(self.tables.system_init(self.header.domain))
+                    .corrected(message.received_at, message.max_skew_ms);
                 let context = Context { message: &message, tables: self.tables, names: self.names };
                 rows::decode_set(template, plan, octets, &context, self.scratch, self.out)?
             }
@@ -645,6 +671,22 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Holds a set within what its exporter and all exporters may have waiting.
+    fn hold(&mut self, set: HeldSet) {
+        let before = self.domain.pending.octets();
+        let others = self.exporter_held.saturating_sub(before);
+        let room = pending::MAX_WORKER_HELD_OCTETS.saturating_sub(*self.worker_held);
+        self.domain.pending.hold(set, self.config.held_octets.saturating_sub(others), room);
+        self.count_held(before);
+    }
+
+    /// Takes note that the domain's held sets cost something else than `before`.
+    fn count_held(&mut self, before: usize) {
+        let added = self.domain.pending.octets() as isize - before as isize;
+        *self.exporter_held = self.exporter_held.saturating_add_signed(added);
+        *self.worker_held = self.worker_held.saturating_add_signed(added);
+    }
+
     /// IPFIX counts data records, which nobody knows of sets without a template.
     fn observe_sequence(&mut self, port: u16) {
         let records = self.decoded.data_records + self.decoded.options_records;
@@ -653,13 +695,23 @@ impl Walk<'_> {
     }
 
     /// Decodes the sets that were held for templates of this message. They come last, so that their rows can be
-    /// told from the message's own.
+    /// told from the message's own. What is more than a message may become waits for the next one.
     fn release(&mut self) -> Result<(), DecodeError> {
         let (header, received_at) = (self.header, self.message.received_at);
         let (rows, records) = (self.decoded.rows, self.decoded.data_records);
-        let mut arrived = std::mem::take(&mut self.domain.arrived);
-        for id in arrived.drain(..) {
-            for held in self.domain.pending.release(id, received_at) {
+        let most = rows as usize + rows::MAX_ROWS_PER_MESSAGE;
+        for id in std::mem::take(&mut self.domain.arrived) {
+            let before = self.domain.pending.octets();
+            let mut released = self.domain.pending.release(id, received_at).into_iter();
+            self.count_held(before);
+            while let Some(held) = released.next() {
+                if self.decoded.rows as usize >= most {
+                    let before = self.domain.pending.octets();
+                    self.domain.pending.take_back(std::iter::once(held).chain(released));
+                    self.count_held(before);
+                    self.domain.arrived.push(id);
+                    break;
+                }
                 self.header = held.header;
                 self.message.received_at = held.received_at;
                 // A held set that its template does not fit is dropped alone: this message did nothing wrong.
@@ -671,7 +723,6 @@ impl Walk<'_> {
                 }
             }
         }
-        self.domain.arrived = arrived;
         (self.header, self.message.received_at) = (header, received_at);
         self.decoded.held_rows = self.decoded.rows - rows;
         self.decoded.held_records = self.decoded.data_records - records;

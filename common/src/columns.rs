@@ -143,6 +143,7 @@ impl<T> Col<T> {
 
 pub const EXPORT_PROTOCOLS: Labels =
     &[(0, "unknown"), (5, "netflow5"), (7, "netflow7"), (9, "netflow9"), (10, "ipfix"), (15, "sflow5")];
+pub const CLOCK_STATUSES: Labels = &[(0, "ok"), (1, "corrected"), (2, "implausible")];
 pub const SAMPLING_SOURCES: Labels =
     &[(0, "unknown"), (1, "record"), (2, "sampler"), (3, "interface"), (4, "domain"), (5, "header"), (6, "config")];
 pub const FLOW_DIRECTIONS: Labels = &[(0, "unknown"), (1, "ingress"), (2, "egress")];
@@ -188,6 +189,7 @@ columns! {
     RECEIVED_AT: UnixMs = "received_at", TIME, DELTA, No, "ms", [], "Arrival of the datagram at the collector. Always true, whatever the exporter's clock says; tables are partitioned and expired by it.";
     FLOW_START: UnixMs = "flow_start", TIME, DELTA, No, "ms", [152, 150, 154, 156, 22, 158, 323, 322, 324, 325], "First packet of the flow by the exporter's clock, safe against the wrap of sysUptime; equals received_at where nothing was exported.";
     FLOW_END: UnixMs = "flow_end", TIME, DELTA, No, "ms", [153, 151, 155, 157, 21, 159, 323, 322, 324, 325], "Last packet of the flow by the exporter's clock.";
+    CLOCK_STATUS: u8 = "clock_status", ENUM(CLOCK_STATUSES), None, No, "", [], "Whether the exporter's clock can be trusted: ok; corrected, flow_start and flow_end are moved by as much as it was off; implausible, a time that made no sense gave way to received_at or flow_end.";
     // exporter
     EXPORTER_ADDRESS: Address = "exporter_address", ADDRESS, None, No, "", [], "Device that exported the flow: the source address of its datagrams, for sFlow the agent address.";
     EXPORTER_NAME: NameId = "exporter_name", NAME, None, Dimension, "", [], "Name of the exporter; its address as text where no inventory knows it.";

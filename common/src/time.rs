@@ -37,6 +37,11 @@ impl UptimeClock {
         Self { export_ms, uptime_ms }
     }
 
+    /// The same clock, set forward by so much.
+    pub const fn moved(self, ms: i64) -> Self {
+        Self { export_ms: self.export_ms + ms, uptime_ms: self.uptime_ms }
+    }
+
     pub const fn unix_ms(self, uptime_ms: u32) -> UnixMs {
         self.export_ms + uptime_ms.wrapping_sub(self.uptime_ms) as i32 as i64
     }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use helios_collector::decode::sflow5::Metered;
-use helios_collector::decode::{ExporterStats, Protocol};
+use helios_collector::decode::{ExporterStats, HeldCounts, Protocol};
 use helios_common::exporter::{Address, ip_of};
 
 use super::scrape::Scrape;
@@ -30,7 +30,11 @@ struct Series {
     sampling_interval: u32,
     metered: Metered,
     sets_without_template: u64,
+    held_sets: HeldCounts,
     templates: u64,
+    templates_expired: u64,
+    templates_evicted: u64,
+    templates_refused: u64,
     last_seen_ms: i64,
 }
 
@@ -49,7 +53,11 @@ impl Series {
         self.sampling_interval = self.sampling_interval.max(other.sampling_interval);
         self.metered.add(&other.metered);
         self.sets_without_template += other.sets_without_template;
+        self.held_sets.add(&other.held_sets);
         self.templates += other.templates;
+        self.templates_expired += other.templates_expired;
+        self.templates_evicted += other.templates_evicted;
+        self.templates_refused += other.templates_refused;
         self.last_seen_ms = self.last_seen_ms.max(other.last_seen_ms);
     }
 }
@@ -69,7 +77,11 @@ impl From<&ExporterStats> for Series {
             sampling_interval: exporter.sampling_interval,
             metered: exporter.metered,
             sets_without_template: stats.sets_without_template,
+            held_sets: exporter.held_sets,
             templates: exporter.templates as u64,
+            templates_expired: exporter.templates_expired,
+            templates_evicted: exporter.templates_evicted,
+            templates_refused: exporter.templates_refused,
             last_seen_ms: stats.last_seen,
         }
     }
@@ -96,9 +108,28 @@ pub fn write(out: &mut Scrape<'_>, exporters: &[ExporterStats], limit: usize) ->
     out.family(&table::EXPORTER_SAMPLING_EFFECTIVE, all(|series| series.metered.effective_interval().into()))?;
     out.family(&table::EXPORTER_SAMPLES_DROPPED, all(|series| series.metered.drops))?;
     out.family(&table::EXPORTER_SETS_WITHOUT_TEMPLATE, all(|series| series.sets_without_template))?;
+    let held = series.iter().flat_map(|(name, series)| {
+        let HeldCounts { held, decoded, expired, evicted } = series.held_sets;
+        let outcomes = [("held", held), ("decoded", decoded), ("expired", expired), ("evicted", evicted)];
+        spoken(name, outcomes)
+    });
+    out.family(&table::EXPORTER_HELD_SETS, held)?;
     out.family(&table::EXPORTER_TEMPLATES, all(|series| series.templates))?;
+    let gone = series.iter().flat_map(|(name, series)| {
+        let Series { templates_expired, templates_evicted, templates_refused, .. } = *series;
+        spoken(name, [("expired", templates_expired), ("evicted", templates_evicted), ("refused", templates_refused)])
+    });
+    out.family(&table::EXPORTER_TEMPLATES_GONE, gone)?;
     let last_seen = series.iter().map(|(name, series)| ([name], series.last_seen_ms as f64 / 1000.0));
     out.family(&table::EXPORTER_LAST_SEEN, last_seen)
+}
+
+/// The samples of an exporter that have something to say: most exporters never have one.
+fn spoken<const N: usize>(
+    name: &str,
+    counts: [(&'static str, u64); N],
+) -> impl Iterator<Item = ([&str; 2], u64)> + use<'_, N> {
+    counts.into_iter().filter(|(_, count)| *count > 0).map(move |(label, count)| ([name, label], count))
 }
 
 /// How many exporters there are, and the series by label: `limit` of their own, the busiest, and the rest together.

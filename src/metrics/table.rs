@@ -97,7 +97,9 @@ metrics! {
     EXPORTER_SAMPLING_EFFECTIVE: Gauge "helios_collector_exporter_effective_sampling_interval" ["exporter"] "Packets per sample by the sample pools of an sFlow agent since it was first seen, 0 if it has none";
     EXPORTER_SAMPLES_DROPPED: Counter "helios_collector_exporter_dropped_samples_total" ["exporter"] "Samples that an sFlow agent itself had to drop";
     EXPORTER_SETS_WITHOUT_TEMPLATE: Counter "helios_collector_exporter_sets_without_template_total" ["exporter"] "Data sets of an exporter that came before their template";
+    EXPORTER_HELD_SETS: Counter "helios_collector_exporter_held_sets_total" ["exporter", "outcome"] "Data sets that came before their template: held, and of these decoded when it came, expired without it, or evicted for want of room (which counts those that were never held, too)";
     EXPORTER_TEMPLATES: Gauge "helios_collector_exporter_templates" ["exporter"] "Templates known of an exporter";
+    EXPORTER_TEMPLATES_GONE: Counter "helios_collector_exporter_templates_gone_total" ["exporter", "reason"] "Templates that are not kept: expired without another definition, evicted for newer ones, or refused when they came";
     EXPORTER_LAST_SEEN: Gauge "helios_collector_exporter_last_seen_timestamp_seconds" ["exporter"] "Arrival of an exporter's last datagram, Unix time";
 
     ENRICHER_BATCHES: Counter "helios_enricher_batches_total" [] "Batches enriched";

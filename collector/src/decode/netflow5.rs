@@ -13,7 +13,6 @@
 //! Source: Cisco, "NetFlow Export Datagram Format" (v5 and v7 tables).
 
 use helios_common::ie::iana;
-use helios_common::time::UptimeClock;
 
 use super::DecodeError;
 use super::cursor::Cursor;
@@ -105,7 +104,7 @@ impl Header {
     }
 
     pub fn clock(&self) -> Clock {
-        Clock { export_ms: self.export_ms, uptime: Some(UptimeClock::new(self.export_ms, self.sys_uptime_ms)) }
+        Clock::new(self.export_ms, Some(self.sys_uptime_ms))
     }
 
     /// The octets of the records that the header promises.

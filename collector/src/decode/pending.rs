@@ -9,6 +9,10 @@ use super::sets::Header;
 /// A template refresh is due within minutes on any device; what is older belongs to a template that left.
 const MAX_AGE_MS: i64 = 30 * 60 * 1000;
 
+/// Held octets of all exporters of one worker. When as many are held, further sets are not, and count as evicted:
+/// spoofed senders do not push out what honest ones have waiting.
+pub const MAX_WORKER_HELD_OCTETS: usize = 64 << 20;
+
 /// What a held set costs besides its octets: without it, sets of no record would be held for nothing, in any number.
 const OVERHEAD_OCTETS: usize = size_of::<HeldSet>();
 
@@ -54,9 +58,10 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Holds a set; the oldest ones go while more than `max_octets` are held.
-    pub fn hold(&mut self, set: HeldSet, max_octets: usize) {
-        if set.cost() > max_octets {
+    /// Holds a set, if `room` more octets have place for it; the oldest ones of this domain go while more than
+    /// `max_octets` are held.
+    pub fn hold(&mut self, set: HeldSet, max_octets: usize, room: usize) {
+        if set.cost() > max_octets.min(room) {
             self.counts.evicted += 1;
             return;
         }
@@ -104,6 +109,21 @@ impl Pending {
         }
     }
 
+    /// Takes sets back that were released, but not decoded yet.
+    pub fn take_back(&mut self, sets: impl Iterator<Item = HeldSet>) {
+        for set in sets {
+            self.octets += set.cost();
+            self.counts.decoded -= 1;
+            self.sets.push_back(set);
+        }
+        self.sets.make_contiguous().sort_by_key(|set| set.received_at);
+    }
+
+    /// What the held sets cost.
+    pub const fn octets(&self) -> usize {
+        self.octets
+    }
+
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty()
     }
@@ -122,7 +142,7 @@ mod tests {
     fn only_the_sets_of_the_template_are_released() {
         let mut pending = Pending::default();
         for template in [256, 257, 256] {
-            pending.hold(set(template, 10, 0), 1000);
+            pending.hold(set(template, 10, 0), 1000, usize::MAX);
         }
         assert_eq!(pending.release(256, 1).len(), 2);
         assert_eq!(pending.release(257, 1).len(), 1);
@@ -133,9 +153,9 @@ mod tests {
     fn the_oldest_set_goes_when_the_limit_is_reached() {
         let mut pending = Pending::default();
         let limit = 100 + OVERHEAD_OCTETS;
-        pending.hold(set(256, 60, 1), limit);
-        pending.hold(set(256, 60, 2), limit);
-        pending.hold(set(256, 200, 3), limit);
+        pending.hold(set(256, 60, 1), limit, usize::MAX);
+        pending.hold(set(256, 60, 2), limit, usize::MAX);
+        pending.hold(set(256, 200, 3), limit, usize::MAX);
         let kept = pending.release(256, 4);
         assert_eq!(kept.iter().map(|set| set.received_at).collect::<Vec<_>>(), [2]);
         assert_eq!(pending.counts.evicted, 2);
@@ -145,7 +165,7 @@ mod tests {
     fn sets_without_a_record_are_not_held_in_any_number() {
         let mut pending = Pending::default();
         for _ in 0..1000 {
-            pending.hold(set(256, 0, 1), 10 * OVERHEAD_OCTETS);
+            pending.hold(set(256, 0, 1), 10 * OVERHEAD_OCTETS, usize::MAX);
         }
         assert_eq!(pending.release(256, 2).len(), 10);
     }
@@ -153,8 +173,29 @@ mod tests {
     #[test]
     fn sets_expire() {
         let mut pending = Pending::default();
-        pending.hold(set(256, 10, 0), 100);
+        pending.hold(set(256, 10, 0), 100, usize::MAX);
         assert!(pending.release(256, MAX_AGE_MS + 1).is_empty());
         assert_eq!(pending.counts.expired, 1);
+    }
+
+    #[test]
+    fn without_room_a_set_is_not_held_and_no_other_goes() {
+        let mut pending = Pending::default();
+        pending.hold(set(256, 60, 1), 1000, 60 + OVERHEAD_OCTETS);
+        pending.hold(set(256, 60, 2), 1000, 59 + OVERHEAD_OCTETS);
+        assert_eq!(pending.counts, HeldCounts { held: 1, decoded: 0, expired: 0, evicted: 1 });
+        assert_eq!(pending.octets(), 60 + OVERHEAD_OCTETS);
+    }
+
+    #[test]
+    fn sets_that_are_taken_back_stand_in_the_order_of_their_arrival() {
+        let mut pending = Pending::default();
+        for at in 1..5 {
+            pending.hold(set(256 + at as u16 % 2, 10, at), 10_000, usize::MAX);
+        }
+        let released = pending.release(257, 6);
+        pending.take_back(released.into_iter().skip(1));
+        assert_eq!(pending.sets.iter().map(|set| set.received_at).collect::<Vec<_>>(), [2, 3, 4]);
+        assert_eq!((pending.counts.decoded, pending.octets()), (1, 3 * (10 + OVERHEAD_OCTETS)));
     }
 }

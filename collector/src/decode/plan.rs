@@ -49,9 +49,30 @@ const APPLICATION_ID: Ie = iana(95);
 /// What the steps of one message need besides the records.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
+    /// When the message left, corrected.
     pub export_ms: UnixMs,
-    /// `None` when the protocol has no sysUptime and the exporter has not told when it booted.
+    /// `None` when the protocol has no sysUptime and the exporter has not told when it booted. Corrected.
     pub uptime: Option<UptimeClock>,
+    /// What absolute times of the exporter are wrong by.
+    pub correction_ms: i64,
+}
+
+impl Clock {
+    /// The clock of an exporter that says `export_ms`.
+    pub fn new(export_ms: UnixMs, uptime_ms: Option<u32>) -> Self {
+        let uptime = uptime_ms.map(|uptime_ms| UptimeClock::new(export_ms, uptime_ms));
+        Self { export_ms, uptime, correction_ms: 0 }
+    }
+
+    /// Set to the arrival of its message where it is off by more than `max_skew_ms`.
+    pub fn corrected(self, received_at: UnixMs, max_skew_ms: Option<i64>) -> Self {
+        let correction_ms = received_at - self.export_ms;
+        if max_skew_ms.is_none_or(|max| correction_ms.abs() <= max) {
+            return self;
+        }
+        let uptime = self.uptime.map(|uptime| uptime.moved(correction_ms));
+        Self { export_ms: received_at, uptime, correction_ms }
+    }
 }
 
 /// What times become.
@@ -315,8 +336,11 @@ fn op_by_kind(column: Column) -> Option<Op> {
 
 impl Step {
     fn run<F: Fields>(&self, fields: &F, times: &Times, texts: &mut Texts<'_>, out: &mut FlowBatch) {
-        let Times { clock: Clock { export_ms, uptime }, absent } = *times;
-        let plausible = move |ms: u64| if ms.wrapping_sub(1) < MAX_TIME_MS { ms as UnixMs } else { absent };
+        let Times { clock: Clock { export_ms, uptime, correction_ms }, absent } = *times;
+        // Times that stand in the record are by the exporter's clock, those relative to its header are corrected.
+        let absolute =
+            move |ms: u64| if ms.wrapping_sub(1) < MAX_TIME_MS { ms as UnixMs + correction_ms } else { absent };
+        let relative = move |ms: UnixMs| if (ms as u64).wrapping_sub(1) < MAX_TIME_MS { ms } else { absent };
         match self.op {
             Op::U8(col) => self.integers(fields, col, out, |value| value.min(u64::from(u8::MAX)) as u8),
             Op::U16(col) => self.integers(fields, col, out, |value| value.min(u64::from(u16::MAX)) as u16),
@@ -328,16 +352,16 @@ impl Step {
             Op::Ipv6(col) => self.arrays(fields, col, out, |octets| octets),
             Op::Ip(col) if fields.width() == Some(4) => self.arrays(fields, col, out, mapped_or_none),
             Op::Ip(col) => self.write(fields.octets(), col, out, address_of_octets),
-            Op::Seconds(col) => self.integers(fields, col, out, move |secs| plausible(secs.saturating_mul(1000))),
-            Op::Milliseconds(col) => self.integers(fields, col, out, plausible),
-            Op::Ntp(col) => self.integers(fields, col, out, move |ntp| plausible(ntp_to_unix_ms(ntp).max(0) as u64)),
+            Op::Seconds(col) => self.integers(fields, col, out, move |secs| absolute(secs.saturating_mul(1000))),
+            Op::Milliseconds(col) => self.integers(fields, col, out, absolute),
+            Op::Ntp(col) => self.integers(fields, col, out, move |ntp| absolute(ntp_to_unix_ms(ntp).max(0) as u64)),
             Op::Uptime(col) => {
                 if let Some(uptime) = uptime {
-                    self.integers(fields, col, out, move |ms| plausible(uptime.unix_ms(ms as u32).max(0) as u64));
+                    self.integers(fields, col, out, move |ms| relative(uptime.unix_ms(ms as u32)));
                 }
             }
             Op::DeltaMicroseconds(col) => {
-                self.integers(fields, col, out, move |us| plausible((export_ms - (us / 1000) as i64).max(0) as u64));
+                self.integers(fields, col, out, move |us| relative(export_ms - (us / 1000) as i64));
             }
             Op::IcmpType => self.integers(fields, ICMP_TYPE, out, |value| (value >> 8) as u8),
             Op::IcmpCode => self.integers(fields, ICMP_CODE, out, |value| value as u8),
@@ -359,14 +383,15 @@ impl Step {
 
     /// sysUptime of records that tell themselves when their device booted (Huawei; RFC 5102 §5.9.6).
     fn since_boot<R: Records>(&self, records: &R, col: Col<UnixMs>, boot: usize, times: &Times, out: &mut FlowBatch) {
-        let Times { clock: Clock { export_ms, .. }, absent } = *times;
+        let Times { clock: Clock { export_ms, correction_ms, .. }, absent } = *times;
         let values = (0..records.len()).map(|row| {
             let init = records.unsigned(row, boot);
             let uptime_ms = records.unsigned(row, self.field) as u32;
             if init.wrapping_sub(1) >= MAX_TIME_MS {
                 return absent;
             }
-            let ms = UptimeClock::new(export_ms, (export_ms - init as UnixMs) as u32).unix_ms(uptime_ms);
+            let ms =
+                UptimeClock::new(export_ms, (export_ms - correction_ms - init as UnixMs) as u32).unix_ms(uptime_ms);
             if (ms as u64).wrapping_sub(1) < MAX_TIME_MS { ms } else { absent }
         });
         self.write(values, col, out, |ms| ms);

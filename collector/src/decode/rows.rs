@@ -1,10 +1,9 @@
 //! From the records of one data set to rows: the plan's columns, then what every row has.
 
 use helios_common::columns::{
-    APPLICATION, Col, DST_ADDR, DST_PORT, EGRESS_VRF_ID, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, FLOW_END,
-    FLOW_START, ICMP_CODE, ICMP_TYPE, IN_IF_DESCRIPTION, IN_IF_INDEX, IN_IF_NAME, INGRESS_VRF_ID,
-    OBSERVATION_DOMAIN_ID, OUT_IF_DESCRIPTION, OUT_IF_INDEX, OUT_IF_NAME, PROTO, RECEIVED_AT, SRC_ADDR, VRF_NAME,
-    Value,
+    APPLICATION, Col, DST_ADDR, DST_PORT, EGRESS_VRF_ID, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, ICMP_CODE,
+    ICMP_TYPE, IN_IF_DESCRIPTION, IN_IF_INDEX, IN_IF_NAME, INGRESS_VRF_ID, OBSERVATION_DOMAIN_ID, OUT_IF_DESCRIPTION,
+    OUT_IF_INDEX, OUT_IF_NAME, PROTO, RECEIVED_AT, SRC_ADDR, VRF_NAME, Value,
 };
 use helios_common::exporter::{Address, ExporterId};
 use helios_common::flow::FlowBatch;
@@ -17,7 +16,7 @@ use super::records::{FixedRecords, LocatedRecords, Positions, Records};
 use super::sampling::{self, Fallback};
 use super::template::Template;
 use super::text::{Memo, Texts};
-use super::{DecodeError, Protocol, frame};
+use super::{DecodeError, Protocol, frame, times};
 use helios_common::names::{NameId, Names};
 
 /// Rows that one message may become. A datagram of 64 KiB holds 1365 v5 records and some 3000 of the shortest
@@ -33,6 +32,8 @@ pub struct Message {
     pub domain: u32,
     pub received_at: UnixMs,
     pub clock: Clock,
+    /// How far a time may lie behind the arrival, and a clock be off; `None` takes every time as it is.
+    pub max_skew_ms: Option<i64>,
     pub sampling: Fallback,
     pub decapsulate: Decapsulate,
 }
@@ -166,11 +167,7 @@ impl Writer<'_> {
         if message.domain != 0 {
             self.out.fill(OBSERVATION_DOMAIN_ID, n, message.domain);
         }
-        for col in [FLOW_START, FLOW_END] {
-            if self.out.values(col).len() <= self.out.rows() {
-                self.out.fill(col, n, message.received_at);
-            }
-        }
+        times::complete(n, message, self.out);
     }
 
     fn frames<R: Records>(&mut self, records: &R, field: usize, start: FrameStart) {
@@ -224,7 +221,7 @@ impl Writer<'_> {
 }
 
 /// What was appended to a column in the open rows.
-fn open_rows<T: Value>(col: Col<T>, out: &FlowBatch) -> &[T] {
+pub fn open_rows<T: Value>(col: Col<T>, out: &FlowBatch) -> &[T] {
     out.values(col).get(out.rows()..).unwrap_or(&[])
 }
 

@@ -6,6 +6,7 @@
 
 use helios_common::ie::Ie;
 use helios_common::names::Names;
+use helios_common::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
 use super::Protocol;
@@ -61,8 +62,8 @@ impl SavedExporter {
         Self { domains, tables: exporter.tables.save(names) }
     }
 
-    /// Puts the state into an exporter that has none yet.
-    pub(super) fn restore(&self, exporter: &mut Exporter, names: &Names) {
+    /// Puts the state into an exporter that has none yet. The lifetime of its templates begins anew.
+    pub(super) fn restore(&self, exporter: &mut Exporter, names: &Names, now: UnixMs) {
         for saved in &self.domains {
             let Some(protocol) = Protocol::ALL.into_iter().find(|protocol| protocol.name() == saved.protocol) else {
                 continue;
@@ -71,7 +72,7 @@ impl SavedExporter {
             for template in &saved.templates {
                 let field = |&(pen, id, length)| Field { ie: Ie { pen, id }, length };
                 let fields: Vec<Field> = template.fields.iter().map(field).collect();
-                domain.templates.learn(template.id, &fields, template.scope_fields, true);
+                domain.templates.learn(template.id, &fields, template.scope_fields, true, now);
             }
             domain.templates.changed = false;
             exporter.templates += domain.templates.len();

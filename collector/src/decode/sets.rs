@@ -11,8 +11,6 @@
 //!
 //! v9's count counts records and is often wrong: the walk goes by length.
 
-use helios_common::time::UptimeClock;
-
 use super::DecodeError;
 use super::cursor::Cursor;
 use super::plan::Clock;
@@ -64,7 +62,7 @@ impl Header {
     pub fn clock(&self, system_init_ms: Option<i64>) -> Clock {
         let export_ms = self.export_ms;
         let uptime_ms = self.sys_uptime_ms.or_else(|| system_init_ms.map(|init| (export_ms - init) as u32));
-        Clock { export_ms, uptime: uptime_ms.map(|uptime_ms| UptimeClock::new(export_ms, uptime_ms)) }
+        Clock::new(export_ms, uptime_ms)
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Exporter {
     pub domains: Vec<Domain>,
     /// Templates of all domains.
     pub templates: usize,
+    /// Octets that the held sets of all domains cost.
+    pub held_octets: usize,
     pub tables: Tables,
     pub stats: Stats,
 }
@@ -45,7 +47,7 @@ pub(super) struct Domain {
 impl Exporter {
     pub fn new(id: ExporterId, address: Address, now: UnixMs) -> Self {
         let stats = Stats { first_seen: now, last_seen: now, ..Stats::default() };
-        Self { id, address, domains: Vec::new(), templates: 0, tables: Tables::default(), stats }
+        Self { id, address, domains: Vec::new(), templates: 0, held_octets: 0, tables: Tables::default(), stats }
     }
 
     /// Whether there is something new to save since the last time this was asked.
@@ -55,6 +57,18 @@ impl Exporter {
             changed |= std::mem::take(&mut domain.templates.changed);
         }
         changed
+    }
+
+    /// Forgets what is too old: held sets, and templates that were last defined before `oldest_template`.
+    pub fn expire(&mut self, now: UnixMs, oldest_template: Option<UnixMs>) {
+        for domain in &mut self.domains {
+            domain.pending.expire(now);
+            if let Some(oldest) = oldest_template {
+                domain.templates.expire(oldest);
+            }
+        }
+        self.templates = self.domains.iter().map(|domain| domain.templates.len()).sum();
+        self.held_octets = self.domains.iter().map(|domain| domain.pending.octets()).sum();
     }
 
     /// The domains that have something to report, with the exporter's address.
@@ -83,6 +97,7 @@ impl Exporter {
             domains: self.domains.len(),
             templates: self.templates,
             templates_evicted: self.domains.iter().map(|domain| domain.templates.evicted).sum(),
+            templates_expired: self.domains.iter().map(|domain| domain.templates.expired).sum(),
             templates_refused: self.domains.iter().map(|domain| domain.templates.refused).sum(),
             held_sets: held,
             loss,
@@ -182,6 +197,8 @@ pub struct ExporterStats {
     /// Templates that are known now.
     pub templates: usize,
     pub templates_evicted: u64,
+    /// Templates that were not defined again in time.
+    pub templates_expired: u64,
     pub templates_refused: u64,
     pub held_sets: HeldCounts,
     /// By sequence numbers, in the units of each protocol; indexed as [`Protocol::ALL`].
@@ -218,6 +235,7 @@ impl ExporterStats {
         self.domains += other.domains;
         self.templates += other.templates;
         self.templates_evicted += other.templates_evicted;
+        self.templates_expired += other.templates_expired;
         self.templates_refused += other.templates_refused;
         self.held_sets.add(&other.held_sets);
         self.loss.iter_mut().zip(&other.loss).for_each(|(mine, theirs)| mine.add(theirs));

@@ -6,6 +6,7 @@
 
 use hashbrown::HashMap;
 use helios_common::ie::{Ie, iana};
+use helios_common::time::UnixMs;
 
 use super::DecodeError;
 use super::cursor::Cursor;
@@ -66,6 +67,8 @@ pub struct Template {
     /// How many of the fields are scope; 0 for data templates.
     pub scope_fields: usize,
     last_used: u64,
+    /// When it was last defined, be it the same way.
+    defined_at: UnixMs,
 }
 
 impl Template {
@@ -90,6 +93,7 @@ impl Template {
             content,
             scope_fields,
             last_used: 0,
+            defined_at: 0,
         })
     }
 }
@@ -142,6 +146,7 @@ pub struct TemplateStore {
     pub changed: bool,
     pub evicted: u64,
     pub refused: u64,
+    pub expired: u64,
 }
 
 impl TemplateStore {
@@ -165,14 +170,27 @@ impl TemplateStore {
         self.templates.is_empty()
     }
 
-    /// Takes a definition in. Without `room` for one more, it takes the place of the least recently used one of this
+    /// Forgets templates that were last defined before `oldest`: over UDP, nobody says that one is gone.
+    pub fn expire(&mut self, oldest: UnixMs) {
+        let before = self.templates.len();
+        //= https://www.rfc-editor.org/rfc/rfc7011#section-8.4
+        //# ... the Collecting Process MUST associate a lifetime with each Template received via UDP (RFC 3954 §6 says
+        //# the same of NetFlow v9).
+        self.templates.retain(|_, template| template.defined_at >= oldest);
+        let expired = before - self.templates.len();
+        self.changed |= expired > 0;
+        self.expired += expired as u64;
+    }
+
+    /// Takes a definition in that came at `now`. Without `room` for one more, it takes the place of the least recently used one of this
     /// domain, or is refused if there is none.
-    pub fn learn(&mut self, id: u16, fields: &[Field], scope_fields: usize, room: bool) -> Learned {
-        let known = self.templates.get(&id);
-        if known.is_some_and(|known| known.fields == fields && known.scope_fields == scope_fields) {
+    pub fn learn(&mut self, id: u16, fields: &[Field], scope_fields: usize, room: bool, now: UnixMs) -> Learned {
+        let known = self.templates.get_mut(&id);
+        let replaced = known.is_some();
+        if let Some(known) = known.filter(|known| known.fields == fields && known.scope_fields == scope_fields) {
+            known.defined_at = now;
             return Learned::Refreshed;
         }
-        let replaced = known.is_some();
         self.changed = true;
         let Some(mut template) = Template::compile(fields, scope_fields) else {
             self.templates.remove(&id);
@@ -184,7 +202,7 @@ impl TemplateStore {
             return Learned::Refused;
         }
         self.uses += 1;
-        template.last_used = self.uses;
+        (template.last_used, template.defined_at) = (self.uses, now);
         self.templates.insert(id, template);
         if replaced { Learned::Replaced } else { Learned::New }
     }
@@ -323,43 +341,43 @@ mod tests {
     #[test]
     fn an_identical_refresh_is_silent_and_a_different_one_replaces_at_once() {
         let mut store = TemplateStore::default();
-        assert_eq!(store.learn(256, &[field(8, 4)], 0, true), Learned::New);
-        assert_eq!(store.learn(256, &[field(8, 4)], 0, true), Learned::Refreshed);
-        assert_eq!(store.learn(256, &[field(8, 4), field(12, 4)], 0, true), Learned::Replaced);
+        assert_eq!(store.learn(256, &[field(8, 4)], 0, true, 0), Learned::New);
+        assert_eq!(store.learn(256, &[field(8, 4)], 0, true, 0), Learned::Refreshed);
+        assert_eq!(store.learn(256, &[field(8, 4), field(12, 4)], 0, true, 0), Learned::Replaced);
         assert_eq!(store.get(256).map(|template| template.record_octets), Some(8));
     }
 
     #[test]
     fn data_and_options_templates_share_one_id_space() {
         let mut store = TemplateStore::default();
-        store.learn(256, &[field(8, 4)], 0, true);
-        assert_eq!(store.learn(256, &[field(144, 4), field(34, 4)], 1, true), Learned::Replaced);
+        store.learn(256, &[field(8, 4)], 0, true, 0);
+        assert_eq!(store.learn(256, &[field(144, 4), field(34, 4)], 1, true, 0), Learned::Replaced);
         assert!(matches!(store.get(256).unwrap().content, Content::Options));
     }
 
     #[test]
     fn definitions_without_octets_are_refused_and_forget_the_old_one() {
         let mut store = TemplateStore::default();
-        store.learn(256, &[field(8, 4)], 0, true);
-        assert_eq!(store.learn(256, &[], 0, true), Learned::Refused);
-        assert_eq!(store.learn(257, &[field(8, 0), field(12, 0)], 0, true), Learned::Refused);
+        store.learn(256, &[field(8, 4)], 0, true, 0);
+        assert_eq!(store.learn(256, &[], 0, true, 0), Learned::Refused);
+        assert_eq!(store.learn(257, &[field(8, 0), field(12, 0)], 0, true, 0), Learned::Refused);
         assert!(store.get(256).is_none());
     }
 
     #[test]
     fn records_longer_than_a_datagram_are_refused() {
         let mut store = TemplateStore::default();
-        assert_eq!(store.learn(256, &[field(210, 40_000), field(210, 40_000)], 0, true), Learned::Refused);
+        assert_eq!(store.learn(256, &[field(210, 40_000), field(210, 40_000)], 0, true, 0), Learned::Refused);
     }
 
     #[test]
     fn the_least_recently_used_template_makes_room() {
         let mut store = TemplateStore::default();
         for id in 0..MAX_TEMPLATES as u16 {
-            store.learn(256 + id, &[field(8, 4)], 0, true);
+            store.learn(256 + id, &[field(8, 4)], 0, true, 0);
         }
         store.get(256);
-        store.learn(9000, &[field(8, 4)], 0, true);
+        store.learn(9000, &[field(8, 4)], 0, true, 0);
         assert_eq!((store.len(), store.evicted), (MAX_TEMPLATES, 1));
         assert!(store.get(256).is_some());
         assert!(store.get(257).is_none());
@@ -368,10 +386,25 @@ mod tests {
     #[test]
     fn without_room_a_template_takes_the_place_of_its_own_domains_oldest() {
         let mut store = TemplateStore::default();
-        assert_eq!(store.learn(256, &[field(8, 4)], 0, false), Learned::Refused);
-        assert_eq!(store.learn(256, &[field(8, 4)], 0, true), Learned::New);
-        assert_eq!(store.learn(257, &[field(8, 4)], 0, false), Learned::New);
+        assert_eq!(store.learn(256, &[field(8, 4)], 0, false, 0), Learned::Refused);
+        assert_eq!(store.learn(256, &[field(8, 4)], 0, true, 0), Learned::New);
+        assert_eq!(store.learn(257, &[field(8, 4)], 0, false, 0), Learned::New);
         assert_eq!((store.len(), store.evicted, store.refused), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_template_that_is_not_defined_again_expires() {
+        let mut store = TemplateStore::default();
+        store.learn(256, &[field(8, 4)], 0, true, 1000);
+        store.learn(257, &[field(8, 4)], 0, true, 1000);
+        store.learn(257, &[field(8, 4)], 0, true, 5000);
+        store.get(256);
+        store.changed = false;
+        store.expire(1000);
+        assert_eq!((store.len(), store.expired, store.changed), (2, 0, false));
+        store.expire(1001);
+        assert_eq!((store.len(), store.expired, store.changed), (1, 1, true));
+        assert!(store.get(257).is_some());
     }
 
     #[test]
