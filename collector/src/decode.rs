@@ -40,7 +40,7 @@ pub use pending::HeldCounts;
 use pending::HeldSet;
 use rows::{Context, Message, Scratch, SetCounts};
 use sampling::Fallback;
-pub use saved::SavedExporter;
+pub use saved::{SavedExporter, SavedSequence};
 pub use sequence::LossCounts;
 use sets::Set;
 pub use sflow5::SampleCounts;
@@ -61,6 +61,9 @@ pub const MAX_COUNTER_ROWS: usize = 1 << 15;
 /// Domains that are reported per minute and worker: made-up ones cost the sink no more than this, and an honest
 /// exporter is busier than they are.
 pub const MAX_MINUTE_ROWS: usize = 1 << 16;
+
+/// Sequence numbers that one worker saves: made-up senders fill no disk. The rest begin anew after a restart.
+const MAX_SAVED_SEQUENCES: usize = 1 << 17;
 
 /// What is known of a datagram besides its octets.
 #[derive(Debug, Clone, Copy)]
@@ -242,6 +245,15 @@ impl Default for DecoderConfig {
     }
 }
 
+impl DecoderConfig {
+    /// How many templates there may be for one of an exporter known since then to be added.
+    fn max_worker_templates(&self, known_since: UnixMs, now: UnixMs) -> usize {
+        let established = self.reliable || now.saturating_sub(known_since) >= template::ESTABLISHED_MS;
+        let reserved = if established { 0 } else { template::ESTABLISHED_TEMPLATES };
+        self.max_templates.saturating_sub(reserved)
+    }
+}
+
 /// Decodes the datagrams of one receive worker.
 #[derive(Debug)]
 pub struct Decoder {
@@ -400,7 +412,7 @@ impl Decoder {
         };
         let Self { config, names, known, worker_templates, worker_held, scratch, fields, .. } = self;
         let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at)?;
-        let Exporter { id, address, domains, templates, held_octets, tables, stats } = exporter;
+        let Exporter { id, address, domains, templates, known_since, held_octets, tables, stats } = exporter;
         let domain = state::domain(domains, decoded.protocol, header.domain)?;
         if !ipfix {
             domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
@@ -414,6 +426,7 @@ impl Decoder {
             domain,
             exporter_templates: templates,
             worker_templates,
+            max_worker_templates: config.max_worker_templates(*known_since, meta.received_at),
             exporter_held: held_octets,
             worker_held,
             message: Message {
@@ -525,6 +538,20 @@ impl Decoder {
         self.known.exporters.values().map(Exporter::snapshot)
     }
 
+    /// The numbers that the exporters' next messages should have.
+    pub fn sequences(&self) -> Vec<(Address, SavedSequence)> {
+        let domains = self.known.exporters.values().flat_map(|exporter| {
+            let address = exporter.address;
+            exporter.domains.iter().map(move |domain| (address, domain))
+        });
+        let numbers = domains.flat_map(|(address, domain)| {
+            let (protocol, id) = (domain.protocol, domain.id);
+            let saved = move |(port, next)| (address, SavedSequence { protocol, domain: id, port, next });
+            domain.sessions.expected().map(saved)
+        });
+        numbers.take(MAX_SAVED_SEQUENCES).collect()
+    }
+
     /// Lets [`changed`](Self::changed) tell of every exporter again.
     pub fn save_anew(&mut self) {
         self.known.exporters.values_mut().for_each(|exporter| exporter.tables.changed = true);
@@ -578,6 +605,7 @@ struct Walk<'a> {
     domain: &'a mut Domain,
     exporter_templates: &'a mut usize,
     worker_templates: &'a mut usize,
+    max_worker_templates: usize,
     exporter_held: &'a mut usize,
     worker_held: &'a mut usize,
     message: Message,
@@ -608,7 +636,7 @@ impl Walk<'_> {
                 continue;
             }
             let room = *self.exporter_templates < template::MAX_EXPORTER_TEMPLATES
-                && *self.worker_templates < self.config.max_templates;
+                && *self.worker_templates < self.max_worker_templates;
             let templates = &mut self.domain.templates;
             let before = templates.len();
             let now = self.message.received_at;

@@ -11,6 +11,8 @@
 //!  helios-state 1
 //!  <crc32, hex> <saved at, Unix s> <address> <JSON of SavedExporter>
 //! ```
+//!
+//! Sequence numbers, which change with every message, have a [file of their own](sequences).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -23,7 +25,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use hashbrown::HashMap;
 use helios_common::exporter::{Address, address_of, ip_of};
 
-use crate::decode::{Memory, SavedExporter};
+use crate::decode::{Memory, SavedExporter, SavedSequence};
+
+mod sequences;
+
+use sequences::{Numbers, SequenceFile};
 
 const FILE_NAME: &str = "exporters.state";
 const HEADER: &str = "helios-state 1";
@@ -48,14 +54,30 @@ pub struct StateError {
 /// The saved state of all exporters, and the thread that writes it.
 #[derive(Debug)]
 pub struct StateFile {
-    latest: Arc<Latest>,
-    lines: Option<Sender<Line>>,
+    past: Arc<Past>,
+    jobs: Option<Sender<Job>>,
     writer: Option<JoinHandle<()>>,
 }
 
 /// The latest line of each exporter: what the journal holds, and what an exporter that comes back starts with.
 #[derive(Debug, Default)]
 struct Latest(Mutex<HashMap<Address, String>>);
+
+/// What exporters that are seen for the first time, or come back, start with.
+#[derive(Debug)]
+struct Past {
+    latest: Arc<Latest>,
+    /// From before the start; taken by who goes on with them.
+    numbers: Mutex<Numbers>,
+}
+
+/// What the writing thread is handed.
+#[derive(Debug)]
+enum Job {
+    Line(Line),
+    /// The sequence numbers of a worker.
+    Numbers(usize, Vec<(Address, SavedSequence)>),
+}
 
 /// Exporters whose state is kept. Like [`MAX_EXPORTERS`](crate::decode::MAX_EXPORTERS) it keeps spoofed addresses from
 /// growing memory and file without end; those that were there first stay until they are outdated.
@@ -81,28 +103,31 @@ impl StateFile {
         let path = directory.join(FILE_NAME);
         let lines = read(&path).map_err(fail)?;
         let latest = Arc::new(Latest(Mutex::new(lines)));
-        let mut journal = Journal::create(path, Arc::clone(&latest)).map_err(fail)?;
+        let journal = Journal::create(path, Arc::clone(&latest)).map_err(fail)?;
+        let (sequences, numbers) = SequenceFile::open(directory).map_err(fail)?;
+        let past = Arc::new(Past { latest, numbers: Mutex::new(numbers) });
+        let mut files = Files { journal, sequences, past: Arc::clone(&past) };
         let (sender, receiver) = bounded(QUEUE_LINES);
         let writer =
-            std::thread::Builder::new().name("state".into()).spawn(move || journal.run(&receiver)).map_err(fail)?;
-        Ok(Self { latest, lines: Some(sender), writer: Some(writer) })
+            std::thread::Builder::new().name("state".into()).spawn(move || files.run(&receiver)).map_err(fail)?;
+        Ok(Self { past, jobs: Some(sender), writer: Some(writer) })
     }
 
     /// Where decoders find what was saved.
     pub fn memory(&self) -> Arc<dyn Memory> {
-        Arc::clone(&self.latest) as Arc<dyn Memory>
+        Arc::clone(&self.past) as Arc<dyn Memory>
     }
 
     /// A way for a worker to save exporters.
     pub fn saver(&self) -> Option<Saver> {
-        self.lines.clone().map(Saver)
+        self.jobs.clone().map(Saver)
     }
 }
 
 impl Drop for StateFile {
     /// Waits until everything that was handed over is written.
     fn drop(&mut self) {
-        self.lines = None;
+        self.jobs = None;
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
@@ -117,7 +142,23 @@ impl Latest {
     }
 }
 
-impl Memory for Latest {
+impl Past {
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        self.numbers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Memory for Past {
+    fn recall(&self, address: Address) -> Option<SavedExporter> {
+        let (saved, numbers) = (self.latest.recall(address), self.numbers().remove(&address));
+        if saved.is_none() && numbers.is_none() {
+            return None;
+        }
+        Some(SavedExporter { sequences: numbers.unwrap_or_default(), ..saved.unwrap_or_default() })
+    }
+}
+
+impl Latest {
     fn recall(&self, address: Address) -> Option<SavedExporter> {
         let line = self.lines().get(&address)?.clone();
         let json = line.splitn(4, ' ').nth(3)?;
@@ -131,7 +172,7 @@ impl Memory for Latest {
 
 /// Hands exporters to the writing thread.
 #[derive(Debug, Clone)]
-pub struct Saver(Sender<Line>);
+pub struct Saver(Sender<Job>);
 
 impl Saver {
     /// How many exporters can be handed over without waiting.
@@ -146,7 +187,12 @@ impl Saver {
         let Ok(json) = serde_json::to_string(saved) else { return true };
         let content = format!("{now} {} {json}", ip_of(address));
         let text = format!("{:08x} {content}", crc32fast::hash(content.as_bytes()));
-        self.0.try_send(Line { address, text }).is_ok()
+        self.0.try_send(Job::Line(Line { address, text })).is_ok()
+    }
+
+    /// Takes the place of what the same worker saved before. Without room it is left for the next time.
+    pub fn save_sequences(&self, worker: usize, numbers: Vec<(Address, SavedSequence)>) {
+        let _ = self.0.try_send(Job::Numbers(worker, numbers));
     }
 }
 
@@ -162,6 +208,14 @@ fn check(line: &str) -> Option<Address> {
     (whole && saved_at + MAX_AGE_SECS > now).then_some(address)
 }
 
+/// Moves a file that is none of Helios' out of the way.
+fn set_aside(path: &Path, what: &str) -> io::Result<()> {
+    let aside = path.with_extension(format!("foreign-{}", std::process::id()));
+    fs::rename(path, &aside)?;
+    tracing::warn!(file = %path.display(), aside = %aside.display(), "not a state file of Helios: set aside, starting without saved {what}");
+    Ok(())
+}
+
 /// The latest line of each exporter.
 fn read(path: &Path) -> io::Result<HashMap<Address, String>> {
     let octets = match fs::read(path) {
@@ -172,9 +226,7 @@ fn read(path: &Path) -> io::Result<HashMap<Address, String>> {
     let text = String::from_utf8_lossy(&octets);
     let mut lines = text.lines();
     if lines.next() != Some(HEADER) {
-        let aside = path.with_extension(format!("foreign-{}", std::process::id()));
-        fs::rename(path, &aside)?;
-        tracing::warn!(file = %path.display(), aside = %aside.display(), "not a state file of Helios: set aside, starting without saved templates");
+        set_aside(path, "templates")?;
         return Ok(HashMap::new());
     }
     let mut latest = HashMap::new();
@@ -189,6 +241,38 @@ fn read(path: &Path) -> io::Result<HashMap<Address, String>> {
         tracing::warn!(file = %path.display(), lines = passed_over, "damaged or outdated lines of the state file passed over");
     }
     Ok(latest)
+}
+
+/// What the state thread writes.
+struct Files {
+    journal: Journal,
+    sequences: SequenceFile,
+    past: Arc<Past>,
+}
+
+impl Files {
+    /// Writes until every saver is gone. What is waiting is written at once and then flushed.
+    fn run(&mut self, jobs: &Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            let (mut lines, mut numbers) = (Vec::new(), false);
+            for job in std::iter::once(job).chain(jobs.try_iter().take(QUEUE_LINES)) {
+                match job {
+                    Job::Line(line) => lines.push(line),
+                    Job::Numbers(worker, saved) => {
+                        self.sequences.put(worker, saved);
+                        numbers = true;
+                    }
+                }
+            }
+            if !lines.is_empty() {
+                self.journal.write(lines);
+            }
+            if numbers {
+                let waiting = self.past.numbers().clone();
+                self.sequences.write(&waiting);
+            }
+        }
+    }
 }
 
 /// The file and what of it counts.
@@ -223,22 +307,18 @@ impl Journal {
         Ok(Self { path, file, latest, written: live, live, failing: false })
     }
 
-    /// Writes lines until every saver is gone. What is waiting is written at once and then flushed.
-    fn run(&mut self, lines: &Receiver<Line>) {
-        while let Ok(line) = lines.recv() {
-            let result = self.append(line).and_then(|()| {
-                lines.try_iter().try_for_each(|line| self.append(line))?;
-                self.file.flush()?;
-                self.compact()
-            });
-            match result {
-                Ok(()) => self.failing = false,
-                Err(error) if !self.failing => {
-                    self.failing = true;
-                    tracing::error!(file = %self.path.display(), %error, "state not saved: after a restart, templates have to come anew; check the disk");
-                }
-                Err(_) => {}
+    fn write(&mut self, lines: Vec<Line>) {
+        let result = lines.into_iter().try_for_each(|line| self.append(line)).and_then(|()| {
+            self.file.flush()?;
+            self.compact()
+        });
+        match result {
+            Ok(()) => self.failing = false,
+            Err(error) if !self.failing => {
+                self.failing = true;
+                tracing::error!(file = %self.path.display(), %error, "state not saved: after a restart, templates have to come anew; check the disk");
             }
+            Err(_) => {}
         }
     }
 

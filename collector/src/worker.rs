@@ -51,6 +51,9 @@ const EXPIRE_EVERY: u32 = 60;
 /// Exporters whose templates never change are saved again about once a day: what was saved long ago counts as outdated.
 const SAVE_ANEW_EVERY: u32 = 86_400;
 
+/// Sequence numbers are saved every ten seconds: so much counts as lost after a crash although it had arrived.
+const SAVE_SEQUENCES_EVERY: u32 = 10;
+
 /// Exporters whose state is saved at a time: some milliseconds of work at the most, after a start with thousands of
 /// devices the rest follows a second later.
 const SAVES_PER_PUBLICATION: usize = 256;
@@ -445,6 +448,7 @@ impl Worker {
         self.publish();
         self.close_minute(unix_ms());
         if let Some(saver) = self.saver.take() {
+            saver.save_sequences(self.number, self.decoder.sequences());
             self.decoder.changed(saver.room(), |address, saved| saver.save(address, &saved));
         }
     }
@@ -519,6 +523,9 @@ impl Worker {
             self.decoder.save_anew();
         }
         if let Some(saver) = &self.saver {
+            if self.publications.is_multiple_of(SAVE_SEQUENCES_EVERY) {
+                saver.save_sequences(self.number, self.decoder.sequences());
+            }
             let limit = saver.room().min(SAVES_PER_PUBLICATION);
             self.decoder.changed(limit, |address, saved| saver.save(address, &saved));
         }

@@ -125,10 +125,10 @@ pub fn write(out: &mut Scrape<'_>, exporters: &[ExporterStats], limit: usize) ->
 }
 
 /// The samples of an exporter that have something to say: most exporters never have one.
-fn spoken<const N: usize>(
-    name: &str,
+fn spoken<'a, const N: usize>(
+    name: &'a str,
     counts: [(&'static str, u64); N],
-) -> impl Iterator<Item = ([&str; 2], u64)> + use<'_, N> {
+) -> impl Iterator<Item = ([&'a str; 2], u64)> {
     counts.into_iter().filter(|(_, count)| *count > 0).map(move |(label, count)| ([name, label], count))
 }
 

@@ -18,5 +18,6 @@ mod enrichment;
 mod netbox;
 mod spool;
 mod side_tables;
+mod remembers;
 mod user_columns;
 mod real_exporters;

@@ -1,8 +1,8 @@
 //! What of an exporter survives a restart, in a form that can be written down.
 //!
 //! Templates and the tables of options data: without them, data sets of a device that refreshes its templates every
-//! half an hour would be blind that long, and sampled flows would count as unsampled. Counters and sequence numbers
-//! are not saved: a number from before the restart says nothing about what was lost since.
+//! half an hour would be blind that long, and sampled flows would count as unsampled. Sequence numbers tell what was
+//! lost meanwhile. Counters are not saved.
 
 use helios_common::ie::Ie;
 use helios_common::names::Names;
@@ -20,6 +20,18 @@ pub struct SavedExporter {
     pub domains: Vec<SavedDomain>,
     #[serde(default)]
     pub tables: SavedTables,
+    /// Saved apart: they change with every message.
+    #[serde(skip)]
+    pub sequences: Vec<SavedSequence>,
+}
+
+/// The number that the next message of a transport session should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavedSequence {
+    pub protocol: Protocol,
+    pub domain: u32,
+    pub port: u16,
+    pub next: u32,
 }
 
 /// The templates of one observation domain.
@@ -59,7 +71,14 @@ impl SavedExporter {
     pub(super) fn of(exporter: &Exporter, names: &Names) -> Self {
         let domains =
             exporter.domains.iter().filter(|domain| !domain.templates.is_empty()).map(SavedDomain::of).collect();
-        Self { domains, tables: exporter.tables.save(names) }
+        Self { domains, tables: exporter.tables.save(names), sequences: Vec::new() }
+    }
+
+    fn restore_sequences(&self, exporter: &mut Exporter) {
+        for saved in &self.sequences {
+            let Ok(domain) = domain(&mut exporter.domains, saved.protocol, saved.domain) else { break };
+            domain.sessions.resume(saved.port, saved.next);
+        }
     }
 
     /// Puts the state into an exporter that has none yet. The lifetime of its templates begins anew.
@@ -77,6 +96,8 @@ impl SavedExporter {
             domain.templates.changed = false;
             exporter.templates += domain.templates.len();
         }
+        self.restore_sequences(exporter);
+        exporter.known_since = UnixMs::MIN;
         exporter.tables = Tables::restore(&self.tables, names);
     }
 }

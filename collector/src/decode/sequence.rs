@@ -140,6 +140,18 @@ impl Sessions {
         self.sessions[at].1.observe(sequence, units);
     }
 
+    /// The numbers that are expected next, by port.
+    pub fn expected(&self) -> impl Iterator<Item = (u16, u32)> + '_ {
+        self.sessions.iter().filter_map(|(port, sequence)| Some((*port, sequence.expected?)))
+    }
+
+    /// Expects a session to go on with `next`.
+    pub fn resume(&mut self, port: u16, next: u32) {
+        if self.sessions.len() < MAX_SESSIONS {
+            self.sessions.push((port, Sequence { expected: Some(next), ..Sequence::default() }));
+        }
+    }
+
     pub fn counts(&self) -> LossCounts {
         let mut counts = self.past;
         self.sessions.iter().for_each(|(_, sequence)| counts.add(&sequence.counts));
@@ -214,6 +226,17 @@ mod tests {
             sessions.observe(2000, number + 500_000, Some(1));
         }
         assert_eq!(sessions.counts(), LossCounts::default());
+    }
+
+    #[test]
+    fn a_session_that_is_resumed_counts_what_was_lost_meanwhile() {
+        let mut before = Sessions::default();
+        before.observe(4000, 100, Some(10));
+        let mut after = Sessions::default();
+        before.expected().for_each(|(port, next)| after.resume(port, next));
+        after.observe(4000, 150, Some(10));
+        after.observe(4001, 7, Some(10));
+        assert_eq!(after.counts(), LossCounts { lost: 40, ..LossCounts::default() });
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(super) struct Exporter {
     pub domains: Vec<Domain>,
     /// Templates of all domains.
     pub templates: usize,
+    /// When it was first seen; `i64::MIN` if it was known before a restart.
+    pub known_since: UnixMs,
     /// Octets that the held sets of all domains cost.
     pub held_octets: usize,
     pub tables: Tables,
@@ -47,7 +49,16 @@ pub(super) struct Domain {
 impl Exporter {
     pub fn new(id: ExporterId, address: Address, now: UnixMs) -> Self {
         let stats = Stats { first_seen: now, last_seen: now, ..Stats::default() };
-        Self { id, address, domains: Vec::new(), templates: 0, held_octets: 0, tables: Tables::default(), stats }
+        Self {
+            id,
+            address,
+            domains: Vec::new(),
+            templates: 0,
+            known_since: now,
+            held_octets: 0,
+            tables: Tables::default(),
+            stats,
+        }
     }
 
     /// Whether there is something new to save since the last time this was asked.

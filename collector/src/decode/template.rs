@@ -35,6 +35,13 @@ pub const MAX_EXPORTER_TEMPLATES: usize = 4096;
 /// held, newcomers get none, so that spoofed senders cannot push out an honest exporter's templates.
 pub const MAX_WORKER_TEMPLATES: usize = 131_072;
 
+/// Of the templates of one worker, those that only established exporters may have: a flood of made-up senders that
+/// takes all the others leaves devices that were there before it room for more.
+pub const ESTABLISHED_TEMPLATES: usize = MAX_WORKER_TEMPLATES / 8;
+
+/// An exporter is established when it has been known for so long, or was known before a restart.
+pub const ESTABLISHED_MS: i64 = 10 * 60 * 1000;
+
 /// Templates that a session over TCP may always have, however many sessions there are.
 pub const MIN_SESSION_TEMPLATES: usize = 64;
 

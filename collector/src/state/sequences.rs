@@ -1,0 +1,190 @@
+//! The file of sequence numbers: what every exporter was expected to send next, kept over restarts.
+//!
+//! Numbers change with every message, so they are no journal: every ten seconds, and at the stop, the file is written
+//! as a whole under another name that then takes the old one's place. What was lost while no process ran is counted
+//! from them; after a crash, what had arrived since the file was written counts as lost as well.
+//!
+//! Numbers of a process that still runs are not taken up: it goes on counting, and hands its exporters over
+//! (`helios run --takeover`).
+//!
+//! ```text
+//!  helios-sequences 1 <process id>
+//!  <crc32, hex> <address> <protocol> <domain> <port> <next number>
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use hashbrown::HashMap;
+use helios_common::exporter::{Address, address_of, ip_of};
+
+use crate::decode::{Protocol, SavedSequence};
+
+const FILE_NAME: &str = "sequences.state";
+const MAGIC: &str = "helios-sequences 1 ";
+
+/// The numbers by exporter.
+pub(super) type Numbers = HashMap<Address, Vec<SavedSequence>>;
+
+/// The file, and what each worker said last.
+#[derive(Debug)]
+pub(super) struct SequenceFile {
+    path: PathBuf,
+    workers: HashMap<usize, Vec<(Address, SavedSequence)>>,
+    failing: bool,
+}
+
+impl SequenceFile {
+    /// Reads what is there. A file that is none of Helios' is set aside with a warning, damaged lines are passed over.
+    pub fn open(directory: &Path) -> io::Result<(Self, Numbers)> {
+        let path = directory.join(FILE_NAME);
+        let numbers = read(&path)?;
+        Ok((Self { path, workers: HashMap::new(), failing: false }, numbers))
+    }
+
+    pub fn put(&mut self, worker: usize, numbers: Vec<(Address, SavedSequence)>) {
+        self.workers.insert(worker, numbers);
+    }
+
+    /// Writes what the workers said last, and `waiting`: numbers of exporters that were not heard of since the start.
+    pub fn write(&mut self, waiting: &Numbers) {
+        match self.try_write(waiting) {
+            Ok(()) => self.failing = false,
+            Err(error) if !self.failing => {
+                self.failing = true;
+                tracing::error!(file = %self.path.display(), %error, "sequence numbers not saved: what is lost over a restart will not be counted; check the disk");
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn try_write(&self, waiting: &Numbers) -> io::Result<()> {
+        let temporary = self.path.with_extension("tmp-sequences");
+        let mut file = BufWriter::new(File::create(&temporary)?);
+        writeln!(file, "{MAGIC}{}", std::process::id())?;
+        let waiting = waiting.iter().flat_map(|(address, numbers)| numbers.iter().map(move |number| (address, number)));
+        let heard = self.workers.values().flatten().map(|(address, number)| (address, number));
+        for (address, number) in waiting.chain(heard) {
+            writeln!(file, "{}", line(*address, number))?;
+        }
+        file.flush()?;
+        file.get_ref().sync_all()?;
+        fs::rename(&temporary, &self.path)
+    }
+}
+
+fn line(address: Address, number: &SavedSequence) -> String {
+    let SavedSequence { protocol, domain, port, next } = number;
+    let content = format!("{} {} {domain} {port} {next}", ip_of(address), protocol.name());
+    format!("{:08x} {content}", crc32fast::hash(content.as_bytes()))
+}
+
+/// A line that is whole.
+fn parse(line: &str) -> Option<(Address, SavedSequence)> {
+    let (checksum, content) = line.split_once(' ')?;
+    if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(content.as_bytes()) {
+        return None;
+    }
+    let mut parts = content.split(' ');
+    let address = address_of(parts.next()?.parse().ok()?);
+    let name = parts.next()?;
+    let protocol = Protocol::ALL.into_iter().find(|protocol| protocol.name() == name)?;
+    let domain = parts.next()?.parse().ok()?;
+    let port = parts.next()?.parse().ok()?;
+    let next = parts.next()?.parse().ok()?;
+    Some((address, SavedSequence { protocol, domain, port, next }))
+}
+
+fn read(path: &Path) -> io::Result<Numbers> {
+    let octets = match fs::read(path) {
+        Ok(octets) => octets,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Numbers::new()),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&octets);
+    let mut lines = text.lines();
+    let Some(process) = lines.next().and_then(|header| header.strip_prefix(MAGIC)) else {
+        super::set_aside(path, "sequence numbers")?;
+        return Ok(Numbers::new());
+    };
+    if still_runs(process) {
+        return Ok(Numbers::new());
+    }
+    let mut numbers = Numbers::new();
+    let mut passed_over = 0_u64;
+    for line in lines {
+        match parse(line) {
+            Some((address, number)) => numbers.entry(address).or_default().push(number),
+            None => passed_over += 1,
+        }
+    }
+    if passed_over > 0 {
+        tracing::warn!(file = %path.display(), lines = passed_over, "damaged lines of the file of sequence numbers passed over");
+    }
+    Ok(numbers)
+}
+
+/// Whether the process that wrote the file runs beside this one. In containers, all have the same number: then it is
+/// this one, and the other has ended.
+fn still_runs(process: &str) -> bool {
+    process.parse::<u32>().is_ok_and(|id| id != std::process::id() && Path::new("/proc").join(id.to_string()).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTER: Address = [1; 16];
+
+    fn number(domain: u32, next: u32) -> SavedSequence {
+        SavedSequence { protocol: Protocol::Ipfix, domain, port: 4000, next }
+    }
+
+    fn saved(directory: &Path) -> Numbers {
+        SequenceFile::open(directory).unwrap().1
+    }
+
+    #[test]
+    fn numbers_of_all_workers_and_of_who_was_silent_survive() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut file, _) = SequenceFile::open(directory.path()).unwrap();
+        file.put(0, vec![(ROUTER, number(1, 10))]);
+        file.put(1, vec![([2; 16], number(1, 20)), ([2; 16], number(2, 30))]);
+        file.put(0, vec![(ROUTER, number(1, 11))]);
+        file.write(&Numbers::from_iter([([3; 16], vec![number(9, 90)])]));
+        let numbers = saved(directory.path());
+        assert_eq!(numbers[&ROUTER], [number(1, 11)]);
+        assert_eq!(numbers[&[2; 16]], [number(1, 20), number(2, 30)]);
+        assert_eq!(numbers[&[3; 16]], [number(9, 90)]);
+    }
+
+    #[test]
+    fn a_damaged_line_costs_only_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut file, _) = SequenceFile::open(directory.path()).unwrap();
+        file.put(0, vec![(ROUTER, number(1, 10)), (ROUTER, number(2, 20))]);
+        file.write(&Numbers::new());
+        let path = directory.path().join(FILE_NAME);
+        let text = fs::read_to_string(&path).unwrap().replace(" 1 4000 10", " 1 4000 11");
+        fs::write(&path, text).unwrap();
+        assert_eq!(saved(directory.path())[&ROUTER], [number(2, 20)]);
+    }
+
+    #[test]
+    fn a_foreign_file_is_set_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(FILE_NAME), [0xff; 100]).unwrap();
+        assert!(saved(directory.path()).is_empty());
+        let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(names.len() == 1 && names[0].to_string_lossy().contains("foreign"), "{names:?}");
+    }
+
+    #[test]
+    fn numbers_of_a_process_that_runs_are_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = format!("{MAGIC}{}\n{}\n", std::os::unix::process::parent_id(), line(ROUTER, &number(1, 10)));
+        fs::write(directory.path().join(FILE_NAME), text).unwrap();
+        assert!(saved(directory.path()).is_empty());
+    }
+}
