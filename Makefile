@@ -16,7 +16,7 @@ HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint demo bench bench-e2e bench-peers ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
+.PHONY: help all build test lint demo bench bench-e2e bench-peers netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,13 @@ bench-peers: engine ## the same capture into goflow2, Kafka with a consumer, and
 	tools/bench/install-peers.sh $(CACHE)/peers
 	cargo build --release --locked
 	PYTHONPATH=tools python3 -m bench.peers
+
+netbox-scale: ## read a NetBox of 8,000 devices, 400,000 interfaces and 100,000 prefixes: time and peak of memory
+	cargo build --locked -p helios-netbox --examples
+	@examples="$${CARGO_TARGET_DIR:-target}/debug/examples"; \
+	coproc SERVER { "$$examples/serve"; }; read -r url <&"$${SERVER[0]}"; \
+	NETBOX_API_TOKEN=0123456789abcdef0123456789abcdef01234567 "$$examples/read" "$$url"; \
+	exec {SERVER[1]}>&-
 
 ci: ## what continuous integration runs
 	bash .ci/run

@@ -14,7 +14,10 @@ fn main() -> std::io::Result<()> {
     while netbox.current().is_none() && netbox.stats().problem.is_none() {
         std::thread::sleep(Duration::from_millis(20)); // between two looks
     }
-    println!("{:?} {:#?}", began.elapsed(), netbox.stats());
+    println!("{:?} {:?}", began.elapsed(), netbox.stats());
+    // Linux tells the peak of the memory; elsewhere it is left out.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().filter(|line| line.starts_with("VmHWM")).for_each(|line| println!("{line}"));
     if let Some(snapshot) = netbox.current() {
         for device in snapshot.tables.devices.rows().iter().take(3) {
             let interfaces = snapshot.interfaces_of(device.id).count();

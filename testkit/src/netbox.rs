@@ -21,6 +21,8 @@ pub struct World {
     pub authorization: String,
     pub devices: u32,
     pub interfaces_per_device: u32,
+    /// The first ones are named in tests by the device with the same number.
+    pub prefixes: u32,
     /// Devices that are gone.
     pub deleted: BTreeSet<u32>,
     /// Devices that were renamed a moment ago.
@@ -40,6 +42,7 @@ impl Default for World {
             authorization: format!("Token {TOKEN}"),
             devices: 50,
             interfaces_per_device: 4,
+            prefixes: 50,
             deleted: BTreeSet::new(),
             renamed: BTreeSet::new(),
             forbidden: BTreeSet::new(),
@@ -162,7 +165,7 @@ fn answer(world: &World, target: &str) -> String {
                 interface,
             )
         }
-        "/api/ipam/prefixes/" => (devices(world).collect(), prefix),
+        "/api/ipam/prefixes/" => ((1..=world.prefixes).collect(), prefix),
         "/api/dcim/sites/" => (vec![1], |_, _| {
             r#"{"id": 1, "name": "Zurich", "slug": "zrh", "region": {"id": 2, "name": "Switzerland"},
                 "asns": [{"id": 1, "asn": 64500}]}"#
@@ -277,8 +280,9 @@ fn prefix(world: &World, id: u32) -> String {
         r#""site": {"id": 1, "name": "Zurich"}"#
     };
     format!(
-        r#"{{"id": {id}, "prefix": "10.{}.{}.0/24", "vrf": null, {place}, "status": {{"value": "active"}}, "tenant": {{"id": 1, "name": "Acme"}},
+        r#"{{"id": {id}, "prefix": "{}.{}.{}.0/24", "vrf": null, {place}, "status": {{"value": "active"}}, "tenant": {{"id": 1, "name": "Acme"}},
         "role": {{"id": 1, "name": "Clients", "slug": "clients"}}, "description": "", "tags": []}}"#,
+        10 + (id >> 16),
         id >> 8 & 255,
         id & 255
     )
