@@ -176,6 +176,8 @@ pub struct Decoded {
     pub sets_without_template: u32,
     /// Records that were held and became rows with this message.
     pub held_records: u32,
+    /// Lists (RFC 6313) that cost themselves, not their record.
+    pub unreadable_lists: u32,
     pub sflow: SampleCounts,
 }
 
@@ -191,6 +193,7 @@ impl Decoded {
             options_templates: 0,
             sets_without_template: 0,
             held_records: 0,
+            unreadable_lists: 0,
             sflow: SampleCounts::default(),
         }
     }
@@ -198,6 +201,7 @@ impl Decoded {
     fn add(&mut self, counts: SetCounts) {
         self.data_records += counts.records;
         self.rows += counts.rows;
+        self.unreadable_lists += counts.unreadable_lists;
     }
 }
 
@@ -387,7 +391,7 @@ impl Decoder {
             decapsulate: self.config.decapsulate,
         };
         if let Content::Data(plan) = &template.content {
-            let context = Context { message: &message, tables: &exporter.tables, names: &self.names };
+            let context = Context { message: &message, tables: &exporter.tables, names: &self.names, templates: None };
             decoded.add(rows::decode_set(template, plan, octets, &context, &mut self.scratch, out)?);
         }
         domain.minutes.message(decoded, meta.received_at, Some(header.export_ms), out);
@@ -666,6 +670,7 @@ impl Walk<'_> {
     }
 
     fn data(&mut self, id: u16, octets: &[u8]) -> Result<(), DecodeError> {
+        self.domain.templates.touch(id);
         let Some(template) = self.domain.templates.get(id) else {
             self.decoded.sets_without_template += 1;
             let held = HeldSet {
@@ -684,7 +689,8 @@ impl Walk<'_> {
                     .header
                     .clock(self.tables.system_init(self.header.domain))
                     .corrected(message.received_at, message.max_skew_ms);
-                let context = Context { message: &message, tables: self.tables, names: self.names };
+                let templates = Some(&self.domain.templates);
+                let context = Context { message: &message, tables: self.tables, names: self.names, templates };
                 rows::decode_set(template, plan, octets, &context, self.scratch, self.out)?
             }
             Content::Options => {

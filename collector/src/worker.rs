@@ -91,6 +91,8 @@ pub struct Counts {
     pub options_records: u64,
     pub template_definitions: u64,
     pub sets_without_template: u64,
+    /// Lists in records (RFC 6313) that could not be read.
+    pub unreadable_lists: u64,
     pub counter_samples: u64,
     /// Counter samples that became rows, and that contradict themselves.
     pub counter_rows: u64,
@@ -110,6 +112,7 @@ impl Counts {
         self.options_records += u64::from(decoded.options_records);
         self.template_definitions += u64::from(decoded.templates + decoded.options_templates);
         self.sets_without_template += u64::from(decoded.sets_without_template);
+        self.unreadable_lists += u64::from(decoded.unreadable_lists);
         let sflow = &decoded.sflow;
         self.counter_samples += u64::from(sflow.counter_samples + sflow.expanded_counter_samples);
         self.counter_rows += u64::from(sflow.counter_rows);
@@ -140,6 +143,7 @@ impl Counts {
         self.options_records += other.options_records;
         self.template_definitions += other.template_definitions;
         self.sets_without_template += other.sets_without_template;
+        self.unreadable_lists += other.unreadable_lists;
         self.counter_samples += other.counter_samples;
         self.counter_rows += other.counter_rows;
         self.malformed_counter_samples += other.malformed_counter_samples;

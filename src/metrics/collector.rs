@@ -23,6 +23,7 @@ pub fn write(out: &mut Scrape<'_>, stats: &CollectorStats) -> fmt::Result {
     out.one(&table::OPTIONS_RECORDS, total.options_records)?;
     out.one(&table::TEMPLATE_DEFINITIONS, total.template_definitions)?;
     out.one(&table::SETS_WITHOUT_TEMPLATE, total.sets_without_template)?;
+    out.one(&table::UNREADABLE_LISTS, total.unreadable_lists)?;
     out.one(&table::COUNTER_SAMPLES, total.counter_samples)?;
     out.one(&table::COUNTER_ROWS, total.counter_rows)?;
     out.one(&table::COUNTER_SAMPLES_MALFORMED, total.malformed_counter_samples)?;

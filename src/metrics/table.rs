@@ -70,6 +70,7 @@ metrics! {
     OPTIONS_RECORDS: Counter "helios_collector_options_records_total" [] "Records of options data decoded";
     TEMPLATE_DEFINITIONS: Counter "helios_collector_template_definitions_total" [] "Template definitions received, repeats included";
     SETS_WITHOUT_TEMPLATE: Counter "helios_collector_sets_without_template_total" [] "Data sets that came before their template";
+    UNREADABLE_LISTS: Counter "helios_collector_unreadable_lists_total" [] "Lists in records (RFC 6313) that contradict themselves or whose template is not known";
     COUNTER_SAMPLES: Counter "helios_collector_counter_samples_total" [] "sFlow counter samples received";
     COUNTER_ROWS: Counter "helios_collector_counter_rows_total" [] "Counter samples that became rows of interface_counters";
     COUNTER_SAMPLES_MALFORMED: Counter "helios_collector_malformed_counter_samples_total" [] "Counter samples that contradict themselves";

@@ -24,6 +24,7 @@ use super::text::Texts;
 
 mod communities;
 mod inner;
+mod lists;
 mod reverse;
 
 pub use inner::Inner;
@@ -144,6 +145,8 @@ pub struct Plan {
     mpls: Vec<usize>,
     /// Fields that may be lists of communities.
     communities: Vec<usize>,
+    /// Fields that are lists (RFC 6313).
+    pub lists: Vec<usize>,
     pub sampling: SamplingFields,
     pub application_id: Option<usize>,
     /// The field that carries the octets of a packet, and how they begin (RFC 7133, RFC 5477).
@@ -235,6 +238,7 @@ impl Plan {
             steps,
             mpls: (70..80).filter_map(|id| find(iana(id))).collect(),
             communities: communities::fields(fields),
+            lists: lists::fields(fields),
             sampling: SamplingFields {
                 interval: find(iana(34)).or_else(|| find(iana(50))),
                 interval_space: find(iana(305)).map(|interval| (interval, find(iana(306)))),
@@ -269,20 +273,24 @@ impl Plan {
         }
     }
 
-    /// Label stacks: one list per record, ended by the bottom-of-stack bit or the first empty section.
+    /// Label stacks: one list per record.
     fn run_mpls<R: Records>(&self, records: &R, out: &mut FlowBatch) {
         let lists = out.open_list(MPLS_LABELS);
         for row in 0..records.len() {
-            let mut bottom = false;
-            let sections = self.mpls.iter().map(|&field| records.octets(row, field));
-            lists.push(sections.map_while(|octets| {
-                let section = unsigned(octets);
-                let end = bottom || section == 0;
-                bottom = section & 1 == 1;
-                (!end && octets.len() == 3).then_some((section >> 4) as u32)
-            }));
+            lists.push(label_stack(self.mpls.iter().map(|&field| records.octets(row, field))));
         }
     }
+}
+
+/// The labels of a stack, ended by the bottom-of-stack bit or the first empty section.
+fn label_stack<'a>(sections: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = u32> {
+    let mut bottom = false;
+    sections.map_while(move |octets| {
+        let section = unsigned(octets);
+        let end = bottom || section == 0;
+        bottom = section & 1 == 1;
+        (!end && octets.len() == 3).then_some((section >> 4) as u32)
+    })
 }
 
 /// The operation that turns `element` into `column`, if there is one.
@@ -436,7 +444,8 @@ impl Step {
         out: &mut FlowBatch,
         mut convert: impl FnMut(I) -> T,
     ) {
-        if !self.merge {
+        // Lists are merged into columns that no field of the record itself has opened.
+        if !self.merge || out.open(col).len() == out.rows() {
             out.open(col).extend(values.map(convert));
             return;
         }

@@ -14,7 +14,7 @@ use super::packet::Decapsulate;
 use super::plan::{AddressFamilies, Clock, FrameStart, Plan, Times};
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
 use super::sampling::{self, Fallback};
-use super::template::Template;
+use super::template::{Template, TemplateStore};
 use super::text::{Memo, Texts};
 use super::{DecodeError, Protocol, frame, times};
 use helios_common::names::{NameId, Names};
@@ -59,6 +59,8 @@ pub struct SetCounts {
     /// Records on the wire; a biflow record counts once.
     pub records: u32,
     pub rows: u32,
+    /// Lists (RFC 6313) that contradict themselves or whose template is not known.
+    pub unreadable_lists: u32,
 }
 
 /// Decodes a data set of flow records.
@@ -75,7 +77,8 @@ pub fn decode_set(
     out: &mut FlowBatch,
 ) -> Result<SetCounts, DecodeError> {
     let Scratch { positions, reverse_positions, reverse_records, memo } = scratch;
-    let mut writer = Writer { context, texts: Texts::new(context.names, memo), out };
+    let texts = Texts::new(context.names, memo);
+    let mut writer = Writer { context, template, texts, out, unreadable_lists: 0 };
     if let Some(places) = &template.places {
         let records = FixedRecords::new(octets, template.record_octets, places);
         let n = writer.set(plan, &records)?;
@@ -89,7 +92,7 @@ pub fn decode_set(
             let turned = FixedRecords::new(reverse_records, template.record_octets, places);
             rows += writer.set(&reverse.plan, &turned)?;
         }
-        return Ok(SetCounts { records: n as u32, rows: rows as u32 });
+        return Ok(writer.counts(n, rows));
     }
     positions.locate(octets, &template.fields, template.record_octets)?;
     let records = LocatedRecords { data: octets, positions };
@@ -101,7 +104,7 @@ pub fn decode_set(
         let turned = LocatedRecords { data: octets, positions: reverse_positions };
         rows += writer.set(&reverse.plan, &turned)?;
     }
-    Ok(SetCounts { records: n as u32, rows: rows as u32 })
+    Ok(writer.counts(n, rows))
 }
 
 /// What decoding a set reads besides its octets.
@@ -110,15 +113,23 @@ pub struct Context<'a> {
     pub message: &'a Message,
     pub tables: &'a Tables,
     pub names: &'a Names,
+    /// What records in lists are of; `None` for versions without templates.
+    pub templates: Option<&'a TemplateStore>,
 }
 
 struct Writer<'a> {
     context: &'a Context<'a>,
+    template: &'a Template,
     texts: Texts<'a>,
     out: &'a mut FlowBatch,
+    unreadable_lists: u32,
 }
 
 impl Writer<'_> {
+    fn counts(&self, records: usize, rows: usize) -> SetCounts {
+        SetCounts { records: records as u32, rows: rows as u32, unreadable_lists: self.unreadable_lists }
+    }
+
     /// Appends the rows of `records` and returns how many there are.
     fn set<R: Records>(&mut self, plan: &Plan, records: &R) -> Result<usize, DecodeError> {
         let n = records.len();
@@ -133,6 +144,10 @@ impl Writer<'_> {
         let inner = plan.inner.as_deref().filter(|_| message.decapsulate.contains(Decapsulate::IPIP));
         let plan = inner.map_or(plan, |inner| &inner.plan);
         plan.run(records, &times, &mut self.texts, self.out);
+        if !plan.lists.is_empty() {
+            let (fields, templates) = (&self.template.fields, self.context.templates);
+            self.unreadable_lists += plan.run_lists(fields, templates, records, &times, &mut self.texts, self.out);
+        }
         if let Some(inner) = inner {
             inner.finish(records, self.out);
         }

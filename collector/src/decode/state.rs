@@ -162,6 +162,7 @@ pub struct Stats {
     pub rows: u64,
     pub template_definitions: u64,
     pub sets_without_template: u64,
+    pub unreadable_lists: u64,
     /// Messages discarded, indexed as [`DecodeError::ALL`].
     pub discarded: [u64; DecodeError::ALL.len()],
 }
@@ -177,6 +178,7 @@ impl Stats {
         self.rows += u64::from(decoded.rows);
         self.template_definitions += u64::from(decoded.templates + decoded.options_templates);
         self.sets_without_template += u64::from(decoded.sets_without_template);
+        self.unreadable_lists += u64::from(decoded.unreadable_lists);
     }
 
     fn merge(&mut self, other: &Self) {
@@ -188,6 +190,7 @@ impl Stats {
         self.rows += other.rows;
         self.template_definitions += other.template_definitions;
         self.sets_without_template += other.sets_without_template;
+        self.unreadable_lists += other.unreadable_lists;
         self.discarded.iter_mut().zip(other.discarded).for_each(|(mine, theirs)| *mine += theirs);
     }
 

@@ -157,11 +157,16 @@ pub struct TemplateStore {
 }
 
 impl TemplateStore {
-    pub fn get(&mut self, id: u16) -> Option<&Template> {
+    pub fn get(&self, id: u16) -> Option<&Template> {
+        self.templates.get(&id)
+    }
+
+    /// Makes a template the most recently used one.
+    pub fn touch(&mut self, id: u16) {
         self.uses += 1;
-        let template = self.templates.get_mut(&id)?;
-        template.last_used = self.uses;
-        Some(template)
+        if let Some(template) = self.templates.get_mut(&id) {
+            template.last_used = self.uses;
+        }
     }
 
     /// All templates with their ids.
@@ -383,7 +388,7 @@ mod tests {
         for id in 0..MAX_TEMPLATES as u16 {
             store.learn(256 + id, &[field(8, 4)], 0, true, 0);
         }
-        store.get(256);
+        store.touch(256);
         store.learn(9000, &[field(8, 4)], 0, true, 0);
         assert_eq!((store.len(), store.evicted), (MAX_TEMPLATES, 1));
         assert!(store.get(256).is_some());

@@ -1,36 +1,22 @@
 //! BGP communities in records: basicLists (RFC 6313 §4.5.1) of `bgpCommunity` and `bgpLargeCommunity` (RFC 8549).
 //!
-//! ```text
-//!  0  semantic, 1 octet          1  field id, 2 octets, the first bit says that an enterprise number follows
-//!  3  element length, 2 octets   5  enterprise number, 4 octets, if any; then the elements
-//! ```
-//!
 //! Columns hold the communities of the destination's route; those of a list that does not say whose it is, or of the
-//! source's, stand where there are no others. A malformed list counts as none: the record stays. Lists of other elements
-//! and lists in lists are not looked into.
+//! source's, stand where there are no others. A malformed list counts as none: the record stays.
 
 use helios_common::columns::{COMMUNITIES, Col, Item, LARGE_COMMUNITIES};
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{Ie, iana};
 
+use super::lists::BasicList;
 use super::unsigned;
 use crate::decode::records::Records;
-use crate::decode::template::{Field, VARIABLE_LENGTH};
+use crate::decode::template::Field;
 
 const COMMUNITY: Ie = iana(483);
 const LARGE_COMMUNITY: Ie = iana(489);
 
 /// Elements that are such a list: of the destination, of the unknown (`basicList`), of the source.
 const LISTS: [Ie; 5] = [iana(485), iana(491), iana(291), iana(484), iana(490)];
-
-/// A basicList whose lengths add up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct BasicList<'a> {
-    element: Ie,
-    /// Octets of each element, or [`VARIABLE_LENGTH`].
-    length: u16,
-    content: &'a [u8],
-}
 
 /// The fields of a template that may hold communities, in the order of preference.
 pub(super) fn fields(fields: &[Field]) -> Vec<usize> {
@@ -71,74 +57,10 @@ fn fill<R: Records, T: Item>(
     }
 }
 
-impl<'a> BasicList<'a> {
-    /// `None` where a length contradicts another: the last element ends beyond the list, or elements have no octets.
-    fn parse(octets: &'a [u8]) -> Option<Self> {
-        let &[_semantic, id_high, id_low, length_high, length_low, ref rest @ ..] = octets else { return None };
-        let (id, length) = (u16::from_be_bytes([id_high, id_low]), u16::from_be_bytes([length_high, length_low]));
-        let (pen, content) = if id & 0x8000 == 0 {
-            (0, rest)
-        } else {
-            let (pen, content) = rest.split_first_chunk()?;
-            (u32::from_be_bytes(*pen), content)
-        };
-        let mut left = content;
-        while !left.is_empty() {
-            left = split(left, length)?.1;
-        }
-        Some(Self { element: Ie { pen, id: id & 0x7fff }, length, content })
-    }
-
-    fn elements(self) -> impl Iterator<Item = &'a [u8]> {
-        let mut left = self.content;
-        std::iter::from_fn(move || {
-            let (element, behind) = split(left, self.length)?;
-            left = behind;
-            Some(element)
-        })
-    }
-}
-
-/// The first element and what is behind it; `None` at the end, or when it is longer than what is there.
-fn split(octets: &[u8], length: u16) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = match (length, octets) {
-        (0, _) | (_, []) => return None,
-        (VARIABLE_LENGTH, [255, high, low, rest @ ..]) => (u16::from_be_bytes([*high, *low]), rest),
-        (VARIABLE_LENGTH, [255, ..]) => return None,
-        (VARIABLE_LENGTH, [short, rest @ ..]) => (u16::from(*short), rest),
-        (fixed, octets) => (fixed, octets),
-    };
-    rest.split_at_checked(usize::from(length))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_of_fixed_variable_and_enterprise_elements_are_walked() {
-        // allOf, bgpCommunity, 4 octets each: 64500:1, 64500:2.
-        let list = BasicList::parse(&[3, 1, 0xe3, 0, 4, 0xfb, 0xf4, 0, 1, 0xfb, 0xf4, 0, 2]).unwrap();
-        let elements: Vec<_> = list.elements().map(unsigned).collect();
-        assert_eq!((list.element, elements), (COMMUNITY, vec![64500 << 16 | 1, 64500 << 16 | 2]));
-        let list = BasicList::parse(&[3, 0, 96, 0xff, 0xff, 1, b'a', 255, 0, 1, b'b', 0]).unwrap();
-        assert_eq!(list.elements().collect::<Vec<_>>(), [&b"a"[..], b"b", b""]);
-        let list = BasicList::parse(&[0, 0x80, 5, 0, 2, 0, 0, 0, 9, 1, 2]).unwrap();
-        assert_eq!((list.element, list.content), (Ie { pen: 9, id: 5 }, &[1, 2][..]));
-        assert_eq!(BasicList::parse(&[0, 1, 0xe3, 0, 4]).unwrap().elements().count(), 0);
-    }
-
-    #[test]
-    fn lists_whose_lengths_do_not_add_up_are_none() {
-        let good = [3, 1, 0xe3, 0, 4, 0xfb, 0xf4, 0, 1];
-        for end in (0..5).chain(6..9) {
-            assert_eq!(BasicList::parse(&good[..end]), None, "{end}");
-        }
-        assert_eq!(BasicList::parse(&[3, 1, 0xe3, 0, 0, 1]), None, "elements without octets");
-        assert_eq!(BasicList::parse(&[3, 0, 96, 0xff, 0xff, 2, b'a']), None);
-        assert_eq!(BasicList::parse(&[3, 0, 96, 0xff, 0xff, 255, 0]), None);
-        assert_eq!(BasicList::parse(&[0, 0x80, 5, 0, 2, 0, 0, 0]), None);
-    }
+    use crate::decode::template::VARIABLE_LENGTH;
 
     #[test]
     fn the_destinations_lists_go_before_others() {

@@ -74,8 +74,9 @@ pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
         };
         (elements, turned(column))
     });
-    // Labels and communities are of the way that the forward packets went.
+    // Labels, communities and lists are of the way that the forward packets went.
     plan.mpls.clear();
     plan.communities.clear();
+    plan.lists.clear();
     Some(Reverse { counters, plan })
 }
