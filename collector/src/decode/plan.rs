@@ -145,8 +145,8 @@ pub struct Plan {
     mpls: Vec<usize>,
     /// Fields that may be lists of communities.
     communities: Vec<usize>,
-    /// Fields that are lists (RFC 6313).
-    pub lists: Vec<usize>,
+    /// Fields that are lists (RFC 6313), and of which kind.
+    pub lists: Vec<(usize, Ie)>,
     pub sampling: SamplingFields,
     pub application_id: Option<usize>,
     /// The field that carries the octets of a packet, and how they begin (RFC 7133, RFC 5477).

@@ -78,7 +78,7 @@ pub fn decode_set(
 ) -> Result<SetCounts, DecodeError> {
     let Scratch { positions, reverse_positions, reverse_records, memo } = scratch;
     let texts = Texts::new(context.names, memo);
-    let mut writer = Writer { context, template, texts, out, unreadable_lists: 0 };
+    let mut writer = Writer { context, texts, out, unreadable_lists: 0 };
     if let Some(places) = &template.places {
         let records = FixedRecords::new(octets, template.record_octets, places);
         let n = writer.set(plan, &records)?;
@@ -119,7 +119,6 @@ pub struct Context<'a> {
 
 struct Writer<'a> {
     context: &'a Context<'a>,
-    template: &'a Template,
     texts: Texts<'a>,
     out: &'a mut FlowBatch,
     unreadable_lists: u32,
@@ -145,8 +144,8 @@ impl Writer<'_> {
         let plan = inner.map_or(plan, |inner| &inner.plan);
         plan.run(records, &times, &mut self.texts, self.out);
         if !plan.lists.is_empty() {
-            let (fields, templates) = (&self.template.fields, self.context.templates);
-            self.unreadable_lists += plan.run_lists(fields, templates, records, &times, &mut self.texts, self.out);
+            let templates = self.context.templates;
+            self.unreadable_lists += plan.run_lists(templates, records, &times, &mut self.texts, self.out);
         }
         if let Some(inner) = inner {
             inner.finish(records, self.out);

@@ -55,10 +55,10 @@ struct Walk<'t, 'a> {
     unreadable: u32,
 }
 
-/// The fields of a template that are lists.
-pub(super) fn fields(fields: &[Field]) -> Vec<usize> {
+/// The fields of a template that are lists, and of which kind.
+pub(super) fn fields(fields: &[Field]) -> Vec<(usize, Ie)> {
     let lists = fields.iter().enumerate().filter(|(_, field)| field.length > 0 && is_list(field.ie));
-    lists.map(|(at, _)| at).collect()
+    lists.map(|(at, field)| (at, field.ie)).collect()
 }
 
 fn is_list(element: Ie) -> bool {
@@ -69,7 +69,6 @@ impl Plan {
     /// Fills the open rows that `records` become from their lists; returns how many lists were unreadable.
     pub fn run_lists<R: Records>(
         &self,
-        fields: &[Field],
         templates: Option<&TemplateStore>,
         records: &R,
         times: &Times,
@@ -79,9 +78,9 @@ impl Plan {
         let mut walk = Walk { templates, found: Vec::new(), row: 0, unreadable: 0 };
         for row in 0..records.len() {
             walk.row = row;
-            for &at in &self.lists {
-                if let (Some(field), octets @ [_, ..]) = (fields.get(at), records.octets(row, at)) {
-                    walk.list(field.ie, octets, 1);
+            for &(at, kind) in &self.lists {
+                if let octets @ [_, ..] = records.octets(row, at) {
+                    walk.list(kind, octets, 1);
                 }
             }
         }
