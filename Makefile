@@ -16,7 +16,7 @@ HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint demo bench bench-e2e bench-peers netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
+.PHONY: help all build test lint torture demo bench bench-e2e bench-peers netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ lint: ## formatting, clippy, licences and duplicate dependencies, documentation 
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check; \
 	else echo "lint: cargo-deny is not installed (cargo install --locked cargo-deny): licences not checked"; fi
+
+torture: engine ## the long form of the tests of loss and doubling (about 20 minutes); KILLS, SEED and FAULT_SEEDS change it
+	tools/torture.sh
 
 demo: engine ## build, start everything on loopback, send flows of all protocols, show them from ClickHouse
 	cargo build --release --locked

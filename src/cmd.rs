@@ -10,6 +10,7 @@ use crate::exit::Exit;
 pub mod run;
 pub mod check;
 pub mod migrate;
+pub mod retention;
 pub mod spool;
 pub mod decode;
 pub mod replay;
@@ -40,6 +41,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Migrate(migrate::Args),
+    Retention(retention::Args),
     Spool(spool::Args),
     Decode(decode::Args),
     Replay(replay::Args),
@@ -57,6 +59,7 @@ impl Cli {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Migrate(args) => migrate::run(&args),
+            Command::Retention(args) => retention::run(&args),
             Command::Spool(args) => spool::run(&args),
             Command::Decode(args) => decode::run(&args),
             Command::Replay(args) => replay::run(args),

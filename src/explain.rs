@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use clickhouse::error::Error;
 use helios_sink::SinkConfig;
-use helios_sink::client;
+use helios_sink::error;
 use helios_sink::migrate::MigrateError;
 
 /// A runtime for a command that asks ClickHouse something and ends.
@@ -18,7 +18,7 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// What a failed question means.
 pub fn question(config: &SinkConfig, error: &Error) -> String {
     let SinkConfig { url, user, database, .. } = config;
-    match client::code(error) {
+    match error::code(error) {
         // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED
         Some(192 | 193 | 194 | 516) => {
             format!("ClickHouse at {url} does not let user {user} in: check clickhouse.user and the password")

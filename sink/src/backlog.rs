@@ -4,7 +4,8 @@
 //! read again when its turn comes; without one, the oldest block goes, counted. Everything that becomes of a closed
 //! block is booked here, under the lock under which it happens where that matters: the ledger balances at every moment.
 //!
-//! A table whose insert failed is paused, the others go on: one table that is missing stops nobody else.
+//! What goes to one table of one shard is a lane. A lane whose insert failed is paused, the others go on: one table
+//! that is missing, or one shard that is away, stops nobody else.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::block::Block;
 use crate::books::Books;
+use crate::cluster;
 use crate::schema::Table;
 use crate::spool::file::FileError;
 use crate::spool::{Policy, ReplayOrder, Spool, Stub, WhenFull, directory};
@@ -38,6 +40,13 @@ pub struct Occupancy {
     pub kept_rows: u64,
 }
 
+/// A table of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lane {
+    pub table: Table,
+    pub shard: usize,
+}
+
 /// Whether a kept block was never sent, and its name. Those that may be stored already come first, since ClickHouse remembers their tokens
 /// for a limited number of blocks only.
 type Turn = (bool, Arc<str>);
@@ -50,7 +59,9 @@ struct State {
     replaying: HashSet<Arc<str>>,
     /// Table and rows of blocks that this process has set aside.
     aside: HashMap<Arc<str>, (Table, u64)>,
-    paused: HashMap<Table, Instant>,
+    paused: HashMap<Lane, Instant>,
+    /// Shards of the cluster; 0 while they are not known, which is as one.
+    shards: usize,
     occupancy: Occupancy,
     /// The latest attempt failed.
     failing: bool,
@@ -84,6 +95,16 @@ impl Backlog {
         self.state().occupancy
     }
 
+    /// The cluster has so many shards.
+    pub fn set_shards(&self, shards: usize) {
+        self.state().shards = shards;
+    }
+
+    /// Where a block goes.
+    pub fn lane(&self, block: &Block) -> Lane {
+        self.state().lane(block)
+    }
+
     /// Adds a block. It goes to the spool if it is not there yet and the policy wants it there.
     pub fn push(&self, mut block: Block) {
         if let Some(spool) = self.spool.as_ref().filter(|_| block.kept.is_none()) {
@@ -100,11 +121,12 @@ impl Backlog {
         self.shrink();
     }
 
-    /// Puts a block that could not be sent back to the front, and leaves its table alone for a while.
+    /// Puts a block that could not be sent back to the front, and leaves its lane alone for a while.
     pub fn put_back(&self, block: Block, pause: Duration) {
         let mut state = self.state();
         state.failing = true;
-        state.paused.insert(block.table, Instant::now() + pause);
+        let lane = state.lane(&block);
+        state.paused.insert(lane, Instant::now() + pause);
         state.end_sending(&block);
         state.fresh.push_front(block);
         let closed = state.closed;
@@ -186,7 +208,8 @@ impl Backlog {
     pub fn stored(&self, block: &Block) {
         let mut state = self.state();
         state.failing = false;
-        state.paused.remove(&block.table);
+        let lane = state.lane(block);
+        state.paused.remove(&lane);
         state.end_sending(block);
         state.occupancy.remove(block);
         drop(state);
@@ -315,7 +338,7 @@ impl Backlog {
         let Some(kept) = block.kept.clone() else { return };
         state.occupancy.remove(&block);
         self.books.moved(block.table, Stage::Insert, Stage::Spool, block.rows);
-        state.keep(Stub { kept, table: block.table, rows: block.rows });
+        state.keep(Stub { kept, table: block.table, number: cluster::number(&block.token), rows: block.rows });
     }
 
     fn write(&self, spool: &Arc<Spool>, block: &Block) -> Option<crate::spool::Kept> {
@@ -389,12 +412,20 @@ enum Pick {
     Fresh(Box<Block>),
     Kept(Stub),
     Nothing,
-    /// All that waits is of tables that are left alone until then.
+    /// All that waits is of lanes that are left alone until then.
     Paused(Instant),
     End,
 }
 
 impl State {
+    fn lane(&self, block: &Block) -> Lane {
+        self.lane_of(block.table, cluster::number(&block.token))
+    }
+
+    fn lane_of(&self, table: Table, number: usize) -> Lane {
+        Lane { table, shard: number % self.shards.max(1) }
+    }
+
     fn pick(&mut self, spool: Option<&Spool>) -> Pick {
         let now = Instant::now();
         self.paused.retain(|_, until| *until > now);
@@ -402,7 +433,7 @@ impl State {
         if !fresh_first && let Some(stub) = self.pick_kept(spool) {
             return Pick::Kept(stub);
         }
-        let ready = self.fresh.iter().position(|block| !self.paused.contains_key(&block.table));
+        let ready = self.fresh.iter().position(|block| !self.paused.contains_key(&self.lane(block)));
         if let Some(block) = ready.and_then(|at| self.fresh.remove(at)) {
             self.occupancy.in_flight += 1;
             return Pick::Fresh(Box::new(block));
@@ -421,7 +452,7 @@ impl State {
         if self.closed || self.replaying.len() >= config.replay_parallel {
             return None;
         }
-        let ready = |stub: &&Stub| !self.paused.contains_key(&stub.table);
+        let ready = |stub: &&Stub| !self.paused.contains_key(&self.lane_of(stub.table, stub.number));
         let doubtful = self.kept.values().take_while(|stub| stub.kept.sent).find(ready);
         let stub = doubtful.or_else(|| match config.replay_order {
             ReplayOrder::Oldest => self.kept.values().find(ready),

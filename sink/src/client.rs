@@ -1,4 +1,4 @@
-//! The connection to ClickHouse, and what its errors mean.
+//! The connection to a ClickHouse server.
 
 use std::fs;
 use std::io;
@@ -37,11 +37,19 @@ pub enum ConnectError {
     SystemCertificates(io::Error),
 }
 
-/// A client by configuration.
+/// A client of the server at `clickhouse.url`.
 ///
 /// # Errors
 /// [`ConnectError`] when a file that the configuration names cannot be used.
 pub fn connect(config: &SinkConfig) -> Result<Client, ConnectError> {
+    connect_to(config, &config.url)
+}
+
+/// A client of another server of the same configuration.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_to(config: &SinkConfig, url: &str) -> Result<Client, ConnectError> {
     let mut http = HttpConnector::new();
     http.set_keepalive(Some(TCP_KEEPALIVE));
     http.set_nodelay(true);
@@ -54,7 +62,7 @@ pub fn connect(config: &SinkConfig) -> Result<Client, ConnectError> {
     let tls = match &config.ca_file {
         Some(path) => tls.with_root_certificates(authorities(path)?).with_no_client_auth(),
         // Only an address that needs them has to find the system's certificates.
-        None if config.url.starts_with("https") => {
+        None if url.starts_with("https") => {
             tls.with_native_roots().map_err(ConnectError::SystemCertificates)?.with_no_client_auth()
         }
         None => tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
@@ -63,7 +71,7 @@ pub fn connect(config: &SinkConfig) -> Result<Client, ConnectError> {
         HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
     let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE_TIMEOUT).build(connector);
     let mut client = Client::with_http_client(http)
-        .with_url(&config.url)
+        .with_url(url)
         .with_user(&config.user)
         .with_compression(ClientCompression::None);
     if let Some(password) = password(config)? {
@@ -93,7 +101,7 @@ fn read(key: &'static str, path: &Path) -> Result<String, ConnectError> {
 /// Sends a block and waits until ClickHouse has stored it.
 ///
 /// # Errors
-/// The client's error: see [`class`].
+/// The client's error: see [`Class`](crate::error::Class).
 pub async fn insert(client: &Client, block: &Block, timeout: Duration) -> Result<(), Error> {
     let mut insert = client
         .insert_formatted_with(&*block.statement)
@@ -118,74 +126,9 @@ pub async fn insert(client: &Client, block: &Block, timeout: Duration) -> Result
     insert.end().await
 }
 
-/// What to do about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// It may work the next time: the network, an overloaded or restarting server.
-    Transient,
-    /// It will not work before somebody changes something: password, permission, missing table.
-    Configuration,
-    /// The bytes did not arrive whole, or were not right in the first place: a few more attempts tell.
-    Unreadable,
-    /// This block will never be taken.
-    Refused,
-}
-
-impl Class {
-    pub const ALL: [Self; 4] = [Self::Transient, Self::Configuration, Self::Unreadable, Self::Refused];
-
-    /// The metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Transient => "transient",
-            Self::Configuration => "configuration",
-            Self::Unreadable => "unreadable",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// ClickHouse's error code in an answer (`Code: 241. DB::Exception: ...`).
-pub fn code(error: &Error) -> Option<u32> {
-    let Error::BadResponse(text) = error else { return None };
-    let (_, rest) = text.split_once("Code: ")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-/// Tells by the error code what to do; the HTTP status says little (ClickHouse answers 500 to most of them).
-pub fn class(error: &Error) -> Class {
-    match code(error) {
-        // UNKNOWN_TABLE, UNKNOWN_DATABASE, NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_SETTING, READONLY, UNKNOWN_USER, WRONG_PASSWORD,
-        // REQUIRED_PASSWORD, ACCESS_DENIED, AUTHENTICATION_FAILED
-        Some(60 | 81 | 16 | 115 | 164 | 192 | 193 | 194 | 497 | 516) => Class::Configuration,
-        // CANNOT_READ_ALL_DATA, CHECKSUM_DOESNT_MATCH
-        Some(33 | 40) => Class::Unreadable,
-        // What the data itself is wrong for: TYPE_MISMATCH, CANNOT_PARSE_*, INCORRECT_DATA, UNKNOWN_ELEMENT_OF_ENUM,
-        // ILLEGAL_COLUMN, BAD_ARGUMENTS
-        Some(53 | 6 | 25 | 26 | 27 | 36 | 38 | 41 | 44 | 117 | 691) => Class::Refused,
-        _ => Class::Transient,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn answer(text: &str) -> Error {
-        Error::BadResponse(text.into())
-    }
-
-    #[test]
-    fn errors_are_told_apart_by_their_code() {
-        let memory = answer("Code: 241. DB::Exception: Memory limit (total) exceeded. (MEMORY_LIMIT_EXCEEDED)");
-        assert_eq!((code(&memory), class(&memory)), (Some(241), Class::Transient));
-        assert_eq!(class(&answer("Code: 252. DB::Exception: Too many parts")), Class::Transient);
-        assert_eq!(class(&answer("Code: 516. DB::Exception: default: Authentication failed")), Class::Configuration);
-        assert_eq!(class(&answer("Code: 60. DB::Exception: Table helios.flows does not exist")), Class::Configuration);
-        assert_eq!(class(&answer("Code: 691. DB::Exception: Unknown value for enum")), Class::Refused);
-        assert_eq!(class(&answer("502 Bad Gateway")), Class::Transient);
-        assert_eq!(class(&Error::TimedOut), Class::Transient);
-    }
 
     #[test]
     fn a_file_that_is_missing_is_named_with_its_key() {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use helios_common::side::SideTable;
 use serde::{Deserialize, Serialize};
 
+pub use crate::cluster::config::ClusterConfig;
+pub use crate::retention::config::Budget;
 use crate::schema::Table;
 use crate::spool::SpoolConfig;
 
@@ -23,6 +25,8 @@ pub const BLOCK_ROWS_MAX: u64 = 1_048_449;
 pub struct SinkConfig {
     /// Address of ClickHouse's HTTP interface, `http://host:8123` or `https://host:8443`.
     pub url: String,
+
+    pub cluster: ClusterConfig,
 
     /// Database of all tables: letters, digits and underscores. It is created if it is missing.
     pub database: String,
@@ -44,6 +48,8 @@ pub struct SinkConfig {
 
     /// Days that each table keeps its rows; 0 keeps them for ever. A change is applied to the existing tables.
     pub retention_days: Retention,
+
+    pub max_table_bytes: Budget,
 
     /// Inserts on their way at the same time, one per connection. While all are busy the open block grows instead of
     /// closing by age, so a slow ClickHouse gets fewer, bigger blocks. Two keep it busy while the next block is sent.
@@ -90,12 +96,14 @@ impl Default for SinkConfig {
     fn default() -> Self {
         Self {
             url: "http://127.0.0.1:8123".into(),
+            cluster: ClusterConfig::default(),
             database: "helios".into(),
             user: "default".into(),
             password_file: None,
             ca_file: None,
             migrate: true,
             retention_days: Retention::default(),
+            max_table_bytes: Budget::default(),
             connections: 2,
             compression: Compression::Lz4,
             block_rows: 1_000_000,
@@ -193,6 +201,9 @@ impl SinkConfig {
         if let Err(problem) = check_url(&self.url) {
             expect(false, "url", &problem);
         }
+        for (key, problem) in self.cluster.mistakes(check_url) {
+            expect(false, key, &problem);
+        }
         expect(is_identifier(&self.database), "database", "use letters, digits and underscores, a letter first");
         expect(!self.user.is_empty(), "user", "must not be empty; ClickHouse's own default is `default`");
         let retention = [
@@ -231,6 +242,14 @@ impl SinkConfig {
             expect(false, key, problem);
         }
         if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+    }
+
+    /// The database whose tables hold rows: in a cluster, that of the servers' own tables behind the Distributed ones.
+    pub fn storage_database(&self) -> String {
+        match self.cluster.name {
+            Some(_) => format!("{}_local", self.database),
+            None => self.database.clone(),
+        }
     }
 
     pub(crate) fn flush_interval(&self) -> Duration {
@@ -325,5 +344,20 @@ mod tests {
         assert_eq!((config.retention_days.flows, config.retention_days.flows_1m), (3, 30));
         assert_eq!(config.compression, Compression::None);
         assert!(serde_json::from_str::<SinkConfig>(r#"{"retention": 3}"#).is_err());
+    }
+
+    #[test]
+    fn a_cluster_has_a_name_and_shards_have_replicas() {
+        let shards = |name: Option<&str>, shards: &[&[&str]]| {
+            let shards = shards.iter().map(|urls| urls.iter().map(|url| (*url).to_owned()).collect()).collect();
+            mistakes(|config| config.cluster = ClusterConfig { name: name.map(Into::into), shards })
+        };
+        assert_eq!(shards(Some("c"), &[&["http://a:8123", "http://b:8123"], &["http://c:8123"]]), [""; 0]);
+        assert_eq!(shards(Some("c"), &[]), [""; 0]);
+        assert_eq!(shards(None, &[&["http://a:8123"], &["http://b:8123"]]), [""; 0]);
+        assert_eq!(
+            shards(Some("c'"), &[&["http://a:9000"], &[]]),
+            ["cluster.name", "cluster.shards", "cluster.shards"]
+        );
     }
 }

@@ -5,25 +5,28 @@ use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use clickhouse::Client;
 use clickhouse::error::Error;
 use hdrhistogram::Histogram;
 use helios_common::time::UnixMs;
 use tokio::sync::watch;
 
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, Lane};
 use crate::block::Block;
 use crate::books::Books;
-use crate::client::{self, Class, ConnectError};
+use crate::client::{self, ConnectError};
+use crate::cluster::{Cluster, DiscoverError, Replica};
 use crate::config::SinkConfig;
+use crate::error::Class;
 use crate::migrate::{self, MigrateError};
-use crate::schema::Table;
+use crate::retention;
 
 /// The same trouble is logged once in so long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Attempts with a block that ClickHouse says it cannot read: bytes may be lost on the way once, not every time.
 const UNREADABLE_ATTEMPTS: u32 = 5;
+
+const NOT_READY: &str = "the schema is not ready: rows wait, receiving goes on";
 
 /// Latencies up to an hour, two digits.
 const LATENCY_MAX_MS: u64 = 3_600_000;
@@ -61,7 +64,9 @@ pub(crate) struct Inserter {
     pub config: SinkConfig,
     pub backlog: Arc<Backlog>,
     pub books: Books,
-    retries: Mutex<HashMap<Table, Retry>>,
+    /// As configured until the servers are asked.
+    cluster: Mutex<Arc<Cluster>>,
+    retries: Mutex<HashMap<Lane, Retry>>,
     stats: Mutex<InsertStats>,
     logged: Mutex<HashMap<String, Instant>>,
     /// Set when the time for draining is over.
@@ -81,8 +86,10 @@ impl Inserter {
             latency: Histogram::new_with_bounds(1, LATENCY_MAX_MS, 2).expect("the bounds are in order"),
         };
         let abandon = watch::Sender::new(false);
+        let cluster = Mutex::new(Arc::new(Cluster::configured(&config)));
         Self {
             config,
+            cluster,
             backlog,
             books,
             retries: Mutex::default(),
@@ -94,6 +101,11 @@ impl Inserter {
 
     pub fn stats(&self) -> MutexGuard<'_, InsertStats> {
         self.stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Where blocks go.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&self.cluster.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
     /// Brings the schema up to date, or waits until somebody else has, as often as it takes.
@@ -109,28 +121,92 @@ impl Inserter {
     }
 
     async fn try_prepare(&self) -> Result<(), Class> {
-        let client = client::connect(&self.config).map_err(|error| self.connect_failed(&error))?;
-        let result = if self.config.migrate {
-            migrate::apply(&client, &self.config, |step| tracing::info!(step = step.purpose, "schema"))
-                .await
-                .map(|_| ())
-        } else {
-            migrate::check(&client, &self.config).await
-        };
-        result.map_err(|error| self.migrate_failed(&error))
+        let cluster = Cluster::discover(&self.config).await.map_err(|error| self.discover_failed(&error))?;
+        let cluster = Arc::new(cluster);
+        self.backlog.set_shards(cluster.n_shards());
+        *self.cluster.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::clone(&cluster);
+        let mut outcome = Err(Class::Transient);
+        for shard in 0..cluster.n_shards() {
+            outcome = self.prepare_shard(&cluster, shard).await;
+            // Made ON CLUSTER, the schema is everywhere with the first success; else every shard has to be reached.
+            let everywhere = self.config.cluster.name.is_some();
+            if outcome.is_ok() == everywhere {
+                break;
+            }
+        }
+        outcome
+    }
+
+    async fn prepare_shard(&self, cluster: &Cluster, shard: usize) -> Result<(), Class> {
+        let mut class = Class::Transient;
+        for replica in cluster.replicas(shard, Instant::now()) {
+            let client = replica.client(&self.config).map_err(|error| self.connect_failed(&error, &replica))?;
+            let result = if self.config.migrate {
+                migrate::apply(&client, &self.config, |step| tracing::info!(step = step.purpose, "schema")).await
+            } else {
+                migrate::check(&client, &self.config).await.map(|()| Vec::new())
+            };
+            match result {
+                Ok(steps) => {
+                    let database = &self.config.database;
+                    tracing::info!(url = replica.url, database, changes = steps.len(), "the schema is in place");
+                    return Ok(());
+                }
+                Err(error) => {
+                    replica.failed(&self.config, Instant::now());
+                    class = self.migrate_failed(&error, &replica);
+                }
+            }
+        }
+        Err(class)
+    }
+
+    /// Drops what is beyond the budgets, again and again.
+    pub async fn keep_within_budget(&self) {
+        if !self.config.max_table_bytes.is_set() {
+            return;
+        }
+        loop {
+            for replica in self.cluster().one_of_each() {
+                self.drop_excess(&replica).await;
+            }
+            tokio::time::sleep(retention::INTERVAL).await;
+        }
+    }
+
+    async fn drop_excess(&self, replica: &Replica) {
+        let Ok(client) = replica.client(&self.config) else { return };
+        match retention::apply(&client, &self.config).await {
+            Ok(dropped) => {
+                for gone in dropped {
+                    let (table, partition) = (gone.table.name(), &gone.partition);
+                    tracing::info!(
+                        url = replica.url,
+                        table,
+                        partition,
+                        rows = gone.rows,
+                        bytes = gone.bytes,
+                        "a partition was dropped: the table is over its clickhouse.max_table_bytes"
+                    );
+                }
+            }
+            Err(error) => {
+                self.note(Class::of(&error), &error.to_string(), &replica.url, "cannot keep tables within their bytes");
+            }
+        }
     }
 
     /// Sends blocks until the backlog is closed and nothing waits in memory.
     pub async fn run(self: Arc<Self>) {
-        let mut connection = None;
         while let Some(mut block) = self.backlog.next().await {
             self.backlog.sending(&mut block);
+            let lane = self.backlog.lane(&block);
             let begin = Instant::now();
-            let outcome = self.insert(&block, &mut connection).await;
+            let outcome = self.insert(&block, lane).await;
             if let Outcome::Stored = outcome {
                 self.count(&block, begin);
             }
-            let pause = self.retry_after(block.table, &outcome);
+            let pause = self.retry_after(lane, &outcome);
             // What follows touches files, which may take their time.
             let backlog = Arc::clone(&self.backlog);
             let booked = tokio::task::spawn_blocking(move || match outcome {
@@ -145,57 +221,61 @@ impl Inserter {
         }
     }
 
-    /// How long the table is left alone after that.
-    fn retry_after(&self, table: Table, outcome: &Outcome) -> Duration {
+    /// How long the lane is left alone after that.
+    fn retry_after(&self, lane: Lane, outcome: &Outcome) -> Duration {
         let mut retries = self.retries.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match outcome {
-            Outcome::Failed(class) => retries.entry(table).or_insert_with(|| Retry::new(&self.config)).next(*class),
+            Outcome::Failed(class) => retries.entry(lane).or_insert_with(|| Retry::new(&self.config)).next(*class),
             _ => {
-                retries.remove(&table);
+                retries.remove(&lane);
                 Duration::ZERO
             }
         }
     }
 
-    /// Sends one block, and again at once only if it did not arrive whole.
-    async fn insert(&self, block: &Block, connection: &mut Option<Client>) -> Outcome {
+    /// Sends one block to a replica of its shard, at once to the next one if that fails, and again at once if it did
+    /// not arrive whole.
+    async fn insert(&self, block: &Block, lane: Lane) -> Outcome {
         let mut retry = Retry::new(&self.config);
         let mut unreadable = 0;
-        loop {
-            let (class, message) = match self.attempt(block, connection).await {
-                Ok(()) => return Outcome::Stored,
-                Err(failure) => failure,
-            };
-            // A connection that failed is made anew, with the password and certificates as they are then.
-            *connection = None;
-            if *self.abandon.borrow() {
-                return Outcome::Abandoned;
-            }
-            unreadable += u32::from(class == Class::Unreadable);
-            match class {
-                Class::Unreadable if unreadable < UNREADABLE_ATTEMPTS => self.pause(&mut retry, class).await,
-                Class::Unreadable | Class::Refused => return Outcome::Refused(message),
-                Class::Transient | Class::Configuration => return Outcome::Failed(class),
+        let mut class = Class::Transient;
+        for replica in self.cluster().replicas(lane.shard, Instant::now()) {
+            loop {
+                let message;
+                (class, message) = match self.attempt(block, &replica).await {
+                    Ok(()) => {
+                        replica.succeeded();
+                        return Outcome::Stored;
+                    }
+                    Err(failure) => failure,
+                };
+                if *self.abandon.borrow() {
+                    return Outcome::Abandoned;
+                }
+                if class.is_of_replica() {
+                    replica.failed(&self.config, Instant::now());
+                    break;
+                }
+                unreadable += 1;
+                if class == Class::Refused || unreadable >= UNREADABLE_ATTEMPTS {
+                    return Outcome::Refused(message);
+                }
+                self.pause(&mut retry, class).await;
             }
         }
+        Outcome::Failed(class)
     }
 
     /// One attempt, cut short when draining is over.
-    async fn attempt(&self, block: &Block, connection: &mut Option<Client>) -> Result<(), (Class, String)> {
-        let client = match connection {
-            Some(client) => client,
-            None => {
-                let connected = client::connect(&self.config);
-                let failed = |error: ConnectError| (self.connect_failed(&error), error.to_string());
-                connection.insert(connected.map_err(failed)?)
-            }
-        };
+    async fn attempt(&self, block: &Block, replica: &Replica) -> Result<(), (Class, String)> {
+        let failed = |error: ConnectError| (self.connect_failed(&error, replica), error.to_string());
+        let client = replica.client(&self.config).map_err(failed)?;
         let mut abandon = self.abandon.subscribe();
         let result = tokio::select! {
-            result = client::insert(client, block, self.config.insert_timeout()) => result,
+            result = client::insert(&client, block, self.config.insert_timeout()) => result,
             _ = abandon.wait_for(|abandon| *abandon) => Err(Error::TimedOut),
         };
-        result.map_err(|error| (self.failed(&error), error.to_string()))
+        result.map_err(|error| (self.failed(&error, replica), error.to_string()))
     }
 
     fn count(&self, block: &Block, begin: Instant) {
@@ -211,35 +291,46 @@ impl Inserter {
         }
     }
 
-    fn failed(&self, error: &Error) -> Class {
-        let class = client::class(error);
+    fn failed(&self, error: &Error, replica: &Replica) -> Class {
+        let class = Class::of(error);
         let advice = match class {
             Class::Transient => "ClickHouse did not take a block: trying again",
+            Class::Replica => "a replica cannot store anything now: trying others of its shard, and again",
             Class::Configuration => {
-                "ClickHouse does not take blocks as configured: check clickhouse.user, password and schema"
+                "ClickHouse does not take blocks as configured: check clickhouse.user, password, quota and schema"
             }
             Class::Unreadable => "ClickHouse could not read a block: trying again a few times",
             Class::Refused => {
-                "ClickHouse refused a block for good: it is set aside, see `helios spool list`; without a spool it is dropped"
+                "ClickHouse refused a block for good: it is set aside, see `helios spool list`; without a spool it is \
+                 dropped"
             }
         };
-        self.note(class, &error.to_string(), advice);
+        self.note(class, &error.to_string(), &replica.url, advice);
         class
     }
 
-    fn connect_failed(&self, error: &ConnectError) -> Class {
-        self.note(Class::Configuration, &error.to_string(), "cannot connect to ClickHouse as configured");
+    fn connect_failed(&self, error: &ConnectError, replica: &Replica) -> Class {
+        self.note(Class::Configuration, &error.to_string(), &replica.url, "cannot connect to ClickHouse as configured");
         Class::Configuration
     }
 
-    fn migrate_failed(&self, error: &MigrateError) -> Class {
-        let class = error.client_error().map_or(Class::Configuration, client::class);
-        self.note(class, &error.to_string(), "the schema is not ready: rows wait, receiving goes on");
+    fn discover_failed(&self, error: &DiscoverError) -> Class {
+        let class = match error {
+            DiscoverError::Look { source, .. } => Class::of(source),
+            DiscoverError::Connect(_) | DiscoverError::Unknown { .. } => Class::Configuration,
+        };
+        self.note(class, &error.to_string(), &self.config.url, NOT_READY);
+        class
+    }
+
+    fn migrate_failed(&self, error: &MigrateError, replica: &Replica) -> Class {
+        let class = error.client_error().map_or(Class::Configuration, Class::of);
+        self.note(class, &error.to_string(), &replica.url, NOT_READY);
         class
     }
 
     /// Counts a failure, and logs it unless the same was logged a moment ago.
-    fn note(&self, class: Class, error: &str, advice: &str) {
+    fn note(&self, class: Class, error: &str, url: &str, advice: &str) {
         let error: String = error.chars().take(500).collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMs);
         let mut stats = self.stats();
@@ -247,10 +338,10 @@ impl Inserter {
         stats.last_error = Some((now, error.clone()));
         drop(stats);
         let mut logged = self.logged.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let kind = format!("{advice}{class:?}");
+        let kind = format!("{url} {advice}");
         if logged.get(&kind).is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
             logged.insert(kind, Instant::now());
-            tracing::warn!(url = self.config.url, class = class.name(), error, "{advice}");
+            tracing::warn!(url, class = class.name(), error, "{advice}");
         }
     }
 

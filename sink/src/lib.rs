@@ -2,8 +2,9 @@
 //!
 //! Start at [`Sink`]: what runs, and what it tells of itself. On the way of a row: [`chunk`] gathers columns for Arrow,
 //! [`block`] makes inserts of chunks, [`frame`] compresses, [`backlog`] is where closed blocks wait, [`client`] sends
-//! them and knows what errors mean. Rows that are no flows become blocks in [`side`], and [`books`] knows whose
-//! accounts a block's rows are in. [`schema`] derives the tables from the column table, [`migrate`] makes them.
+//! them, [`cluster`] knows where to, and [`error`] what went wrong. Rows that are no flows become blocks in [`side`],
+//! and [`books`] knows whose accounts a block's rows are in. [`schema`] derives the tables from the column table,
+//! [`migrate`] makes them, [`retention`] keeps them small.
 
 pub mod config;
 pub mod schema;
@@ -17,7 +18,10 @@ pub mod books;
 pub mod spool;
 pub mod backlog;
 pub mod client;
+pub mod error;
+pub mod cluster;
 pub mod migrate;
+pub mod retention;
 mod insert;
 mod sink;
 

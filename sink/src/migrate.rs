@@ -3,17 +3,25 @@
 //! What is there is compared with what this version wants, and the statements that make the difference are the plan.
 //! Every statement can be repeated: a plan that was interrupted, or that two processes carry out at once, ends in the
 //! same schema. `schema_migrations` says which version made the schema last; a schema of a newer version is left alone.
+//!
+//! In a cluster every statement is ON CLUSTER. What replicas have is then looked at on all that answer, and something
+//! is there only if it is on each of them: a replica or shard that joins later gets what it lacks. One that is away
+//! does not hold up the others; ClickHouse makes up for it from its queue in Keeper.
 
 use clickhouse::Client;
 use clickhouse::error::Error;
 use helios_common::columns::{Column, Spec};
 
 use crate::config::SinkConfig;
+use crate::schema::ddl::Target;
 use crate::schema::{MIGRATIONS_TABLE, Table, ddl, rollup};
 
 /// The version of the schema that this program makes. It grows with every change that an older program would not
 /// understand; a column more is none.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// Seconds that replicas of a cluster have for a statement before it goes on without them.
+const DDL_TIMEOUT_SECS: &str = "60";
 
 /// A statement of the plan, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,12 +81,22 @@ struct Found {
 /// # Errors
 /// [`MigrateError`] when the schema is newer, or cannot be looked at.
 pub async fn plan(client: &Client, config: &SinkConfig) -> Result<Vec<Step>, MigrateError> {
-    let found = Found::look(client, &config.database).await?;
+    let found = Found::look(client, &config.storage_database(), config).await?;
+    let global = match config.cluster.name {
+        Some(_) => Some(Found::look(client, &config.database, config).await?),
+        None => None,
+    };
     if found.version > SCHEMA_VERSION {
         return Err(MigrateError::Newer { database: config.database.clone(), found: found.version });
     }
     check_types(&found)?;
-    Ok(steps(&found, config))
+    Ok(steps(&found, global.as_ref(), config))
+}
+
+/// The whole plan for servers without a schema, which nobody need be asked for.
+pub fn plan_from_scratch(config: &SinkConfig) -> Vec<Step> {
+    let nothing = Found::default();
+    steps(&nothing, Some(&nothing), config)
 }
 
 /// Columns that the configuration added once keep their type: to convert what they hold may lose it.
@@ -104,11 +122,14 @@ pub async fn apply(
     let plan = plan(client, config).await?;
     for step in &plan {
         progress(step);
-        client
-            .query(&escaped(&step.sql))
-            .execute()
-            .await
-            .map_err(|source| MigrateError::Step { purpose: step.purpose.clone(), source })?;
+        let mut query = client.query(&escaped(&step.sql));
+        if config.cluster.name.is_some() {
+            // A replica that is away gets the statement when it comes back, and is not waited for until then.
+            query = query
+                .with_setting("distributed_ddl_output_mode", "null_status_on_timeout")
+                .with_setting("distributed_ddl_task_timeout", DDL_TIMEOUT_SECS);
+        }
+        query.execute().await.map_err(|source| MigrateError::Step { purpose: step.purpose.clone(), source })?;
     }
     Ok(plan)
 }
@@ -130,14 +151,11 @@ fn escaped(sql: &str) -> String {
 }
 
 impl Found {
-    async fn look(client: &Client, database: &str) -> Result<Self, Error> {
-        let name = ddl::quoted(database);
-        let databases = rows(client, &format!("SELECT name FROM system.databases WHERE name = {name}")).await?;
-        if databases.is_empty() {
+    async fn look(client: &Client, database: &str, config: &SinkConfig) -> Result<Self, Error> {
+        let [databases, tables, columns] = questions(database, config.cluster.name.as_deref());
+        if rows(client, &databases).await?.is_empty() {
             return Ok(Self::default());
         }
-        let tables = format!("SELECT name, create_table_query FROM system.tables WHERE database = {name}");
-        let columns = format!("SELECT table, name, type FROM system.columns WHERE database = {name}");
         let mut found = Self { database: true, ..Self::default() };
         for row in rows(client, &tables).await? {
             if let Ok([name, create]) = <[String; 2]>::try_from(row) {
@@ -176,44 +194,120 @@ impl Found {
     }
 }
 
+/// What databases, tables and columns there are: on the server that is asked, or on every server of a cluster that
+/// answers. Of a statement that differs between servers, any will do: the next look finds what is left.
+fn questions(database: &str, cluster: Option<&str>) -> [String; 3] {
+    let name = ddl::quoted(database);
+    let everywhere = |what: &str, of: &str, keys: &str, condition: &str| match cluster {
+        None => format!("SELECT {what} FROM system.{of} WHERE {condition} = {name}"),
+        Some(cluster) => {
+            let all = |table: &str| format!("clusterAllReplicas({}, system.{table})", ddl::quoted(cluster));
+            format!(
+                "SELECT {what} FROM {} WHERE {condition} = {name} GROUP BY {keys} \
+                 HAVING count() >= (SELECT count() FROM {}) SETTINGS skip_unavailable_shards = 1",
+                all(of),
+                all("one")
+            )
+        }
+    };
+    let create = if cluster.is_some() { "any(create_table_query)" } else { "create_table_query" };
+    [
+        everywhere("name", "databases", "name", "name"),
+        everywhere(&format!("name, {create}"), "tables", "name", "database"),
+        everywhere("table, name, type", "columns", "table, name, type", "database"),
+    ]
+}
+
 /// The rows of a query, as text.
-async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Error> {
+pub(crate) async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Error> {
     let bytes = client.query(&escaped(sql)).fetch_bytes("TabSeparated")?.collect().await?;
     let unescape = |field: &str| field.replace("\\n", "\n").replace("\\'", "'").replace("\\\\", "\\");
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.lines().map(|line| line.split('\t').map(unescape).collect()).collect())
 }
 
-fn steps(found: &Found, config: &SinkConfig) -> Vec<Step> {
-    let database = &config.database;
+fn steps(found: &Found, global: Option<&Found>, config: &SinkConfig) -> Vec<Step> {
+    let storage = config.storage_database();
+    let cluster = config.cluster.name.as_deref();
+    let target = Target { database: &storage, cluster };
     let mut steps = Vec::new();
     let mut add = |purpose: String, sql: String| steps.push(Step { purpose, sql });
     if !found.database {
-        add(format!("create database {database}"), ddl::create_database(database));
+        add(format!("create database {storage}"), ddl::create_database(target));
     }
     if found.table(MIGRATIONS_TABLE).is_none() {
-        add(format!("create table {MIGRATIONS_TABLE}"), ddl::create_migrations_table(database));
+        add(format!("create table {MIGRATIONS_TABLE}"), ddl::create_migrations_table(target));
     }
     for table in Table::ALL {
         match found.table(table.name()) {
             None => {
                 let days = config.retention_days.days(table);
-                add(format!("create table {}", table.name()), ddl::create_table(database, table, days));
+                add(format!("create table {}", table.name()), ddl::create_table(target, table, days));
             }
-            Some(create) => alter_table(found, config, table, create, &mut add),
+            Some(create) => alter_table(found, config, target, table, create, &mut add),
         }
     }
     for table in Table::ALL {
-        view(found, database, table, &mut add);
+        view(found, target, table, &mut add);
     }
-    record(found, database, &mut add);
+    if let (Some(global), Some(cluster)) = (global, cluster) {
+        distributed(global, Target { database: &config.database, ..target }, cluster, &storage, &mut add);
+    }
+    record(found, &storage, &mut add);
     steps
 }
 
+/// The tables that everybody reads from in a cluster.
+fn distributed(found: &Found, target: Target<'_>, cluster: &str, storage: &str, add: &mut impl FnMut(String, String)) {
+    if !found.database {
+        add(format!("create database {}", target.database), ddl::create_database(target));
+    }
+    for table in Table::ALL {
+        let name = table.name();
+        if found.table(name).is_some() {
+            alter_columns(found, target, table, |_| String::new(), add);
+        } else {
+            let sql = ddl::create_distributed(target, cluster, storage, name);
+            add(format!("create table {}.{name}", target.database), sql);
+        }
+    }
+}
+
 /// Columns that are missing, labels that an enum lacks, and a retention that changed.
-fn alter_table(found: &Found, config: &SinkConfig, table: Table, create: &str, add: &mut impl FnMut(String, String)) {
-    let name = table.name();
-    let qualified = format!("{}.{name}", config.database);
+fn alter_table(
+    found: &Found,
+    config: &SinkConfig,
+    target: Target<'_>,
+    table: Table,
+    create: &str,
+    add: &mut impl FnMut(String, String),
+) {
+    // A dimension that is not part of the sorting key would be merged away.
+    let key = |column: &str| match table {
+        Table::Flows | Table::Side(_) => String::new(),
+        _ => sorting_key(found, table, column),
+    };
+    alter_columns(found, target, table, key, add);
+    let wanted = config.retention_days.days(table);
+    if retention(create) != wanted {
+        let change = match ddl::ttl(wanted) {
+            Some(ttl) => format!("MODIFY TTL {ttl}"),
+            None => "REMOVE TTL".to_owned(),
+        };
+        let alter = alter(target, table.name());
+        add(format!("keep {} for {}", table.name(), period(wanted)), format!("{alter} {change}"));
+    }
+}
+
+/// Columns and labels; `key` is what a new column changes of the sorting key.
+fn alter_columns(
+    found: &Found,
+    target: Target<'_>,
+    table: Table,
+    key: impl Fn(&str) -> String,
+    add: &mut impl FnMut(String, String),
+) {
+    let (name, alter) = (table.name(), alter(target, table.name()));
     let columns = ddl::columns(table);
     let mut before: Option<&str> = None;
     for column in &columns {
@@ -222,32 +316,23 @@ fn alter_table(found: &Found, config: &SinkConfig, table: Table, create: &str, a
                 let place =
                     before.map_or_else(|| "FIRST".to_owned(), |before| format!("AFTER {}", ddl::identifier(before)));
                 let definition = ddl::column_definition(column);
-                // A dimension that is not part of the sorting key would be merged away.
-                let key = match table {
-                    Table::Flows | Table::Side(_) => String::new(),
-                    _ => sorting_key(found, table, column.name),
-                };
                 add(
                     format!("add column {name}.{}", column.name),
-                    format!("ALTER TABLE {qualified} ADD COLUMN IF NOT EXISTS {definition} {place}{key}"),
+                    format!("{alter} ADD COLUMN IF NOT EXISTS {definition} {place}{}", key(column.name)),
                 );
             }
             Some(existing) if existing.starts_with("Enum8") && existing != column.clickhouse => add(
                 format!("widen column {name}.{}", column.name),
-                format!("ALTER TABLE {qualified} MODIFY COLUMN {} {}", column.name, column.clickhouse),
+                format!("{alter} MODIFY COLUMN {} {}", column.name, column.clickhouse),
             ),
             Some(_) => {}
         }
         before = Some(column.name);
     }
-    let wanted = config.retention_days.days(table);
-    if retention(create) != wanted {
-        let change = match ddl::ttl(wanted) {
-            Some(ttl) => format!("MODIFY TTL {ttl}"),
-            None => "REMOVE TTL".to_owned(),
-        };
-        add(format!("keep {name} for {}", period(wanted)), format!("ALTER TABLE {qualified} {change}"));
-    }
+}
+
+fn alter(target: Target<'_>, table: &str) -> String {
+    format!("ALTER TABLE {}.{table}{}", target.database, target.on_cluster())
 }
 
 /// The change of a rollup's sorting key for a new dimension, which can only become its last.
@@ -276,16 +361,16 @@ fn retention(create: &str) -> u32 {
 }
 
 /// A view that is missing is created; one with another query takes the new one without a gap.
-fn view(found: &Found, database: &str, table: Table, add: &mut impl FnMut(String, String)) {
+fn view(found: &Found, target: Target<'_>, table: Table, add: &mut impl FnMut(String, String)) {
     let (Some(view), Some(create), Some(query)) =
-        (table.view(), ddl::create_view(database, table), rollup::query(database, table))
+        (table.view(), ddl::create_view(target, table), rollup::query(target.database, table))
     else {
         return;
     };
     if found.table(view).is_none() {
         add(format!("create view {view}"), create);
     } else if found.checksum(view).is_some_and(|recorded| recorded != checksum(&query)) {
-        add(format!("change view {view}"), format!("ALTER TABLE {database}.{view} MODIFY QUERY\n{query}"));
+        add(format!("change view {view}"), format!("{} MODIFY QUERY\n{query}", alter(target, view)));
     }
 }
 
@@ -316,17 +401,20 @@ fn checksum(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ClusterConfig;
 
     /// A database as the plan for an empty server leaves it.
     fn complete(config: &SinkConfig) -> Found {
         let mut found = Found { database: true, version: SCHEMA_VERSION, ..Found::default() };
+        let storage = config.storage_database();
+        let target = Target { database: &storage, cluster: config.cluster.name.as_deref() };
         for table in Table::ALL {
             let days = config.retention_days.days(table);
-            found.tables.push((table.name().into(), ddl::create_table(&config.database, table, days)));
+            found.tables.push((table.name().into(), ddl::create_table(target, table, days)));
             for column in ddl::columns(table) {
                 found.columns.push((table.name().into(), column.name.into(), column.clickhouse));
             }
-            if let (Some(view), Some(query)) = (table.view(), rollup::query(&config.database, table)) {
+            if let (Some(view), Some(query)) = (table.view(), rollup::query(&storage, table)) {
                 found.tables.push((view.into(), String::new()));
                 found.recorded.push((view.into(), checksum(&query)));
             }
@@ -337,7 +425,7 @@ mod tests {
     }
 
     fn purposes(found: &Found, config: &SinkConfig) -> Vec<String> {
-        steps(found, config).into_iter().map(|step| step.purpose).collect()
+        steps(found, None, config).into_iter().map(|step| step.purpose).collect()
     }
 
     #[test]
@@ -360,7 +448,7 @@ mod tests {
         let config = SinkConfig::default();
         let mut found = complete(&config);
         found.columns.retain(|(table, column, _)| (table.as_str(), column.as_str()) != ("flows", "ttl"));
-        let steps = steps(&found, &config);
+        let steps = steps(&found, None, &config);
         assert_eq!(steps.len(), 1);
         assert!(
             steps[0].sql.starts_with("ALTER TABLE helios.flows ADD COLUMN IF NOT EXISTS ttl UInt8"),
@@ -377,7 +465,7 @@ mod tests {
         config.retention_days.flows = 3;
         config.retention_days.flows_1h = 0;
         assert_eq!(purposes(&found, &config), ["keep flows for 3 days", "keep flows_1h for ever"]);
-        assert!(steps(&found, &config)[1].sql.ends_with("REMOVE TTL"));
+        assert!(steps(&found, None, &config)[1].sql.ends_with("REMOVE TTL"));
     }
 
     #[test]
@@ -386,5 +474,70 @@ mod tests {
         let mut found = complete(&config);
         found.recorded[0].1 ^= 1;
         assert_eq!(purposes(&found, &config), ["change view flows_1m_mv", "record schema version 1"]);
+    }
+
+    fn clustered() -> SinkConfig {
+        let cluster = ClusterConfig { name: Some("main".into()), shards: Vec::new() };
+        SinkConfig { cluster, ..SinkConfig::default() }
+    }
+
+    #[test]
+    fn a_cluster_gets_replicated_tables_with_views_and_distributed_tables_to_read_from() {
+        let config = clustered();
+        let steps = steps(&Found::default(), Some(&Found::default()), &config);
+        let sql = |purpose: &str| {
+            let step = steps.iter().find(|step| step.purpose == purpose);
+            step.map(|step| step.sql.as_str()).unwrap_or_else(|| unreachable!("{purpose}: {steps:?}"))
+        };
+        assert_eq!(sql("create database helios_local"), "CREATE DATABASE IF NOT EXISTS helios_local ON CLUSTER 'main'");
+        let flows = sql("create table flows");
+        for part in [
+            "CREATE TABLE IF NOT EXISTS helios_local.flows ON CLUSTER 'main' (",
+            "ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/helios_local/flows', '{replica}')\n",
+            "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800",
+        ] {
+            assert!(flows.contains(part), "{part}: {flows}");
+        }
+        assert!(!flows.contains("non_replicated"), "{flows}");
+        assert!(sql("create table flows_1m").contains("ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/"));
+        assert!(sql("create view flows_1m_mv").starts_with(
+            "CREATE MATERIALIZED VIEW IF NOT EXISTS helios_local.flows_1m_mv ON CLUSTER 'main'\nTO helios_local.flows_1m\nAS SELECT"
+        ));
+        assert_eq!(
+            sql("create table helios.flows"),
+            "CREATE TABLE IF NOT EXISTS helios.flows ON CLUSTER 'main'\nAS helios_local.flows\n\
+             ENGINE = Distributed('main', 'helios_local', 'flows')"
+        );
+        assert!(sql("create table schema_migrations").contains(
+            "ReplicatedMergeTree('/clickhouse/tables/all/helios_local/schema_migrations', '{shard}-{replica}')"
+        ));
+        assert!(sql("record schema version 1").starts_with("INSERT INTO helios_local.schema_migrations "));
+    }
+
+    #[test]
+    fn a_column_is_added_to_the_replicas_and_to_what_reads_them() {
+        let config = clustered();
+        let mut found = complete(&config);
+        found.columns.retain(|(table, column, _)| (table.as_str(), column.as_str()) != ("flows", "ttl"));
+        let steps = steps(&found, Some(&found), &config);
+        let begins: Vec<_> = steps.iter().filter_map(|step| step.sql.split(" ADD ").next()).collect();
+        assert_eq!(
+            begins,
+            ["ALTER TABLE helios_local.flows ON CLUSTER 'main'", "ALTER TABLE helios.flows ON CLUSTER 'main'"]
+        );
+    }
+
+    #[test]
+    fn in_a_cluster_something_is_there_if_every_replica_has_it() {
+        let [_, tables, _] = questions("helios_local", Some("main"));
+        assert_eq!(
+            tables,
+            "SELECT name, any(create_table_query) FROM clusterAllReplicas('main', system.tables) \
+             WHERE database = 'helios_local' GROUP BY name \
+             HAVING count() >= (SELECT count() FROM clusterAllReplicas('main', system.one)) \
+             SETTINGS skip_unavailable_shards = 1"
+        );
+        let [_, tables, _] = questions("helios", None);
+        assert_eq!(tables, "SELECT name, create_table_query FROM system.tables WHERE database = 'helios'");
     }
 }

@@ -80,6 +80,8 @@ pub struct Sink {
     stop_side: Arc<AtomicBool>,
     spool: Disk,
     tasks: JoinSet<()>,
+    /// Keeps tables within their bytes; not waited for at a stop.
+    retention: tokio::task::JoinHandle<()>,
 }
 
 /// The spool and the thread that looks after it.
@@ -153,6 +155,7 @@ impl Sink {
     ) -> Result<Self, SinkError> {
         config.validate().map_err(SinkError::Config)?;
         client::connect(config)?;
+        let database = config.storage_database();
         let books = Books { flows: ledger, side: Arc::clone(side.ledger()) };
         let mut disk = Disk::open(config);
         let backlog = Arc::new(Backlog::new(config.max_backlog_bytes, disk.spool.clone(), books.clone()));
@@ -164,13 +167,13 @@ impl Sink {
         let stop_side = Arc::new(AtomicBool::new(false));
         let sides = SideThread {
             input: side,
-            assemblers: SideTable::ALL.map(|table| SideAssembler::new(&config.database, table, config.compression)),
+            assemblers: SideTable::ALL.map(|table| SideAssembler::new(&database, table, config.compression)),
             backlog: Arc::clone(&backlog),
             books: books.clone(),
             flush_interval: config.flush_interval(),
             stop: Arc::clone(&stop_side),
         };
-        let assembler = Assembler::new(config.database.clone(), limits, names);
+        let assembler = Assembler::new(database, limits, names);
         let assembler = match disk.spool.as_ref().filter(|_| config.spool.policy == Policy::Always) {
             Some(spool) => assembler.with_spool(Arc::clone(spool), config.spool.max_unwritten_rows),
             None => assembler,
@@ -198,6 +201,11 @@ impl Sink {
             },
             runtime,
         );
+        let (keeper, mut is_ready) = (Arc::clone(&inserter), waiting.clone());
+        let retention = runtime.spawn(async move {
+            let _ = is_ready.wait_for(|ready| *ready).await;
+            keeper.keep_within_budget().await;
+        });
         for _ in 0..config.connections {
             let (inserter, mut waiting) = (Arc::clone(&inserter), waiting.clone());
             tasks.spawn_on(
@@ -209,7 +217,7 @@ impl Sink {
                 runtime,
             );
         }
-        Ok(Self { inserter, assembly, block_thread, side_thread, stop_side, spool: disk, tasks })
+        Ok(Self { inserter, assembly, block_thread, side_thread, stop_side, spool: disk, tasks, retention })
     }
 
     pub fn stats(&self) -> SinkStats {
@@ -238,10 +246,14 @@ impl Sink {
         let deadline = tokio::time::Instant::now() + limit;
         let before = self.inserter.books.flows.snapshot().dropped_total();
         self.stop_side.store(true, Ordering::Release);
+        self.retention.abort();
         let threads = [self.block_thread, self.side_thread];
-        let joined = tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok())).await;
-        if !joined.is_ok_and(|ended| ended == [true; 2]) {
-            tracing::error!("a block thread panicked");
+        let joined = tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok()));
+        match tokio::time::timeout_at(deadline, joined).await {
+            Ok(Ok([true, true])) => {}
+            Ok(_) => tracing::error!("a block thread panicked"),
+            // Its rows stay in flight in the accounts, where the pipeline counts them as lost.
+            Err(_) => tracing::error!("a block thread did not pass on its rows in time"),
         }
         self.inserter.backlog.close();
         let all = async { while self.tasks.join_next().await.is_some() {} };

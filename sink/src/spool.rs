@@ -61,6 +61,8 @@ pub struct Kept {
 pub struct Stub {
     pub kept: Kept,
     pub table: Table,
+    /// Of its token: see [`cluster::number`](crate::cluster::number).
+    pub number: usize,
     pub rows: u64,
 }
 

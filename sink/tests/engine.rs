@@ -4,7 +4,10 @@
 
 mod engine {
     mod blocks;
+    mod cluster;
+    mod faults;
     mod outage;
+    mod retention;
     mod schema;
     pub mod support;
 }

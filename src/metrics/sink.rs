@@ -6,7 +6,7 @@ use helios_common::ledger::DropReason;
 use helios_common::side::{SideAccounts, SideTable};
 use helios_sink::SinkStats;
 use helios_sink::block::CloseReason;
-use helios_sink::client::Class;
+use helios_sink::error::Class;
 
 use super::scrape::{Buckets, Scrape};
 use super::table;

@@ -1,15 +1,16 @@
-//! What the integration tests share: the ClickHouse engine as a process of its own, and a server that answers like NetBox
-//! ([`netbox`]).
+//! What the integration tests share: the ClickHouse engine as a process of its own, a proxy that misbehaves ([`proxy`]),
+//! and a server that answers like NetBox ([`netbox`]).
 //!
-//! `make engine` installs it. A test that needs it and does not find it fails and says so; it is never skipped.
-
-pub mod netbox;
+//! `make engine` installs the engine. A test that needs it and does not find it fails and says so; it is never skipped.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+pub mod netbox;
+pub mod proxy;
 
 /// How long the engine may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -3,7 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Output};
 
-const SUBCOMMANDS: [&str; 8] = ["run", "check", "migrate", "spool", "decode", "replay", "simulate", "top"];
+const SUBCOMMANDS: [&str; 9] = ["run", "check", "migrate", "retention", "spool", "decode", "replay", "simulate", "top"];
 
 fn helios(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_helios")).args(arguments).env_clear().output().unwrap()

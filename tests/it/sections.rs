@@ -18,6 +18,8 @@ const SOURCES: &[&str] = &[
     "netbox/src/config.rs",
     "sink/src/config.rs",
     "sink/src/spool/config.rs",
+    "sink/src/cluster/config.rs",
+    "sink/src/retention/config.rs",
 ];
 
 /// A key, or a section with keys in it.
@@ -139,7 +141,7 @@ fn kebab(name: &str) -> String {
 fn plural(kind: &str) -> String {
     match kind {
         "text" | "path" | "section" => format!("{kind}s"),
-        other => other.to_owned(),
+        other => other.replacen("list ", "lists ", 1),
     }
 }
 

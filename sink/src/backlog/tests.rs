@@ -147,7 +147,7 @@ async fn a_refused_block_is_set_aside_and_can_be_sent_again_or_dropped() {
     backlog.given_up(&names[0]);
     assert_eq!(dropped(&backlog, DropReason::Operator), 1);
     let kept = crate::spool::Kept { name: Arc::clone(&names[1]), sent: false, octets: 1 };
-    backlog.found(Stub { kept, table: Table::Flows, rows: 1 });
+    backlog.found(Stub { kept, table: Table::Flows, number: 0, rows: 1 });
     let accounts = backlog.books.flows.snapshot();
     assert_eq!((accounts.held(Stage::Aside), accounts.held(Stage::Spool), accounts.recovered), (0, 1, 0));
 }

@@ -17,8 +17,36 @@ use super::{ColumnDef, MIGRATIONS_TABLE, Table};
 /// insert a second each, this is the last quarter of an hour. A token is some ten octets of log and of memory.
 const DEDUPLICATION_WINDOW: u32 = 10_000;
 
-pub fn create_database(database: &str) -> String {
-    format!("CREATE DATABASE IF NOT EXISTS {database}")
+/// How long a replicated table remembers them: a week, which is longer than a spool should take to empty.
+const DEDUPLICATION_WINDOW_SECS: u32 = 604_800;
+
+/// Where statements make tables: a database, of one server or of all in a cluster.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    pub database: &'a str,
+    pub cluster: Option<&'a str>,
+}
+
+impl Target<'_> {
+    /// ` ON CLUSTER 'name'`, behind the name of what is made or changed.
+    pub fn on_cluster(self) -> String {
+        self.cluster.map_or(String::new(), |cluster| format!(" ON CLUSTER {}", quoted(cluster)))
+    }
+
+    /// The engine of a table. The path in Keeper names what the replicas share, so it must be the same when a replica
+    /// is added later: hence no UUID in it. The servers' macros fill in the rest.
+    fn engine(self, name: &str, engine: &str) -> String {
+        match self.cluster {
+            None => engine.to_owned(),
+            Some(_) => {
+                format!("Replicated{engine}('/clickhouse/tables/{{shard}}/{}/{name}', '{{replica}}')", self.database)
+            }
+        }
+    }
+}
+
+pub fn create_database(target: Target<'_>) -> String {
+    format!("CREATE DATABASE IF NOT EXISTS {}{}", target.database, target.on_cluster())
 }
 
 /// The columns of a table, in order.
@@ -74,18 +102,21 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-pub fn create_table(database: &str, table: Table, days: u32) -> String {
+pub fn create_table(target: Target<'_>, table: Table, days: u32) -> String {
     let lines: Vec<String> = columns(table).iter().map(column_definition).collect();
     // What a view feeds is added up when parts are merged, what helios feeds stays as it is.
     let engine = if table.view().is_some() { "AggregatingMergeTree" } else { "MergeTree" };
     let ttl = ttl(days).map_or(String::new(), |ttl| format!("TTL {ttl}\n"));
     format!(
-        "CREATE TABLE IF NOT EXISTS {database}.{} (\n    {}\n)\nENGINE = {engine}\nPARTITION BY {}\nORDER BY ({})\n{ttl}SETTINGS {}",
+        "CREATE TABLE IF NOT EXISTS {}.{}{} (\n    {}\n)\nENGINE = {}\nPARTITION BY {}\nORDER BY ({})\n{ttl}SETTINGS {}",
+        target.database,
         table.name(),
+        target.on_cluster(),
         lines.join(",\n    "),
+        target.engine(table.name(), engine),
         partition(table),
         sorting_key(table).join(", "),
-        settings(),
+        settings(target),
     )
 }
 
@@ -122,32 +153,64 @@ pub fn ttl(days: u32) -> Option<String> {
     (days > 0).then(|| format!("toDateTime(received_at) + toIntervalDay({days})"))
 }
 
-fn settings() -> String {
+fn settings(target: Target<'_>) -> String {
+    let window = match target.cluster {
+        None => format!("non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"),
+        Some(_) => format!(
+            "replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
+             replicated_deduplication_window_seconds = {DEDUPLICATION_WINDOW_SECS}"
+        ),
+    };
     [
         // A part goes when all its rows have expired: nothing is ever rewritten to forget a row.
         "ttl_only_drop_parts = 1".to_owned(),
         // A changed TTL recomputes each part's expiry and leaves its data alone.
         "materialize_ttl_recalculate_only = 1".to_owned(),
         "default_compression_codec = 'ZSTD(1)'".to_owned(),
-        format!("non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"),
+        window,
     ]
     .join(", ")
 }
 
-/// The view that feeds `table`; `None` for `flows`.
-pub fn create_view(database: &str, table: Table) -> Option<String> {
+/// What all shards' tables of that name hold, to read from. It has no sharding key: rows go to the shards' own tables.
+pub fn create_distributed(target: Target<'_>, cluster: &str, local: &str, name: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {}.{name}{}\nAS {local}.{name}\nENGINE = Distributed({}, {}, {})",
+        target.database,
+        target.on_cluster(),
+        quoted(cluster),
+        quoted(local),
+        quoted(name)
+    )
+}
+
+/// The view that feeds `table`; `None` for those that helios feeds. It is fed by and feeds the tables of its own
+/// server: what a replica gets by replication has been through another one's view.
+pub fn create_view(target: Target<'_>, table: Table) -> Option<String> {
     let view = table.view()?;
-    let query = rollup::query(database, table)?;
+    let query = rollup::query(target.database, table)?;
     Some(format!(
-        "CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{view}\nTO {database}.{}\nAS {query}",
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS {0}.{view}{1}\nTO {0}.{2}\nAS {query}",
+        target.database,
+        target.on_cluster(),
         table.name()
     ))
 }
 
-pub fn create_migrations_table(database: &str) -> String {
+/// Of a cluster, all servers are replicas of the one table: what one process has noted, all know.
+pub fn create_migrations_table(target: Target<'_>) -> String {
+    let engine = match target.cluster {
+        None => "MergeTree".to_owned(),
+        Some(_) => format!(
+            "ReplicatedMergeTree('/clickhouse/tables/all/{}/{MIGRATIONS_TABLE}', '{{shard}}-{{replica}}')",
+            target.database
+        ),
+    };
     format!(
-        "CREATE TABLE IF NOT EXISTS {database}.{MIGRATIONS_TABLE} (\n    version UInt32,\n    name String,\n    \
-         applied_at DateTime64(3),\n    checksum UInt64\n)\nENGINE = MergeTree\nORDER BY (version, applied_at)"
+        "CREATE TABLE IF NOT EXISTS {}.{MIGRATIONS_TABLE}{} (\n    version UInt32,\n    name String,\n    \
+         applied_at DateTime64(3),\n    checksum UInt64\n)\nENGINE = {engine}\nORDER BY (version, applied_at)",
+        target.database,
+        target.on_cluster()
     )
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::backlog::Backlog;
+use crate::cluster;
 
 use super::directory::{self, Named, RunFolder};
 use super::file::{self, Contents, FileError, Tail};
@@ -131,7 +132,7 @@ impl Scanner {
             state.stats.recovered_rows += end.rows;
         }
         drop(state);
-        self.backlog.found(Stub { kept, table: head.table, rows: end.rows });
+        self.backlog.found(Stub { kept, table: head.table, number: cluster::number(&head.token), rows: end.rows });
         Ok(())
     }
 }

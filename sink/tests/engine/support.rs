@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clickhouse::Client;
+use clickhouse::error::Error;
 use helios_common::columns::{
     BYTES, DST_ADDR, EXPORTER_ADDRESS, EXPORTER_NAME, FLOW_DIRECTION, PACKETS, PROTO, RECEIVED_AT, SAMPLING_INTERVAL,
     SRC_ADDR,
@@ -15,6 +16,7 @@ use helios_common::time::UnixMs;
 use helios_sink::SinkConfig;
 use helios_sink::block::{Assembler, Block, BlockLimits};
 use helios_sink::config::Compression;
+use helios_sink::retention::Excess;
 use helios_sink::{client, migrate};
 use helios_testkit::Engine;
 
@@ -55,6 +57,11 @@ impl Stand {
     pub fn plan(&self) -> Vec<String> {
         let plan = self.runtime.block_on(migrate::plan(&self.client, &self.config)).unwrap();
         plan.into_iter().map(|step| step.purpose).collect()
+    }
+
+    /// What `retention::plan` or `apply` says.
+    pub fn drops(&self, how: impl AsyncFn(&Client, &SinkConfig) -> Result<Vec<Excess>, Error>) -> Vec<Excess> {
+        self.runtime.block_on(how(&self.client, &self.config)).unwrap()
     }
 
     pub fn insert(&self, block: &Block) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use helios_sink::SinkStats;
-use helios_sink::client::Class;
+use helios_sink::error::Class;
 use helios_sink::migrate::SCHEMA_VERSION;
 use serde::Serialize;
 

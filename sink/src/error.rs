@@ -1,0 +1,102 @@
+//! What ClickHouse's errors mean: told apart by its error codes, since the HTTP status says little (it answers 500 to
+//! most of them).
+
+use clickhouse::error::Error;
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It may work the next time: the network, an overloaded or restarting server.
+    Transient,
+    /// This replica cannot store anything now, another one may: read-only, without its Keeper.
+    Replica,
+    /// It will not work before somebody changes something: password, permission, missing table, quota.
+    Configuration,
+    /// The bytes did not arrive whole, or were not right in the first place: a few more attempts tell.
+    Unreadable,
+    /// This block will never be taken.
+    Refused,
+}
+
+impl Class {
+    pub const ALL: [Self; 5] = [Self::Transient, Self::Replica, Self::Configuration, Self::Unreadable, Self::Refused];
+
+    /// The metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Replica => "replica",
+            Self::Configuration => "configuration",
+            Self::Unreadable => "unreadable",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether another replica of the same shard may take what this one did not. A missing table or a password may
+    /// be one replica's trouble alone; what is wrong about the bytes is wrong everywhere.
+    pub const fn is_of_replica(self) -> bool {
+        matches!(self, Self::Transient | Self::Replica | Self::Configuration)
+    }
+
+    /// Tells by the error code what to do.
+    pub fn of(error: &Error) -> Self {
+        match code(error) {
+            // TABLE_IS_READ_ONLY, NO_ZOOKEEPER, UNEXPECTED_ZOOKEEPER_ERROR, NO_REPLICA_HAS_PART, ALL_CONNECTION_TRIES_FAILED,
+            // TOO_FEW_LIVE_REPLICAS, UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE, UNKNOWN_STATUS_OF_INSERT, KEEPER_EXCEPTION
+            Some(242 | 225 | 244 | 234 | 279 | 285 | 286 | 319 | 999) => Self::Replica,
+            // UNKNOWN_TABLE, UNKNOWN_DATABASE, NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_IDENTIFIER, UNKNOWN_SETTING, READONLY,
+            // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, IP_ADDRESS_NOT_ALLOWED, QUOTA_EXCEEDED, ACCESS_DENIED,
+            // SETTING_CONSTRAINT_VIOLATION, AUTHENTICATION_FAILED
+            Some(60 | 81 | 16 | 47 | 115 | 164 | 192 | 193 | 194 | 195 | 201 | 497 | 452 | 516) => Self::Configuration,
+            // CANNOT_READ_ALL_DATA, CHECKSUM_DOESNT_MATCH
+            Some(33 | 40) => Self::Unreadable,
+            // What the data itself is wrong for: TYPE_MISMATCH, CANNOT_PARSE_*, INCORRECT_DATA, UNKNOWN_ELEMENT_OF_ENUM,
+            // ILLEGAL_COLUMN, BAD_ARGUMENTS
+            Some(53 | 6 | 25 | 26 | 27 | 36 | 38 | 41 | 44 | 117 | 691) => Self::Refused,
+            // Among others TIMEOUT_EXCEEDED (159), TOO_MANY_SIMULTANEOUS_QUERIES (202), MEMORY_LIMIT_EXCEEDED (241),
+            // NOT_ENOUGH_SPACE (243), TOO_MANY_PARTS (252), and whatever is no answer of ClickHouse: network, time-out,
+            // a load balancer's 502 and 503.
+            _ => Self::Transient,
+        }
+    }
+}
+
+/// ClickHouse's error code in an answer (`Code: 241. DB::Exception: ...`).
+pub fn code(error: &Error) -> Option<u32> {
+    let Error::BadResponse(text) = error else { return None };
+    let (_, rest) = text.split_once("Code: ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(text: &str) -> Error {
+        Error::BadResponse(text.into())
+    }
+
+    #[test]
+    fn errors_are_told_apart_by_their_code() {
+        let memory = answer("Code: 241. DB::Exception: Memory limit (total) exceeded. (MEMORY_LIMIT_EXCEEDED)");
+        assert_eq!((code(&memory), Class::of(&memory)), (Some(241), Class::Transient));
+        let class = |text: &str| Class::of(&answer(text));
+        assert_eq!(class("Code: 252. DB::Exception: Too many parts"), Class::Transient);
+        assert_eq!(class("Code: 242. DB::Exception: Table is in readonly mode"), Class::Replica);
+        assert_eq!(class("Code: 999. Coordination::Exception: Session expired"), Class::Replica);
+        assert_eq!(class("Code: 516. DB::Exception: default: Authentication failed"), Class::Configuration);
+        assert_eq!(class("Code: 60. DB::Exception: Table helios.flows does not exist"), Class::Configuration);
+        assert_eq!(class("Code: 16. DB::Exception: No such column"), Class::Configuration);
+        assert_eq!(class("Code: 201. DB::Exception: Quota for user has been exceeded"), Class::Configuration);
+        assert_eq!(class("Code: 33. DB::Exception: Cannot read all data"), Class::Unreadable);
+        assert_eq!(class("Code: 691. DB::Exception: Unknown value for enum"), Class::Refused);
+        assert_eq!(class("502 Bad Gateway"), Class::Transient);
+        assert_eq!(Class::of(&Error::TimedOut), Class::Transient);
+    }
+
+    #[test]
+    fn what_is_wrong_about_the_bytes_is_no_reason_to_ask_another_replica() {
+        let elsewhere: Vec<_> = Class::ALL.into_iter().filter(|class| class.is_of_replica()).map(Class::name).collect();
+        assert_eq!(elsewhere, ["transient", "replica", "configuration"]);
+    }
+}

@@ -1,0 +1,45 @@
+//! How much disk each table may take: the section `clickhouse.max_table_bytes`.
+
+use helios_common::side::SideTable;
+use serde::{Deserialize, Serialize};
+
+use crate::schema::Table;
+
+/// Bytes on disk that each table may take on a server, whatever its days; 0 is no limit. The oldest partitions, a day
+/// or a week each, are dropped when it takes more; never the newest one. `helios retention --dry-run` shows which.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// Every flow as it was received.
+    pub flows: u64,
+    /// Traffic by minute.
+    pub flows_1m: u64,
+    /// Traffic by hour.
+    pub flows_1h: u64,
+    /// The busiest hosts of every exporter by hour.
+    pub talkers_1h: u64,
+    /// Counter samples of sFlow agents, by interface.
+    pub interface_counters: u64,
+    /// What every exporter sent and lost, by minute.
+    pub exporters: u64,
+}
+
+impl Budget {
+    /// Bytes that a table may take; `None` without a limit.
+    pub fn bytes(&self, table: Table) -> Option<u64> {
+        let bytes = match table {
+            Table::Flows => self.flows,
+            Table::Flows1m => self.flows_1m,
+            Table::Flows1h => self.flows_1h,
+            Table::Talkers1h => self.talkers_1h,
+            Table::Side(SideTable::InterfaceCounters) => self.interface_counters,
+            Table::Side(SideTable::Exporters) => self.exporters,
+        };
+        (bytes > 0).then_some(bytes)
+    }
+
+    /// Whether any table has a limit.
+    pub fn is_set(&self) -> bool {
+        *self != Self::default()
+    }
+}

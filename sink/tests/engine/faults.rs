@@ -1,0 +1,206 @@
+//! The running sink behind a proxy that misbehaves: every row is stored once, whatever happens to inserts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use helios_common::ledger::{Ledger, Stage};
+use helios_common::names::Names;
+use helios_common::queue::{BatchSender, bounded_queue};
+use helios_common::side::{SideSender, side_queue};
+use helios_sink::config::ClusterConfig;
+use helios_sink::error::Class;
+use helios_sink::{Sink, SinkConfig};
+use helios_testkit::Engine;
+use helios_testkit::proxy::{Fault, Proxy, Schedule};
+use tokio::runtime::Runtime;
+
+use super::support::traffic;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longer than an insert takes on a busy machine, shorter than the faults that are to be late.
+const INSERT_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// A sink, and what feeds it.
+struct Running {
+    sink: Sink,
+    sender: BatchSender,
+    ledger: Arc<Ledger>,
+    names: Arc<Names>,
+    runtime: Runtime,
+    _side: SideSender,
+    sent: usize,
+    database: String,
+}
+
+fn config(shards: &[&[&Proxy]], database: &str) -> SinkConfig {
+    let urls = |proxies: &&[&Proxy]| proxies.iter().map(|proxy| proxy.url()).collect();
+    SinkConfig {
+        cluster: ClusterConfig { name: None, shards: shards.iter().map(urls).collect() },
+        database: database.into(),
+        block_rows: 1000,
+        flush_interval_ms: 50,
+        insert_timeout_ms: INSERT_TIMEOUT.as_millis() as u64,
+        retry_initial_ms: 10,
+        retry_max_ms: 100,
+        ..SinkConfig::default()
+    }
+}
+
+impl Running {
+    fn start(config: &SinkConfig) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (ledger, names) = (Arc::new(Ledger::new()), Arc::new(Names::new()));
+        let (sender, receiver) = bounded_queue(8);
+        let (side_sender, side) = side_queue();
+        let sink =
+            Sink::start(config, receiver, side, Arc::clone(&ledger), Arc::clone(&names), runtime.handle()).unwrap();
+        let database = config.database.clone();
+        Self { sink, sender, ledger, names, runtime, _side: side_sender, sent: 0, database }
+    }
+
+    /// Blocks of a thousand rows each.
+    fn send(&mut self, blocks: usize) {
+        for _ in 0..blocks {
+            self.ledger.decoded(1000);
+            self.ledger.moved(Stage::Collect, Stage::Enrich, 1000);
+            self.ledger.moved(Stage::Enrich, Stage::Block, 1000);
+            self.sender.send_waiting(traffic(&self.names, self.sent, 1000)).unwrap();
+            self.sent += 1000;
+        }
+    }
+
+    fn wait_for_stored(&self, rows: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while (self.ledger.snapshot().stored as usize) < rows {
+            let accounts = self.ledger.snapshot();
+            assert_eq!(accounts.imbalance(), 0);
+            assert!(Instant::now() < deadline, "{accounts:?}: {:?}", self.sink.stats().insert.last_error);
+            std::thread::sleep(Duration::from_millis(5)); // between two looks at the accounts
+        }
+    }
+
+    fn failures(&self, class: Class) -> u64 {
+        self.sink.stats().insert.failures[class as usize]
+    }
+
+    /// Ends, and every row that was sent is in every table once.
+    fn end(self, engine: &Engine, what: &str) {
+        self.wait_for_stored(self.sent);
+        drop(self.sender);
+        let drained = self.runtime.block_on(self.sink.drain(PATIENCE));
+        let accounts = self.ledger.snapshot();
+        assert_eq!((drained.lost_rows, accounts.dropped_total(), accounts.imbalance()), (0, 0, 0), "{what}");
+        let database = &self.database;
+        let rows = engine.query(&format!(
+            "SELECT (SELECT count() FROM {database}.flows), (SELECT sum(flows) FROM {database}.flows_1m), \
+             (SELECT sum(flows) FROM {database}.flows_1h)"
+        ));
+        assert_eq!(rows.trim(), format!("{0}\t{0}\t{0}", self.sent), "{what}");
+    }
+}
+
+#[test]
+fn after_every_kind_of_fault_every_row_is_stored_once() {
+    let engine = Engine::start();
+    let late = Fault::LateAnswer(INSERT_TIMEOUT * 2);
+    let faults: [(&str, &[Fault], Class); 8] = [
+        ("reset", &[Fault::Reset, Fault::Reset], Class::Transient),
+        ("cut", &[Fault::CutRequest { after: 0 }, Fault::CutRequest { after: 5000 }], Class::Transient),
+        ("lost_request", &[Fault::LoseRequest], Class::Transient),
+        ("lost_answer", &[Fault::LoseAnswer, Fault::LoseAnswer, Fault::LoseAnswer], Class::Transient),
+        ("late", &[Fault::Hang, late], Class::Transient),
+        ("status", &[Fault::Status(500), Fault::Status(503), Fault::Delay(INSERT_TIMEOUT / 5)], Class::Transient),
+        // READONLY replica, then without its Keeper.
+        ("replica", &[Fault::Exception(242), Fault::Exception(999)], Class::Replica),
+        // Too many parts, memory and time limits pass; a missing table or column, a quota and a password are mended.
+        ("exceptions", &[252, 241, 159, 60, 16, 201, 516].map(Fault::Exception), Class::Configuration),
+    ];
+    for (what, list, class) in faults {
+        let proxy = Proxy::start(&engine.url(), Schedule::list(list.iter().copied()));
+        let mut running = Running::start(&config(&[&[&proxy]], what));
+        running.send(4);
+        running.wait_for_stored(4000);
+        assert!(running.failures(class) > 0, "{what}: {:?}", running.sink.stats().insert.failures);
+        running.end(&engine, what);
+        assert!(proxy.done().len() > list.len(), "{what}: {:?}", proxy.done());
+    }
+}
+
+#[test]
+fn under_random_faults_every_row_is_stored_once() {
+    let engine = Engine::start();
+    // `make torture` has more of them.
+    let seeds = std::env::var("HELIOS_FAULT_SEEDS").map_or(2, |seeds| seeds.parse().unwrap());
+    for seed in 1..=seeds {
+        let proxy = Proxy::start(&engine.url(), Schedule::seeded(seed, 50));
+        let mut running = Running::start(&config(&[&[&proxy]], &format!("seed_{seed}")));
+        running.send(20);
+        running.end(&engine, &format!("seed {seed}: {:?}", proxy.done()));
+    }
+}
+
+#[test]
+fn a_wrong_password_is_tried_at_the_longest_interval_only() {
+    let engine = Engine::start();
+    let proxy = Proxy::start(&engine.url(), Schedule::Always(Fault::Exception(516)));
+    let mut running = Running::start(&SinkConfig { retry_max_ms: 400, ..config(&[&[&proxy]], "password") });
+    running.send(1);
+    let begin = Instant::now();
+    while running.failures(Class::Configuration) < 3 {
+        assert!(begin.elapsed() < PATIENCE, "{:?}", running.sink.stats().insert.last_error);
+        std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
+    }
+    // Two pauses of 400 ms less a quarter.
+    assert!(begin.elapsed() >= Duration::from_millis(550), "{:?}", begin.elapsed());
+    proxy.follow(Schedule::Quiet);
+    running.end(&engine, "password");
+}
+
+#[test]
+fn a_replica_that_fails_is_passed_over_with_the_same_token() {
+    let engine = Engine::start();
+    let good = Proxy::start(&engine.url(), Schedule::Quiet);
+    // What it does commit is not doubled by the retry at the other one.
+    let bad = Proxy::start(
+        &engine.url(),
+        Schedule::list([Fault::LoseAnswer, Fault::Exception(242), Fault::LoseAnswer, Fault::Reset]),
+    );
+    let mut running = Running::start(&config(&[&[&bad, &good]], "failover"));
+    running.send(12);
+    running.end(&engine, "failover");
+    assert!(!bad.done().is_empty() && good.done().len() >= 6, "{:?} {:?}", bad.done(), good.done());
+}
+
+#[test]
+fn a_shard_that_is_away_does_not_stop_the_others() {
+    let engine = Engine::start();
+    let good = Proxy::start(&engine.url(), Schedule::Quiet);
+    let bad = Proxy::start(&engine.url(), Schedule::Always(Fault::Reset));
+    let mut running = Running::start(&config(&[&[&good], &[&bad]], "shards"));
+    running.send(10);
+    running.wait_for_stored(5000);
+    assert_eq!(running.ledger.snapshot().stored, 5000, "blocks of a shard stay its own");
+    bad.follow(Schedule::Quiet);
+    running.end(&engine, "shards");
+}
+
+#[test]
+fn over_tls_with_an_authority_of_ones_own() {
+    let engine = Engine::start();
+    let proxy = Proxy::encrypted(&engine.url(), Schedule::list([Fault::LoseAnswer]));
+    let stranger = Proxy::encrypted(&engine.url(), Schedule::Quiet);
+    let trusting = |ca_file: Option<PathBuf>| SinkConfig { ca_file, ..config(&[&[&proxy]], "tls") };
+    let mut running = Running::start(&trusting(proxy.ca_file()));
+    running.send(2);
+    running.end(&engine, "tls");
+
+    let distrusting = Running::start(&trusting(stranger.ca_file()));
+    let deadline = Instant::now() + PATIENCE;
+    while distrusting.failures(Class::Transient) == 0 {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
+    }
+    assert!(!distrusting.sink.stats().insert.schema_ready, "a certificate of an unknown authority was taken");
+}

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The long form of the tests of loss and doubling, and a table of what was survived.
+#
+#   KILLS=100        kill -9 at seeded random moments under load, each with a restart
+#   SEED=6           of those moments
+#   FAULT_SEEDS=60   schedules of random faults between helios and ClickHouse
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export HELIOS_KILLS="${KILLS:-100}" HELIOS_SEED="${SEED:-6}" HELIOS_FAULT_SEEDS="${FAULT_SEEDS:-60}"
+export HELIOS_ENGINE_PYTHON="${HELIOS_ENGINE_PYTHON:-$PWD/.cache/engine/bin/python}"
+# Ends a test that waits for ever; all of them together take about 20 minutes.
+limit=1500
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
+table=""
+failed=0
+
+# part NAME WHAT COMMAND...: runs the tests, adds their counts to the table.
+part() {
+    local name="$1" what="$2" begin=$SECONDS passed result=survived
+    shift 2
+    echo "== $name: $what"
+    timeout "$limit" "$@" 2>&1 | tee "$log" || { result=FAILED; failed=1; }
+    passed="$(sed -n 's/^test result: .* \([0-9][0-9]*\) passed.*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')"
+    # A filter that meets no test would survive everything.
+    if [ "${passed:-0}" -eq 0 ]; then result=FAILED; failed=1; fi
+    table+="$(printf '%-10s %-72s %6s %6ss  %s' "$name" "$what" "${passed:-0}" "$((SECONDS - begin))" "$result")"$'\n'
+}
+
+part crashes "kill -9 x $HELIOS_KILLS, stops, takeovers, full disks" \
+    cargo test --locked -p helios --test it -- spool::
+part faults "resets, cuts, lost and late answers, 500/503, exceptions; $HELIOS_FAULT_SEEDS schedules" \
+    cargo test --locked -p helios-sink --test engine -- faults:: outage::
+part files "flipped octets, truncations, crashes against a model of the spool" \
+    cargo test --locked -p helios-sink --lib -- spool:: backlog::
+
+printf '\n%-10s %-72s %6s %7s  %s\n%s' part what tests time result "$table"
+exit "$failed"
