@@ -70,10 +70,8 @@ pub fn connect_to(config: &SinkConfig, url: &str) -> Result<Client, ConnectError
     let connector =
         HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
     let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE_TIMEOUT).build(connector);
-    let mut client = Client::with_http_client(http)
-        .with_url(url)
-        .with_user(&config.user)
-        .with_compression(ClientCompression::None);
+    let mut client =
+        Client::with_http_client(http).with_url(url).with_user(&config.user).with_compression(ClientCompression::None);
     if let Some(password) = password(config)? {
         client = client.with_password(password);
     }
