@@ -144,12 +144,6 @@ impl Helios {
         self.process.wait().unwrap();
     }
 
-    /// The value of one sample, `name{label="value"}`.
-    pub fn labelled(&self, sample: &str) -> Option<f64> {
-        let (_, page) = self.get("/metrics")?;
-        page.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok())
-    }
-
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
