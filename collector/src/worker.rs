@@ -444,9 +444,12 @@ impl Worker {
                 std::thread::sleep(GATHER_TIME);
             }
         }
+        self.publish();
         let deadline = Instant::now() + DRAIN_LIMIT;
-        for socket in 0..self.sockets.len() {
-            while Instant::now() < deadline && self.receive(socket, Wait::No) > 0 {}
+        while !self.sockets.is_empty() {
+            while Instant::now() < deadline && self.receive(0, Wait::No) > 0 {}
+            // Closed at once: until then the kernel gives it datagrams that another process on the port could have read.
+            self.sockets.remove(0);
         }
         self.output.hand_on();
         self.publish();
@@ -537,7 +540,10 @@ impl Worker {
         exporters.clear();
         exporters.extend(self.decoder.exporters());
         drop(exporters);
-        *locked(&self.shared.sockets) = self.sockets.iter().map(|socket| self.report(socket)).collect();
+        // The last figures stay when the sockets are gone.
+        if !self.sockets.is_empty() {
+            *locked(&self.shared.sockets) = self.sockets.iter().map(|socket| self.report(socket)).collect();
+        }
         let now = unix_ms();
         if minute_of(now) != self.minute.begin {
             self.close_minute(now);
