@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs the real exporters and the second decoder that the end-to-end tests use: softflowd (NetFlow v5, v9, IPFIX),
-# pmacctd (sFlow, IPFIX) and nfdump's nfcapd. Does nothing when they are there.
+# Installs the real exporters and the second decoders that the end-to-end tests use: softflowd (NetFlow v5, v9, IPFIX),
+# pmacctd (sFlow, IPFIX) and nfdump's nfcapd and sfcapd. Does nothing when they are there.
 set -euo pipefail
 
 missing=()
-for pair in softflowd:softflowd pmacctd:pmacct nfcapd:nfdump nfdump:nfdump; do
+for pair in softflowd:softflowd pmacctd:pmacct nfcapd:nfdump nfdump:nfdump sfcapd:nfdump-sflow; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || [[ " ${missing[*]} " == *" ${pair##*:} "* ]] || missing+=("${pair##*:}")
 done
 if [ ${#missing[@]} -eq 0 ]; then
-    echo "exporters: softflowd, pmacctd and nfcapd are installed"
+    echo "exporters: softflowd, pmacctd, nfcapd and sfcapd are installed"
     exit 0
 fi
 if ! command -v apt-get >/dev/null; then
