@@ -35,12 +35,16 @@ const RING_BUFFERS: usize = 16;
 
 /// After a receive call that brought fewer datagrams than this, the kernel gets time to gather more.
 ///
-/// Waking up costs more than decoding: at 1,000 datagrams a second a worker that wakes up for each spends twice as much.
+/// Waking up costs more than decoding: a worker that wakes up for each of 1,000 datagrams a second spends six times as
+/// much as one that lets them gather for 10 ms.
 const FEW_DATAGRAMS: u64 = 8;
-const GATHER_TIME: Duration = Duration::from_millis(2);
+const MAX_GATHER_TIME: Duration = Duration::from_millis(10);
 
-/// Gathering needs a buffer for what a 10 Gbit/s link brings meanwhile, counted as the kernel does: about twice.
-const GATHER_BUFFER: usize = 8 << 20;
+/// Shorter gathering saves nothing.
+const MIN_GATHER_TIME: Duration = Duration::from_millis(1);
+
+/// What a 10 Gbit/s link brings in a second, counted as the kernel does: about twice its octets.
+const LINK_OCTETS_PER_SECOND: f64 = 2.5e9;
 
 /// How often exporters and sockets are looked at.
 pub(crate) const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
@@ -433,15 +437,17 @@ impl Worker {
     }
 
     fn run(mut self, stop: &AtomicBool) {
-        let gathers = self.sockets.iter().all(|socket| socket.receive_buffer >= GATHER_BUFFER);
+        let gather = gather_time(self.sockets.iter().map(|socket| socket.receive_buffer).min().unwrap_or(0));
         while !stop.load(Ordering::Relaxed) {
             let datagrams = match self.sockets.len() {
                 1 => self.receive(0, Wait::Timeout),
                 _ => self.receive_any(),
             };
             self.tick();
-            if gathers && (1..FEW_DATAGRAMS).contains(&datagrams) {
-                std::thread::sleep(GATHER_TIME);
+            if let Some(gather) = gather
+                && (1..FEW_DATAGRAMS).contains(&datagrams)
+            {
+                std::thread::sleep(gather);
             }
         }
         self.publish();
@@ -576,6 +582,12 @@ impl Worker {
             stats: socket.stats().unwrap_or_default(),
         }
     }
+}
+
+/// How long a receive buffer can gather what comes, whatever comes; `None` if that is not worth it.
+fn gather_time(receive_buffer: usize) -> Option<Duration> {
+    let full_after = Duration::from_secs_f64(receive_buffer as f64 / LINK_OCTETS_PER_SECOND);
+    (full_after >= MIN_GATHER_TIME).then_some(full_after.min(MAX_GATHER_TIME))
 }
 
 pub(crate) const fn minute_of(at: UnixMs) -> UnixMs {
