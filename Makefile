@@ -33,7 +33,8 @@ test: engine-test exporters ## run every test: unit, property, end to end with t
 
 captures: ## hold `helios decode` against real captures, where they are present
 	@if [ -f "$(HELIOS_CAPTURES)/check.py" ]; then \
-	    cargo build --locked; \
+	    : "with the features of the tests: nothing is compiled a second time after them"; \
+	    cargo build --workspace --all-features --bins --tests --locked; \
 	    helios="$${CARGO_TARGET_DIR:-target}/debug/helios"; \
 	    echo "captures: sums and first records (check.py)"; \
 	    python3 "$(HELIOS_CAPTURES)/check.py" --helios "$$helios"; \
