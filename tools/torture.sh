@@ -13,6 +13,8 @@ export HELIOS_ENGINE_PYTHON="${HELIOS_ENGINE_PYTHON:-$PWD/.cache/engine/bin/pyth
 limit=1500
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
+# As `make test` builds them: nothing is compiled a second time.
+tests=(cargo test --locked --workspace --all-features)
 table=""
 failed=0
 
@@ -29,11 +31,11 @@ part() {
 }
 
 part crashes "kill -9 x $HELIOS_KILLS, stops, takeovers, full disks" \
-    cargo test --locked -p helios --test it -- spool::
+    "${tests[@]}" --test it -- spool::
 part faults "resets, cuts, lost and late answers, 500/503, exceptions; $HELIOS_FAULT_SEEDS schedules" \
-    cargo test --locked -p helios-sink --test engine -- faults:: outage::
+    "${tests[@]}" --test engine -- faults:: outage::
 part files "flipped octets, truncations, crashes against a model of the spool" \
-    cargo test --locked -p helios-sink --lib -- spool:: backlog::
+    "${tests[@]}" --lib -- spool:: backlog::
 
 printf '\n%-10s %-72s %6s %7s  %s\n%s' part what tests time result "$table"
 exit "$failed"
