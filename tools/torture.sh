@@ -31,7 +31,7 @@ part() {
 }
 
 part crashes "kill -9 x $HELIOS_KILLS, stops, takeovers, full disks" \
-    "${tests[@]}" --test it -- spool::
+    "${tests[@]}" --test it -- --show-output spool::
 part faults "resets, cuts, lost and late answers, 500/503, exceptions; $HELIOS_FAULT_SEEDS schedules" \
     "${tests[@]}" --test engine -- faults:: outage::
 part files "flipped octets, truncations, crashes against a model of the spool" \
