@@ -16,7 +16,7 @@ HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint torture demo bench bench-e2e bench-peers netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
+.PHONY: help all build test lint torture demo bench bench-e2e bench-clickhouse bench-peers netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ bench: ## micro benchmarks with ratios as the last lines
 bench-e2e: engine ## UDP to rows at stepped rates: loss, CPU by stage, latency; writes BENCHMARKS.md
 	cargo build --release --locked
 	PYTHONPATH=tools python3 -m bench.e2e
+
+bench-clickhouse: engine ## what ClickHouse pays per flow, by block size, format, sorting key, rollups; dashboards' questions; writes BENCHMARKS.md
+	cargo build --release --locked
+	PYTHONPATH=tools:tools/clickhouse-http $(ENGINE_PYTHON) -m bench.clickhouse
 
 bench-peers: engine ## the same capture into goflow2, Kafka with a consumer, and nfcapd; writes BENCHMARKS.md
 	tools/bench/install-peers.sh $(CACHE)/peers

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -116,10 +117,27 @@ def engine(folder: Path) -> tuple[Process, str]:
     return process, f"http://127.0.0.1:{port}"
 
 
-def query(url: str, sql: str) -> str:
+def query(url: str, sql: str, raw: bool = False):
+    """The answer as text, or as the octets that came."""
     request = urllib.request.Request(url, data=sql.encode())
-    with urllib.request.urlopen(request, timeout=300) as answer:
-        return answer.read().decode().strip()
+    try:
+        with urllib.request.urlopen(request, timeout=300) as answer:
+            octets = answer.read()
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"bench: ClickHouse refused a statement: {error.read().decode()[:500]}\n{sql[:500]}") from error
+    return octets if raw else octets.decode().strip()
+
+
+def merges_done(url: str, seconds: float = 300.0):
+    """Waits until the engine has had nothing to merge for two seconds: new parts are looked at within one."""
+    quiet = [time.monotonic()]
+
+    def done() -> bool:
+        if int(query(url, "SELECT count() FROM system.merges")):
+            quiet[0] = time.monotonic()
+        return time.monotonic() - quiet[0] > 2
+
+    wait_for("the engine's merges", done, seconds)
 
 
 class Metrics:

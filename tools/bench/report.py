@@ -97,3 +97,34 @@ rates shown, one pipeline after the other on the same CPUs. CPU is that of the p
         if not row["helios"]:
             print(f"helios_against_{row['key']}: {ours[row['path']] / row['per_cpu']:.1f} x")
     print("written: BENCHMARKS.md")
+
+
+def write_clickhouse(root: Path, variants, answers, repeats: int):
+    default = variants[0]
+    sweep = [
+        "| what differs | | k rows per core-second | against the default | k rows/s | octets/row sent | octets/row on disk, merged |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    sweep += [
+        f"| {variant.asks} | {variant.name} | {variant.per_core / 1e3:.0f} | {variant.per_core / default.per_core:.2f} x | "
+        f"{variant.per_second / 1e3:.0f} | {variant.wire:.1f} | {variant.disk:.1f} |"
+        for variant in variants
+    ]
+    asked = ["| question | table | rows in it | ms | ms of CPU | against the flows |", "|---|---|---|---|---|---|"]
+    flows = {answer.question: answer for answer in answers if answer.table == "flows"}
+    for answer in answers:
+        raw = flows.get(answer.question)
+        ratio = f"{raw.milliseconds / answer.milliseconds:.1f} x" if raw and raw is not answer else "-"
+        asked.append(f"| {answer.question} | {answer.table} | {answer.table_rows:,} | {answer.milliseconds:.0f} | {answer.cpu:.0f} | {ratio} |")
+    text = f"""
+`make bench-clickhouse` on {machine()}; {default.rows:,} flows of `helios simulate` a variant, two connections, best of {repeats}. CPU is the
+engine's process until the last background merge is done, HTTP and decompression (in Python, here) included.
+
+{chr(10).join(sweep)}
+
+What dashboards ask of {answers[0].table_rows:,} flows of six hours, all of them each time; best of five over HTTP, from the page cache:
+
+{chr(10).join(asked)}
+"""
+    replace(root / "BENCHMARKS.md", "clickhouse", text)
+    print(f"\nclickhouse_rows_per_core_second: {default.per_core:.0f}\nclickhouse_octets_per_row: {default.disk:.1f}\nwritten: BENCHMARKS.md")
