@@ -9,7 +9,6 @@ counted in it. The report goes to BENCHMARKS.md (between its `e2e` marks) with a
 """
 
 import contextlib
-import http.client
 import json
 import os
 import subprocess
@@ -17,16 +16,19 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import report
+from . import report, share
 from .procs import ROOT, Metrics, Process, engine, free_port, get, helios_binary, query, wait_for
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 EXPORTERS = int(os.environ.get("BENCH_EXPORTERS", "100"))
 STEPS_SINK = [250e3, 500e3, 1e6, 1.5e6, 2e6, 3e6, 4e6]
+# More than the engine takes on two cores, for as long as makes a few of the largest blocks.
+SHARE_RATE = 500e3
+SHARE_FLOWS = int(os.environ.get("BENCH_SHARE_FLOWS", "4000000"))
+SHARE_TURNS = 2
 STEPS_ENGINE = [25e3, 50e3, 100e3, 150e3, 200e3, 300e3]
 GROUPS = {"receive": "receive + decode", "enrich": "enrich", "block": "block + compress", "async": "send"}
 
@@ -90,8 +92,8 @@ class Pipeline:
 
 def simulate(target: str, rate: float, seconds: float, summary: Path, extra: list[str] = ()) -> dict:
     command = [
-        helios_binary(), "simulate", "--target", target, "--rate", str(int(rate)), "--duration", f"{seconds}s",
-        "--exporters", str(EXPORTERS), "--summary-json", str(summary), *extra,
+        helios_binary(), "simulate", "--target", target, "--rate", str(int(rate)), "--exporters", str(EXPORTERS),
+        "--summary-json", str(summary), *(["--duration", f"{seconds}s"] if seconds else []), *extra,
     ]  # fmt: skip
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     if done.returncode:
@@ -152,16 +154,15 @@ def group_cpu(threads: dict[str, float]) -> dict[str, float]:
     return grouped
 
 
-def reading_sink(folder: Path, clickhouse: str, compression: str, keep: Path | None) -> list[Step]:
+def reading_sink(folder: Path, clickhouse: str, compression: str) -> list[Step]:
     port = free_port()
     command = [sys.executable, "-m", "bench.sink", "--port", port, "--engine", clickhouse]
-    command += ["--keep", keep] if keep else []
     steps = []
     with Process("sink", command, folder / "sink.log", {"PYTHONPATH": str(ROOT / "tools")}):
         wait_for("the sink", lambda: get(f"http://127.0.0.1:{port}/ping"))
         pipeline = Pipeline(folder, f"http://127.0.0.1:{port}", compression)
         with pipeline.process:
-            for rate in [STEPS_SINK[2]] if keep else STEPS_SINK:
+            for rate in STEPS_SINK:
                 done = step(pipeline, folder, Step("reading sink", compression, rate))
                 steps.append(done)
                 if done.received < 0.7 * done.sent or done.offered < 0.7 * rate:
@@ -180,53 +181,39 @@ def into_engine(folder: Path, clickhouse: str) -> list[Step]:
     return steps
 
 
-def bare_inserts(clickhouse: str, insert: Path, seconds: float) -> float:
-    """Rows per second that the engine takes of the same bytes, from two connections that do nothing else."""
-    target, body = insert.with_suffix(".query").read_text(), insert.read_bytes()
-    address = urllib.parse.urlsplit(clickhouse)
-    before = int(query(clickhouse, "SELECT count() FROM helios.flows"))
-    stop = time.monotonic() + seconds
-    failures = []
-
-    def loop(number: int):
-        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=300)
-        count = 0
-        while time.monotonic() < stop:
-            count += 1
-            split = urllib.parse.urlsplit(target)
-            parameters = dict(urllib.parse.parse_qsl(split.query))
-            parameters["insert_deduplication_token"] = f"bare-{number}-{count}-{time.time_ns()}"
-            connection.request("POST", f"{split.path}?{urllib.parse.urlencode(parameters)}", body)
-            answer = connection.getresponse()
-            text = answer.read()
-            if answer.status != 200:
-                failures.append(text.decode())
-                return
-
-    threads = [threading.Thread(target=loop, args=(number,)) for number in range(2)]
-    begin = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    elapsed = time.monotonic() - begin
-    if failures:
-        raise SystemExit(f"bench: a bare insert failed: {failures[0]}")
-    return (int(query(clickhouse, "SELECT count() FROM helios.flows")) - before) / elapsed
+def share_of_engine(process: Process, folder: Path, clickhouse: str) -> share.Share:
+    """Both ways of storing the same flows, by turns."""
+    kept = folder / "inserts"
+    kept.mkdir()
+    keep_inserts(folder, clickhouse, kept)
+    bare, helios = [], []
+    for turn in range(SHARE_TURNS):
+        bare.append(share.measured(process, clickhouse, lambda: share.bare_inserts(clickhouse, kept)))
+        pipeline = Pipeline(folder, clickhouse, "lz4")
+        with pipeline.process:
+            helios.append(share.measured(process, clickhouse, lambda: store_all(pipeline, folder)))  # noqa: B023
+        print(f"turn {turn + 1}: bare {bare[-1].per_second / 1e3:.0f} k rows/s, helios {helios[-1].per_second / 1e3:.0f} k rows/s", flush=True)
+    return share.Share(share.best(bare), share.best(helios))
 
 
-def saturated(folder: Path, clickhouse: str) -> Step:
-    """Helios with more than the engine can take, until the last row is stored."""
-    pipeline = Pipeline(folder, clickhouse, "lz4")
-    with pipeline.process:
-        result = Step("ClickHouse engine", "lz4", STEPS_ENGINE[-1])
-        before = pipeline.metrics().sum("helios_pipeline_rows_stored_total")
-        begin = time.monotonic()
-        simulate(pipeline.flows, STEPS_ENGINE[-1], 4 * SECONDS, folder / "sent.json")
-        wait_for("the engine to catch up", pipeline.idle, 300)
-        result.seconds = time.monotonic() - begin
-        result.stored = int(pipeline.metrics().sum("helios_pipeline_rows_stored_total") - before)
-    return result
+def keep_inserts(folder: Path, clickhouse: str, kept: Path):
+    """Has a sink that reads keep what Helios makes of the flows."""
+    port = free_port()
+    command = [sys.executable, "-m", "bench.sink", "--port", port, "--engine", clickhouse, "--keep", kept]
+    with Process("sink", command, folder / "keep.log", {"PYTHONPATH": str(ROOT / "tools")}):
+        wait_for("the sink", lambda: get(f"http://127.0.0.1:{port}/ping"))
+        pipeline = Pipeline(folder, f"http://127.0.0.1:{port}", "lz4", ["clickhouse.flush_interval_ms=60000"])
+        with pipeline.process:
+            simulate(pipeline.flows, SHARE_RATE, 0, folder / "sent.json", ["--count", str(SHARE_FLOWS)])
+
+
+def store_all(pipeline: Pipeline, folder: Path) -> float:
+    """Sends the flows and waits until the last one is stored; returns the CPU of Helios and of the generator."""
+    before, children = pipeline.process.cpu_total(), os.times()
+    simulate(pipeline.flows, SHARE_RATE, 0, folder / "sent.json", ["--count", str(SHARE_FLOWS)])
+    wait_for("the engine to catch up", pipeline.idle, 300)
+    generator = os.times().children_user + os.times().children_system - children.children_user - children.children_system
+    return pipeline.process.cpu_total() - before + generator
 
 
 def disk(clickhouse: str) -> dict:
@@ -245,17 +232,11 @@ def main():
         process, clickhouse = engine(folder)
         stack.enter_context(process)
         subprocess.run([helios_binary(), "migrate", "--clickhouse-url", clickhouse], check=True, stdout=subprocess.DEVNULL)
-        insert = folder / "insert.bin"
         steps = []
         for compression in ("none", "lz4"):
-            steps += reading_sink(folder, clickhouse, compression, None)
-        reading_sink(folder, clickhouse, "lz4", insert)
+            steps += reading_sink(folder, clickhouse, compression)
         steps += into_engine(folder, clickhouse)
-        figures = {
-            "bare": bare_inserts(clickhouse, insert, 4 * SECONDS),
-            "helios": (full := saturated(folder, clickhouse)).stored / full.seconds,
-            "disk": disk(clickhouse),
-        }
+        figures = {"share": share_of_engine(process, folder, clickhouse), "disk": disk(clickhouse)}
     report.write_e2e(ROOT, steps, figures, SECONDS, EXPORTERS)
 
 

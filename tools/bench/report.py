@@ -56,7 +56,7 @@ def write_e2e(root: Path, steps, figures: dict, seconds: float, exporters: int):
         points = [(s.offered, s.stored / s.seconds) for s in steps if (s.target, s.compression) == (target, compression)]
         lines.append(Line(f"{target}, {compression}", points))
     picture.write_text(svg("Flows stored by flows offered", "flows/s offered", "flows/s stored", lines))
-    share = figures["helios"] / max(figures["bare"], 1)
+    share = figures["share"]
     text = f"""
 `make bench-e2e` on {machine()}; {seconds:g} s a step, {exporters} exporters of five protocols, GeoIP on, generator and
 target on the same CPUs. CPU columns are seconds per million flows stored, by the threads of `helios run`.
@@ -67,13 +67,15 @@ target on the same CPUs. CPU columns are seconds per million flows stored, by th
 
 | figure | value |
 |---|---|
-| bare `INSERT` loop of the same bytes, two connections | {figures["bare"] / 1e3:,.0f} k rows/s |
-| UDP to rows in the engine, more offered than it takes | {figures["helios"] / 1e3:,.0f} k rows/s |
-| share | {share:.0%} |
+| bare `INSERT` loop of the same flows, two connections | {share.bare.per_second / 1e3:,.0f} k rows/s, {share.bare.per_core / 1e3:,.0f} k per core-second of the engine |
+| UDP to rows in the engine, {share.helios.rows:,} flows sent faster than it takes them | {share.helios.per_second / 1e3:,.0f} k rows/s, {share.helios.per_core / 1e3:,.0f} k per core-second of the engine |
+| share, by the clock | {share.of_time:.0%} |
+| share, by the engine's CPU per row | {share.of_cpu:.0%} |
+| CPU of Helios and the generator meanwhile, and of the engine | {share.helios.others_cpu:.1f} s, {share.helios.engine_cpu:.1f} s: {share.left_by_cpu:.0%} are the engine's |
 | bytes on disk per flow in `flows`, merged ({figures["disk"]["rows"]:,} rows) | {figures["disk"]["bytes_per_flow"]:.1f} |
 """
     replace(root / "BENCHMARKS.md", "e2e", text)
-    print(f"\nengine_share_of_bare_inserts: {share:.2f} x\nwritten: BENCHMARKS.md, {picture.relative_to(root)}")
+    print(f"\nengine_share_of_bare_inserts: {share.of_time:.2f} x\nengine_rows_per_core_second_of_bare_inserts: {share.of_cpu:.2f} x\nwritten: BENCHMARKS.md, {picture.relative_to(root)}")
 
 
 def write_peers(root: Path, rows: list[dict], flows: int, rate: float):

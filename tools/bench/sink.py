@@ -1,9 +1,9 @@
 """A stand-in for ClickHouse that reads inserts and forgets them: what the pipeline can do when the database is free.
 
 Everything that is not an insert of Arrow data goes on to a real engine, so that the schema can be made and checked.
-The first large insert is kept in a file, with its query, for a bare loop of inserts of the same bytes.
+With --keep every insert is kept in a folder, with its query, for a bare loop of inserts of the same bytes.
 
-    python -m bench.sink --port 9000 --engine http://127.0.0.1:8123 --keep insert.bin
+    python -m bench.sink --port 9000 --engine http://127.0.0.1:8123 --keep inserts
 """
 
 import argparse
@@ -47,6 +47,7 @@ class Sink:
     def __init__(self, engine: str, keep: Path | None):
         self.engine, self.keep = engine, keep
         self.lock = threading.Lock()
+        self.kept = 0
 
     def serve(self, connection: socket.socket):
         with connection, connection.makefile("rb", buffering=1 << 20) as stream:
@@ -73,16 +74,16 @@ class Sink:
             connection.sendall(self.forward(target, b"".join(bytes(piece) for piece in body.pieces())))
 
     def take(self, target: str, body: Body):
-        if self.keep is None:
+        if self.keep is None or ".flows " not in urllib.parse.unquote_plus(target):
             for _ in body.pieces():
                 pass
             return
         octets = b"".join(bytes(piece) for piece in body.pieces())
         with self.lock:
-            # The largest so far: the first ones of a run are cut short by time.
-            if not self.keep.exists() or len(octets) > self.keep.stat().st_size:
-                self.keep.write_bytes(octets)
-                self.keep.with_suffix(".query").write_text(target)
+            self.kept += 1
+            file = self.keep / f"{self.kept:05}.body"
+        file.write_bytes(octets)
+        file.with_suffix(".query").write_text(target)
 
     def forward(self, target: str, body: bytes) -> bytes:
         try:
