@@ -46,7 +46,7 @@ fn fill<R: Records, T: Item>(
 ) {
     let found = |row: usize| {
         let mut lists = fields.iter().filter_map(|&field| BasicList::parse(records.octets(row, field)));
-        lists.find(|list| list.element == element && !list.content.is_empty())
+        lists.find(|list| list.element == element && list.is_of_the_flow() && !list.content.is_empty())
     };
     if (0..records.len()).all(|row| found(row).is_none()) {
         return;

@@ -7,9 +7,11 @@
 //!  subTemplateMultiList (293)   0 semantic, then blocks: 0 template id, 2 length of the block, 4 records (§4.5.3)
 //! ```
 //!
+//! The length of a block counts its four octets of template id and length; 0 stands for a block without records.
+//!
 //! The first value of an element fills its columns where the fields of the record itself have nothing; label stack
-//! sections become the stack. The semantic is checked for presence only: no column says "none of". An unreadable list
-//! costs itself and is counted; the record, and what is beside the list, stays. The row of the reverse direction gets
+//! sections become the stack. Of the semantics only "none of" matters: what such a list holds is no property of the flow
+//! (§4.4.2) and fills nothing. An unreadable list costs itself and is counted; the record, and what is beside the list, stays. The row of the reverse direction gets
 //! nothing from lists, which do not say whose they are.
 
 use helios_common::columns::{Column, FLOW_DIRECTION, MPLS_LABELS, SAMPLING_INTERVAL};
@@ -24,7 +26,13 @@ use crate::decode::text::Texts;
 const SUB_TEMPLATE_LIST: Ie = iana(292);
 const SUB_TEMPLATE_MULTI_LIST: Ie = iana(293);
 
-/// Lists in lists are followed so deep. The RFC's deepest example has two levels.
+/// The semantic noneOf (§11.4.2).
+const NONE_OF: u8 = 0;
+
+/// Octets of template id and length in front of the records of a subTemplateMultiList's block.
+const BLOCK_HEADER_OCTETS: usize = 4;
+
+/// Lists in lists are followed so deep. The RFC's deepest example has three levels (§5.6, case study 2).
 const MAX_DEPTH: usize = 4;
 
 /// Different elements of the lists of one set that are looked at.
@@ -33,6 +41,7 @@ const MAX_ELEMENTS: usize = 64;
 /// A basicList whose lengths add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BasicList<'a> {
+    semantic: u8,
     pub element: Ie,
     /// Octets of each element, or [`VARIABLE_LENGTH`].
     length: u16,
@@ -139,13 +148,14 @@ impl Found<'_> {
 }
 
 impl<'a> Walk<'_, 'a> {
-    /// What an unreadable list has shown before its fault is forgotten.
+    /// What an unreadable list has shown before its fault is forgotten, and so is what the flow is said not to have.
     fn list(&mut self, kind: Ie, octets: &'a [u8], depth: usize) {
         let before = self.found.len();
-        if depth > MAX_DEPTH || self.content(kind, octets, depth).is_none() {
+        let readable = depth <= MAX_DEPTH && self.content(kind, octets, depth).is_some();
+        if !readable || octets.first() == Some(&NONE_OF) {
             self.found.truncate(before);
-            self.unreadable += 1;
         }
+        self.unreadable += u32::from(!readable);
     }
 
     fn content(&mut self, kind: Ie, octets: &'a [u8], depth: usize) -> Option<()> {
@@ -158,9 +168,12 @@ impl<'a> Walk<'_, 'a> {
                 let (_semantic, mut left) = octets.split_first()?;
                 while !left.is_empty() {
                     let &[high, low, length_high, length_low, ..] = left else { return None };
-                    let length = u16::from_be_bytes([length_high, length_low]);
-                    let (block, behind) = left.split_at_checked(usize::from(length))?;
-                    self.records(u16::from_be_bytes([high, low]), block.get(4..)?, depth)?;
+                    let length = match u16::from_be_bytes([length_high, length_low]) {
+                        0 => BLOCK_HEADER_OCTETS,
+                        length => usize::from(length),
+                    };
+                    let (block, behind) = left.split_at_checked(length)?;
+                    self.records(u16::from_be_bytes([high, low]), block.get(BLOCK_HEADER_OCTETS..)?, depth)?;
                     left = behind;
                 }
                 Some(())
@@ -215,7 +228,7 @@ impl Fields for ListFields<'_> {
 impl<'a> BasicList<'a> {
     /// `None` where a length contradicts another: the last element ends beyond the list, or elements have no octets.
     pub fn parse(octets: &'a [u8]) -> Option<Self> {
-        let &[_semantic, id_high, id_low, length_high, length_low, ref rest @ ..] = octets else { return None };
+        let &[semantic, id_high, id_low, length_high, length_low, ref rest @ ..] = octets else { return None };
         let (id, length) = (u16::from_be_bytes([id_high, id_low]), u16::from_be_bytes([length_high, length_low]));
         let (pen, content) = if id & 0x8000 == 0 {
             (0, rest)
@@ -227,7 +240,12 @@ impl<'a> BasicList<'a> {
         while !left.is_empty() {
             left = split(left, length)?.1;
         }
-        Some(Self { element: Ie { pen, id: id & 0x7fff }, length, content })
+        Some(Self { semantic, element: Ie { pen, id: id & 0x7fff }, length, content })
+    }
+
+    /// Whether the list says what the flow has, and not what it has not.
+    pub fn is_of_the_flow(&self) -> bool {
+        self.semantic != NONE_OF
     }
 
     pub fn elements(self) -> impl Iterator<Item = &'a [u8]> {
