@@ -112,11 +112,12 @@ impl Builder {
             Assigned::Interface(id) => tables.interfaces.get(id).map_or(0, |interface| interface.device),
             _ => 0,
         }));
+        let by_chassis = Index::new(positions(&tables.devices, |device| device.chassis));
         let mut lists = self.lists;
         lists.texts.shrink_to_fit();
         lists.fields.shrink_to_fit();
         lists.numbers.shrink_to_fit();
-        Snapshot { origin, texts: self.texts.finish(), lists, by_device, addresses_by_device, tables }
+        Snapshot { origin, texts: self.texts.finish(), lists, by_device, by_chassis, addresses_by_device, tables }
     }
 }
 

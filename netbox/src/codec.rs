@@ -207,7 +207,7 @@ structs! {
     Span { start, len }
     Device {
         id, name, status, site, role, tenant, platform, manufacturer, device_type, serial, description, primary_ip4,
-        primary_ip6, oob_ip, tags, custom_fields,
+        primary_ip6, oob_ip, chassis, tags, custom_fields,
     }
     Interface {
         id, device, name, label, description, kind, speed, index, role, lag, vrf, enabled, mgmt_only, tags,

@@ -95,8 +95,20 @@ pub struct Filters {
 }
 
 /// Parameters that the client sets itself.
-const RESERVED: &[&str] =
-    &["limit", "offset", "start", "ordering", "fields", "omit", "exclude", "brief", "format", "last_updated__gte"];
+const RESERVED: &[&str] = &[
+    "limit",
+    "offset",
+    "start",
+    "ordering",
+    "fields",
+    "omit",
+    "exclude",
+    "brief",
+    "format",
+    "id__gte",
+    "id__lt",
+    "last_updated__gte",
+];
 
 /// A value that makes no sense, and what would.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -34,7 +34,7 @@ pub enum NetBoxError {
     TooLarge { path: String, limit: usize },
     #[error("the answer to {path} is none of NetBox's: {source}; check that netbox.url leads to NetBox")]
     NotNetBox { path: String, source: serde_json::Error },
-    #[error("the pages of {path} lead in a circle, or objects were lost between them")]
+    #[error("the pages of {path} do not follow each other: is there a cache before NetBox that ignores the query?")]
     Pages { path: String },
     #[error(
         "{kind} went from {before} to {after}, more than netbox.max_shrink ({max_shrink}) allows: check the token's \

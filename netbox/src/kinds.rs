@@ -32,6 +32,9 @@ pub trait Kind: DeserializeOwned + Send + 'static {
         ""
     }
 
+    /// NetBox's number for it.
+    fn id(&self) -> u32;
+
     /// Adds the object to the snapshot.
     fn load(self, builder: &mut Builder, config: &NetBoxConfig);
 
@@ -83,6 +86,8 @@ pub struct Device {
     primary_ip6: Cidr,
     #[serde(default)]
     oob_ip: Cidr,
+    #[serde(default)]
+    virtual_chassis: Reference,
     tags: Option<Vec<Reference>>,
     custom_fields: Fields,
 }
@@ -90,10 +95,14 @@ pub struct Device {
 impl Kind for Device {
     const NAME: &'static str = "devices";
     const PATH: &'static str = "dcim/devices";
-    const FIELDS: &'static str = "id,name,status,site,role,tenant,platform,device_type,serial,description,primary_ip4,primary_ip6,oob_ip,tags,custom_fields";
+    const FIELDS: &'static str = "id,name,status,site,role,tenant,platform,device_type,serial,description,primary_ip4,primary_ip6,oob_ip,virtual_chassis,tags,custom_fields";
 
     fn filter(config: &NetBoxConfig) -> &str {
         &config.filters.devices
+    }
+
+    fn id(&self) -> u32 {
+        self.id
     }
 
     fn load(self, builder: &mut Builder, _config: &NetBoxConfig) {
@@ -114,6 +123,7 @@ impl Kind for Device {
             primary_ip4: self.primary_ip4.address(),
             primary_ip6: self.primary_ip6.address(),
             oob_ip: self.oob_ip.address(),
+            chassis: self.virtual_chassis.id,
             tags: slugs(builder, &self.tags),
             custom_fields: builder.field_list(self.custom_fields.unwrap_or_default()),
         };
@@ -159,6 +169,10 @@ impl Kind for Interface {
 
     fn filter(config: &NetBoxConfig) -> &str {
         &config.filters.interfaces
+    }
+
+    fn id(&self) -> u32 {
+        self.id
     }
 
     fn load(self, builder: &mut Builder, config: &NetBoxConfig) {
@@ -237,6 +251,10 @@ impl Kind for VirtualMachine {
         &config.filters.virtual_machines
     }
 
+    fn id(&self) -> u32 {
+        self.id
+    }
+
     fn load(self, builder: &mut Builder, _config: &NetBoxConfig) {
         let row = model::VirtualMachine {
             id: self.id,
@@ -292,6 +310,10 @@ impl Kind for IpAddress {
 
     fn filter(config: &NetBoxConfig) -> &str {
         &config.filters.ip_addresses
+    }
+
+    fn id(&self) -> u32 {
+        self.id
     }
 
     fn load(self, builder: &mut Builder, _config: &NetBoxConfig) {
@@ -374,6 +396,10 @@ impl Kind for Prefix {
         &config.filters.prefixes
     }
 
+    fn id(&self) -> u32 {
+        self.id
+    }
+
     fn load(self, builder: &mut Builder, _config: &NetBoxConfig) {
         let Some((network, bits)) = self.prefix.0 else { return };
         let row = model::Prefix {
@@ -411,6 +437,10 @@ macro_rules! plain {
             const NAME: &'static str = $name;
             const PATH: &'static str = $path;
             const FIELDS: &'static str = $fields;
+
+            fn id(&self) -> u32 {
+                self.id
+            }
 
             fn load(self, builder: &mut Builder, _config: &NetBoxConfig) {
                 let row = model::$row {

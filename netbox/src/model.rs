@@ -44,6 +44,8 @@ pub struct Device {
     pub primary_ip6: Option<IpAddr>,
     /// Out-of-band management address.
     pub oob_ip: Option<IpAddr>,
+    /// Id of the virtual chassis that it is a member of.
+    pub chassis: u32,
     /// Slugs: [`Snapshot::texts`](crate::Snapshot::texts).
     pub tags: Span,
     /// [`Snapshot::fields`](crate::Snapshot::fields).

@@ -251,7 +251,7 @@ impl Refresher {
         let collected = tasks.collect(receiver, &mut builder).await?;
         self.say_left_out(&collected.left_out);
         let snapshot = builder.finish(origin);
-        self.surplus = difference(&collected.counts, &snapshot).collect();
+        self.surplus = unreadable(&collected.counts, &snapshot).collect();
         Ok(snapshot)
     }
 
@@ -293,7 +293,7 @@ impl Refresher {
         let collected = tasks.collect(receiver, &mut builder).await?;
         self.say_left_out(&collected.left_out);
         let snapshot = builder.finish(origin);
-        self.surplus.extend(difference(&collected.counts, &snapshot));
+        self.surplus.extend(unreadable(&collected.counts, &snapshot));
         Ok(Some(snapshot))
     }
 }
@@ -302,6 +302,12 @@ impl Refresher {
 fn difference(counts: &BTreeMap<&'static str, u64>, snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, i64)> {
     let sizes = snapshot.tables.sizes();
     sizes.into_iter().filter_map(|(kind, rows)| Some((kind, *counts.get(kind)? as i64 - rows as i64)))
+}
+
+/// How many objects there are that became no rows. Rows that NetBox does not count are none of them: those objects were
+/// deleted while the others were read, and the next refresh has to find that.
+fn unreadable(counts: &BTreeMap<&'static str, u64>, snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, i64)> {
+    difference(counts, snapshot).map(|(kind, difference)| (kind, difference.max(0)))
 }
 
 fn check_size(previous: &Snapshot, next: &Snapshot, max_shrink: f64) -> Result<(), NetBoxError> {

@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub(crate) lists: Lists,
     /// Positions in the table of interfaces, by device.
     pub(crate) by_device: Index,
+    /// Positions in the table of devices, by virtual chassis.
+    pub(crate) by_chassis: Index,
     /// Positions in the table of addresses, by the device of the interface that they are assigned to.
     pub(crate) addresses_by_device: Index,
 }
@@ -97,6 +99,16 @@ impl Snapshot {
     /// The interfaces of a device.
     pub fn interfaces_of(&self, device: u32) -> impl Iterator<Item = &Interface> {
         self.by_device.of(device).iter().filter_map(|&row| self.tables.interfaces.rows().get(row as usize))
+    }
+
+    /// The interfaces that a device speaks of: its own, then those of the other members of its virtual chassis. A stack
+    /// is one device to the network, and NetBox has a device for each of its members.
+    pub fn chassis_interfaces(&self, device: &Device) -> impl Iterator<Item = &Interface> {
+        let members = self.by_chassis.of(device.chassis).iter();
+        let members = members.filter_map(|&row| self.tables.devices.rows().get(row as usize));
+        let id = device.id;
+        let others = members.map(|member| member.id).filter(move |member| *member != id);
+        self.interfaces_of(id).chain(others.flat_map(|member| self.interfaces_of(member)))
     }
 
     /// The addresses that are assigned to interfaces of a device.

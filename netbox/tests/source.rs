@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use helios_netbox::model::Scope;
 use helios_netbox::{NetBox, NetBoxConfig, Stats};
 use helios_testkit::netbox::{Fault, Server, TOKEN, World};
+use helios_testkit::proxy::{Proxy, Schedule};
 
 fn config(server: &Server, directory: &Path, token: &str) -> NetBoxConfig {
     let token_file = directory.join("token");
@@ -79,6 +80,69 @@ fn what_is_changed_or_deleted_is_seen_at_the_next_refresh() {
 }
 
 #[test]
+fn what_is_deleted_and_added_between_two_pages_moves_nothing_out_of_sight() {
+    for version in ["3.7.8", "4.2.3", "4.6.0"] {
+        let directory = tempfile::tempdir().unwrap();
+        // Behind each page of seven a device goes that was read already, and one comes: the count stays as it was.
+        let server = Server::start(World { version, churn: vec![1, 2, 3, 4, 5], ..World::default() });
+        let config = NetBoxConfig { concurrency: 1, ..config(&server, directory.path(), TOKEN) };
+        let netbox = start(config, None);
+        wait(&netbox, version, |stats| stats.generation == 1);
+        let world = server.world().clone();
+        assert_eq!((world.churn.len(), world.devices), (0, 55), "{version}");
+        let first = netbox.current().unwrap();
+        let missing: Vec<u32> = (6..=55).filter(|id| first.tables.devices.get(*id).is_none()).collect();
+        assert_eq!(missing, [0; 0], "{version}");
+        wait(&netbox, "those that went", |_| devices(&netbox) == 50);
+    }
+}
+
+#[test]
+fn the_certificate_has_to_be_of_the_configured_authority() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(World::default());
+    let own = Proxy::encrypted(&server.url(), Schedule::list([]));
+    let other = Proxy::encrypted(&server.url(), Schedule::list([]));
+    let config = |authority: &Proxy| NetBoxConfig {
+        url: Some(own.url()),
+        ca_file: authority.ca_file(),
+        ..config(&server, directory.path(), TOKEN)
+    };
+    let netbox = start(config(&own), None);
+    wait(&netbox, "read", |stats| stats.generation == 1);
+    assert_eq!(devices(&netbox), 50);
+    let netbox = start(config(&other), None);
+    wait(&netbox, "refused", |stats| stats.problem.is_some());
+    let problem = netbox.stats().problem.unwrap();
+    assert_eq!((problem.reason, devices(&netbox)), ("unreachable", 0));
+    assert!(problem.message.contains("certificate") && problem.message.contains("netbox.ca_file"), "{problem:?}");
+}
+
+#[test]
+fn a_refused_token_keeps_the_names_and_is_told_with_its_status() {
+    for refusal in [401, 403] {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Server::start(World::default());
+        let netbox = start(config(&server, directory.path(), TOKEN), None);
+        wait(&netbox, "read", |stats| stats.generation == 1);
+        {
+            let mut world = server.world();
+            world.authorization = "Token of somebody else".into();
+            world.refusal = refusal;
+        }
+        wait(&netbox, "refused twice", |stats| {
+            netbox.hint();
+            stats.failures.iter().any(|(reason, failures)| *reason == "token" && *failures >= 2)
+        });
+        let message = netbox.stats().problem.unwrap().message;
+        assert!(message.contains(&refusal.to_string()) && message.contains("netbox.token_file"), "{message}");
+        assert_eq!((devices(&netbox), netbox.generation()), (50, 1), "{refusal}");
+        let retries = netbox.stats().retries;
+        assert_eq!(retries, 0, "a bad token is not asked with again at once");
+    }
+}
+
+#[test]
 fn faults_are_retried_within_a_refresh() {
     let directory = tempfile::tempdir().unwrap();
     let faults = vec![Fault::Status(500), Fault::Status(429), Fault::Cut, Fault::Status(503)];
@@ -135,6 +199,30 @@ fn a_slow_answer_is_given_up_and_said() {
     let netbox = start(config, None);
     wait(&netbox, "timed out", |stats| stats.problem.as_ref().is_some_and(|problem| problem.reason == "timeout"));
     assert!(netbox.stats().problem.unwrap().message.contains("netbox.timeout_ms"));
+}
+
+#[test]
+fn an_answer_that_stops_half_way_is_asked_for_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(World { faults: vec![Fault::Stall, Fault::Stall], ..World::default() });
+    let config = NetBoxConfig { timeout_ms: 200, ..config(&server, directory.path(), TOKEN) };
+    let netbox = start(config, None);
+    wait(&netbox, "read", |stats| stats.generation == 1);
+    assert_eq!((devices(&netbox), netbox.stats().retries >= 2), (50, true));
+}
+
+#[test]
+fn a_full_refresh_brings_what_time_of_change_does_not_tell() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(World::default());
+    let config = NetBoxConfig { full_refresh_interval_ms: 150, ..config(&server, directory.path(), TOKEN) };
+    let netbox = start(config, None);
+    wait(&netbox, "read", |stats| stats.generation == 1);
+    // As where a token loses a permission and gains another one: the count is the same, nothing says that it was changed.
+    server.world().deleted = (1..=5).collect();
+    server.world().devices += 5;
+    let has = |id| netbox.current().is_some_and(|snapshot| snapshot.tables.devices.get(id).is_some());
+    wait(&netbox, "the others", |_| has(55) && !has(1) && devices(&netbox) == 50);
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! A server that answers like NetBox's REST API, of a version of choice: paging by offset and by id, the filters that the
 //! client uses, tokens, and faults on demand.
 //!
-//! Its world is devices `edge-1`, `edge-2`, ... of one site, each with interfaces, two addresses and a prefix of its own, and
-//! a virtual machine and a VRF; every object can be computed from its id, so a large network needs no memory here.
+//! What it tells of is one of two worlds: a regular one that can be computed (`plain`), whose objects tests name and which
+//! may be of any size, or one as people keep it, drawn from a seed ([`lifelike`]).
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+
+use self::lifelike::Network;
+
+pub mod lifelike;
+mod plain;
 
 /// The token that the server takes unless told otherwise.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -19,6 +24,10 @@ pub struct World {
     pub version: &'static str,
     /// The header that a request has to carry.
     pub authorization: String,
+    /// What a request without it gets: NetBox says 403 to a bad token and 401 where nobody logged in may read nothing.
+    pub refusal: u16,
+    /// What is told of instead of the plain world, whose numbers follow.
+    pub network: Option<Arc<Network>>,
     pub devices: u32,
     pub interfaces_per_device: u32,
     /// The first ones are named in tests by the device with the same number.
@@ -27,6 +36,9 @@ pub struct World {
     pub deleted: BTreeSet<u32>,
     /// Devices that were renamed a moment ago.
     pub renamed: BTreeSet<u32>,
+    /// Devices that go, one behind every page of devices. Another one with a higher id comes for each, so that the count
+    /// stays and the rows move.
+    pub churn: Vec<u32>,
     /// Lists that the token may not view, as `ipam/asns`.
     pub forbidden: BTreeSet<&'static str>,
     /// What comes instead of the next answers, the first one first.
@@ -40,11 +52,14 @@ impl Default for World {
         Self {
             version: "4.2.3",
             authorization: format!("Token {TOKEN}"),
+            refusal: 403,
+            network: None,
             devices: 50,
             interfaces_per_device: 4,
             prefixes: 50,
             deleted: BTreeSet::new(),
             renamed: BTreeSet::new(),
+            churn: Vec::new(),
             forbidden: BTreeSet::new(),
             faults: Vec::new(),
             requests: Vec::new(),
@@ -57,8 +72,10 @@ impl Default for World {
 pub enum Fault {
     /// This status, with `Retry-After: 0`.
     Status(u16),
-    /// Half of the promised body.
+    /// Half of the promised body, and the end.
     Cut,
+    /// Half of the promised body, and nothing more.
+    Stall,
     /// A page that is no JSON.
     Garbage,
 }
@@ -107,7 +124,7 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
     loop {
         let mut request = String::new();
         reader.read_line(&mut request).ok().filter(|octets| *octets > 0)?;
-        let mut authorization = String::new();
+        let (mut authorization, mut last) = (String::new(), false);
         loop {
             let mut line = String::new();
             reader.read_line(&mut line).ok()?;
@@ -115,6 +132,7 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
                 Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
                     value.clone_into(&mut authorization)
                 }
+                Some((name, "close")) if name.eq_ignore_ascii_case("connection") => last = true,
                 Some(_) => {}
                 None => break,
             }
@@ -124,89 +142,101 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
             let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
             world.requests.push(target.clone());
             let fault = (!world.faults.is_empty()).then(|| world.faults.remove(0));
-            (fault, world.clone())
+            let told = world.clone();
+            if target.starts_with("/api/dcim/devices/") && !target.contains("limit=1&") {
+                world.turn_over();
+            }
+            (fault, told)
         };
         let (status, mut body) = match fault {
             Some(Fault::Status(status)) => (status, r#"{"detail": "as asked for"}"#.to_owned()),
             Some(Fault::Garbage) => (200, "<html>no NetBox</html>".to_owned()),
-            _ if authorization != world.authorization => (403, r#"{"detail": "Invalid token"}"#.to_owned()),
+            _ if authorization != world.authorization => (world.refusal, r#"{"detail": "Invalid token"}"#.to_owned()),
             _ if world.forbidden.iter().any(|list| target.starts_with(&format!("/api/{list}/"))) => {
                 (403, r#"{"detail": "You do not have permission to perform this action."}"#.to_owned())
             }
             _ => (200, answer(&world, &target)),
         };
         let length = body.len();
-        if fault == Some(Fault::Cut) {
-            body.truncate(length / 2);
+        if matches!(fault, Some(Fault::Cut | Fault::Stall)) {
+            let half = (0..=length / 2).rev().find(|at| body.is_char_boundary(*at)).unwrap_or(0);
+            body.truncate(half);
         }
         write!(
             stream,
             "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nRetry-After: 0\r\nContent-Length: {length}\r\n\r\n{body}"
         )
         .ok()?;
-        if fault == Some(Fault::Cut) {
-            return None;
+        match fault {
+            Some(Fault::Cut) => return None,
+            // Until the client has lost its patience and goes.
+            Some(Fault::Stall) => return reader.read_line(&mut String::new()).ok().map(drop),
+            _ if last => return None,
+            _ => {}
         }
     }
 }
 
-/// Writes the object with an id.
-type Object = fn(&World, u32) -> String;
+impl World {
+    /// One device less and one more.
+    fn turn_over(&mut self) {
+        if !self.churn.is_empty() {
+            self.deleted.insert(self.churn.remove(0));
+            self.devices += 1;
+        }
+    }
+}
+
+/// Ids of a list and how an object of it is written.
+type List<'a> = (Vec<u32>, Box<dyn Fn(u32) -> String + 'a>);
 
 fn answer(world: &World, target: &str) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let (ids, object): (Vec<u32>, Object) = match path {
-        "/api/status/" => return format!(r#"{{"netbox-version": "{}", "plugins": {{}}}}"#, world.version),
-        "/api/dcim/devices/" => (devices(world).collect(), device),
-        "/api/dcim/interfaces/" => {
-            let each = world.interfaces_per_device;
-            (
-                devices(world).flat_map(|device| (0..each).map(move |port| (device - 1) * each + port + 1)).collect(),
-                interface,
-            )
-        }
-        "/api/ipam/prefixes/" => ((1..=world.prefixes).collect(), prefix),
-        "/api/dcim/sites/" => (vec![1], |_, _| {
-            r#"{"id": 1, "name": "Zurich", "slug": "zrh", "region": {"id": 2, "name": "Switzerland"},
-                "asns": [{"id": 1, "asn": 64500}]}"#
-                .into()
-        }),
-        "/api/dcim/regions/" => (vec![1, 2], |_, id| {
-            let (name, parent) = if id == 1 { ("Europe", "null") } else { ("Switzerland", r#"{"id": 1}"#) };
-            format!(r#"{{"id": {id}, "name": "{name}", "slug": "region-{id}", "parent": {parent}}}"#)
-        }),
-        "/api/tenancy/tenants/" => {
-            (vec![1], |_, _| r#"{"id": 1, "name": "Acme", "slug": "acme", "group": null}"#.into())
-        }
-        "/api/ipam/vrfs/" => {
-            (vec![1], |_, _| r#"{"id": 1, "name": "red", "rd": "64500:1", "tenant": null, "description": ""}"#.into())
-        }
-        "/api/ipam/ip-addresses/" => (devices(world).collect(), ip_address),
-        "/api/virtualization/virtual-machines/" => (vec![1], |_, _| {
-            r#"{"id": 1, "name": "probe-1", "status": {"value": "active"}, "site": {"id": 1, "name": "Zurich"},
-            "cluster": {"id": 1, "name": "lab"}, "role": null, "tenant": null, "platform": null, "description": "",
-            "primary_ip4": {"id": 1, "family": 4, "address": "192.0.2.9/32"}, "tags": [], "custom_fields": {}}"#
-                .into()
-        }),
-        _ => (Vec::new(), |_, _| String::new()),
+    let list = path.trim_start_matches("/api/").trim_end_matches('/');
+    if list == "status" {
+        return format!(r#"{{"netbox-version": "{}", "plugins": {{}}}}"#, world.version);
+    }
+    let (mut ids, object): List<'_> = match &world.network {
+        Some(network) => (network.ids(list), Box::new(|id| network.object(list, id, world.version))),
+        None => (plain::ids(world, list), Box::new(|id| plain::object(world, list, id))),
     };
     let (from, to) = (number(query, "id__gte").unwrap_or(0), number(query, "id__lt").unwrap_or(u32::MAX));
-    let mut ids: Vec<u32> = ids.into_iter().filter(|id| (from..to).contains(id)).collect();
-    if query.contains("last_updated__gte=") {
-        ids.retain(|id| path == "/api/dcim/devices/" && world.renamed.contains(id));
+    ids.retain(|id| (from..to).contains(id));
+    if let Some(since) = parameter(query, "last_updated__gte") {
+        let since = unix_seconds(since).expect("a moment as NetBox takes it");
+        ids.retain(|id| match &world.network {
+            Some(network) => network.changed.get(&(list, *id)).is_some_and(|changed| *changed >= since),
+            None => list == "dcim/devices" && world.renamed.contains(id),
+        });
     }
     if query.contains("ordering=-id") {
         ids.reverse();
     }
-    page(world, path, query, &ids, object)
+    page(path, query, &ids, &object)
+}
+
+/// `2026-11-23T01:02:03Z` as Unix time, by the days of the Gregorian calendar.
+fn unix_seconds(text: &str) -> Option<u64> {
+    let mut numbers = text.trim_end_matches('Z').split(['-', 'T', ':']).map(|part| part.parse::<u64>());
+    let mut next = || numbers.next()?.ok();
+    let (year, month, day) = (next()?, next()?, next()?);
+    let clock = next()? * 3600 + next()? * 60 + next()?;
+    // Years begin in March, so that the odd day of a leap year is the last one.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
+    Some(days * 86_400 + clock)
 }
 
 /// The value of a parameter.
-fn number(query: &str, name: &str) -> Option<u32> {
-    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?.parse().ok()
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
-fn page(world: &World, path: &str, query: &str, ids: &[u32], object: Object) -> String {
+fn number(query: &str, name: &str) -> Option<u32> {
+    parameter(query, name)?.parse().ok()
+}
+
+fn page(path: &str, query: &str, ids: &[u32], object: &dyn Fn(u32) -> String) -> String {
     let (limit, start, offset) =
         (number(query, "limit").unwrap_or(50), number(query, "start"), number(query, "offset"));
     let limit = limit.min(1000) as usize;
@@ -224,66 +254,6 @@ fn page(world: &World, path: &str, query: &str, ids: &[u32], object: Object) -> 
         _ => "null".to_owned(),
     };
     let count = if start.is_some() { "null".to_owned() } else { ids.len().to_string() };
-    let results: Vec<String> = shown.into_iter().map(|id| object(world, id)).collect();
+    let results: Vec<String> = shown.into_iter().map(object).collect();
     format!(r#"{{"count": {count}, "next": {next}, "previous": null, "results": [{}]}}"#, results.join(","))
-}
-
-fn devices(world: &World) -> impl Iterator<Item = u32> {
-    (1..=world.devices).filter(|id| !world.deleted.contains(id))
-}
-
-fn address(id: u32) -> String {
-    format!("10.{}.{}.1", id >> 8 & 255, id & 255)
-}
-
-fn device(world: &World, id: u32) -> String {
-    let suffix = if world.renamed.contains(&id) { "-new" } else { "" };
-    format!(
-        r#"{{"id": {id}, "name": "edge-{id}{suffix}", "status": {{"value": "active", "label": "Active"}}, "site": {{"id": 1, "name": "Zurich"}},
-        "role": {{"id": 1, "name": "Edge", "slug": "edge"}}, "platform": null, "tenant": {{"id": 1, "name": "Acme", "slug": "acme"}}, "oob_ip": null,
-        "device_type": {{"id": 1, "model": "MX480", "slug": "mx480", "manufacturer": {{"id": 1, "name": "Juniper", "slug": "juniper"}}}},
-        "primary_ip4": {{"id": {id}, "family": 4, "address": "{}/24"}}, "tags": [{{"id": 1, "name": "Flow", "slug": "flow"}}],
-        "custom_fields": {{"snmp": "v3", "none": null}}, "a_later_field": {{"x": [1]}}}}"#,
-        address(id)
-    )
-}
-
-/// `127.x.y.z` of device `xyz`, at its first interface: what an exporter in a test can send from.
-fn ip_address(world: &World, id: u32) -> String {
-    let interface = (id - 1) * world.interfaces_per_device + 1;
-    format!(
-        r#"{{"id": {id}, "address": "127.{}.{}.{}/8", "vrf": null, "assigned_object_type": "dcim.interface",
-        "assigned_object_id": {interface}, "status": {{"value": "active"}}, "role": null, "tenant": null,
-        "dns_name": "", "description": ""}}"#,
-        id >> 16 & 255,
-        id >> 8 & 255,
-        id & 255
-    )
-}
-
-fn interface(world: &World, id: u32) -> String {
-    let (device, port) = ((id - 1) / world.interfaces_per_device + 1, (id - 1) % world.interfaces_per_device);
-    format!(
-        r#"{{"id": {id}, "device": {{"id": {device}, "name": "edge-{device}"}}, "name": "xe-0/0/{port}", "label": "", "speed": null,
-        "type": {{"value": "10gbase-x-sfpp", "label": "SFP+"}}, "description": "to edge-{} port {port}", "enabled": true, "lag": null,
-        "vrf": null, "mgmt_only": false, "tags": [], "custom_fields": {{"ifindex": {}, "role": "core"}}}}"#,
-        device + 1,
-        500 + port
-    )
-}
-
-fn prefix(world: &World, id: u32) -> String {
-    let minor = world.version.split('.').take(2).filter_map(|part| part.parse::<u32>().ok()).collect::<Vec<_>>();
-    let place = if minor >= vec![4, 2] {
-        r#""scope_type": "dcim.site", "scope_id": 1, "scope": {"id": 1, "name": "Zurich"}"#
-    } else {
-        r#""site": {"id": 1, "name": "Zurich"}"#
-    };
-    format!(
-        r#"{{"id": {id}, "prefix": "{}.{}.{}.0/24", "vrf": null, {place}, "status": {{"value": "active"}}, "tenant": {{"id": 1, "name": "Acme"}},
-        "role": {{"id": 1, "name": "Clients", "slug": "clients"}}, "description": "", "tags": []}}"#,
-        10 + (id >> 16),
-        id >> 8 & 255,
-        id & 255
-    )
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use helios_common::exporter::address_of;
+use helios_common::exporter::{Address, address_of};
 use helios_common::names::{NameId, Names};
 use helios_netbox::Snapshot;
 use helios_netbox::model::{self, Assigned};
@@ -55,15 +55,22 @@ pub fn inventory(snapshot: &Snapshot, names: &Names) -> Inventory {
 fn device(snapshot: &Snapshot, row: &model::Device, names: &Names) -> Device {
     let name = |text| names.intern(snapshot.text(text));
     let primary = [row.primary_ip4, row.primary_ip6].iter().flatten().count();
+    let addresses: Vec<Address> = snapshot.device_addresses(row).map(address_of).collect();
+    let named = |row| interface(snapshot, row, names);
+    let interfaces = match addresses.is_empty() {
+        // Flows of its ports come from the member of its stack that has the address.
+        true => snapshot.interfaces_of(row.id).map(named).collect(),
+        false => snapshot.chassis_interfaces(row).map(named).collect(),
+    };
     Device {
         name: name(row.name),
         site: names.intern(snapshot.site_name(row.site)),
         region: names.intern(snapshot.region_name(row.site)),
         role: name(row.role.name),
         tenant: name(row.tenant.name),
-        addresses: snapshot.device_addresses(row).map(address_of).collect(),
+        addresses,
         primary,
-        interfaces: snapshot.interfaces_of(row.id).map(|row| interface(snapshot, row, names)).collect(),
+        interfaces,
     }
 }
 
