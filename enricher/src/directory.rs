@@ -41,6 +41,17 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// Sets every bit that the other one has.
+    pub fn add(&mut self, other: &Self) {
+        self.speed |= other.speed;
+        self.name |= other.name;
+        self.description |= other.description;
+        self.role |= other.role;
+        self.provider |= other.provider;
+        self.connectivity |= other.connectivity;
+        self.boundary |= other.boundary;
+    }
+
     /// What rules say goes before the role of the inventory.
     fn classified(mut self, class: &InterfaceClass) -> Self {
         if class.role.rule.is_some() {
@@ -272,6 +283,11 @@ impl Directory {
 
     pub fn is_empty(&self) -> bool {
         self.exporters.is_empty()
+    }
+
+    /// Whether anything can be said of an interface whose exporter says nothing of it.
+    pub fn knows_interfaces(&self) -> bool {
+        !self.interfaces.is_empty() || self.rules.has_interface_rules()
     }
 
     pub fn n_interfaces(&self) -> usize {

@@ -41,6 +41,8 @@ pub struct Memo {
     generation: u64,
     exporters: Vec<Option<(Exporter, NameId)>>,
     records: Vec<Interface>,
+    /// All records, or'ed: a column that no record has anything for need not be looked at.
+    any: Interface,
     interfaces: HashMap<InterfaceKey, u32, foldhash::fast::RandomState>,
     /// Record ids are stored plus 1: an empty slot is no answer.
     recent: Box<[(InterfaceKey, u32)]>,
@@ -55,6 +57,7 @@ impl Default for Memo {
             generation: 0,
             exporters: Vec::new(),
             records: vec![Interface::default()],
+            any: Interface::default(),
             interfaces: HashMap::default(),
             recent: vec![(InterfaceKey::default(), 0); RECENT].into_boxed_slice(),
             vrfs: HashMap::default(),
@@ -73,6 +76,7 @@ impl Memo {
         self.generation = generation;
         self.exporters.clear();
         self.records.truncate(1);
+        self.any = Interface::default();
         self.interfaces.clear();
         self.recent.fill((InterfaceKey::default(), 0));
         self.vrfs.clear();
@@ -139,6 +143,7 @@ impl Memo {
         if interface == Interface::default() {
             return 0;
         }
+        self.any.add(&interface);
         self.records.push(interface);
         self.records.len() as u32 - 1
     }
@@ -146,6 +151,11 @@ impl Memo {
     /// The records by id, for the passes that write columns.
     pub fn records(&self) -> &[Interface] {
         &self.records
+    }
+
+    /// What any record has a value of is not 0 in here.
+    pub fn any(&self) -> Interface {
+        self.any
     }
 
     /// Distinct interfaces that are remembered.

@@ -1,5 +1,7 @@
 //! Names, descriptions, speeds and classes of the interfaces that flows came in and went out by.
 
+use std::ops::BitOrAssign;
+
 use helios_common::columns::{
     Col, IN_IF_BOUNDARY, IN_IF_CONNECTIVITY, IN_IF_DESCRIPTION, IN_IF_INDEX, IN_IF_NAME, IN_IF_PROVIDER, IN_IF_ROLE,
     IN_IF_SPEED, OUT_IF_BOUNDARY, OUT_IF_CONNECTIVITY, OUT_IF_DESCRIPTION, OUT_IF_INDEX, OUT_IF_NAME, OUT_IF_PROVIDER,
@@ -56,11 +58,15 @@ pub fn write(batch: &mut FlowBatch, snapshot: &Snapshot, exporters: &Exporters, 
         if batch.values(side.index).is_empty() {
             continue;
         }
+        tally.interfaces += batch.values(side.index).len() as u64;
+        let silent = batch.values(side.name).is_empty() && batch.values(side.description).is_empty();
+        if silent && !snapshot.directory.knows_interfaces() {
+            continue;
+        }
         ids.clear();
         side.resolve(batch, snapshot, exporters, memo, &mut ids);
-        tally.interfaces += ids.len() as u64;
         tally.interface_hits += ids.iter().filter(|&&id| id != 0).count() as u64;
-        side.gather(batch, memo.records(), &ids);
+        side.gather(batch, memo, &ids);
     }
     memo.ids = ids;
 }
@@ -82,24 +88,29 @@ impl Side {
         for run in batch.runs() {
             let end = (run.end as usize).min(indices.len());
             let (exporter, _) = memo.exporter(run.exporter, exporters, directory);
+            // Neighbours mostly have the same interface.
+            let (mut last, mut id) = (InterfaceKey::default(), 0);
             for row in start..end {
                 let (name, description) = (at(names, row), at(descriptions, row));
                 let key = InterfaceKey { exporter: run.exporter.0, index: at(indices, row), name, description };
-                let nothing = key.index | name | description == 0;
-                ids.push(if nothing { 0 } else { memo.interface(key, &exporter, directory) });
+                if key != last {
+                    let nothing = key.index | name | description == 0;
+                    (last, id) = (key, if nothing { 0 } else { memo.interface(key, &exporter, directory) });
+                }
+                ids.push(id);
             }
             start = end;
         }
     }
 
-    fn gather(&self, batch: &mut FlowBatch, records: &[Interface], ids: &[u32]) {
-        write_column(batch, self.name, records, ids, |record| record.name);
-        write_column(batch, self.description, records, ids, |record| record.description);
-        write_column(batch, self.speed, records, ids, |record| record.speed);
-        write_column(batch, self.role, records, ids, |record| record.role);
-        write_column(batch, self.provider, records, ids, |record| record.provider);
-        write_column(batch, self.connectivity, records, ids, |record| record.connectivity);
-        write_column(batch, self.boundary, records, ids, |record| record.boundary);
+    fn gather(&self, batch: &mut FlowBatch, memo: &Memo, ids: &[u32]) {
+        write_column(batch, self.name, memo, ids, |record| record.name);
+        write_column(batch, self.description, memo, ids, |record| record.description);
+        write_column(batch, self.speed, memo, ids, |record| record.speed);
+        write_column(batch, self.role, memo, ids, |record| record.role);
+        write_column(batch, self.provider, memo, ids, |record| record.provider);
+        write_column(batch, self.connectivity, memo, ids, |record| record.connectivity);
+        write_column(batch, self.boundary, memo, ids, |record| record.boundary);
     }
 }
 
@@ -108,20 +119,24 @@ fn at(values: &[u32], row: usize) -> u32 {
 }
 
 /// Writes a column of all rows that have an id. The record has what the row itself said, if it said anything.
-fn write_column<T: Value + PartialEq>(
+fn write_column<T: Value + PartialEq + BitOrAssign>(
     batch: &mut FlowBatch,
     col: Col<T>,
-    records: &[Interface],
+    memo: &Memo,
     ids: &[u32],
     value: impl Fn(&Interface) -> T,
 ) {
-    let nothing = Interface::default();
-    let record = |id: u32| records.get(id as usize).unwrap_or(&nothing);
-    // Most networks fill few of these columns: a look at the ids is cheaper than a column of zeros.
-    if !ids.iter().any(|&id| value(record(id)) != T::default()) {
+    // Most networks fill few of these columns.
+    if value(&memo.any()) == T::default() {
         return;
     }
+    let (nothing, records) = (Interface::default(), memo.records());
+    let (mut any, was_absent) = (T::default(), batch.values(col).is_empty());
     for (cell, &id) in batch.open(col).iter_mut().zip(ids) {
-        *cell = value(record(id));
+        *cell = value(records.get(id as usize).unwrap_or(&nothing));
+        any |= *cell;
+    }
+    if was_absent && any == T::default() {
+        batch.open(col).clear();
     }
 }
