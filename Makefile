@@ -16,10 +16,10 @@ HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint torture demo bench bench-e2e bench-clickhouse bench-peers netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
+.PHONY: help all build test lint torture demo bench bench-e2e bench-sweep bench-clickhouse bench-peers netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 all: lint test build ## lint, test and build
 
@@ -70,6 +70,10 @@ bench: ## micro benchmarks with ratios as the last lines
 bench-e2e: engine ## UDP to rows at stepped rates: loss, CPU by stage, latency; writes BENCHMARKS.md
 	cargo build --release --locked
 	PYTHONPATH=tools python3 -m bench.e2e
+
+bench-sweep: engine ## workers, batches and blocks of different sizes; idle CPU; memory of 2,000 exporters; writes BENCHMARKS.md
+	cargo build --release --locked
+	PYTHONPATH=tools python3 -m bench.sweep
 
 bench-clickhouse: engine ## what ClickHouse pays per flow, by block size, format, sorting key, rollups; dashboards' questions; writes BENCHMARKS.md
 	cargo build --release --locked

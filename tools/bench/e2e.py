@@ -90,9 +90,11 @@ class Pipeline:
         return self.metrics().sum("helios_pipeline_rows_in_flight") == 0
 
 
-def simulate(target: str, rate: float, seconds: float, summary: Path, extra: list[str] = ()) -> dict:
+def simulate(
+    target: str, rate: float, seconds: float, summary: Path, extra: list[str] = (), exporters: int = EXPORTERS
+) -> dict:
     command = [
-        helios_binary(), "simulate", "--target", target, "--rate", str(int(rate)), "--exporters", str(EXPORTERS),
+        helios_binary(), "simulate", "--target", target, "--rate", str(int(rate)), "--exporters", str(exporters),
         "--summary-json", str(summary), *(["--duration", f"{seconds}s"] if seconds else []), *extra,
     ]  # fmt: skip
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
@@ -113,7 +115,7 @@ def lost(now: Metrics, before: Metrics) -> dict:
     return {place: int(count) for place, count in losses.items() if count}
 
 
-def step(pipeline: Pipeline, folder: Path, result: Step) -> Step:
+def step(pipeline: Pipeline, folder: Path, result: Step, exporters: int = EXPORTERS) -> Step:
     """Sends at one rate and waits until everything that was received is stored."""
     before, cpu = pipeline.metrics(), pipeline.process.cpu()
     peak = [0]
@@ -126,7 +128,7 @@ def step(pipeline: Pipeline, folder: Path, result: Step) -> Step:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     begin = time.monotonic()
-    summary = simulate(pipeline.flows, result.asked, SECONDS, folder / "sent.json")
+    summary = simulate(pipeline.flows, result.asked, SECONDS, folder / "sent.json", exporters=exporters)
     result.seconds = time.monotonic() - begin
     wait_for("the pipeline to be empty", pipeline.idle, 300)
     running.set()

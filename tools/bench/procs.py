@@ -158,7 +158,7 @@ class Metrics:
         )
 
     def quantile(self, name: str, share: float, before: "Metrics") -> float:
-        """A quantile of a histogram over what came between two scrapes: the upper edge of its bucket."""
+        """A quantile of a histogram over what came between two scrapes, on a straight line within its bucket."""
         counts: dict[float, float] = {}
         for scrape, sign in ((self, 1), (before, -1)):
             for sample, labels, value in scrape.samples:
@@ -167,4 +167,9 @@ class Metrics:
                     counts[edge] = counts.get(edge, 0.0) + sign * value
         edges = sorted(counts)
         total = counts[edges[-1]] if edges else 0
-        return next((edge for edge in edges if total and counts[edge] >= share * total), float("nan"))
+        below, begin = 0.0, 0.0
+        for edge in edges:
+            if total and counts[edge] >= share * total:
+                return begin + (edge - begin) * (share * total - below) / max(counts[edge] - below, 1e-9)
+            below, begin = counts[edge], edge
+        return float("nan")

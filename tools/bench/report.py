@@ -15,7 +15,7 @@ def step_line(step) -> str:
     return (
         f"{step.target}, {step.compression}: {step.offered / 1e3:.0f} k flows/s offered, {step.stored} of {step.sent} stored, "
         f"{losses}, {step.cpu_total / max(step.stored, 1) * 1e9:.0f} ns of CPU per flow, "
-        f"{step.resident / 2**20:.0f} MiB, p99 {step.p99:g} s, imbalance {step.imbalance:g}"
+        f"{step.resident / 2**20:.0f} MiB, p99 {step.p99 * 1e3:.0f} ms, imbalance {step.imbalance:g}"
     )
 
 
@@ -35,7 +35,7 @@ def replace(page: Path, mark: str, text: str):
 
 
 def steps_table(steps) -> str:
-    head = ["target", "compression", "offered/s", "received", "stored", "lost where", *[f"{name}" for name in COLUMNS], "CPU s/M flows", "RSS MiB", "p50 s", "p99 s"]
+    head = ["target", "compression", "offered/s", "received", "stored", "lost where", *[f"{name}" for name in COLUMNS], "CPU s/M flows", "RSS MiB", "p50 ms", "p99 ms"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for step in steps:
         share = lambda count: f"{count / max(step.sent, 1):.2%}"  # noqa: E731
@@ -43,7 +43,7 @@ def steps_table(steps) -> str:
         cells = [
             step.target, step.compression, f"{step.offered / 1e3:,.0f} k", share(step.received), share(step.stored), losses,
             *[f"{step.per_million(name):.2f}" for name in COLUMNS],
-            f"{step.cpu_total / max(step.stored, 1) * 1e6:.2f}", f"{step.resident / 2**20:,.0f}", f"{step.p50:g}", f"{step.p99:g}",
+            f"{step.cpu_total / max(step.stored, 1) * 1e6:.2f}", f"{step.resident / 2**20:,.0f}", f"{step.p50 * 1e3:,.0f}", f"{step.p99 * 1e3:,.0f}",
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -130,3 +130,28 @@ What dashboards ask of {answers[0].table_rows:,} flows of six hours, all of them
 """
     replace(root / "BENCHMARKS.md", "clickhouse", text)
     print(f"\nclickhouse_rows_per_core_second: {default.per_core:.0f}\nclickhouse_octets_per_row: {default.disk:.1f}\nwritten: BENCHMARKS.md")
+
+
+def write_sweep(root: Path, rows, figures: dict, rate: float, repeats: int):
+    head = ["setting", "value", "received", "stored", "CPU s/M flows", "RSS MiB", "p50 ms", "p99 ms"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for setting, value, step in rows:
+        share = lambda count: f"{count / max(step.sent, 1):.1%}"  # noqa: B023, E731
+        lines.append(
+            f"| `{setting}` | {value} | {share(step.received)} | {share(step.stored)} | {step.cpu_total / max(step.stored, 1) * 1e6:.2f} | "
+            f"{step.resident / 2**20:,.0f} | {step.p50 * 1e3:,.0f} | {step.p99 * 1e3:,.0f} |"
+        )
+    many = figures["many"]
+    text = f"""
+`make bench-sweep` on {machine()}; {rate / 1e3:,.0f} k flows/s over UDP to a sink that reads, generator and sink on the same CPUs, everything
+else as by default; the cheaper of {repeats} runs.
+
+{chr(10).join(lines)}
+
+| figure | value |
+|---|---|
+| CPU of `helios run` that gets nothing | {figures["idle"]:.1%} of a core |
+| {many.offered / 1e3:,.0f} k flows/s of 2,000 exporters | {many.resident / 2**20:,.0f} MiB resident, {many.cpu_total / max(many.stored, 1) * 1e6:.2f} CPU s/M flows, p99 {many.p99 * 1e3:,.0f} ms |
+"""
+    replace(root / "BENCHMARKS.md", "sweep", text)
+    print(f"\nidle_cores: {figures['idle']:.4f}\nresident_mib_2000_exporters: {many.resident / 2**20:.0f}\nwritten: BENCHMARKS.md")

@@ -14,7 +14,12 @@ from .procs import ROOT, Metrics, Process, free_port, get, helios_binary, query,
 DATABASE = "stage"
 RATE = 250_000
 EXPORTERS = 100
-ARROW = {"output_format_arrow_low_cardinality_as_dictionary": "1", "output_format_arrow_string_as_string": "1"}
+# Arrow as Helios writes it: dictionaries, and nothing compressed within.
+ARROW = {
+    "output_format_arrow_low_cardinality_as_dictionary": "1",
+    "output_format_arrow_string_as_string": "1",
+    "output_format_arrow_compression_method": "'none'",
+}
 
 
 @dataclass
