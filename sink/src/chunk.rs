@@ -89,16 +89,13 @@ impl NameKeys {
     }
 
     /// Appends rows: of equal names in a row, which is the rule, only the first is looked up.
-    fn extend(&mut self, names: &[NameId]) {
-        let mut last = None;
+    fn extend(&mut self, mut names: &[NameId]) {
         self.keys.reserve(names.len());
-        for &name in names {
-            let key = match last {
-                Some((same, key)) if same == name => key,
-                _ => self.key(name),
-            };
-            last = Some((name, key));
-            self.keys.push(key);
+        while let Some(&name) = names.first() {
+            let (same, rest) = names.split_at(equal_at_front(names));
+            let key = self.key(name);
+            self.keys.extend(same.iter().map(|_| key));
+            names = rest;
         }
     }
 
@@ -123,6 +120,19 @@ impl NameKeys {
             1
         });
     }
+}
+
+/// How many names at the front are the same, which may be all of them: compared sixteen at a time.
+fn equal_at_front(names: &[NameId]) -> usize {
+    const WIDTH: usize = 16;
+    let [first, second, ..] = *names else { return names.len() };
+    if first != second {
+        return 1;
+    }
+    let (groups, _) = names.as_chunks::<WIDTH>();
+    let differs = |group: &[NameId; WIDTH]| group.iter().fold(0, |bits, name| bits | (name ^ first)) != 0;
+    let equal = groups.iter().position(differs).unwrap_or(groups.len()) * WIDTH;
+    equal + names[equal..].iter().position(|&name| name != first).unwrap_or(names.len() - equal)
 }
 
 impl Chunk {
@@ -390,6 +400,22 @@ mod tests {
             let expected: &[&str] = if countries[0] == ch { &["CH", "DE"] } else { &["DE"] };
             assert_eq!(known, expected);
         }
+    }
+
+    #[test]
+    fn every_row_of_a_column_keeps_its_name_whatever_the_runs() {
+        let names = Names::new();
+        let ids: Vec<_> = ["a", "b", "c"].iter().map(|name| names.intern(name)).collect();
+        // Runs around the width of a comparison, and single rows.
+        let runs = [1, 2, 15, 16, 17, 31, 32, 33, 1, 1, 1, 64, 3];
+        let rows: Vec<NameId> = runs.iter().enumerate().flat_map(|(n, run)| vec![ids[n % 3]; *run]).collect();
+        let mut keys = NameKeys { chunk: 1, ..NameKeys::default() };
+        for part in rows.chunks(50) {
+            keys.extend(part);
+        }
+        let read: Vec<NameId> = keys.keys.iter().map(|&key| keys.names[usize::from(key)]).collect();
+        assert_eq!(read, rows);
+        assert_eq!(keys.names.len(), 3, "each name has one key");
     }
 
     #[test]
