@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Installs the real exporters and the second decoders that the end-to-end tests use: softflowd (NetFlow v5, v9, IPFIX),
-# pmacctd (sFlow, IPFIX) and nfdump's nfcapd and sfcapd. Does nothing when they are there.
+# pmacctd (sFlow, IPFIX) and nfdump's nfcapd and sfcapd; and faketime, which makes clocks jump. Does nothing when they
+# are there.
 set -euo pipefail
 
 missing=()
-for pair in softflowd:softflowd pmacctd:pmacct nfcapd:nfdump nfdump:nfdump sfcapd:nfdump-sflow; do
+for pair in softflowd:softflowd pmacctd:pmacct nfcapd:nfdump nfdump:nfdump sfcapd:nfdump-sflow faketime:faketime; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || [[ " ${missing[*]} " == *" ${pair##*:} "* ]] || missing+=("${pair##*:}")
 done
 if [ ${#missing[@]} -eq 0 ]; then
-    echo "exporters: softflowd, pmacctd, nfcapd and sfcapd are installed"
+    echo "exporters: softflowd, pmacctd, nfcapd, sfcapd and faketime are installed"
     exit 0
 fi
 if ! command -v apt-get >/dev/null; then

@@ -30,8 +30,8 @@ part() {
     table+="$(printf '%-10s %-72s %6s %6ss  %s' "$name" "$what" "${passed:-0}" "$((SECONDS - begin))" "$result")"$'\n'
 }
 
-part crashes "kill -9 x $HELIOS_KILLS, stops, takeovers, full disks" \
-    "${tests[@]}" --test it -- --show-output spool::
+part crashes "kill -9 x $HELIOS_KILLS, stops, takeovers, full disks, a killed engine, clocks" \
+    "${tests[@]}" --test it -- --show-output spool:: ills::
 part faults "resets, cuts, lost and late answers, 500/503, exceptions; $HELIOS_FAULT_SEEDS schedules" \
     "${tests[@]}" --test engine -- faults:: outage::
 part files "flipped octets, truncations, crashes against a model of the spool" \

@@ -81,7 +81,7 @@ pub struct SinkConfig {
     pub connect_timeout_ms: u64,
 
     /// Milliseconds for ClickHouse to take a block once it is sent, materialized views included; then it is sent
-    /// again, with the same deduplication token.
+    /// again, with the same deduplication token. Doubled up to four times for a server that is always slower.
     pub insert_timeout_ms: u64,
 
     /// Milliseconds before the first retry; doubles with every further one, plus or minus a quarter by chance.

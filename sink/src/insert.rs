@@ -26,6 +26,9 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Attempts with a block that ClickHouse says it cannot read: bytes may be lost on the way once, not every time.
 const UNREADABLE_ATTEMPTS: u32 = 5;
 
+/// How often the time-out of a slow server is doubled at the most: a minute becomes a quarter of an hour.
+const MAX_DOUBLINGS: u32 = 4;
+
 const NOT_READY: &str = "the schema is not ready: rows wait, receiving goes on";
 
 /// Latencies up to an hour, two digits.
@@ -67,6 +70,8 @@ pub(crate) struct Inserter {
     /// As configured until the servers are asked.
     cluster: Mutex<Arc<Cluster>>,
     retries: Mutex<HashMap<Lane, Retry>>,
+    /// How often the time-out was doubled where inserts did not end within it.
+    doublings: Mutex<HashMap<Lane, u32>>,
     stats: Mutex<InsertStats>,
     logged: Mutex<HashMap<String, Instant>>,
     /// Set when the time for draining is over.
@@ -93,6 +98,7 @@ impl Inserter {
             backlog,
             books,
             retries: Mutex::default(),
+            doublings: Mutex::default(),
             stats: Mutex::new(stats),
             logged: Mutex::default(),
             abandon,
@@ -242,7 +248,7 @@ impl Inserter {
         for replica in self.cluster().replicas(lane.shard, Instant::now()) {
             loop {
                 let message;
-                (class, message) = match self.attempt(block, &replica).await {
+                (class, message) = match self.attempt(block, lane, &replica).await {
                     Ok(()) => {
                         replica.succeeded();
                         return Outcome::Stored;
@@ -267,15 +273,37 @@ impl Inserter {
     }
 
     /// One attempt, cut short when draining is over.
-    async fn attempt(&self, block: &Block, replica: &Replica) -> Result<(), (Class, String)> {
+    async fn attempt(&self, block: &Block, lane: Lane, replica: &Replica) -> Result<(), (Class, String)> {
         let failed = |error: ConnectError| (self.connect_failed(&error, replica), error.to_string());
         let client = replica.client(&self.config).map_err(failed)?;
         let mut abandon = self.abandon.subscribe();
+        let begin = Instant::now();
         let result = tokio::select! {
-            result = client::insert(&client, block, self.config.insert_timeout()) => result,
+            result = client::insert(&client, block, self.timeout(lane)) => result,
             _ = abandon.wait_for(|abandon| *abandon) => Err(Error::TimedOut),
         };
+        self.learn_speed(lane, &result, begin.elapsed());
         result.map_err(|error| (self.failed(&error, replica), error.to_string()))
+    }
+
+    /// How long an insert may take.
+    fn timeout(&self, lane: Lane) -> Duration {
+        let doublings = self.doublings.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.config.insert_timeout() * (1 << doublings.get(&lane).copied().unwrap_or(0))
+    }
+
+    /// A server that is always slower than the time-out would never store a block: it gets more time with each attempt,
+    /// until inserts are fast again.
+    fn learn_speed(&self, lane: Lane, result: &Result<(), Error>, took: Duration) {
+        let mut doublings = self.doublings.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match result {
+            Ok(()) if took < self.config.insert_timeout() / 2 => _ = doublings.remove(&lane),
+            Err(Error::TimedOut) => {
+                let doublings = doublings.entry(lane).or_default();
+                *doublings = (*doublings + 1).min(MAX_DOUBLINGS);
+            }
+            _ => {}
+        }
     }
 
     fn count(&self, block: &Block, begin: Instant) {

@@ -4,6 +4,7 @@
 
 mod expect;
 mod running;
+mod load;
 mod sections;
 
 mod tidy;
@@ -17,6 +18,7 @@ mod end_to_end;
 mod enrichment;
 mod netbox;
 mod spool;
+mod ills;
 mod side_tables;
 mod remembers;
 mod user_columns;

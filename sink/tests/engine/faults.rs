@@ -142,6 +142,18 @@ fn under_random_faults_every_row_is_stored_once() {
 }
 
 #[test]
+fn a_server_that_is_always_slower_than_the_time_out_gets_more_time() {
+    let engine = Engine::start();
+    let late = Duration::from_secs(1);
+    let proxy = Proxy::start(&engine.url(), Schedule::Always(Fault::Delay(late)));
+    let mut running = Running::start(&SinkConfig { insert_timeout_ms: 300, ..config(&[&[&proxy]], "slow") });
+    running.send(4);
+    running.wait_for_stored(4000);
+    assert!(running.failures(Class::Transient) > 0);
+    running.end(&engine, "slow");
+}
+
+#[test]
 fn a_wrong_password_is_tried_at_the_longest_interval_only() {
     let engine = Engine::start();
     let proxy = Proxy::start(&engine.url(), Schedule::Always(Fault::Exception(516)));
