@@ -29,7 +29,7 @@ for target in "${targets[@]}"; do
     echo "fuzz: $target, $seconds s"
     log=$(mktemp)
     if ! cargo +nightly fuzz run "$target" "grown/$target" "corpus/$target" -- \
-        -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1; then
+        -max_total_time="$seconds" -max_len=4096 -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1; then
         tail -n 60 "$log"
         rm -f "$log"
         echo "fuzz: $target found something; the input is in fuzz/artifacts/$target/. Make it a named test." >&2
