@@ -253,6 +253,7 @@ struct Exporter {
     rows: u64,
     template_definitions: u64,
     sets_without_template: u64,
+    unreadable_lists: u64,
     held_sets: Held,
     /// Datagrams discarded, by reason.
     dropped: BTreeMap<&'static str, u64>,
@@ -324,6 +325,7 @@ impl Exporter {
             rows: stats.rows,
             template_definitions: stats.template_definitions,
             sets_without_template: stats.sets_without_template,
+            unreadable_lists: stats.unreadable_lists,
             held_sets: Held { held: held.held, decoded: held.decoded, expired: held.expired, evicted: held.evicted },
             dropped: named(DecodeError::ALL.iter().map(|error| error.reason()), &stats.discarded),
             lost: named(Protocol::ALL.iter().map(|protocol| protocol.name()), &lost),

@@ -14,6 +14,8 @@ pub struct Summary {
     protocols: BTreeMap<&'static str, Counters>,
     #[serde(skip)]
     discarded: BTreeMap<&'static str, (u64, DecodeError)>,
+    #[serde(skip)]
+    unreadable_lists: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,6 +64,7 @@ impl Summary {
 
     /// Counts a decoded message; `batch` holds its rows and no others.
     pub fn decoded(&mut self, decoded: &Decoded, batch: &FlowBatch) {
+        self.unreadable_lists += u64::from(decoded.unreadable_lists);
         match self.counters(decoded.protocol) {
             Counters::Records(counters) => counters.add(decoded, batch),
             Counters::Samples(counters) => counters.add(decoded),
@@ -82,9 +85,12 @@ impl Summary {
         }
     }
 
-    /// A sentence for each reason for which messages were discarded.
+    /// A sentence for each reason for which messages were discarded, and one for lists that were passed over.
     pub fn notes(&self) -> Vec<String> {
-        self.discarded.values().map(|(count, error)| format!("{count} datagrams discarded: {error}")).collect()
+        let lists = (self.unreadable_lists > 0)
+            .then(|| format!("{} lists in records (RFC 6313) could not be read", self.unreadable_lists));
+        let discarded = self.discarded.values().map(|(count, error)| format!("{count} datagrams discarded: {error}"));
+        discarded.chain(lists).collect()
     }
 }
 

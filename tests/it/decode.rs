@@ -156,6 +156,21 @@ fn a_malformed_datagram_is_a_note_and_not_a_failure() {
 }
 
 #[test]
+fn a_list_that_cannot_be_read_is_a_note_and_its_record_stays() {
+    // RFC 6313: template 256 of a basicList (291) of variable length and octetDeltaCount (1); the record's list ends
+    // before its head does.
+    let message = [
+        &[0, 10, 0, 16 + 16 + 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1][..],
+        &[0, 2, 0, 16, 1, 0, 0, 2, 1, 35, 0xff, 0xff, 0, 1, 0, 4],
+        &[1, 0, 0, 12, 3, 3, 0, 8, 0, 0, 0, 100],
+    ]
+    .concat();
+    let (stdout, stderr) = decode(&capture(&[("192.0.2.1", message)]), &["--columns", "bytes"]);
+    assert_eq!(stdout.trim(), r#"{"bytes":100}"#);
+    assert!(stderr.contains("1 lists in records (RFC 6313) could not be read"), "{stderr}");
+}
+
+#[test]
 fn tables_and_csv_have_the_chosen_columns() {
     let capture = capture(&[("192.0.2.1", netflow5(&[record(1, 1500), record(200, 60)]))]);
     let columns = ["--columns", "src_addr,bytes,application"];
