@@ -1,47 +1,35 @@
-//! The state file: what exporters announced, kept over restarts.
+//! The state directory: what exporters announced, kept over restarts.
 //!
-//! A journal of lines, one per exporter and change; the last line of an exporter counts. Lines carry a checksum, so a
-//! line that a crash cut short or a disk damaged costs only itself. The file is written anew when most of it is
-//! outdated, under another name that then takes the old one's place, so that it is whole at every moment.
+//! Two files: the [journal](journal) of templates and tables of options data, and the [sequence numbers](sequences),
+//! which change with every message.
 //!
-//! Receive workers never touch the disk: they hand lines to the thread `state`. At start the file is only split into
-//! lines; an exporter's line is parsed, and its templates compiled, when its first message comes.
-//!
-//! ```text
-//!  helios-state 1
-//!  <crc32, hex> <saved at, Unix s> <address> <JSON of SavedExporter>
-//! ```
-//!
-//! Sequence numbers, which change with every message, have a [file of their own](sequences).
+//! Receive workers never touch the disk: they hand lines to the thread `state`. What a disk does not take is kept, and
+//! tried again every few seconds and once more at the stop.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use hashbrown::HashMap;
-use helios_common::exporter::{Address, address_of, ip_of};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use helios_common::exporter::Address;
 
 use crate::decode::{Memory, SavedExporter, SavedSequence};
 
+mod aside;
+mod journal;
 mod sequences;
 
+use journal::{Journal, Latest, Line};
 use sequences::{Numbers, SequenceFile};
-
-const FILE_NAME: &str = "exporters.state";
-const HEADER: &str = "helios-state 1";
-
-/// What is older belongs to a device that left, or that was set up anew since.
-const MAX_AGE_SECS: u64 = 7 * 24 * 3600;
 
 /// Lines that may wait for the disk; a worker that finds no room asks again a second later.
 const QUEUE_LINES: usize = 4096;
 
-/// The journal is written anew when this much of it, and more than half, is outdated.
-const COMPACT_BYTES: u64 = 1 << 20;
+/// What the disk did not take is offered again after so long.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Opening the state directory failed.
 #[derive(Debug, thiserror::Error)]
@@ -51,17 +39,39 @@ pub struct StateError {
     source: io::Error,
 }
 
+/// What happened to the state since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateStats {
+    /// Times that the disk did not take something. It is kept and offered again.
+    pub write_errors: u64,
+    /// Damaged lines found at the start and set aside.
+    pub damaged_lines: u64,
+    /// Changes of exporters that are not kept, because as many are as there may be.
+    pub refused: u64,
+}
+
+/// The same while it is counted.
+#[derive(Debug, Default)]
+struct Counts {
+    write_errors: AtomicU64,
+    damaged_lines: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Counts {
+    fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
 /// The saved state of all exporters, and the thread that writes it.
 #[derive(Debug)]
 pub struct StateFile {
     past: Arc<Past>,
+    counts: Arc<Counts>,
     jobs: Option<Sender<Job>>,
     writer: Option<JoinHandle<()>>,
 }
-
-/// The latest line of each exporter: what the journal holds, and what an exporter that comes back starts with.
-#[derive(Debug, Default)]
-struct Latest(Mutex<HashMap<Address, String>>);
 
 /// What exporters that are seen for the first time, or come back, start with.
 #[derive(Debug)]
@@ -79,38 +89,26 @@ enum Job {
     Numbers(usize, Vec<(Address, SavedSequence)>),
 }
 
-/// Exporters whose state is kept. Like [`MAX_EXPORTERS`](crate::decode::MAX_EXPORTERS) it keeps spoofed addresses from
-/// growing memory and file without end; those that were there first stay until they are outdated.
-const MAX_SAVED: usize = 1 << 16;
-
-/// One exporter's line.
-#[derive(Debug)]
-struct Line {
-    address: Address,
-    text: String,
-}
-
 impl StateFile {
-    /// Reads what is there and starts the writing thread.
+    /// Reads what is there and starts the writing thread. Nothing is written here: who waits for this wants to receive.
     ///
-    /// A file that is none of Helios' is set aside with a warning; damaged lines are passed over and counted.
+    /// A file that is none of Helios' is set aside with a warning, and so are damaged lines.
     ///
     /// # Errors
     /// [`StateError`] when the directory cannot be made or written.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
         let fail = |source| StateError { path: directory.to_owned(), source };
-        fs::create_dir_all(directory).map_err(fail)?;
-        let path = directory.join(FILE_NAME);
-        let lines = read(&path).map_err(fail)?;
-        let latest = Arc::new(Latest(Mutex::new(lines)));
-        let journal = Journal::create(path, Arc::clone(&latest)).map_err(fail)?;
-        let (sequences, numbers) = SequenceFile::open(directory).map_err(fail)?;
-        let past = Arc::new(Past { latest, numbers: Mutex::new(numbers) });
+        std::fs::create_dir_all(directory).map_err(fail)?;
+        let counts = Arc::new(Counts::default());
+        let journal = Journal::open(directory, Arc::clone(&counts)).map_err(fail)?;
+        let (sequences, numbers, damaged) = SequenceFile::open(directory).map_err(fail)?;
+        Counts::add(&counts.damaged_lines, damaged);
+        let past = Arc::new(Past { latest: journal.latest(), numbers: Mutex::new(numbers) });
         let mut files = Files { journal, sequences, past: Arc::clone(&past) };
         let (sender, receiver) = bounded(QUEUE_LINES);
         let writer =
             std::thread::Builder::new().name("state".into()).spawn(move || files.run(&receiver)).map_err(fail)?;
-        Ok(Self { past, jobs: Some(sender), writer: Some(writer) })
+        Ok(Self { past, counts, jobs: Some(sender), writer: Some(writer) })
     }
 
     /// Where decoders find what was saved.
@@ -121,6 +119,15 @@ impl StateFile {
     /// A way for a worker to save exporters.
     pub fn saver(&self) -> Option<Saver> {
         self.jobs.clone().map(Saver)
+    }
+
+    pub fn stats(&self) -> StateStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StateStats {
+            write_errors: read(&self.counts.write_errors),
+            damaged_lines: read(&self.counts.damaged_lines),
+            refused: read(&self.counts.refused),
+        }
     }
 }
 
@@ -133,12 +140,6 @@ impl Drop for StateFile {
         {
             tracing::error!("the state thread panicked");
         }
-    }
-}
-
-impl Latest {
-    fn lines(&self) -> MutexGuard<'_, HashMap<Address, String>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -158,18 +159,6 @@ impl Memory for Past {
     }
 }
 
-impl Latest {
-    fn recall(&self, address: Address) -> Option<SavedExporter> {
-        let line = self.lines().get(&address)?.clone();
-        let json = line.splitn(4, ' ').nth(3)?;
-        serde_json::from_str(json)
-            .inspect_err(
-                |error| tracing::warn!(exporter = %ip_of(address), %error, "saved state of an exporter not understood"),
-            )
-            .ok()
-    }
-}
-
 /// Hands exporters to the writing thread.
 #[derive(Debug, Clone)]
 pub struct Saver(Sender<Job>);
@@ -182,12 +171,9 @@ impl Saver {
 
     /// Whether the line was taken; one that was not has to be offered again.
     pub fn save(&self, address: Address, saved: &SavedExporter) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         // Tables of numbers and texts always have a form.
-        let Ok(json) = serde_json::to_string(saved) else { return true };
-        let content = format!("{now} {} {json}", ip_of(address));
-        let text = format!("{:08x} {content}", crc32fast::hash(content.as_bytes()));
-        self.0.try_send(Job::Line(Line { address, text })).is_ok()
+        let Some(line) = Line::of(address, saved) else { return true };
+        self.0.try_send(Job::Line(line)).is_ok()
     }
 
     /// Takes the place of what the same worker saved before. Without room it is left for the next time.
@@ -196,51 +182,8 @@ impl Saver {
     }
 }
 
-/// The address of a line, if the line is whole and not too old.
-fn check(line: &str) -> Option<Address> {
-    let (checksum, content) = line.split_once(' ')?;
-    let checksum = u32::from_str_radix(checksum, 16).ok()?;
-    let mut parts = content.splitn(3, ' ');
-    let saved_at: u64 = parts.next()?.parse().ok()?;
-    let address = address_of(parts.next()?.parse().ok()?);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let whole = crc32fast::hash(content.as_bytes()) == checksum;
-    (whole && saved_at + MAX_AGE_SECS > now).then_some(address)
-}
-
-/// Moves a file that is none of Helios' out of the way.
-fn set_aside(path: &Path, what: &str) -> io::Result<()> {
-    let aside = path.with_extension(format!("foreign-{}", std::process::id()));
-    fs::rename(path, &aside)?;
-    tracing::warn!(file = %path.display(), aside = %aside.display(), "not a state file of Helios: set aside, starting without saved {what}");
-    Ok(())
-}
-
-/// The latest line of each exporter.
-fn read(path: &Path) -> io::Result<HashMap<Address, String>> {
-    let octets = match fs::read(path) {
-        Ok(octets) => octets,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
-        Err(error) => return Err(error),
-    };
-    let text = String::from_utf8_lossy(&octets);
-    let mut lines = text.lines();
-    if lines.next() != Some(HEADER) {
-        set_aside(path, "templates")?;
-        return Ok(HashMap::new());
-    }
-    let mut latest = HashMap::new();
-    let mut passed_over = 0_u64;
-    for line in lines {
-        match check(line) {
-            Some(address) => _ = latest.insert(address, line.to_owned()),
-            None => passed_over += 1,
-        }
-    }
-    if passed_over > 0 {
-        tracing::warn!(file = %path.display(), lines = passed_over, "damaged or outdated lines of the state file passed over");
-    }
-    Ok(latest)
+fn unix_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// What the state thread writes.
@@ -251,194 +194,44 @@ struct Files {
 }
 
 impl Files {
-    /// Writes until every saver is gone. What is waiting is written at once and then flushed.
+    /// Writes until every saver is gone. What is waiting is written at once.
     fn run(&mut self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
-            let (mut lines, mut numbers) = (Vec::new(), false);
-            for job in std::iter::once(job).chain(jobs.try_iter().take(QUEUE_LINES)) {
-                match job {
-                    Job::Line(line) => lines.push(line),
-                    Job::Numbers(worker, saved) => {
-                        self.sequences.put(worker, saved);
-                        numbers = true;
-                    }
+        // What the file that was found needs: not done when it was opened, because sockets wait for that.
+        self.journal.settle();
+        loop {
+            let next = match self.journal.is_settled() {
+                true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                false => jobs.recv_timeout(RETRY_INTERVAL),
+            };
+            match next {
+                Ok(job) => self.write(std::iter::once(job).chain(jobs.try_iter().take(QUEUE_LINES))),
+                Err(RecvTimeoutError::Timeout) => self.journal.settle(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.journal.settle();
+    }
+
+    fn write(&mut self, jobs: impl Iterator<Item = Job>) {
+        let (mut lines, mut numbers) = (Vec::new(), false);
+        for job in jobs {
+            match job {
+                Job::Line(line) => lines.push(line),
+                Job::Numbers(worker, saved) => {
+                    self.sequences.put(worker, saved);
+                    numbers = true;
                 }
             }
-            if !lines.is_empty() {
-                self.journal.write(lines);
-            }
-            if numbers {
-                let waiting = self.past.numbers().clone();
-                self.sequences.write(&waiting);
-            }
         }
-    }
-}
-
-/// The file and what of it counts.
-struct Journal {
-    path: PathBuf,
-    file: BufWriter<File>,
-    latest: Arc<Latest>,
-    written: u64,
-    live: u64,
-    failing: bool,
-}
-
-impl Journal {
-    /// Writes the file anew with `latest` and opens it for more.
-    fn create(path: PathBuf, latest: Arc<Latest>) -> io::Result<Self> {
-        let temporary = path.with_extension("tmp");
-        let mut file = BufWriter::new(File::create(&temporary)?);
-        writeln!(file, "{HEADER}")?;
-        let mut live = 0;
-        let mut lines = latest.lines();
-        lines.retain(|_, line| check(line).is_some());
-        for line in lines.values() {
-            writeln!(file, "{line}")?;
-            live += line.len() as u64 + 1;
+        if !lines.is_empty() {
+            self.journal.write(lines);
         }
-        drop(lines);
-        file.flush()?;
-        file.get_ref().sync_all()?;
-        drop(file);
-        fs::rename(&temporary, &path)?;
-        let file = BufWriter::new(OpenOptions::new().append(true).open(&path)?);
-        Ok(Self { path, file, latest, written: live, live, failing: false })
-    }
-
-    fn write(&mut self, lines: Vec<Line>) {
-        let result = lines.into_iter().try_for_each(|line| self.append(line)).and_then(|()| {
-            self.file.flush()?;
-            self.compact()
-        });
-        match result {
-            Ok(()) => self.failing = false,
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::error!(file = %self.path.display(), %error, "state not saved: after a restart, templates have to come anew; check the disk");
-            }
-            Err(_) => {}
+        if numbers {
+            let waiting = self.past.numbers().clone();
+            self.sequences.write(&waiting);
         }
-    }
-
-    fn append(&mut self, line: Line) -> io::Result<()> {
-        let mut latest = self.latest.lines();
-        if latest.len() >= MAX_SAVED && !latest.contains_key(&line.address) {
-            return Ok(());
-        }
-        let length = line.text.len() as u64 + 1;
-        writeln!(self.file, "{}", line.text)?;
-        self.written += length;
-        self.live += length;
-        if let Some(outdated) = latest.insert(line.address, line.text) {
-            self.live -= outdated.len() as u64 + 1;
-        }
-        Ok(())
-    }
-
-    fn compact(&mut self) -> io::Result<()> {
-        let outdated = self.written - self.live;
-        if outdated > COMPACT_BYTES && outdated > self.live {
-            *self = Self::create(self.path.clone(), Arc::clone(&self.latest))?;
-        }
-        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ROUTER: Address = [1; 16];
-
-    fn exporter(n: u32) -> SavedExporter {
-        let mut saved = SavedExporter::default();
-        saved.tables.domains = vec![(0, n)];
-        saved
-    }
-
-    fn save(directory: &Path, saved: &[(Address, SavedExporter)]) {
-        let state = StateFile::open(directory).unwrap();
-        let saver = state.saver().unwrap();
-        assert!(saved.iter().all(|(address, saved)| saver.save(*address, saved)));
-    }
-
-    fn recall(directory: &Path, address: Address) -> Option<SavedExporter> {
-        StateFile::open(directory).unwrap().memory().recall(address)
-    }
-
-    #[test]
-    fn the_latest_state_of_an_exporter_survives() {
-        let directory = tempfile::tempdir().unwrap();
-        save(directory.path(), &[(ROUTER, exporter(1)), ([2; 16], exporter(7)), (ROUTER, exporter(2))]);
-        assert_eq!(recall(directory.path(), ROUTER), Some(exporter(2)));
-        assert_eq!(recall(directory.path(), [2; 16]), Some(exporter(7)));
-        assert_eq!(recall(directory.path(), [3; 16]), None);
-    }
-
-    #[test]
-    fn an_exporter_that_comes_back_starts_with_what_was_saved_last() {
-        let directory = tempfile::tempdir().unwrap();
-        save(directory.path(), &[(ROUTER, exporter(1))]);
-        let state = StateFile::open(directory.path()).unwrap();
-        let memory = state.memory();
-        assert_eq!(memory.recall(ROUTER), Some(exporter(1)));
-        assert!(state.saver().unwrap().save(ROUTER, &exporter(2)));
-        drop(state);
-        assert_eq!(memory.recall(ROUTER), Some(exporter(2)));
-    }
-
-    #[test]
-    fn a_failed_rewrite_loses_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        save(directory.path(), &[(ROUTER, exporter(1)), ([2; 16], exporter(7))]);
-        let path = directory.path().join(FILE_NAME);
-        let latest = Arc::new(Latest(Mutex::new(read(&path).unwrap())));
-        let mut journal = Journal::create(path.clone(), Arc::clone(&latest)).unwrap();
-        // A folder in its place: the file that is to take the old one's place cannot be made.
-        fs::create_dir(path.with_extension("tmp")).unwrap();
-        journal.written = journal.live + 2 * COMPACT_BYTES;
-        assert!(journal.compact().is_err());
-        fs::remove_dir(path.with_extension("tmp")).unwrap();
-        journal.compact().unwrap();
-        assert_eq!(recall(directory.path(), [2; 16]), Some(exporter(7)));
-        assert_eq!(recall(directory.path(), ROUTER), Some(exporter(1)));
-    }
-
-    #[test]
-    fn a_damaged_line_costs_only_itself() {
-        let directory = tempfile::tempdir().unwrap();
-        save(directory.path(), &[(ROUTER, exporter(1)), ([2; 16], exporter(7))]);
-        let path = directory.path().join(FILE_NAME);
-        let mut octets = fs::read(&path).unwrap();
-        let first = HEADER.len() + 20;
-        octets[first] ^= 1;
-        octets.extend(b"0badc0de 17 ::1 {\"dom"); // cut short by a crash
-        fs::write(&path, octets).unwrap();
-        let kept = [ROUTER, [2; 16]].map(|address| recall(directory.path(), address).is_some());
-        assert_eq!(kept.iter().filter(|kept| **kept).count(), 1);
-    }
-
-    #[test]
-    fn a_foreign_file_is_set_aside() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join(FILE_NAME), "something else\n").unwrap();
-        save(directory.path(), &[(ROUTER, exporter(1))]);
-        assert_eq!(recall(directory.path(), ROUTER), Some(exporter(1)));
-        let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert!(names.iter().any(|name| name.to_string_lossy().contains("foreign")), "{names:?}");
-    }
-
-    #[test]
-    fn the_journal_is_written_anew_when_most_of_it_is_outdated() {
-        let directory = tempfile::tempdir().unwrap();
-        let many: Vec<_> = (0..40_000).map(|n| (ROUTER, exporter(n))).collect();
-        for part in many.chunks(QUEUE_LINES) {
-            save(directory.path(), part);
-        }
-        let size = fs::metadata(directory.path().join(FILE_NAME)).unwrap().len();
-        assert!(size < 2 * COMPACT_BYTES, "{size} bytes for one exporter");
-        assert_eq!(recall(directory.path(), ROUTER), Some(exporter(39_999)));
-    }
-}
+mod tests;

@@ -26,7 +26,7 @@ use crate::decode::{
     DatagramMeta, DecodeError, Decoded, Decoder, DecoderConfig, Discarded, ExporterStats, Protocol, template,
 };
 use crate::output::Output;
-use crate::state::{Saver, StateError, StateFile};
+use crate::state::{Saver, StateError, StateFile, StateStats};
 use crate::tcp::{self, ConnectionStats, Connections, Server, ServerError, Sessions};
 use crate::udp::{BindError, Ring, SocketOptions, SocketStats, UdpSocket, Wait, bind_group};
 
@@ -182,6 +182,7 @@ pub struct CollectorStats {
     pub workers: Vec<Counts>,
     pub sockets: Vec<SocketReport>,
     pub connections: ConnectionStats,
+    pub state: StateStats,
 }
 
 impl CollectorStats {
@@ -328,6 +329,7 @@ impl Collector {
             workers: self.shared.iter().map(|shared| *locked(&shared.counts)).collect(),
             sockets: self.shared.iter().flat_map(|shared| locked(&shared.sockets).clone()).collect(),
             connections: self.connections.as_ref().map(|connections| connections.snapshot()).unwrap_or_default(),
+            state: self.state.as_ref().map(StateFile::stats).unwrap_or_default(),
         }
     }
 

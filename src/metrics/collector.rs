@@ -29,6 +29,9 @@ pub fn write(out: &mut Scrape<'_>, stats: &CollectorStats) -> fmt::Result {
     out.one(&table::COUNTER_SAMPLES_MALFORMED, total.malformed_counter_samples)?;
     out.one(&table::COUNTER_RECORDS_UNKNOWN, total.unknown_counter_records)?;
     out.one(&table::COUNTER_RECORDS_MALFORMED, total.malformed_counter_records)?;
+    out.one(&table::STATE_WRITE_ERRORS, stats.state.write_errors)?;
+    out.one(&table::STATE_LINES_DAMAGED, stats.state.damaged_lines)?;
+    out.one(&table::STATE_REFUSED, stats.state.refused)?;
     connections(out, &stats.connections)?;
     sockets(out, &stats.sockets)
 }

@@ -76,6 +76,9 @@ metrics! {
     COUNTER_SAMPLES_MALFORMED: Counter "helios_collector_malformed_counter_samples_total" [] "Counter samples that contradict themselves";
     COUNTER_RECORDS_UNKNOWN: Counter "helios_collector_unknown_counter_records_total" [] "Records of counter samples of a structure that Helios does not read";
     COUNTER_RECORDS_MALFORMED: Counter "helios_collector_malformed_counter_records_total" [] "Records of counter samples that are shorter than their structure";
+    STATE_WRITE_ERRORS: Counter "helios_collector_state_write_errors_total" [] "Times that the disk did not take what is to survive a restart; it is kept and tried again";
+    STATE_LINES_DAMAGED: Counter "helios_collector_state_damaged_lines_total" [] "Damaged lines of the state files, found at the start and set aside";
+    STATE_REFUSED: Counter "helios_collector_state_refused_total" [] "Changes of exporters that are not saved, because as many exporters are as there may be";
     TCP_CONNECTIONS: Gauge "helios_collector_tcp_connections" [] "IPFIX connections that are open";
     TCP_ACCEPTED: Counter "helios_collector_tcp_accepted_total" [] "IPFIX connections accepted";
     TCP_CLOSED: Counter "helios_collector_tcp_closed_total" ["reason"] "IPFIX connections that the collector closed: more than allowed, silent for too long, or no IPFIX came";

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use hashbrown::HashMap;
 use helios_common::exporter::{Address, address_of, ip_of};
 
+use super::aside;
 use crate::decode::{Protocol, SavedSequence};
 
 const FILE_NAME: &str = "sequences.state";
@@ -36,11 +37,12 @@ pub(super) struct SequenceFile {
 }
 
 impl SequenceFile {
-    /// Reads what is there. A file that is none of Helios' is set aside with a warning, damaged lines are passed over.
-    pub fn open(directory: &Path) -> io::Result<(Self, Numbers)> {
+    /// Reads what is there. A file that is none of Helios' is set aside with a warning, and so are
+    /// damaged lines, whose number is the third of what is returned.
+    pub fn open(directory: &Path) -> io::Result<(Self, Numbers, u64)> {
         let path = directory.join(FILE_NAME);
-        let numbers = read(&path)?;
-        Ok((Self { path, workers: HashMap::new(), failing: false }, numbers))
+        let (numbers, damaged) = read(&path)?;
+        Ok((Self { path, workers: HashMap::new(), failing: false }, numbers, damaged))
     }
 
     pub fn put(&mut self, worker: usize, numbers: Vec<(Address, SavedSequence)>) {
@@ -96,33 +98,32 @@ fn parse(line: &str) -> Option<(Address, SavedSequence)> {
     Some((address, SavedSequence { protocol, domain, port, next }))
 }
 
-fn read(path: &Path) -> io::Result<Numbers> {
+/// The numbers, and how many lines were damaged.
+fn read(path: &Path) -> io::Result<(Numbers, u64)> {
     let octets = match fs::read(path) {
         Ok(octets) => octets,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Numbers::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
         Err(error) => return Err(error),
     };
     let text = String::from_utf8_lossy(&octets);
     let mut lines = text.lines();
     let Some(process) = lines.next().and_then(|header| header.strip_prefix(MAGIC)) else {
-        super::set_aside(path, "sequence numbers")?;
-        return Ok(Numbers::new());
+        aside::file(path, "sequence numbers")?;
+        return Ok(Default::default());
     };
     if still_runs(process) {
-        return Ok(Numbers::new());
+        return Ok(Default::default());
     }
     let mut numbers = Numbers::new();
-    let mut passed_over = 0_u64;
+    let mut damaged = Vec::new();
     for line in lines {
         match parse(line) {
             Some((address, number)) => numbers.entry(address).or_default().push(number),
-            None => passed_over += 1,
+            None => damaged.push(line.as_bytes()),
         }
     }
-    if passed_over > 0 {
-        tracing::warn!(file = %path.display(), lines = passed_over, "damaged lines of the file of sequence numbers passed over");
-    }
-    Ok(numbers)
+    aside::lines(path, &damaged, "saved sequence numbers");
+    Ok((numbers, damaged.len() as u64))
 }
 
 /// Whether the process that wrote the file runs beside this one. In containers, all have the same number: then it is
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn numbers_of_all_workers_and_of_who_was_silent_survive() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut file, _) = SequenceFile::open(directory.path()).unwrap();
+        let (mut file, ..) = SequenceFile::open(directory.path()).unwrap();
         file.put(0, vec![(ROUTER, number(1, 10))]);
         file.put(1, vec![([2; 16], number(1, 20)), ([2; 16], number(2, 30))]);
         file.put(0, vec![(ROUTER, number(1, 11))]);
@@ -162,7 +163,7 @@ mod tests {
     #[test]
     fn a_damaged_line_costs_only_itself() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut file, _) = SequenceFile::open(directory.path()).unwrap();
+        let (mut file, ..) = SequenceFile::open(directory.path()).unwrap();
         file.put(0, vec![(ROUTER, number(1, 10)), (ROUTER, number(2, 20))]);
         file.write(&Numbers::new());
         let path = directory.path().join(FILE_NAME);
