@@ -16,7 +16,7 @@ HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint torture demo bench bench-e2e bench-sweep bench-clickhouse bench-peers netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
+.PHONY: help all build test lint torture demo bench bench-e2e bench-sweep bench-clickhouse bench-peers bench-start netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ bench-peers: engine ## the same capture into goflow2, Kafka with a consumer, and
 	tools/bench/install-peers.sh $(CACHE)/peers
 	cargo build --release --locked
 	PYTHONPATH=tools python3 -m bench.peers
+
+bench-start: ## memory with 2,000 exporters of 20 templates, and how long a start with their state takes; writes BENCHMARKS.md
+	cargo build --release --locked
+	PYTHONPATH=tools python3 -m bench.start
 
 netbox-scale: ## read a NetBox of 8,000 devices, 400,000 interfaces and 100,000 prefixes: time and peak of memory
 	cargo build --locked -p helios-netbox --examples

@@ -57,6 +57,8 @@ pub struct Settings {
     pub protocols: Vec<Protocol>,
     pub seed: u64,
     pub addresses: Addresses,
+    /// That exporters of NetFlow v9 and IPFIX announce, those that they use included.
+    pub templates: u16,
 }
 
 /// How exporters are told apart.
@@ -126,7 +128,7 @@ impl Simulation {
     /// Sets the exporters up as of `now`; takes some 10 ms for each protocol.
     pub fn new(settings: &Settings, now: Now) -> Self {
         let sizes = Sizes::new(&mut Random::new(settings.seed, SIZES_STREAM));
-        let pools = Pools::new(settings.seed);
+        let pools = Pools::new(settings);
         let exporters = (0..settings.exporters).map(|number| {
             let protocol = settings.protocols.get(number as usize % settings.protocols.len().max(1));
             let protocol = protocol.copied().unwrap_or(Protocol::Ipfix);
@@ -176,6 +178,7 @@ fn identity(addresses: Addresses, number: u32, protocol: Protocol, now: Now, ran
 /// The records of the protocols that are spoken, made when the first exporter needs them and shared by all.
 struct Pools {
     seed: u64,
+    templates: u16,
     netflow5: OnceCell<Arc<RecordPool>>,
     netflow7: OnceCell<Arc<RecordPool>>,
     netflow9: OnceCell<Arc<FamilyPools>>,
@@ -184,9 +187,10 @@ struct Pools {
 }
 
 impl Pools {
-    fn new(seed: u64) -> Self {
+    fn new(settings: &Settings) -> Self {
         Self {
-            seed,
+            seed: settings.seed,
+            templates: settings.templates,
             netflow5: OnceCell::new(),
             netflow7: OnceCell::new(),
             netflow9: OnceCell::new(),
@@ -210,11 +214,11 @@ impl Pools {
             }
             Protocol::Netflow9 => {
                 let pools = self.netflow9.get_or_init(|| Arc::new(netflow9::pools(stream)));
-                Box::new(netflow9::Exporting::new(Arc::clone(pools), random))
+                Box::new(netflow9::Exporting::new(Arc::clone(pools), self.templates, random))
             }
             Protocol::Ipfix => {
                 let pools = self.ipfix.get_or_init(|| Arc::new(ipfix::pools(stream)));
-                Box::new(ipfix::Exporting::new(Arc::clone(pools), random))
+                Box::new(ipfix::Exporting::new(Arc::clone(pools), self.templates, random))
             }
             Protocol::Sflow5 => {
                 let pool = self.sflow5.get_or_init(|| Arc::new(sflow5::SamplePool::new(stream)));

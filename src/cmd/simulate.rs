@@ -47,6 +47,7 @@ const ENOUGH_MISSING: f64 = 0.02;
   helios simulate --rate 5k --duration 1m                       five protocols, ten exporters
   helios simulate --max --protocol ipfix --count 10M            as fast as one core can
   helios simulate --exporters 2000 --rate 50k --target [::1]:2055
+  helios simulate --exporters 2000 --templates 20 --rate 50k    as many templates as a large network has
   helios simulate --count 10k --write flows.pcap                into a capture file instead
   helios simulate --count 1M --summary-json sent.json           to compare with what was stored")]
 pub struct Args {
@@ -61,6 +62,10 @@ pub struct Args {
     /// Protocols that exporters speak in turn
     #[arg(long, value_enum, value_name = "NAME,...", value_delimiter = ',', default_value = "v5,v7,v9,ipfix,sflow")]
     protocol: Vec<Speaks>,
+
+    /// Templates that each exporter of NetFlow v9 and IPFIX announces, of which it uses four
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=1000))]
+    templates: u16,
 
     /// Flows per second of all exporters together; k, M and G are understood [default: 1k]
     #[arg(long, value_name = "FLOWS", value_parser = rate, conflicts_with = "max")]
@@ -184,7 +189,7 @@ impl Args {
                 sources.capacity()
             )));
         }
-        Ok(Settings { exporters: self.exporters, protocols, seed: self.seed, addresses })
+        Ok(Settings { exporters: self.exporters, protocols, seed: self.seed, addresses, templates: self.templates })
     }
 
     fn addresses(&self) -> Result<Addresses, Exit> {

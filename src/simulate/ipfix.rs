@@ -17,6 +17,14 @@ const SELECTOR_TEMPLATE: u16 = 256;
 const INTERFACE_TEMPLATE: u16 = 257;
 const V4_TEMPLATE: u16 = 260;
 const V6_TEMPLATE: u16 = 261;
+/// Before the first of the templates that are announced and not used.
+const UNUSED_TEMPLATE: u16 = 300;
+
+/// What an exporter announces because it uses it.
+const TEMPLATES: u16 = 4;
+
+/// 92 octets each.
+const TEMPLATES_PER_DATAGRAM: u32 = 14;
 
 #[rustfmt::skip]
 const V4_FIELDS: [Field; 22] = [
@@ -61,11 +69,14 @@ pub struct Exporting {
     window: usize,
     shares: Shares,
     records_sent: u32,
+    unused_templates: u16,
 }
 
 impl Exporting {
-    pub fn new(pools: Arc<FamilyPools>, random: &mut Random) -> Self {
-        Self { pools, window: RecordPool::window(random), shares: Shares::default(), records_sent: 0 }
+    /// `templates` in all, if those that are used are fewer.
+    pub fn new(pools: Arc<FamilyPools>, templates: u16, random: &mut Random) -> Self {
+        let unused_templates = templates.saturating_sub(TEMPLATES);
+        Self { pools, window: RecordPool::window(random), shares: Shares::default(), records_sent: 0, unused_templates }
     }
 
     /// The header of the next datagram, which holds `records` data records, options data included.
@@ -91,6 +102,12 @@ impl Device for Exporting {
                 out.put_u32(visit.identity.sampling_interval - 1);
             });
         });
+        for unused in runs(u32::from(self.unused_templates), TEMPLATES_PER_DATAGRAM) {
+            let header = self.header(0, visit);
+            let templates: Vec<(u16, &[Field])> =
+                unused.map(|number| (UNUSED_TEMPLATE + number as u16, &V4_FIELDS[..])).collect();
+            out.announcement(|octets| Message::begin(&header, octets).templates(&templates));
+        }
         for indexes in runs(INTERFACES, INTERFACES_PER_DATAGRAM) {
             let header = self.header(indexes.len(), visit);
             out.announcement(|octets| {

@@ -33,6 +33,7 @@ fn settings(protocols: &[Protocol]) -> Settings {
         protocols: protocols.to_vec(),
         seed: 7,
         addresses: Addresses::Distinct(Sources::LOOPBACK),
+        templates: 4,
     }
 }
 
@@ -214,6 +215,22 @@ fn announcements_come_first_and_again_after_their_time_or_number() {
     assert_eq!(announced(10, 20), [true, true, false]);
     assert!(announced(25_000, 20).iter().all(|announcement| !announcement), "in one visit nothing is repeated");
     assert_eq!(announced(10, 20), [true, true, false], "after 1,000 datagrams");
+}
+
+#[test]
+fn as_many_templates_are_announced_as_asked_for() {
+    let asked = Settings { templates: 40, ..settings(&[Protocol::Netflow9, Protocol::Ipfix]) };
+    let (_, datagrams) = written(&asked, flows(3_000));
+    let names = Arc::new(Names::new());
+    let mut decoder = Decoder::new(DecoderConfig::default(), Arc::new(Exporters::new(Arc::clone(&names))), names);
+    let mut batch = FlowBatch::new();
+    for datagram in &datagrams {
+        let meta = DatagramMeta { source: datagram.source, received_at: START.ms() as i64 };
+        decoder.decode(&datagram.payload, &meta, &mut batch).unwrap();
+    }
+    assert_eq!(decoder.exporters().map(|exporter| exporter.templates).collect::<Vec<_>>(), [40; 4]);
+    assert!(decoder.exporters().all(|exporter| exporter.loss_total().lost == 0));
+    assert_eq!(batch.rows(), 3_000);
 }
 
 #[test]
