@@ -24,6 +24,8 @@ mod frame;
 mod options;
 mod sampling;
 mod sets;
+mod walk;
+mod known;
 mod pending;
 mod sequence;
 mod minute;
@@ -35,22 +37,20 @@ pub mod netflow5;
 pub mod sflow5;
 
 use cursor::Cursor;
+use known::Known;
+pub use known::{MAX_EXPORTERS, Memory};
 pub use packet::Decapsulate;
 pub use pending::HeldCounts;
-use pending::HeldSet;
 use rows::{Context, Message, Scratch, SetCounts};
 use sampling::Fallback;
 pub use saved::{SavedExporter, SavedSequence};
 pub use sequence::LossCounts;
 use sets::Set;
 pub use sflow5::SampleCounts;
+use state::Exporter;
 pub use state::ExporterStats;
-use state::{Domain, Exporter};
-use template::{Content, Field, Learned, Template};
-
-/// Exporters that one decoder keeps state for. Flows of further ones are refused until others fall silent: state
-/// that anybody can push out with spoofed addresses is no state.
-pub const MAX_EXPORTERS: usize = 65_536;
+use template::{Content, Field, Template};
+use walk::Walk;
 
 /// An exporter that was silent for so long makes room for others.
 const EXPORTER_IDLE_MS: i64 = 60 * 60 * 1000;
@@ -276,21 +276,6 @@ pub struct Decoder {
     fields: Vec<Field>,
     /// Rows of counter samples that nobody has taken yet.
     counters: Vec<InterfaceCounters>,
-}
-
-/// The exporters of a decoder, and where new ones get their past from.
-#[derive(Debug)]
-struct Known {
-    registry: Arc<Exporters>,
-    names: Arc<Names>,
-    memory: Option<Arc<dyn Memory>>,
-    exporters: HashMap<Address, Exporter, foldhash::quality::RandomState>,
-}
-
-/// What was known of exporters before this process started.
-pub trait Memory: std::fmt::Debug + Send + Sync {
-    /// The saved state of an exporter, given out once.
-    fn recall(&self, address: Address) -> Option<SavedExporter>;
 }
 
 impl Decoder {
@@ -569,198 +554,5 @@ impl Decoder {
         for exporter in changed.take(limit) {
             exporter.tables.changed = !save(exporter.address, SavedExporter::of(exporter, names));
         }
-    }
-}
-
-impl Known {
-    /// The state of the exporter at `address`, made when it is first seen.
-    fn exporter(&mut self, address: Address, now: UnixMs) -> Result<&mut Exporter, DecodeError> {
-        self.exporter_behind(address, address, now)
-    }
-
-    /// The same for one that names itself and sends from `socket`.
-    fn exporter_behind(
-        &mut self,
-        address: Address,
-        socket: Address,
-        now: UnixMs,
-    ) -> Result<&mut Exporter, DecodeError> {
-        if self.exporters.len() >= MAX_EXPORTERS && !self.exporters.contains_key(&address) {
-            return Err(DecodeError::TooManyExporters);
-        }
-        let Self { registry, names, memory, exporters } = self;
-        Ok(exporters.entry(address).or_insert_with(|| {
-            let mut exporter = Exporter::new(registry.intern_behind(address, socket), address, now);
-            if let Some(saved) = memory.as_ref().and_then(|memory| memory.recall(address)) {
-                saved.restore(&mut exporter, names, now);
-            }
-            exporter
-        }))
-    }
-}
-
-/// The walk over the sets of one NetFlow v9 or IPFIX message.
-struct Walk<'a> {
-    config: &'a DecoderConfig,
-    names: &'a Names,
-    scratch: &'a mut Scratch,
-    fields: &'a mut Vec<Field>,
-    tables: &'a mut options::Tables,
-    domain: &'a mut Domain,
-    exporter_templates: &'a mut usize,
-    worker_templates: &'a mut usize,
-    max_worker_templates: usize,
-    exporter_held: &'a mut usize,
-    worker_held: &'a mut usize,
-    message: Message,
-    header: sets::Header,
-    decoded: &'a mut Decoded,
-    out: &'a mut FlowBatch,
-}
-
-impl Walk<'_> {
-    fn templates(&mut self, form: template::Form, octets: &[u8]) -> Result<(), DecodeError> {
-        let mut set = Cursor::new(octets);
-        while let Some(definition) = template::next_definition(form, &mut set, self.fields)? {
-            //= https://www.rfc-editor.org/rfc/rfc7011#section-8.4
-            //# Template Withdrawal Messages MUST NOT be sent over UDP: one that comes is ignored.
-            if definition.withdrawal {
-                if self.config.reliable {
-                    self.withdraw(definition.id);
-                }
-                continue;
-            }
-            if definition.scope_fields == 0 {
-                self.decoded.templates += 1;
-            } else {
-                self.decoded.options_templates += 1;
-            }
-            if definition.id < template::MIN_DATA_SET_ID {
-                self.domain.templates.refused += 1;
-                continue;
-            }
-            let room = *self.exporter_templates < template::MAX_EXPORTER_TEMPLATES
-                && *self.worker_templates < self.max_worker_templates;
-            let templates = &mut self.domain.templates;
-            let before = templates.len();
-            let now = self.message.received_at;
-            let learned = templates.learn(definition.id, self.fields, definition.scope_fields, room, now);
-            let added = templates.len() as isize - before as isize;
-            *self.exporter_templates = self.exporter_templates.saturating_add_signed(added);
-            *self.worker_templates = self.worker_templates.saturating_add_signed(added);
-            let waiting = !self.domain.pending.is_empty() && self.domain.arrived.len() < template::MAX_TEMPLATES;
-            if learned == Learned::New && waiting {
-                self.domain.arrived.push(definition.id);
-            }
-        }
-        Ok(())
-    }
-
-    /// RFC 7011 §8.1: a withdrawal of the set id itself, 2 or 3, is one of all templates of its kind.
-    fn withdraw(&mut self, id: u16) {
-        let before = self.domain.templates.len();
-        match id {
-            2 => self.domain.templates.withdraw_all(template::Kind::Data),
-            3 => self.domain.templates.withdraw_all(template::Kind::Options),
-            _ => self.domain.templates.withdraw(id),
-        }
-        let gone = before - self.domain.templates.len();
-        *self.exporter_templates = self.exporter_templates.saturating_sub(gone);
-        *self.worker_templates = self.worker_templates.saturating_sub(gone);
-    }
-
-    fn data(&mut self, id: u16, octets: &[u8]) -> Result<(), DecodeError> {
-        self.domain.templates.touch(id);
-        let Some(template) = self.domain.templates.get(id) else {
-            self.decoded.sets_without_template += 1;
-            let held = HeldSet {
-                template: id,
-                octets: octets.to_vec(),
-                header: self.header,
-                received_at: self.message.received_at,
-            };
-            self.hold(held);
-            return Ok(());
-        };
-        let counts = match &template.content {
-            Content::Data(plan) => {
-                let mut message = self.message;
-                message.clock = self
-                    .header
-                    .clock(self.tables.system_init(self.header.domain))
-                    .corrected(message.received_at, message.max_skew_ms);
-                let templates = Some(&self.domain.templates);
-                let context = Context { message: &message, tables: self.tables, names: self.names, templates };
-                rows::decode_set(template, plan, octets, &context, self.scratch, self.out)?
-            }
-            Content::Options => {
-                let (mut texts, positions) = self.scratch.texts(self.names);
-                let domain = self.header.domain;
-                self.decoded.options_records +=
-                    options::learn_set(self.tables, template, octets, domain, &mut texts, positions)?;
-                SetCounts::default()
-            }
-        };
-        self.decoded.add(counts);
-        Ok(())
-    }
-
-    /// Holds a set within what its exporter and all exporters may have waiting.
-    fn hold(&mut self, set: HeldSet) {
-        let before = self.domain.pending.octets();
-        let others = self.exporter_held.saturating_sub(before);
-        let room = pending::MAX_WORKER_HELD_OCTETS.saturating_sub(*self.worker_held);
-        self.domain.pending.hold(set, self.config.held_octets.saturating_sub(others), room);
-        self.count_held(before);
-    }
-
-    /// Takes note that the domain's held sets cost something else than `before`.
-    fn count_held(&mut self, before: usize) {
-        let added = self.domain.pending.octets() as isize - before as isize;
-        *self.exporter_held = self.exporter_held.saturating_add_signed(added);
-        *self.worker_held = self.worker_held.saturating_add_signed(added);
-    }
-
-    /// IPFIX counts data records, which nobody knows of sets without a template.
-    fn observe_sequence(&mut self, port: u16) {
-        let records = self.decoded.data_records + self.decoded.options_records;
-        let units = (self.decoded.sets_without_template == 0).then_some(records);
-        self.domain.sessions.observe(port, self.header.sequence, units);
-    }
-
-    /// Decodes the sets that were held for templates of this message. They come last, so that their rows can be
-    /// told from the message's own. What is more than a message may become waits for the next one.
-    fn release(&mut self) -> Result<(), DecodeError> {
-        let (header, received_at) = (self.header, self.message.received_at);
-        let (rows, records) = (self.decoded.rows, self.decoded.data_records);
-        let most = rows as usize + rows::MAX_ROWS_PER_MESSAGE;
-        for id in std::mem::take(&mut self.domain.arrived) {
-            let before = self.domain.pending.octets();
-            let mut released = self.domain.pending.release(id, received_at).into_iter();
-            self.count_held(before);
-            while let Some(held) = released.next() {
-                if self.decoded.rows as usize >= most {
-                    let before = self.domain.pending.octets();
-                    self.domain.pending.take_back(std::iter::once(held).chain(released));
-                    self.count_held(before);
-                    self.domain.arrived.push(id);
-                    break;
-                }
-                self.header = held.header;
-                self.message.received_at = held.received_at;
-                // A held set that its template does not fit is dropped alone: this message did nothing wrong.
-                let mark = self.out.mark();
-                let before = *self.decoded;
-                if self.data(id, &held.octets).is_err() {
-                    self.out.truncate(mark);
-                    *self.decoded = before;
-                }
-            }
-        }
-        (self.header, self.message.received_at) = (header, received_at);
-        self.decoded.held_rows = self.decoded.rows - rows;
-        self.decoded.held_records = self.decoded.data_records - records;
-        self.decoded.data_records = records;
-        Ok(())
     }
 }

@@ -1,0 +1,57 @@
+//! The exporters that a decoder knows, and what it remembers of those that it has not seen yet.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use helios_common::exporter::{Address, Exporters};
+use helios_common::names::Names;
+use helios_common::time::UnixMs;
+
+use super::state::Exporter;
+use super::{DecodeError, SavedExporter};
+
+/// Exporters that one decoder keeps state for. Flows of further ones are refused until others fall silent: state
+/// that anybody can push out with spoofed addresses is no state.
+pub const MAX_EXPORTERS: usize = 65_536;
+
+/// The exporters of a decoder, and where new ones get their past from.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub registry: Arc<Exporters>,
+    pub names: Arc<Names>,
+    pub memory: Option<Arc<dyn Memory>>,
+    pub exporters: HashMap<Address, Exporter, foldhash::quality::RandomState>,
+}
+
+/// What was known of exporters before this process started.
+pub trait Memory: std::fmt::Debug + Send + Sync {
+    /// The saved state of an exporter, given out once.
+    fn recall(&self, address: Address) -> Option<SavedExporter>;
+}
+
+impl Known {
+    /// The state of the exporter at `address`, made when it is first seen.
+    pub fn exporter(&mut self, address: Address, now: UnixMs) -> Result<&mut Exporter, DecodeError> {
+        self.exporter_behind(address, address, now)
+    }
+
+    /// The same for one that names itself and sends from `socket`.
+    pub fn exporter_behind(
+        &mut self,
+        address: Address,
+        socket: Address,
+        now: UnixMs,
+    ) -> Result<&mut Exporter, DecodeError> {
+        if self.exporters.len() >= MAX_EXPORTERS && !self.exporters.contains_key(&address) {
+            return Err(DecodeError::TooManyExporters);
+        }
+        let Self { registry, names, memory, exporters } = self;
+        Ok(exporters.entry(address).or_insert_with(|| {
+            let mut exporter = Exporter::new(registry.intern_behind(address, socket), address, now);
+            if let Some(saved) = memory.as_ref().and_then(|memory| memory.recall(address)) {
+                saved.restore(&mut exporter, names, now);
+            }
+            exporter
+        }))
+    }
+}

@@ -1,0 +1,177 @@
+//! The walk over the sets of a NetFlow v9 or IPFIX message: templates learned, data decoded or held, held data released.
+
+use helios_common::flow::FlowBatch;
+use helios_common::names::Names;
+
+use super::cursor::Cursor;
+use super::pending::HeldSet;
+use super::rows::{Context, Message, Scratch, SetCounts};
+use super::state::Domain;
+use super::template::{Content, Field, Learned};
+use super::{DecodeError, Decoded, DecoderConfig, options, pending, rows, sets, template};
+
+/// The walk over the sets of one NetFlow v9 or IPFIX message.
+pub(super) struct Walk<'a> {
+    pub config: &'a DecoderConfig,
+    pub names: &'a Names,
+    pub scratch: &'a mut Scratch,
+    pub fields: &'a mut Vec<Field>,
+    pub tables: &'a mut options::Tables,
+    pub domain: &'a mut Domain,
+    pub exporter_templates: &'a mut usize,
+    pub worker_templates: &'a mut usize,
+    pub max_worker_templates: usize,
+    pub exporter_held: &'a mut usize,
+    pub worker_held: &'a mut usize,
+    pub message: Message,
+    pub header: sets::Header,
+    pub decoded: &'a mut Decoded,
+    pub out: &'a mut FlowBatch,
+}
+
+impl Walk<'_> {
+    pub fn templates(&mut self, form: template::Form, octets: &[u8]) -> Result<(), DecodeError> {
+        let mut set = Cursor::new(octets);
+        while let Some(definition) = template::next_definition(form, &mut set, self.fields)? {
+            //= https://www.rfc-editor.org/rfc/rfc7011#section-8.4
+            //# Template Withdrawal Messages MUST NOT be sent over UDP: one that comes is ignored.
+            if definition.withdrawal {
+                if self.config.reliable {
+                    self.withdraw(definition.id);
+                }
+                continue;
+            }
+            if definition.scope_fields == 0 {
+                self.decoded.templates += 1;
+            } else {
+                self.decoded.options_templates += 1;
+            }
+            if definition.id < template::MIN_DATA_SET_ID {
+                self.domain.templates.refused += 1;
+                continue;
+            }
+            let room = *self.exporter_templates < template::MAX_EXPORTER_TEMPLATES
+                && *self.worker_templates < self.max_worker_templates;
+            let templates = &mut self.domain.templates;
+            let before = templates.len();
+            let now = self.message.received_at;
+            let learned = templates.learn(definition.id, self.fields, definition.scope_fields, room, now);
+            let added = templates.len() as isize - before as isize;
+            *self.exporter_templates = self.exporter_templates.saturating_add_signed(added);
+            *self.worker_templates = self.worker_templates.saturating_add_signed(added);
+            let waiting = !self.domain.pending.is_empty() && self.domain.arrived.len() < template::MAX_TEMPLATES;
+            if learned == Learned::New && waiting {
+                self.domain.arrived.push(definition.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 7011 §8.1: a withdrawal of the set id itself, 2 or 3, is one of all templates of its kind.
+    fn withdraw(&mut self, id: u16) {
+        let before = self.domain.templates.len();
+        match id {
+            2 => self.domain.templates.withdraw_all(template::Kind::Data),
+            3 => self.domain.templates.withdraw_all(template::Kind::Options),
+            _ => self.domain.templates.withdraw(id),
+        }
+        let gone = before - self.domain.templates.len();
+        *self.exporter_templates = self.exporter_templates.saturating_sub(gone);
+        *self.worker_templates = self.worker_templates.saturating_sub(gone);
+    }
+
+    pub fn data(&mut self, id: u16, octets: &[u8]) -> Result<(), DecodeError> {
+        self.domain.templates.touch(id);
+        let Some(template) = self.domain.templates.get(id) else {
+            self.decoded.sets_without_template += 1;
+            let held = HeldSet {
+                template: id,
+                octets: octets.to_vec(),
+                header: self.header,
+                received_at: self.message.received_at,
+            };
+            self.hold(held);
+            return Ok(());
+        };
+        let counts = match &template.content {
+            Content::Data(plan) => {
+                let mut message = self.message;
+                message.clock = self
+                    .header
+                    .clock(self.tables.system_init(self.header.domain))
+                    .corrected(message.received_at, message.max_skew_ms);
+                let templates = Some(&self.domain.templates);
+                let context = Context { message: &message, tables: self.tables, names: self.names, templates };
+                rows::decode_set(template, plan, octets, &context, self.scratch, self.out)?
+            }
+            Content::Options => {
+                let (mut texts, positions) = self.scratch.texts(self.names);
+                let domain = self.header.domain;
+                self.decoded.options_records +=
+                    options::learn_set(self.tables, template, octets, domain, &mut texts, positions)?;
+                SetCounts::default()
+            }
+        };
+        self.decoded.add(counts);
+        Ok(())
+    }
+
+    /// Holds a set within what its exporter and all exporters may have waiting.
+    fn hold(&mut self, set: HeldSet) {
+        let before = self.domain.pending.octets();
+        let others = self.exporter_held.saturating_sub(before);
+        let room = pending::MAX_WORKER_HELD_OCTETS.saturating_sub(*self.worker_held);
+        self.domain.pending.hold(set, self.config.held_octets.saturating_sub(others), room);
+        self.count_held(before);
+    }
+
+    /// Takes note that the domain's held sets cost something else than `before`.
+    fn count_held(&mut self, before: usize) {
+        let added = self.domain.pending.octets() as isize - before as isize;
+        *self.exporter_held = self.exporter_held.saturating_add_signed(added);
+        *self.worker_held = self.worker_held.saturating_add_signed(added);
+    }
+
+    /// IPFIX counts data records, which nobody knows of sets without a template.
+    pub fn observe_sequence(&mut self, port: u16) {
+        let records = self.decoded.data_records + self.decoded.options_records;
+        let units = (self.decoded.sets_without_template == 0).then_some(records);
+        self.domain.sessions.observe(port, self.header.sequence, units);
+    }
+
+    /// Decodes the sets that were held for templates of this message. They come last, so that their rows can be
+    /// told from the message's own. What is more than a message may become waits for the next one.
+    pub fn release(&mut self) -> Result<(), DecodeError> {
+        let (header, received_at) = (self.header, self.message.received_at);
+        let (rows, records) = (self.decoded.rows, self.decoded.data_records);
+        let most = rows as usize + rows::MAX_ROWS_PER_MESSAGE;
+        for id in std::mem::take(&mut self.domain.arrived) {
+            let before = self.domain.pending.octets();
+            let mut released = self.domain.pending.release(id, received_at).into_iter();
+            self.count_held(before);
+            while let Some(held) = released.next() {
+                if self.decoded.rows as usize >= most {
+                    let before = self.domain.pending.octets();
+                    self.domain.pending.take_back(std::iter::once(held).chain(released));
+                    self.count_held(before);
+                    self.domain.arrived.push(id);
+                    break;
+                }
+                self.header = held.header;
+                self.message.received_at = held.received_at;
+                // A held set that its template does not fit is dropped alone: this message did nothing wrong.
+                let mark = self.out.mark();
+                let before = *self.decoded;
+                if self.data(id, &held.octets).is_err() {
+                    self.out.truncate(mark);
+                    *self.decoded = before;
+                }
+            }
+        }
+        (self.header, self.message.received_at) = (header, received_at);
+        self.decoded.held_rows = self.decoded.rows - rows;
+        self.decoded.held_records = self.decoded.data_records - records;
+        self.decoded.data_records = records;
+        Ok(())
+    }
+}
