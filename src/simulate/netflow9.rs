@@ -77,7 +77,13 @@ impl Exporting {
     /// `templates` in all, if those that are used are fewer.
     pub fn new(pools: Arc<FamilyPools>, templates: u16, random: &mut Random) -> Self {
         let unused_templates = templates.saturating_sub(TEMPLATES);
-        Self { pools, window: RecordPool::window(random), shares: Shares::default(), datagrams_sent: 0, unused_templates }
+        Self {
+            pools,
+            window: RecordPool::window(random),
+            shares: Shares::default(),
+            datagrams_sent: 0,
+            unused_templates,
+        }
     }
 
     /// The header of the next datagram.
