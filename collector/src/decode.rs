@@ -52,9 +52,6 @@ pub use state::ExporterStats;
 use template::{Content, Field, Template};
 use walk::Walk;
 
-/// An exporter that was silent for so long makes room for others.
-const EXPORTER_IDLE_MS: i64 = 60 * 60 * 1000;
-
 /// Rows of counter samples that wait to be taken: more than one receive call can bring, 1 MiB of the shortest samples.
 pub const MAX_COUNTER_ROWS: usize = 1 << 15;
 
@@ -229,6 +226,8 @@ pub struct DecoderConfig {
     pub reliable: bool,
     /// Templates of all exporters of the decoder.
     pub max_templates: usize,
+    /// Entries of the tables of options data of all exporters of the decoder.
+    pub max_entries: usize,
     /// How far an exporter's clock may be off before it is corrected; `None` takes its times as they are.
     pub max_clock_skew_ms: Option<i64>,
     /// How long a template counts that is not defined again; `None` for ever.
@@ -243,6 +242,7 @@ impl Default for DecoderConfig {
             held_octets: 256 * 1024,
             reliable: false,
             max_templates: template::MAX_WORKER_TEMPLATES,
+            max_entries: options::MAX_WORKER_ENTRIES,
             max_clock_skew_ms: None,
             template_lifetime_ms: None,
         }
@@ -252,9 +252,18 @@ impl Default for DecoderConfig {
 impl DecoderConfig {
     /// How many templates there may be for one of an exporter known since then to be added.
     fn max_worker_templates(&self, known_since: UnixMs, now: UnixMs) -> usize {
-        let established = self.reliable || now.saturating_sub(known_since) >= template::ESTABLISHED_MS;
-        let reserved = if established { 0 } else { template::ESTABLISHED_TEMPLATES };
+        let reserved = if self.is_established(known_since, now) { 0 } else { template::ESTABLISHED_TEMPLATES };
         self.max_templates.saturating_sub(reserved)
+    }
+
+    /// The same of entries in tables of options data.
+    fn max_worker_entries(&self, known_since: UnixMs, now: UnixMs) -> usize {
+        let reserved = if self.is_established(known_since, now) { 0 } else { self.max_entries / 8 };
+        self.max_entries - reserved
+    }
+
+    fn is_established(&self, known_since: UnixMs, now: UnixMs) -> bool {
+        self.reliable || now.saturating_sub(known_since) >= template::ESTABLISHED_MS
     }
 }
 
@@ -268,6 +277,8 @@ pub struct Decoder {
     worker_templates: usize,
     /// What the held sets of all exporters cost.
     worker_held: usize,
+    /// Entries of all tables of options data; counted anew with every [`expire`](Self::expire).
+    worker_entries: usize,
     /// Sources of samples of all sFlow agents; counted anew with every [`expire`](Self::expire).
     worker_sources: usize,
     netflow5: Template,
@@ -288,6 +299,7 @@ impl Decoder {
             known,
             worker_templates: 0,
             worker_held: 0,
+            worker_entries: 0,
             worker_sources: 0,
             netflow5: netflow5::v5_template(),
             netflow7: netflow5::v7_template(),
@@ -399,9 +411,9 @@ impl Decoder {
         } else {
             (sets::Header::parse_netflow9(&mut cursor)?, cursor)
         };
-        let Self { config, names, known, worker_templates, worker_held, scratch, fields, .. } = self;
+        let Self { config, names, known, worker_templates, worker_held, worker_entries, scratch, fields, .. } = self;
         let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at)?;
-        let Exporter { id, address, domains, templates, known_since, held_octets, tables, stats } = exporter;
+        let Exporter { id, address, domains, templates, known_since, held_octets, tables, stats, .. } = exporter;
         let domain = state::domain(domains, decoded.protocol, header.domain)?;
         if !ipfix {
             domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
@@ -418,6 +430,8 @@ impl Decoder {
             max_worker_templates: config.max_worker_templates(*known_since, meta.received_at),
             exporter_held: held_octets,
             worker_held,
+            worker_entries,
+            max_worker_entries: config.max_worker_entries(*known_since, meta.received_at),
             message: Message {
                 protocol: decoded.protocol,
                 exporter: *id,
@@ -498,7 +512,7 @@ impl Decoder {
 
     /// Forgets exporters that fell silent, templates that were not defined again and sets that waited too long. Called about once a minute.
     pub fn expire(&mut self, now: UnixMs) {
-        self.known.exporters.retain(|_, exporter| now - exporter.stats.last_seen < EXPORTER_IDLE_MS);
+        self.known.expire(now);
         // RFC 7011 §8.4 is about UDP: over TCP, templates are withdrawn.
         let lifetime = self.config.template_lifetime_ms.filter(|_| !self.config.reliable);
         let oldest_template = lifetime.map(|lifetime| now - lifetime);
@@ -506,6 +520,7 @@ impl Decoder {
         let exporters = || self.known.exporters.values();
         self.worker_templates = exporters().map(|exporter| exporter.templates).sum();
         self.worker_held = exporters().map(|exporter| exporter.held_octets).sum();
+        self.worker_entries = exporters().map(|exporter| exporter.tables.len()).sum();
         self.worker_sources =
             exporters().flat_map(|exporter| &exporter.domains).map(|domain| domain.meters.n_sources()).sum();
     }

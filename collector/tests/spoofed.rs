@@ -6,7 +6,7 @@ mod bench;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use helios_collector::decode::{DatagramMeta, DecodeError, Decoded, Discarded, ExporterStats};
+use helios_collector::decode::{DatagramMeta, DecodeError, Decoded, DecoderConfig, Discarded, ExporterStats};
 use helios_collector::encode::{Field, Put, field, ipfix};
 use helios_common::columns::{BYTES, SAMPLING_INTERVAL, SAMPLING_SOURCE};
 
@@ -51,7 +51,11 @@ struct Stand(Bench);
 
 impl Stand {
     fn new() -> Self {
-        let mut stand = Self(Bench::new());
+        Self::with(|_| ())
+    }
+
+    fn with(configure: impl FnOnce(&mut DecoderConfig)) -> Self {
+        let mut stand = Self(Bench::with(configure));
         let announcement = message(DOMAIN, |m| {
             m.template(256, &FLOW);
             m.options_template(257, 1, &SAMPLERS);
@@ -169,6 +173,38 @@ fn more_senders_than_state_is_kept_for_each_with_templates() {
     assert!(templates < MAX_WORKER_TEMPLATES, "{templates} templates leave an established exporter no room");
     stand.check();
     assert_eq!(stand.templates(), templates + 1, "a new template of the honest one took no other's place");
+}
+
+#[test]
+fn more_samplers_than_there_is_room_for() {
+    const MAX_ENTRIES: usize = 80_000;
+    let mut stand = Stand::with(|config| config.max_entries = MAX_ENTRIES);
+    let announce = |samplers: std::ops::Range<u16>| {
+        message(DOMAIN, |m| {
+            m.options_template(257, 1, &SAMPLERS);
+            m.data(257, |out| {
+                for id in samplers {
+                    out.put_u16(id);
+                    out.put_u32(1000);
+                }
+            });
+        })
+    };
+    let many = announce(0..1000);
+    for n in 0..100 {
+        stand.send(spoofer(n), NOW, &many).unwrap();
+    }
+    // A sampler is an entry of its domain and one of the exporter. Who comes late gets none.
+    let refused: u64 = stand.spoofed().map(|exporter| exporter.options_refused).sum();
+    assert_eq!(refused as usize, 100 * 2000 - (MAX_ENTRIES - MAX_ENTRIES / 8 - 2));
+    stand.check();
+    stand.send(honest(), NOW, &announce(3..4)).unwrap();
+    stand.0.out.clear();
+    stand.send(honest(), NOW, &flows(256)).unwrap();
+    assert_eq!(stand.0.out.get(SAMPLING_INTERVAL, 0), 1000, "what is there can change");
+    stand.send(honest(), NOW, &announce(4..900)).unwrap();
+    let of_honest = stand.0.decoder.exporters().map(|exporter| exporter.options_refused).sum::<u64>() - refused;
+    assert_eq!(of_honest, 0, "an established exporter has room for more");
 }
 
 #[test]

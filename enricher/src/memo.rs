@@ -39,6 +39,8 @@ impl InterfaceKey {
 #[derive(Debug)]
 pub struct Memo {
     generation: u64,
+    /// Of the exporters' ids.
+    epoch: u64,
     exporters: Vec<Option<(Exporter, NameId)>>,
     records: Vec<Interface>,
     /// All records, or'ed: a column that no record has anything for need not be looked at.
@@ -55,6 +57,7 @@ impl Default for Memo {
     fn default() -> Self {
         Self {
             generation: 0,
+            epoch: 0,
             exporters: Vec::new(),
             records: vec![Interface::default()],
             any: Interface::default(),
@@ -67,13 +70,14 @@ impl Default for Memo {
 }
 
 impl Memo {
-    /// Forgets what another snapshot said, and everything once there is too much of it.
-    pub fn prepare(&mut self, generation: u64) {
+    /// Forgets what another snapshot said or an exporter's id meant before, and everything once there is too much of
+    /// it.
+    pub fn prepare(&mut self, generation: u64, epoch: u64) {
         let full = self.interfaces.len().max(self.vrfs.len()) > ENTRIES_MAX;
-        if self.generation == generation && !full {
+        if (self.generation, self.epoch) == (generation, epoch) && !full {
             return;
         }
-        self.generation = generation;
+        (self.generation, self.epoch) = (generation, epoch);
         self.exporters.clear();
         self.records.truncate(1);
         self.any = Interface::default();

@@ -95,6 +95,8 @@ impl Reload {
 struct Unknown {
     /// By exporter id.
     told: Vec<bool>,
+    /// Under which ids have that meaning.
+    epoch: u64,
     /// Exporters at the last look: while more come in, the line would be out of date at once.
     exporters: usize,
     last: Option<Instant>,
@@ -107,6 +109,9 @@ impl Unknown {
         if snapshot.directory.is_empty() || !settled || self.last.is_some_and(|last| last.elapsed() < UNKNOWN_INTERVAL)
         {
             return;
+        }
+        if std::mem::replace(&mut self.epoch, exporters.epoch()) != self.epoch {
+            self.told.clear();
         }
         self.told.resize(n_exporters, false);
         let mut unknown = Vec::new();

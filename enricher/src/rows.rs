@@ -21,7 +21,7 @@ use crate::stats::Tally;
 
 /// Writes what the snapshot knows about the batch's rows. `memo` is the worker's own.
 pub fn enrich(batch: &mut FlowBatch, snapshot: &Snapshot, exporters: &Exporters, memo: &mut Memo) -> Tally {
-    memo.prepare(snapshot.generation);
+    memo.prepare(snapshot.generation, exporters.epoch());
     let mut tally = Tally { rows: batch.rows() as u64, ..Tally::default() };
     write_exporters(batch, snapshot, exporters, memo, &mut tally);
     interfaces::write(batch, snapshot, exporters, memo, &mut tally);

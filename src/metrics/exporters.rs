@@ -35,6 +35,7 @@ struct Series {
     templates_expired: u64,
     templates_evicted: u64,
     templates_refused: u64,
+    options_refused: u64,
     last_seen_ms: i64,
 }
 
@@ -58,6 +59,7 @@ impl Series {
         self.templates_expired += other.templates_expired;
         self.templates_evicted += other.templates_evicted;
         self.templates_refused += other.templates_refused;
+        self.options_refused += other.options_refused;
         self.last_seen_ms = self.last_seen_ms.max(other.last_seen_ms);
     }
 }
@@ -82,6 +84,7 @@ impl From<&ExporterStats> for Series {
             templates_expired: exporter.templates_expired,
             templates_evicted: exporter.templates_evicted,
             templates_refused: exporter.templates_refused,
+            options_refused: exporter.options_refused,
             last_seen_ms: stats.last_seen,
         }
     }
@@ -120,6 +123,7 @@ pub fn write(out: &mut Scrape<'_>, exporters: &[ExporterStats], limit: usize) ->
         spoken(name, [("expired", templates_expired), ("evicted", templates_evicted), ("refused", templates_refused)])
     });
     out.family(&table::EXPORTER_TEMPLATES_GONE, gone)?;
+    out.family(&table::EXPORTER_OPTIONS_REFUSED, all(|series| series.options_refused))?;
     let last_seen = series.iter().map(|(name, series)| ([name], series.last_seen_ms as f64 / 1000.0));
     out.family(&table::EXPORTER_LAST_SEEN, last_seen)
 }

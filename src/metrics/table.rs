@@ -104,6 +104,7 @@ metrics! {
     EXPORTER_HELD_SETS: Counter "helios_collector_exporter_held_sets_total" ["exporter", "outcome"] "Data sets that came before their template: held, and of these decoded when it came, expired without it, or evicted for want of room (which counts those that were never held, too)";
     EXPORTER_TEMPLATES: Gauge "helios_collector_exporter_templates" ["exporter"] "Templates known of an exporter";
     EXPORTER_TEMPLATES_GONE: Counter "helios_collector_exporter_templates_gone_total" ["exporter", "reason"] "Templates that are not kept: expired without another definition, evicted for newer ones, or refused when they came";
+    EXPORTER_OPTIONS_REFUSED: Counter "helios_collector_exporter_options_refused_total" ["exporter"] "Samplers, interfaces, VRFs and applications that an exporter announced and that there is no room for";
     EXPORTER_LAST_SEEN: Gauge "helios_collector_exporter_last_seen_timestamp_seconds" ["exporter"] "Arrival of an exporter's last datagram, Unix time";
 
     ENRICHER_BATCHES: Counter "helios_enricher_batches_total" [] "Batches enriched";

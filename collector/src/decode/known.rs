@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use helios_common::exporter::{Address, Exporters};
+use helios_common::exporter::{Address, Exporters, UNNAMED};
 use helios_common::names::Names;
 use helios_common::time::UnixMs;
 
 use super::state::Exporter;
 use super::{DecodeError, SavedExporter};
+
+/// An exporter that was silent for so long makes room for others.
+const EXPORTER_IDLE_MS: i64 = 60 * 60 * 1000;
 
 /// Exporters that one decoder keeps state for. Flows of further ones are refused until others fall silent: state
 /// that anybody can push out with spoofed addresses is no state.
@@ -30,6 +33,23 @@ pub trait Memory: std::fmt::Debug + Send + Sync {
 }
 
 impl Known {
+    /// Forgets exporters that fell silent, and finds ids for those that there was none for.
+    pub fn expire(&mut self, now: UnixMs) {
+        let Self { registry, exporters, .. } = self;
+        exporters.retain(|&address, exporter| {
+            let last_seen = exporter.stats.last_seen;
+            let stays = now - last_seen < EXPORTER_IDLE_MS;
+            if !stays {
+                registry.release(address, last_seen);
+            }
+            stays
+        });
+        registry.recycle(now);
+        for exporter in exporters.values_mut().filter(|exporter| exporter.id == UNNAMED) {
+            exporter.id = registry.intern_behind(exporter.address, exporter.socket);
+        }
+    }
+
     /// The state of the exporter at `address`, made when it is first seen.
     pub fn exporter(&mut self, address: Address, now: UnixMs) -> Result<&mut Exporter, DecodeError> {
         self.exporter_behind(address, address, now)
@@ -47,11 +67,20 @@ impl Known {
         }
         let Self { registry, names, memory, exporters } = self;
         Ok(exporters.entry(address).or_insert_with(|| {
-            let mut exporter = Exporter::new(registry.intern_behind(address, socket), address, now);
+            let mut exporter = Exporter::new(registry.intern_behind(address, socket), address, socket, now);
             if let Some(saved) = memory.as_ref().and_then(|memory| memory.recall(address)) {
                 saved.restore(&mut exporter, names, now);
             }
             exporter
         }))
+    }
+}
+
+impl Drop for Known {
+    /// A session over TCP has a decoder of its own: with it, its exporter is forgotten.
+    fn drop(&mut self) {
+        for (&address, exporter) in &self.exporters {
+            self.registry.release(address, exporter.stats.last_seen);
+        }
     }
 }

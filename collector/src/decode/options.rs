@@ -17,6 +17,11 @@ use super::text::Texts;
 /// Entries per table and exporter: NBAR knows some thousand applications, chassis some thousand interfaces.
 const MAX_ENTRIES: usize = 16_384;
 
+/// Entries of all tables of one worker's exporters, at about 40 octets each: 80 MiB at the most. 8,000 devices with 250
+/// each have room. When as many are held, those stay and further ones are refused, so that made-up senders push out
+/// nobody's; an eighth is kept for exporters that are established (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)).
+pub const MAX_WORKER_ENTRIES: usize = 1 << 21;
+
 type Table<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
 
 /// How an exporter calls one of its interfaces.
@@ -40,9 +45,41 @@ pub struct Tables {
     system_init: Table<u32, UnixMs>,
     /// Whether an entry came or changed since this was last set to false.
     pub changed: bool,
+    /// Entries that may still come: set before a set is taken in.
+    pub room: usize,
+    /// Entries that there was no room for.
+    pub refused: u64,
+}
+
+/// What a new entry did to a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Put {
+    Known,
+    Changed,
+    Added,
+    Refused,
 }
 
 impl Tables {
+    /// Entries of all tables.
+    pub fn len(&self) -> usize {
+        self.samplers.len()
+            + self.samplers_any_domain.len()
+            + self.interfaces.len()
+            + self.domains.len()
+            + self.applications.len()
+            + self.interface_names.len()
+            + self.vrfs.len()
+            + self.system_init.len()
+    }
+
+    /// Takes note of what became of an entry.
+    fn note(&mut self, put: Put) {
+        self.changed |= matches!(put, Put::Added | Put::Changed);
+        self.room = self.room.saturating_sub(usize::from(put == Put::Added));
+        self.refused += u64::from(put == Put::Refused);
+    }
+
     /// The interval of a sampler: as announced in `domain`, else in any, else the only one there is for id 0.
     ///
     /// Id 0 with a table that does not list it is what some Cisco devices send for "the sampler".
@@ -104,29 +141,41 @@ impl Tables {
 
     fn apply(&mut self, option: Announcement, domain: u32) {
         if let Some(interval) = option.interval() {
-            self.changed |= match (option.sampler, option.interface) {
+            match (option.sampler, option.interface) {
                 (Some(id), _) => self.put_sampler(domain, id, interval),
-                (None, Some(interface)) => put(&mut self.interfaces, (domain, interface), interval),
-                (None, None) => put(&mut self.domains, domain, interval),
-            };
+                (None, Some(interface)) => {
+                    let put = put(&mut self.interfaces, self.room, (domain, interface), interval);
+                    self.note(put);
+                }
+                (None, None) => {
+                    let put = put(&mut self.domains, self.room, domain, interval);
+                    self.note(put);
+                }
+            }
         }
         if let (Some(id), Some(name)) = (option.application_id, option.application_name) {
-            self.changed |= put(&mut self.applications, id, name);
+            let put = put(&mut self.applications, self.room, id, name);
+            self.note(put);
         }
         if let Some(init) = option.system_init {
-            self.changed |= put(&mut self.system_init, domain, init);
+            let put = put(&mut self.system_init, self.room, domain, init);
+            self.note(put);
         }
         if let Some(index) = option.interface.filter(|_| option.names != InterfaceNames::default()) {
-            self.changed |= put(&mut self.interface_names, index, option.names);
+            let put = put(&mut self.interface_names, self.room, index, option.names);
+            self.note(put);
         }
         if let (Some(id), Some(name)) = (option.vrf, option.vrf_name) {
-            self.changed |= put(&mut self.vrfs, id, name);
+            let put = put(&mut self.vrfs, self.room, id, name);
+            self.note(put);
         }
     }
 
-    fn put_sampler(&mut self, domain: u32, id: u64, interval: u32) -> bool {
-        put(&mut self.samplers_any_domain, id, interval);
-        put(&mut self.samplers, (domain, id), interval)
+    fn put_sampler(&mut self, domain: u32, id: u64, interval: u32) {
+        let anywhere = put(&mut self.samplers_any_domain, self.room, id, interval);
+        self.note(anywhere);
+        let here = put(&mut self.samplers, self.room, (domain, id), interval);
+        self.note(here);
     }
 
     /// The tables in a form that can be written down.
@@ -151,40 +200,50 @@ impl Tables {
 
     /// The inverse of [`save`](Self::save).
     pub fn restore(saved: &SavedTables, names: &Names) -> Self {
-        let mut tables = Self::default();
+        let room = usize::MAX; // What was saved was within the limits.
+        let mut tables = Self { room, ..Self::default() };
         for &(domain, id, interval) in &saved.samplers {
             tables.put_sampler(domain, id, interval);
         }
         for &(domain, index, interval) in &saved.interfaces {
-            put(&mut tables.interfaces, (domain, index), interval);
+            put(&mut tables.interfaces, room, (domain, index), interval);
         }
         for &(domain, interval) in &saved.domains {
-            put(&mut tables.domains, domain, interval);
+            put(&mut tables.domains, room, domain, interval);
         }
         for (id, name) in &saved.applications {
-            put(&mut tables.applications, *id, names.intern(name));
+            put(&mut tables.applications, room, *id, names.intern(name));
         }
         for (index, name, description) in &saved.interface_names {
             let known = InterfaceNames { name: names.intern(name), description: names.intern(description) };
-            put(&mut tables.interface_names, *index, known);
+            put(&mut tables.interface_names, room, *index, known);
         }
         for (id, name) in &saved.vrfs {
-            put(&mut tables.vrfs, *id, names.intern(name));
+            put(&mut tables.vrfs, room, *id, names.intern(name));
         }
         for &(domain, init) in &saved.system_init {
-            put(&mut tables.system_init, domain, init);
+            put(&mut tables.system_init, room, domain, init);
         }
+        tables.changed = false;
         tables
     }
 }
 
-/// Inserts into a bounded table; tells whether that changed it.
-fn put<K: std::hash::Hash + Eq, V: PartialEq>(table: &mut Table<K, V>, key: K, value: V) -> bool {
-    if table.get(&key) == Some(&value) || (table.len() >= MAX_ENTRIES && !table.contains_key(&key)) {
-        return false;
+/// Inserts into a bounded table, which may get `room` more entries.
+fn put<K: std::hash::Hash + Eq, V: PartialEq>(table: &mut Table<K, V>, room: usize, key: K, value: V) -> Put {
+    let full = room == 0 || table.len() >= MAX_ENTRIES;
+    match table.get_mut(&key) {
+        Some(known) if *known == value => Put::Known,
+        Some(known) => {
+            *known = value;
+            Put::Changed
+        }
+        None if full => Put::Refused,
+        None => {
+            table.insert(key, value);
+            Put::Added
+        }
     }
-    table.insert(key, value);
-    true
 }
 
 /// The meaning of one options record.

@@ -20,6 +20,8 @@ const MAX_DOMAINS: usize = 256;
 pub(super) struct Exporter {
     pub id: ExporterId,
     pub address: Address,
+    /// Where its first datagram came from.
+    pub socket: Address,
     pub domains: Vec<Domain>,
     /// Templates of all domains.
     pub templates: usize,
@@ -47,11 +49,12 @@ pub(super) struct Domain {
 }
 
 impl Exporter {
-    pub fn new(id: ExporterId, address: Address, now: UnixMs) -> Self {
+    pub fn new(id: ExporterId, address: Address, socket: Address, now: UnixMs) -> Self {
         let stats = Stats { first_seen: now, last_seen: now, ..Stats::default() };
         Self {
             id,
             address,
+            socket,
             domains: Vec::new(),
             templates: 0,
             known_since: now,
@@ -110,6 +113,7 @@ impl Exporter {
             templates_evicted: self.domains.iter().map(|domain| domain.templates.evicted).sum(),
             templates_expired: self.domains.iter().map(|domain| domain.templates.expired).sum(),
             templates_refused: self.domains.iter().map(|domain| domain.templates.refused).sum(),
+            options_refused: self.tables.refused,
             held_sets: held,
             loss,
             clock_skew_ms: last.clock_skew_ms,
@@ -214,6 +218,8 @@ pub struct ExporterStats {
     /// Templates that were not defined again in time.
     pub templates_expired: u64,
     pub templates_refused: u64,
+    /// Entries of options data that there was no room for.
+    pub options_refused: u64,
     pub held_sets: HeldCounts,
     /// By sequence numbers, in the units of each protocol; indexed as [`Protocol::ALL`].
     pub loss: [LossCounts; Protocol::ALL.len()],
@@ -251,6 +257,7 @@ impl ExporterStats {
         self.templates_evicted += other.templates_evicted;
         self.templates_expired += other.templates_expired;
         self.templates_refused += other.templates_refused;
+        self.options_refused += other.options_refused;
         self.held_sets.add(&other.held_sets);
         self.loss.iter_mut().zip(&other.loss).for_each(|(mine, theirs)| mine.add(theirs));
         self.metered.add(&other.metered);
@@ -265,7 +272,7 @@ mod tests {
     #[test]
     fn what_two_workers_saw_of_an_exporter_is_added_up() {
         let seen = |first_seen, last_seen, skew, interval| {
-            let mut exporter = Exporter::new(ExporterId(1), mapped([192, 0, 2, 1]), first_seen).snapshot();
+            let mut exporter = Exporter::new(ExporterId(1), mapped([192, 0, 2, 1]), mapped([192, 0, 2, 1]), first_seen).snapshot();
             exporter.stats.last_seen = last_seen;
             exporter.stats.messages[4] = 10;
             exporter.stats.discarded[1] = 1;

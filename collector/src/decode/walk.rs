@@ -23,6 +23,8 @@ pub(super) struct Walk<'a> {
     pub max_worker_templates: usize,
     pub exporter_held: &'a mut usize,
     pub worker_held: &'a mut usize,
+    pub worker_entries: &'a mut usize,
+    pub max_worker_entries: usize,
     pub message: Message,
     pub header: sets::Header,
     pub decoded: &'a mut Decoded,
@@ -107,8 +109,11 @@ impl Walk<'_> {
             Content::Options => {
                 let (mut texts, positions) = self.scratch.texts(self.names);
                 let domain = self.header.domain;
-                self.decoded.options_records +=
-                    options::learn_set(self.tables, template, octets, domain, &mut texts, positions)?;
+                let before = self.tables.len();
+                self.tables.room = self.max_worker_entries.saturating_sub(*self.worker_entries);
+                let learned = options::learn_set(self.tables, template, octets, domain, &mut texts, positions);
+                *self.worker_entries += self.tables.len() - before;
+                self.decoded.options_records += learned?;
                 SetCounts::default()
             }
         };
