@@ -237,11 +237,20 @@ impl Spool {
     }
 
     fn put_aside(&self, path: &Path, name: &str, kind: &'static str, reason: &str) {
+        self.to_aside(name, kind, reason, |target| fs::rename(path, target));
+    }
+
+    /// Keeps what a damaged file was before its good part is made a block of.
+    fn copy_aside(&self, path: &Path, name: &str, reason: &str) {
+        self.to_aside(name, directory::DAMAGED, reason, |target| fs::copy(path, target).map(|_| ()));
+    }
+
+    fn to_aside(&self, name: &str, kind: &'static str, reason: &str, bring: impl FnOnce(&Path) -> io::Result<()>) {
         let folder = directory::aside(&self.root);
         let target = folder.join(format!("{name}.{kind}"));
         // The note first: there is no file without one. It is for people, so a disk without room for it is no reason.
         let _ = fs::write(folder.join(format!("{name}.{}", directory::NOTE)), reason);
-        if let Err(error) = fs::rename(path, &target) {
+        if let Err(error) = bring(&target) {
             return self.failed("cannot set a file aside", &error);
         }
         let mut state = self.state();

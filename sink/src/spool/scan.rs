@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -108,7 +107,7 @@ impl Scanner {
     /// Moves a file into the folder of this process and hands its block on.
     fn take(&self, file: &Named, recovered: bool) -> io::Result<()> {
         let outline = match file.kind {
-            directory::OPEN => close_as_it_stands(&file.path),
+            directory::OPEN => self.close_as_it_stands(file),
             _ => file::outline(&file.path).map(Some),
         };
         let (head, end) = match outline {
@@ -135,22 +134,30 @@ impl Scanner {
         self.backlog.found(Stub { kept, table: head.table, number: cluster::number(&head.token), rows: end.rows });
         Ok(())
     }
-}
 
-/// `None` if no row of the block was written.
-fn close_as_it_stands(path: &Path) -> Result<Option<(file::Head, file::End)>, FileError> {
-    if fs::metadata(path)?.len() == 0 {
-        return Ok(None);
+    /// Makes a block of what was being filled; `None` if no row of it was written. Of a file that is damaged behind whole
+    /// pieces these are the block, and a copy of the file is set aside.
+    fn close_as_it_stands(&self, file: &Named) -> Result<Option<(file::Head, file::End)>, FileError> {
+        const DAMAGED: &str = "it was not closed, and a piece of it is damaged";
+        if fs::metadata(&file.path)?.len() == 0 {
+            return Ok(None);
+        }
+        let mut contents = Contents::read(&file.path)?;
+        match (contents.tail, contents.sum.rows) {
+            (Tail::Damaged, 0) => return Err(FileError::Damaged(DAMAGED)),
+            (_, 0) => return Ok(None),
+            (Tail::Damaged, rows) => {
+                self.spool.copy_aside(
+                    &file.path,
+                    &file.name,
+                    &format!("{DAMAGED}: the {rows} rows before it are sent"),
+                );
+            }
+            _ => {}
+        }
+        if !contents.closed {
+            contents.close_as_it_stands(&file.path)?;
+        }
+        Ok(Some((contents.head, contents.sum)))
     }
-    let mut contents = Contents::read(path)?;
-    if contents.tail == Tail::Damaged {
-        return Err(FileError::Damaged("it was not closed, and a piece of it is damaged"));
-    }
-    if contents.sum.rows == 0 {
-        return Ok(None);
-    }
-    if !contents.closed {
-        contents.close_as_it_stands(path)?;
-    }
-    Ok(Some((contents.head, contents.sum)))
 }
