@@ -88,11 +88,11 @@ bench-start: ## memory with 2,000 exporters of 20 templates, and how long a star
 	cargo build --release --locked
 	PYTHONPATH=tools python3 -m bench.start
 
-netbox-scale: ## read a NetBox of 8,000 devices, 400,000 interfaces and 100,000 prefixes: time and peak of memory
-	cargo build --locked -p helios-netbox --examples
-	@examples="$${CARGO_TARGET_DIR:-target}/debug/examples"; \
+netbox-scale: ## read a NetBox of 8,000 devices, 400,000 interfaces and 100,000 prefixes: time and peak of memory, tables included
+	cargo build --release --locked -p helios-netbox -p helios-enricher --example serve --example netbox_read
+	@examples="$${CARGO_TARGET_DIR:-target}/release/examples"; \
 	coproc SERVER { "$$examples/serve"; }; read -r url <&"$${SERVER[0]}"; \
-	NETBOX_API_TOKEN=0123456789abcdef0123456789abcdef01234567 "$$examples/read" "$$url"; \
+	NETBOX_API_TOKEN=0123456789abcdef0123456789abcdef01234567 "$$examples/netbox_read" "$$url"; \
 	exec {SERVER[1]}>&-
 
 ci: ## what continuous integration runs

@@ -92,26 +92,32 @@ fn netbox(config: &Config) -> Result<Option<Arc<NetBox>>, Exit> {
     }
     let netbox = NetBox::start(config.netbox.clone(), netbox_file(config))
         .map_err(|error| Exit::run_time(format_args!("cannot start a thread: {error}")))?;
-    let deadline = Instant::now() + NETBOX_PATIENCE;
-    if netbox.current().is_none() {
-        let seconds = NETBOX_PATIENCE.as_secs();
-        let _ = writeln!(io::stderr().lock(), "helios: no names of NetBox are saved, reading it for up to {seconds} s");
+    wait_for_netbox(&netbox, NETBOX_PATIENCE, &mut io::stderr().lock());
+    Ok(Some(Arc::new(netbox)))
+}
+
+/// Returns when there are names, a problem or no patience left, and says what is missing then.
+fn wait_for_netbox(netbox: &NetBox, patience: Duration, out: &mut impl io::Write) {
+    if netbox.current().is_some() {
+        return;
     }
+    let seconds = patience.as_secs_f32();
+    let _ = writeln!(out, "helios: no names of NetBox are saved, reading it for up to {seconds} s");
+    let deadline = Instant::now() + patience;
     while netbox.current().is_none() {
+        if let Some(problem) = netbox.stats().problem {
+            let _ = writeln!(out, "helios: without NetBox: {}", problem.message);
+            return;
+        }
         if Instant::now() >= deadline {
             let _ = writeln!(
-                io::stderr().lock(),
+                out,
                 "helios: without NetBox: it was not read in time; `helios run` saves it in collector.state_dir, ask again then"
             );
-            break;
-        }
-        if let Some(problem) = netbox.stats().problem {
-            let _ = writeln!(io::stderr().lock(), "helios: without NetBox: {}", problem.message);
-            break;
+            return;
         }
         std::thread::sleep(Duration::from_millis(20)); // between two looks whether it has answered
     }
-    Ok(Some(Arc::new(netbox)))
 }
 
 /// Asks ClickHouse for its version and what the schema lacks.
@@ -308,7 +314,37 @@ fn files(config: &Config, now: SystemTime) -> Result<Vec<String>, Exit> {
 
 #[cfg(test)]
 mod tests {
+    use helios_netbox::NetBoxConfig;
+    use helios_testkit::netbox::{Fault, Server, TOKEN, World};
+
     use super::*;
+
+    /// What is said to a person who waits for this server for as long.
+    fn said(server: &Server, patience: Duration) -> (bool, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let token_file = Some(folder.path().join("token"));
+        std::fs::write(folder.path().join("token"), TOKEN).unwrap();
+        let config = NetBoxConfig { url: Some(server.url()), token_file, ..NetBoxConfig::default() };
+        let (netbox, mut out) = (NetBox::start(config, None).unwrap(), Vec::new());
+        wait_for_netbox(&netbox, patience, &mut out);
+        (netbox.current().is_some(), String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn an_explanation_waits_for_netbox_but_not_for_ever() {
+        let hour = Duration::from_secs(3600);
+        let (read, text) = said(&Server::start(World::default()), hour);
+        assert!(read && !text.contains("without NetBox"), "{text}");
+        // It is asked with netbox.timeout_ms at its default of a minute, and never says a word.
+        let silent = Server::start(World { faults: vec![Fault::Stall; 9], ..World::default() });
+        let began = Instant::now();
+        let (read, text) = said(&silent, Duration::from_millis(100));
+        assert!(!read && text.contains("not read in time") && text.contains("collector.state_dir"), "{text}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+        let refusing = Server::start(World { authorization: "Token of somebody else".into(), ..World::default() });
+        let (read, text) = said(&refusing, hour);
+        assert!(!read && text.contains("netbox.token_file"), "{text}");
+    }
 
     #[test]
     fn sizes_are_shown_as_they_are_set() {

@@ -1,9 +1,13 @@
-//! docs/configuration.md, helios.example.yaml, docs/metrics.md and tests/data/metrics.txt follow from the code.
+//! docs/configuration.md, helios.example.yaml, docs/metrics.md and tests/data/metrics.txt follow from the code, and the worked
+//! example of docs/enrichment.md does what it says.
+
+use std::process::Command;
 
 use helios::config::{Config, NAMED, Sources, paths};
 use serde_json::Value;
 
-use crate::expect::{expect, head};
+use crate::expect::{expect, head, root};
+use crate::running::nobody;
 use crate::sections::{Key, keys};
 
 const CONFIGURATION: &str = "docs/configuration.md";
@@ -122,4 +126,35 @@ fn load(text: &str) -> Config {
     sources
         .load()
         .unwrap_or_else(|mistakes| panic!("{:?}\n{text}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>()))
+}
+
+/// The fenced block of a page that holds `begin`, without its fences.
+fn block<'a>(page: &'a str, begin: &str) -> &'a str {
+    let found = page.split("```").skip(1).step_by(2).find(|block| block.contains(begin));
+    let block = found.unwrap_or_else(|| panic!("no block of docs/enrichment.md holds {begin}"));
+    block.split_once('\n').map_or(block, |(_, text)| text)
+}
+
+#[test]
+fn the_worked_example_of_enrichment_says_what_the_page_shows() {
+    let page = std::fs::read_to_string(root().join("docs/enrichment.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let helios = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_helios"));
+        command.args(arguments).current_dir(folder.path()).env_clear().output().unwrap()
+    };
+    assert!(helios(&["simulate", "--write-geoip", "."]).status.success());
+    let local = |text: &str| {
+        let text = text.replace("/usr/share/GeoIP/GeoLite2-City.mmdb", "city.mmdb");
+        let text = text.replace("/usr/share/GeoIP/GeoLite2-ASN.mmdb", "asn.mmdb");
+        // Nobody is asked here; what such a server adds is missing in the example as well.
+        text.replace("/etc/helios/", "").replace("http://thanos-query:9090", &nobody())
+    };
+    for (name, begin) in [("helios.yaml", "enricher:"), ("partners.csv", "network,name"), ("devices.yaml", "devices:")]
+    {
+        std::fs::write(folder.path().join(name), local(block(&page, begin))).unwrap();
+    }
+    let shown = block(&page, "$ helios check").split_once('\n').unwrap().1;
+    let output = helios(&["check", "--config", "helios.yaml", "--explain", "192.0.2.50", "3"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), local(shown));
 }

@@ -17,6 +17,7 @@ mod operation;
 mod end_to_end;
 mod enrichment;
 mod netbox;
+mod netbox_names;
 mod spool;
 mod ills;
 mod side_tables;

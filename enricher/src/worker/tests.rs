@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::GeoipConfig;
 use crate::geoip::GeoipError;
+use crate::inventory::{Device, Inventory};
 use crate::mmdb_writer::{Writer, asn_record, city_record};
 use crate::stats::Lookup;
 
@@ -268,4 +269,50 @@ fn an_exporter_beyond_the_table_is_nameless_and_not_lost() {
     drop(sender);
     assert_eq!(next(&receiver).unwrap().rows(), 2);
     enricher.join();
+}
+
+#[test]
+fn a_source_that_takes_its_time_holds_no_row_up() {
+    let stand = Stand::new();
+    let (to_stage, input) = bounded_queue(4);
+    let (output, from_stage) = bounded_queue(4);
+    let (entered, has_entered) = std::sync::mpsc::channel();
+    let (open_gate, gate) = std::sync::mpsc::channel::<()>();
+    let mut starting = true;
+    let news = move |names: &Names| {
+        if std::mem::take(&mut starting) {
+            return None;
+        }
+        // Building takes as long as the test wants it to; nobody listens any more once the gate has been passed.
+        let _ = entered.send(());
+        gate.recv().ok()?;
+        let name = names.intern("edge1");
+        let addresses = vec![address_of([10, 0, 0, 1].into())];
+        Some(Inventory { devices: vec![Device { name, addresses, ..Device::default() }], ..Inventory::default() })
+    };
+    let status = crate::sources::status::Status::shared("slow".to_owned(), String::new());
+    let mut surroundings = stand.surroundings(input, output);
+    surroundings.external.push(External { status, news: Box::new(news) });
+    let config = EnricherConfig { reload_interval_ms: 10, ..EnricherConfig::default() };
+    let enricher = Enricher::start(&config, surroundings).unwrap();
+    has_entered.recv_timeout(DEADLINE).unwrap();
+    let pass = || {
+        // As the collector sends: one that finds the queue full drops the batch.
+        to_stage.send(stand.batch(to_stage.take_empty(), address_of(KNOWN.into()), 100)).unwrap();
+        let batch = next(&from_stage).unwrap();
+        let name = stand.name(batch.get(EXPORTER_NAME, 99));
+        from_stage.give_back(batch);
+        name
+    };
+    for _ in 0..200 {
+        assert_eq!(pass(), "10.0.0.1", "the snapshot from before is in use while the next one is built");
+    }
+    open_gate.send(()).unwrap();
+    let started = Instant::now();
+    while pass() != "edge1" {
+        assert!(started.elapsed() < DEADLINE);
+    }
+    drop((to_stage, open_gate));
+    enricher.join();
+    assert_eq!(stand.ledger.snapshot().held(Stage::Enrich), 0);
 }
