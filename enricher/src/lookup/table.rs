@@ -22,7 +22,7 @@ const PAGE_BITS: u32 = 12;
 const FIRST_BITS: u32 = 2 * PAGE_BITS;
 const PAGE: usize = 1 << PAGE_BITS;
 
-/// Whether a slot is a node and the look-up goes on with [`Table::next`].
+/// Whether a slot is a node and the look-up goes on with [`Table::deeper`].
 #[inline(always)]
 pub const fn is_node(slot: u32) -> bool {
     slot >= MAX_ID
@@ -118,31 +118,29 @@ impl Table {
         MAX_ID | (self.nodes.len() as u32 - 1)
     }
 
-    /// The slot of a key, of which the first 64 bits do.
+    /// The slot of the key's first 24 bits.
     #[inline(always)]
-    pub fn first(&self, key: u64) -> u32 {
-        let page = self.directory[(key >> (64 - PAGE_BITS)) as usize];
-        let slot = (key >> (64 - FIRST_BITS)) as usize % PAGE;
+    pub fn first(&self, key: u128) -> u32 {
+        let page = self.directory[(key >> (128 - PAGE_BITS)) as usize];
+        let slot = (key >> (128 - FIRST_BITS)) as usize % PAGE;
         self.pages.get(usize::from(page)).map_or(0, |page| page[slot])
     }
 
-    /// The slot behind a node: `level` is 0 for one that [`first`](Self::first) found, and one more for each further one.
+    /// The id behind a node that [`first`](Self::first) found for the same key.
     #[inline(always)]
-    pub fn next(&self, slot: u32, key: u128, level: u32) -> u32 {
-        let octet = (key << FIRST_BITS << (8 * level) >> 120) as u8;
-        let Some(node) = self.nodes.get((slot & !MAX_ID) as usize) else { return 0 };
-        self.slots.get(node.index(octet)).copied().unwrap_or(0)
-    }
-
-    pub fn get(&self, key: u128) -> u32 {
-        let mut slot = self.first((key >> 64) as u64);
-        for level in 0.. {
-            if !is_node(slot) {
-                break;
-            }
-            slot = self.next(slot, key, level);
+    pub fn deeper(&self, mut slot: u32, key: u128) -> u32 {
+        let mut rest = key << FIRST_BITS;
+        while is_node(slot) {
+            let Some(node) = self.nodes.get((slot & !MAX_ID) as usize) else { return 0 };
+            slot = self.slots.get(node.index((rest >> 120) as u8)).copied().unwrap_or(0);
+            rest <<= 8;
         }
         slot
+    }
+
+    #[inline(always)]
+    pub fn get(&self, key: u128) -> u32 {
+        self.deeper(self.first(key), key)
     }
 
     /// The runs that the table was built from.
