@@ -64,8 +64,10 @@ demo: engine ## build, start everything on loopback, send flows of all protocols
 	cargo build --release --locked
 	tools/demo.sh
 
-bench: ## micro benchmarks with ratios as the last lines
-	cargo bench --locked
+bench: ## micro benchmarks with ratios as the last lines (about 6 minutes, building left out)
+	@mkdir -p $(CACHE)
+	cargo bench --locked --bench decode --bench enrich --bench blocks --bench pipeline | tee $(CACHE)/bench.log
+	@echo; grep -E '^[a-z0-9_]+: [0-9.]+ x$$' $(CACHE)/bench.log
 
 bench-e2e: engine ## UDP to rows at stepped rates: loss, CPU by stage, latency; writes BENCHMARKS.md
 	cargo build --release --locked

@@ -5,32 +5,25 @@
 
 use std::cell::RefCell;
 use std::io::Write;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use helios::capture::Capture;
-use helios_collector::decode::{DatagramMeta, Decoder, DecoderConfig};
-use helios_common::exporter::Exporters;
-use helios_common::flow::{BATCH_ROWS, FlowBatch};
-use helios_common::ledger::Ledger;
-use helios_common::names::Names;
+use helios_common::flow::FlowBatch;
 use helios_common::queue::{Received, bounded_queue};
-use helios_enricher::{Enricher, EnricherConfig, Surroundings};
-use helios_sink::block::{Assembler, BlockLimits};
-use helios_sink::config::{Compression, SinkConfig};
+use helios_enricher::memo::Memo;
+use helios_sink::block::Assembler;
+use helios_sink::config::Compression;
 
-#[path = "support/cpu.rs"]
-mod cpu;
+mod support {
+    pub mod cpu;
+    pub mod simulated;
+}
 
-use cpu::{Case, CpuTime, Rounds};
+use support::cpu::{Case, CpuTime, Rounds};
+use support::simulated::Simulated;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Three blocks' worth of chunks.
-const FLOWS: usize = 200_000;
 
 const METHODS: [(&str, Compression); 3] =
     [("block/none", Compression::None), ("block/lz4", Compression::Lz4), ("block/lz4_fast", Compression::Lz4Fast)];
@@ -40,103 +33,23 @@ const RATIOS: [(&str, &str, &str); 2] = [
     ("block_lz4_cost_of_none", "block/lz4", "block/none"),
 ];
 
-/// Decoded and enriched batches.
-struct Flows {
-    names: Arc<Names>,
-    batches: Vec<FlowBatch>,
-}
-
-impl Flows {
-    fn simulated() -> Self {
-        let folder = tempfile::tempdir().expect("a folder for a capture");
-        let capture = folder.path().join("flows.pcap");
-        helios(&[
-            "simulate",
-            "--count",
-            &FLOWS.to_string(),
-            "--exporters",
-            "100",
-            "--write",
-            &capture.to_string_lossy(),
-        ]);
-        helios(&["simulate", "--write-geoip", &folder.path().to_string_lossy()]);
-        let names = Arc::new(Names::new());
-        let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
-        let decoded = decoded(&capture, &exporters, &names);
-        let batches = enriched(decoded, folder.path(), &exporters, &names);
-        Self { names, batches }
-    }
-
-    fn rows(&self) -> usize {
-        self.batches.iter().map(FlowBatch::rows).sum()
-    }
-
-    fn assembler(&self, compression: Compression) -> Assembler {
-        let defaults = SinkConfig::default();
-        let limits = BlockLimits { rows: defaults.block_rows, octets: defaults.block_bytes, compression };
-        Assembler::new(defaults.database, limits, Arc::clone(&self.names))
-    }
-}
-
-fn helios(arguments: &[&str]) {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_helios")).args(arguments).output();
-    assert!(output.expect("helios runs").status.success(), "helios {arguments:?} failed");
-}
-
-fn decoded(capture: &Path, exporters: &Arc<Exporters>, names: &Arc<Names>) -> Vec<FlowBatch> {
-    let mut decoder = Decoder::new(DecoderConfig::default(), Arc::clone(exporters), Arc::clone(names));
-    let (mut batches, mut batch) = (Vec::new(), FlowBatch::new());
-    for datagram in Capture::open(capture).expect("the capture was written") {
-        let datagram = datagram.expect("the capture is whole");
-        let received_at = (datagram.timestamp_ns / 1_000_000) as i64;
-        let meta = DatagramMeta { source: datagram.source, received_at };
-        decoder.decode(&datagram.payload, &meta, &mut batch).expect("the traffic is well-formed");
-        if batch.rows() >= BATCH_ROWS {
-            batch.seal();
-            batches.push(std::mem::take(&mut batch));
-        }
-    }
+/// What the enricher hands on.
+fn batches(traffic: &Simulated) -> Vec<FlowBatch> {
+    let (mut decoder, mut memo, mut batches) = (traffic.decoder(), Memo::default(), Vec::new());
+    traffic.decode(&mut decoder, &mut FlowBatch::new(), |batch| {
+        traffic.enrich(batch, &mut memo);
+        batches.push(std::mem::take(batch));
+    });
     batches
 }
 
-fn enriched(batches: Vec<FlowBatch>, geoip: &Path, exporters: &Arc<Exporters>, names: &Arc<Names>) -> Vec<FlowBatch> {
-    let mut config = EnricherConfig::default();
-    config.geoip.city = Some(geoip.join("city.mmdb"));
-    config.geoip.asn = Some(geoip.join("asn.mmdb"));
-    let (input, from_collector) = bounded_queue(batches.len());
-    let (to_sink, output) = bounded_queue(batches.len());
-    let ledger = Arc::new(Ledger::new());
-    let enricher = Enricher::start(
-        &config,
-        Surroundings {
-            input: from_collector,
-            output: to_sink,
-            ledger,
-            names: Arc::clone(names),
-            exporters: Arc::clone(exporters),
-            external: Vec::new(),
-        },
-    )
-    .expect("the databases were written");
-    for batch in batches {
-        assert!(input.send(batch).is_ok(), "the queue has room for all");
-    }
-    drop(input);
-    enricher.join();
-    let mut enriched = Vec::new();
-    while let Received::Batch(batch) = output.receive(Duration::ZERO) {
-        enriched.push(batch);
-    }
-    enriched
-}
-
 /// One pass: all batches into blocks. Closed blocks are let go at once, as if ClickHouse had taken them.
-fn assemble(flows: &Flows, assembler: &RefCell<Assembler>) -> usize {
+fn assemble(batches: &[FlowBatch], assembler: &RefCell<Assembler>) -> usize {
     let assembler = &mut *assembler.borrow_mut();
-    for batch in &flows.batches {
+    for batch in batches {
         assembler.append(batch, |block, _| drop(block)).expect("columns follow the table");
     }
-    flows.rows()
+    batches.iter().map(FlowBatch::rows).sum()
 }
 
 /// One pass: every batch through a queue and back.
@@ -155,20 +68,21 @@ fn hand_over(flows: &mut Vec<FlowBatch>) -> usize {
 }
 
 fn main() {
-    let flows = Flows::simulated();
-    let assemblers: Vec<_> = METHODS.iter().map(|(_, method)| RefCell::new(flows.assembler(*method))).collect();
+    let traffic = Simulated::new();
+    let batches = batches(&traffic);
+    let assemblers: Vec<_> = METHODS.iter().map(|(_, method)| RefCell::new(traffic.assembler(*method))).collect();
     let mut cases: Vec<Case<'_>> = Vec::new();
     for ((name, _), assembler) in METHODS.iter().zip(&assemblers) {
-        let flows = &flows;
-        cases.push(Case { name, pass: Box::new(move || assemble(flows, assembler)) });
+        let batches = &batches;
+        cases.push(Case { name, pass: Box::new(move || assemble(batches, assembler)) });
     }
-    let mut travelling = flows.batches.clone();
+    let mut travelling = batches.clone();
     cases.push(Case { name: "queue/hand_over", pass: Box::new(move || hand_over(&mut travelling)) });
     let mut criterion = Criterion::default()
         .with_measurement(CpuTime)
         .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     for case in &mut cases {
         let (group, name) = case.name.split_once('/').unwrap_or((case.name, "helios"));

@@ -12,9 +12,12 @@ use super::scrape::{Buckets, Scrape};
 use super::table;
 
 /// Upper bounds of the latency's buckets in milliseconds. A quiet network's rows wait for the flush interval (1 s), a
-/// busy one's for their block to fill; minutes mean that ClickHouse is away.
-const LATENCY_BOUNDS_MS: [u64; 13] =
-    [100, 250, 500, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 30_000, 60_000, 300_000, 3_600_000];
+/// busy one's for their block to fill; minutes mean that ClickHouse is away. They are closest about the flush interval
+/// and the half second after it, within which rows should be there.
+const LATENCY_BOUNDS_MS: [u64; 22] = [
+    100, 250, 500, 750, 1_000, 1_100, 1_200, 1_300, 1_400, 1_500, 1_750, 2_000, 2_500, 3_000, 4_000, 5_000, 7_500,
+    10_000, 30_000, 60_000, 300_000, 3_600_000,
+];
 
 const NS_PER_SECOND: f64 = 1e9;
 

@@ -1,0 +1,119 @@
+//! The whole way in one thread: datagrams, decoded, enriched, appended, encoded and compressed to a block's frozen bytes.
+//!
+//! The flows are those of `helios simulate`. Every stage is measured together with those before it, so that the caches are
+//! as a pipeline leaves them; the socket and ClickHouse are not in it (`make bench-e2e` has them). Figures are CPU time
+//! of one thread, ratios the last lines: `name: value x`.
+//!
+//! `cargo bench --bench pipeline -- lz4` measures a part; the ratios are left out then.
+
+use std::io::Write;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput};
+use helios_common::flow::FlowBatch;
+use helios_enricher::memo::Memo;
+use helios_sink::config::Compression;
+
+mod support {
+    pub mod cpu;
+    pub mod simulated;
+}
+
+use support::cpu::{Case, CpuTime, Rounds};
+use support::simulated::Simulated;
+
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const METHODS: [(&str, Compression); 3] = [
+    ("pipeline/none", Compression::None),
+    ("pipeline/lz4_fast", Compression::Lz4Fast),
+    ("pipeline/lz4", Compression::Lz4),
+];
+
+/// Ratios to print: name, the slow case, the fast one.
+const RATIOS: [(&str, &str, &str); 4] = [
+    ("pipeline_lz4_cost_of_decode", "pipeline/lz4", "pipeline/decode"),
+    ("pipeline_lz4_cost_of_none", "pipeline/lz4", "pipeline/none"),
+    ("pipeline_lz4_cost_of_lz4_fast", "pipeline/lz4", "pipeline/lz4_fast"),
+    ("pipeline_none_cost_of_decode_and_enrich", "pipeline/none", "pipeline/decode_and_enrich"),
+];
+
+fn cases(traffic: &Simulated) -> Vec<Case<'_>> {
+    let mut cases = vec![
+        Case { name: "pipeline/decode", pass: decoded(traffic) },
+        Case { name: "pipeline/decode_and_enrich", pass: enriched(traffic) },
+    ];
+    cases.extend(METHODS.iter().map(|&(name, method)| Case { name, pass: frozen(traffic, method) }));
+    cases
+}
+
+fn decoded(traffic: &Simulated) -> Box<dyn FnMut() -> usize + '_> {
+    let (mut decoder, mut batch) = (traffic.decoder(), FlowBatch::new());
+    Box::new(move || {
+        traffic.decode(&mut decoder, &mut batch, |batch| {
+            batch.seal();
+            batch.clear();
+        })
+    })
+}
+
+fn enriched(traffic: &Simulated) -> Box<dyn FnMut() -> usize + '_> {
+    let (mut decoder, mut batch, mut memo) = (traffic.decoder(), FlowBatch::new(), Memo::default());
+    Box::new(move || {
+        traffic.decode(&mut decoder, &mut batch, |batch| {
+            traffic.enrich(batch, &mut memo);
+            batch.clear();
+        })
+    })
+}
+
+/// Closed blocks are let go at once, as if ClickHouse had taken them.
+fn frozen(traffic: &Simulated, method: Compression) -> Box<dyn FnMut() -> usize + '_> {
+    let (mut decoder, mut batch, mut memo) = (traffic.decoder(), FlowBatch::new(), Memo::default());
+    let mut assembler = traffic.assembler(method);
+    Box::new(move || {
+        traffic.decode(&mut decoder, &mut batch, |batch| {
+            traffic.enrich(batch, &mut memo);
+            assembler.append(batch, |block, _| drop(block)).expect("columns follow the table");
+            batch.clear();
+        })
+    })
+}
+
+fn main() {
+    let traffic = Simulated::new();
+    let mut cases = cases(&traffic);
+    let mut criterion = Criterion::default()
+        .with_measurement(CpuTime)
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    for case in &mut cases {
+        let (group, name) = case.name.split_once('/').unwrap_or((case.name, "helios"));
+        let mut group = criterion.benchmark_group(group);
+        group.throughput(Throughput::Elements((case.pass)() as u64));
+        group.bench_function(name, |bencher| bencher.iter(&mut case.pass));
+        group.finish();
+    }
+    criterion.final_summary();
+    // Only `cargo bench` itself, which adds `--bench`, asks for everything.
+    if std::env::args().skip(1).all(|argument| argument == "--bench") && std::env::args().len() > 1 {
+        report(&Rounds::run(&mut cases)).expect("standard output takes the report");
+    }
+}
+
+fn report(rounds: &Rounds) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\n{:<32}{:>12}{:>12}{:>16}", "CPU time per flow", "median ns", "best ns", "flows/s/core")?;
+    for (name, median, best) in rounds.figures() {
+        writeln!(out, "{name:<32}{median:>12.1}{best:>12.1}{:>14.1} M", 1e3 / median)?;
+    }
+    writeln!(out)?;
+    for (name, slow, fast) in RATIOS {
+        writeln!(out, "{name}: {:.2} x", rounds.ratio(slow, fast))?;
+    }
+    Ok(())
+}
