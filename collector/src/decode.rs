@@ -49,7 +49,7 @@ use sets::Set;
 pub use sflow5::SampleCounts;
 use state::Exporter;
 pub use state::ExporterStats;
-use template::{Content, Field, Template};
+use template::{Compiled, Compiler, Content, Field};
 use walk::Walk;
 
 /// Rows of counter samples that wait to be taken: more than one receive call can bring, 1 MiB of the shortest samples.
@@ -273,6 +273,7 @@ pub struct Decoder {
     config: DecoderConfig,
     names: Arc<Names>,
     known: Known,
+    compiler: Compiler,
     /// Templates of all exporters; counted anew with every [`expire`](Self::expire).
     worker_templates: usize,
     /// What the held sets of all exporters cost.
@@ -281,8 +282,8 @@ pub struct Decoder {
     worker_entries: usize,
     /// Sources of samples of all sFlow agents; counted anew with every [`expire`](Self::expire).
     worker_sources: usize,
-    netflow5: Template,
-    netflow7: Template,
+    netflow5: Compiled,
+    netflow7: Compiled,
     scratch: Scratch,
     fields: Vec<Field>,
     /// Rows of counter samples that nobody has taken yet.
@@ -297,6 +298,7 @@ impl Decoder {
             config,
             names,
             known,
+            compiler: Compiler::default(),
             worker_templates: 0,
             worker_held: 0,
             worker_entries: 0,
@@ -373,7 +375,7 @@ impl Decoder {
         let header = netflow5::Header::parse(&mut cursor)?;
         let template = if decoded.protocol == Protocol::Netflow5 { &self.netflow5 } else { &self.netflow7 };
         let octets = header.records(&cursor, template.record_octets)?;
-        let exporter = self.known.exporter(address_of(meta.source.ip()), meta.received_at)?;
+        let exporter = self.known.exporter(address_of(meta.source.ip()), meta.received_at, &mut self.compiler)?;
         let domain = state::domain(&mut exporter.domains, decoded.protocol, u32::from(header.engine))?;
         domain.sessions.observe(meta.source.port(), header.flow_sequence, Some(u32::from(header.count)));
         let message = Message {
@@ -411,8 +413,8 @@ impl Decoder {
         } else {
             (sets::Header::parse_netflow9(&mut cursor)?, cursor)
         };
-        let Self { config, names, known, worker_templates, worker_held, worker_entries, scratch, fields, .. } = self;
-        let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at)?;
+        let Self { config, names, known, compiler, worker_templates, worker_held, worker_entries, scratch, fields, .. } = self;
+        let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at, compiler)?;
         let Exporter { id, address, domains, templates, known_since, held_octets, tables, stats, .. } = exporter;
         let domain = state::domain(domains, decoded.protocol, header.domain)?;
         if !ipfix {
@@ -423,6 +425,7 @@ impl Decoder {
             names,
             scratch,
             fields,
+            compiler,
             tables,
             domain,
             exporter_templates: templates,
@@ -481,7 +484,7 @@ impl Decoder {
         // The agent address names the device; an agent that does not know its own is known by its socket.
         let socket = address_of(meta.source.ip());
         let agent = if header.agent == [0; 16] { socket } else { header.agent };
-        let exporter = self.known.exporter_behind(agent, socket, meta.received_at)?;
+        let exporter = self.known.exporter_behind(agent, socket, meta.received_at, &mut self.compiler)?;
         let domain = state::domain(&mut exporter.domains, decoded.protocol, header.sub_agent)?;
         domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
         let context = sflow5::SampleContext {

@@ -8,6 +8,7 @@ use helios_common::names::Names;
 use helios_common::time::UnixMs;
 
 use super::state::Exporter;
+use super::template::Compiler;
 use super::{DecodeError, SavedExporter};
 
 /// An exporter that was silent for so long makes room for others.
@@ -51,8 +52,13 @@ impl Known {
     }
 
     /// The state of the exporter at `address`, made when it is first seen.
-    pub fn exporter(&mut self, address: Address, now: UnixMs) -> Result<&mut Exporter, DecodeError> {
-        self.exporter_behind(address, address, now)
+    pub fn exporter(
+        &mut self,
+        address: Address,
+        now: UnixMs,
+        compiler: &mut Compiler,
+    ) -> Result<&mut Exporter, DecodeError> {
+        self.exporter_behind(address, address, now, compiler)
     }
 
     /// The same for one that names itself and sends from `socket`.
@@ -61,6 +67,7 @@ impl Known {
         address: Address,
         socket: Address,
         now: UnixMs,
+        compiler: &mut Compiler,
     ) -> Result<&mut Exporter, DecodeError> {
         if self.exporters.len() >= MAX_EXPORTERS && !self.exporters.contains_key(&address) {
             return Err(DecodeError::TooManyExporters);
@@ -69,7 +76,7 @@ impl Known {
         Ok(exporters.entry(address).or_insert_with(|| {
             let mut exporter = Exporter::new(registry.intern_behind(address, socket), address, socket, now);
             if let Some(saved) = memory.as_ref().and_then(|memory| memory.recall(address)) {
-                saved.restore(&mut exporter, names, now);
+                saved.restore(&mut exporter, names, now, compiler);
             }
             exporter
         }))

@@ -17,7 +17,7 @@ use helios_common::ie::iana;
 use super::DecodeError;
 use super::cursor::Cursor;
 use super::plan::Clock;
-use super::template::{Field, Template};
+use super::template::{Compiled, Field};
 
 /// Octets of either version's header.
 pub const HEADER_OCTETS: usize = 24;
@@ -57,13 +57,13 @@ const V7_RECORD: [Field; 21] = [
 ];
 
 /// The v5 record as a template.
-pub fn v5_template() -> Template {
-    Template::compile(&V5_RECORD, 0).expect("the record has fields")
+pub fn v5_template() -> Compiled {
+    Compiled::new(&V5_RECORD, 0).expect("the record has fields")
 }
 
 /// The v7 record as a template.
-pub fn v7_template() -> Template {
-    Template::compile(&V7_RECORD, 0).expect("the record has fields")
+pub fn v7_template() -> Compiled {
+    Compiled::new(&V7_RECORD, 0).expect("the record has fields")
 }
 
 /// The header of a v5 or v7 message.

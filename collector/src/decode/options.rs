@@ -11,7 +11,7 @@ use helios_common::time::UnixMs;
 use super::DecodeError;
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
 use super::saved::SavedTables;
-use super::template::{Field, Template};
+use super::template::{Compiled, Field};
 use super::text::Texts;
 
 /// Entries per table and exporter: NBAR knows some thousand applications, chassis some thousand interfaces.
@@ -315,7 +315,7 @@ pub fn ratio(population: u64, size: u64) -> Option<u32> {
 /// [`DecodeError::Truncated`] when a variable length runs past the set.
 pub fn learn_set(
     tables: &mut Tables,
-    template: &Template,
+    template: &Compiled,
     octets: &[u8],
     domain: u32,
     texts: &mut Texts<'_>,

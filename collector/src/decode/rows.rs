@@ -14,7 +14,7 @@ use super::packet::Decapsulate;
 use super::plan::{AddressFamilies, Clock, FrameStart, Plan, Times};
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
 use super::sampling::{self, Fallback};
-use super::template::{Template, TemplateStore};
+use super::template::{Compiled, TemplateStore};
 use super::text::{Memo, Texts};
 use super::{DecodeError, Protocol, frame, times};
 use helios_common::names::{NameId, Names};
@@ -69,7 +69,7 @@ pub struct SetCounts {
 /// [`DecodeError::Truncated`] when a variable length runs past the set, [`DecodeError::TooMuchOutput`] when the
 /// set holds more records than a message may.
 pub fn decode_set(
-    template: &Template,
+    template: &Compiled,
     plan: &Plan,
     octets: &[u8],
     context: &Context<'_>,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Protocol;
 use super::options::Tables;
 use super::state::{Domain, Exporter, domain};
-use super::template::Field;
+use super::template::{Compiler, Field};
 
 /// The state of one exporter.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -82,7 +82,7 @@ impl SavedExporter {
     }
 
     /// Puts the state into an exporter that has none yet. The lifetime of its templates begins anew.
-    pub(super) fn restore(&self, exporter: &mut Exporter, names: &Names, now: UnixMs) {
+    pub(super) fn restore(&self, exporter: &mut Exporter, names: &Names, now: UnixMs, compiler: &mut Compiler) {
         for saved in &self.domains {
             let Some(protocol) = Protocol::ALL.into_iter().find(|protocol| protocol.name() == saved.protocol) else {
                 continue;
@@ -91,7 +91,7 @@ impl SavedExporter {
             for template in &saved.templates {
                 let field = |&(pen, id, length)| Field { ie: Ie { pen, id }, length };
                 let fields: Vec<Field> = template.fields.iter().map(field).collect();
-                domain.templates.learn(template.id, &fields, template.scope_fields, true, now);
+                domain.templates.learn(template.id, (&fields, template.scope_fields), true, now, compiler);
             }
             domain.templates.changed = false;
             exporter.templates += domain.templates.len();

@@ -4,7 +4,11 @@
 //! change theirs after a restart and several line cards of one device share a domain over several ports. Data and
 //! options templates share one id space, the last definition wins (RFC 7011 §8.1, RFC 3954 §6).
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashTable};
 use helios_common::ie::{Ie, iana};
 use helios_common::time::UnixMs;
 
@@ -31,7 +35,8 @@ pub const MAX_TEMPLATES: usize = 1024;
 /// Templates per exporter, over all of its domains: 1,000 line cards with a few each.
 pub const MAX_EXPORTER_TEMPLATES: usize = 4096;
 
-/// Templates of one worker. A compiled one takes about 2 KiB, so that all take 256 MiB at the most. When as many are
+/// Templates of one worker. A compiled one takes about 2 KiB if no other is the
+/// same, so that all take 256 MiB at the most. When as many are
 /// held, newcomers get none, so that spoofed senders cannot push out an honest exporter's templates.
 pub const MAX_WORKER_TEMPLATES: usize = 131_072;
 
@@ -46,7 +51,7 @@ pub const ESTABLISHED_MS: i64 = 10 * 60 * 1000;
 pub const MIN_SESSION_TEMPLATES: usize = 64;
 
 /// A field of a template.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Field {
     pub ie: Ie,
     /// Octets, or [`VARIABLE_LENGTH`].
@@ -62,9 +67,9 @@ pub enum Content {
     Options,
 }
 
-/// A template that was accepted.
+/// A definition, compiled. Devices of one kind send the same ones: they share it.
 #[derive(Debug, Clone)]
-pub struct Template {
+pub struct Compiled {
     pub fields: Vec<Field>,
     /// Where each field lies, if all are of fixed length.
     pub places: Option<Vec<Place>>,
@@ -73,17 +78,14 @@ pub struct Template {
     pub content: Content,
     /// How many of the fields are scope; 0 for data templates.
     pub scope_fields: usize,
-    last_used: u64,
-    /// When it was last defined, be it the same way.
-    defined_at: UnixMs,
 }
 
-impl Template {
+impl Compiled {
     /// Compiles a definition; `None` if no record could be read with it.
     ///
     /// No fields, or fields that are all empty, would let a set hold any number of records: such definitions are
     /// refused when they arrive.
-    pub fn compile(fields: &[Field], scope_fields: usize) -> Option<Self> {
+    pub fn new(fields: &[Field], scope_fields: usize) -> Option<Self> {
         let record_octets: usize = fields.iter().map(|field| field.min_octets()).sum();
         if record_octets == 0 || record_octets > MAX_RECORD_OCTETS || fields.len() > MAX_FIELDS {
             return None;
@@ -93,15 +95,66 @@ impl Template {
             0 => Content::Data(Box::new(Plan::compile(fields))),
             _ => Content::Options,
         };
-        Some(Self {
-            fields: fields.to_vec(),
-            places: fixed.then(|| places(fields)),
-            record_octets,
-            content,
-            scope_fields,
-            last_used: 0,
-            defined_at: 0,
-        })
+        let places = fixed.then(|| places(fields));
+        Some(Self { fields: fields.to_vec(), places, record_octets, content, scope_fields })
+    }
+}
+
+/// Compiles definitions, the same ones once.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    known: HashTable<Arc<Compiled>>,
+    hasher: foldhash::quality::RandomState,
+    /// With so many, those that no template has any more are looked for.
+    look_at: usize,
+}
+
+/// Definitions that are kept without a look at who has them.
+const UNLOOKED: usize = 1024;
+
+impl Compiler {
+    pub fn compile(&mut self, fields: &[Field], scope_fields: usize) -> Option<Arc<Compiled>> {
+        let hash = self.hasher.hash_one((fields, scope_fields));
+        let same = |known: &Arc<Compiled>| known.scope_fields == scope_fields && known.fields == fields;
+        if let Some(known) = self.known.find(hash, same) {
+            return Some(Arc::clone(known));
+        }
+        let compiled = Arc::new(Compiled::new(fields, scope_fields)?);
+        self.forget_unused();
+        let Self { known, hasher, .. } = self;
+        known.insert_unique(hash, Arc::clone(&compiled), |known| hasher.hash_one((&known.fields[..], known.scope_fields)));
+        Some(compiled)
+    }
+
+    /// A sender that defines a template in ever new ways leaves nothing behind. Each look doubles what the next one
+    /// waits for, so that a definition costs the same however many there are.
+    fn forget_unused(&mut self) {
+        if self.known.len() >= self.look_at.max(UNLOOKED) {
+            self.known.retain(|known| Arc::strong_count(known) > 1);
+            self.look_at = 2 * self.known.len();
+        }
+    }
+
+    /// Definitions that are held.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+}
+
+/// A template that was accepted.
+#[derive(Debug, Clone)]
+pub struct Template {
+    compiled: Arc<Compiled>,
+    last_used: u64,
+    /// When it was last defined, be it the same way.
+    defined_at: UnixMs,
+}
+
+impl Deref for Template {
+    type Target = Compiled;
+
+    fn deref(&self) -> &Compiled {
+        &self.compiled
     }
 }
 
@@ -196,7 +249,14 @@ impl TemplateStore {
 
     /// Takes a definition in that came at `now`. Without `room` for one more, it takes the place of the least recently used one of this
     /// domain, or is refused if there is none.
-    pub fn learn(&mut self, id: u16, fields: &[Field], scope_fields: usize, room: bool, now: UnixMs) -> Learned {
+    pub fn learn(
+        &mut self,
+        id: u16,
+        (fields, scope_fields): (&[Field], usize),
+        room: bool,
+        now: UnixMs,
+        compiler: &mut Compiler,
+    ) -> Learned {
         let known = self.templates.get_mut(&id);
         let replaced = known.is_some();
         if let Some(known) = known.filter(|known| known.fields == fields && known.scope_fields == scope_fields) {
@@ -204,7 +264,7 @@ impl TemplateStore {
             return Learned::Refreshed;
         }
         self.changed = true;
-        let Some(mut template) = Template::compile(fields, scope_fields) else {
+        let Some(compiled) = compiler.compile(fields, scope_fields) else {
             self.templates.remove(&id);
             self.refused += 1;
             return Learned::Refused;
@@ -214,8 +274,7 @@ impl TemplateStore {
             return Learned::Refused;
         }
         self.uses += 1;
-        (template.last_used, template.defined_at) = (self.uses, now);
-        self.templates.insert(id, template);
+        self.templates.insert(id, Template { compiled, last_used: self.uses, defined_at: now });
         if replaced { Learned::Replaced } else { Learned::New }
     }
 
@@ -350,46 +409,78 @@ mod tests {
         Field { ie: iana(id), length }
     }
 
+    fn learn(
+        store: &mut TemplateStore,
+        id: u16,
+        fields: &[Field],
+        scope_fields: usize,
+        room: bool,
+        now: UnixMs,
+    ) -> Learned {
+        store.learn(id, (fields, scope_fields), room, now, &mut Compiler::default())
+    }
+
+    #[test]
+    fn the_same_definition_is_compiled_once() {
+        let mut compiler = Compiler::default();
+        let (one, same) = (compiler.compile(&[field(8, 4)], 0).unwrap(), compiler.compile(&[field(8, 4)], 0).unwrap());
+        assert!(Arc::ptr_eq(&one, &same));
+        let others = [([field(8, 4)], 1), ([field(8, 3)], 0), ([field(9, 4)], 0)];
+        let others = others.map(|(fields, scope_fields)| compiler.compile(&fields, scope_fields).unwrap());
+        assert!(others.iter().all(|other| !Arc::ptr_eq(&one, other)));
+        assert_eq!(compiler.len(), 4);
+    }
+
+    #[test]
+    fn definitions_that_no_template_has_any_more_are_forgotten() {
+        let (mut store, mut compiler) = (TemplateStore::default(), Compiler::default());
+        for id in 0..10 * UNLOOKED as u16 {
+            store.learn(256, (&[field(id, 4)], 0), true, 0, &mut compiler);
+        }
+        assert!(compiler.len() <= UNLOOKED, "{} of one template", compiler.len());
+        assert_eq!(store.get(256).map(|template| template.fields[0].ie.id), Some(10 * UNLOOKED as u16 - 1));
+    }
+
     #[test]
     fn an_identical_refresh_is_silent_and_a_different_one_replaces_at_once() {
         let mut store = TemplateStore::default();
-        assert_eq!(store.learn(256, &[field(8, 4)], 0, true, 0), Learned::New);
-        assert_eq!(store.learn(256, &[field(8, 4)], 0, true, 0), Learned::Refreshed);
-        assert_eq!(store.learn(256, &[field(8, 4), field(12, 4)], 0, true, 0), Learned::Replaced);
+        assert_eq!(learn(&mut store, 256, &[field(8, 4)], 0, true, 0), Learned::New);
+        assert_eq!(learn(&mut store, 256, &[field(8, 4)], 0, true, 0), Learned::Refreshed);
+        assert_eq!(learn(&mut store, 256, &[field(8, 4), field(12, 4)], 0, true, 0), Learned::Replaced);
         assert_eq!(store.get(256).map(|template| template.record_octets), Some(8));
     }
 
     #[test]
     fn data_and_options_templates_share_one_id_space() {
         let mut store = TemplateStore::default();
-        store.learn(256, &[field(8, 4)], 0, true, 0);
-        assert_eq!(store.learn(256, &[field(144, 4), field(34, 4)], 1, true, 0), Learned::Replaced);
+        learn(&mut store, 256, &[field(8, 4)], 0, true, 0);
+        assert_eq!(learn(&mut store, 256, &[field(144, 4), field(34, 4)], 1, true, 0), Learned::Replaced);
         assert!(matches!(store.get(256).unwrap().content, Content::Options));
     }
 
     #[test]
     fn definitions_without_octets_are_refused_and_forget_the_old_one() {
         let mut store = TemplateStore::default();
-        store.learn(256, &[field(8, 4)], 0, true, 0);
-        assert_eq!(store.learn(256, &[], 0, true, 0), Learned::Refused);
-        assert_eq!(store.learn(257, &[field(8, 0), field(12, 0)], 0, true, 0), Learned::Refused);
+        learn(&mut store, 256, &[field(8, 4)], 0, true, 0);
+        assert_eq!(learn(&mut store, 256, &[], 0, true, 0), Learned::Refused);
+        assert_eq!(learn(&mut store, 257, &[field(8, 0), field(12, 0)], 0, true, 0), Learned::Refused);
         assert!(store.get(256).is_none());
     }
 
     #[test]
     fn records_longer_than_a_datagram_are_refused() {
         let mut store = TemplateStore::default();
-        assert_eq!(store.learn(256, &[field(210, 40_000), field(210, 40_000)], 0, true, 0), Learned::Refused);
+        assert_eq!(learn(&mut store, 256, &[field(210, 40_000), field(210, 40_000)], 0, true, 0), Learned::Refused);
     }
 
     #[test]
     fn the_least_recently_used_template_makes_room() {
         let mut store = TemplateStore::default();
         for id in 0..MAX_TEMPLATES as u16 {
-            store.learn(256 + id, &[field(8, 4)], 0, true, 0);
+            learn(&mut store, 256 + id, &[field(8, 4)], 0, true, 0);
         }
         store.touch(256);
-        store.learn(9000, &[field(8, 4)], 0, true, 0);
+        learn(&mut store, 9000, &[field(8, 4)], 0, true, 0);
         assert_eq!((store.len(), store.evicted), (MAX_TEMPLATES, 1));
         assert!(store.get(256).is_some());
         assert!(store.get(257).is_none());
@@ -398,18 +489,18 @@ mod tests {
     #[test]
     fn without_room_a_template_takes_the_place_of_its_own_domains_oldest() {
         let mut store = TemplateStore::default();
-        assert_eq!(store.learn(256, &[field(8, 4)], 0, false, 0), Learned::Refused);
-        assert_eq!(store.learn(256, &[field(8, 4)], 0, true, 0), Learned::New);
-        assert_eq!(store.learn(257, &[field(8, 4)], 0, false, 0), Learned::New);
+        assert_eq!(learn(&mut store, 256, &[field(8, 4)], 0, false, 0), Learned::Refused);
+        assert_eq!(learn(&mut store, 256, &[field(8, 4)], 0, true, 0), Learned::New);
+        assert_eq!(learn(&mut store, 257, &[field(8, 4)], 0, false, 0), Learned::New);
         assert_eq!((store.len(), store.evicted, store.refused), (1, 1, 1));
     }
 
     #[test]
     fn a_template_that_is_not_defined_again_expires() {
         let mut store = TemplateStore::default();
-        store.learn(256, &[field(8, 4)], 0, true, 1000);
-        store.learn(257, &[field(8, 4)], 0, true, 1000);
-        store.learn(257, &[field(8, 4)], 0, true, 5000);
+        learn(&mut store, 256, &[field(8, 4)], 0, true, 1000);
+        learn(&mut store, 257, &[field(8, 4)], 0, true, 1000);
+        learn(&mut store, 257, &[field(8, 4)], 0, true, 5000);
         store.get(256);
         store.changed = false;
         store.expire(1000);

@@ -7,7 +7,7 @@ use super::cursor::Cursor;
 use super::pending::HeldSet;
 use super::rows::{Context, Message, Scratch, SetCounts};
 use super::state::Domain;
-use super::template::{Content, Field, Learned};
+use super::template::{Compiler, Content, Field, Learned};
 use super::{DecodeError, Decoded, DecoderConfig, options, pending, rows, sets, template};
 
 /// The walk over the sets of one NetFlow v9 or IPFIX message.
@@ -16,6 +16,7 @@ pub(super) struct Walk<'a> {
     pub names: &'a Names,
     pub scratch: &'a mut Scratch,
     pub fields: &'a mut Vec<Field>,
+    pub compiler: &'a mut Compiler,
     pub tables: &'a mut options::Tables,
     pub domain: &'a mut Domain,
     pub exporter_templates: &'a mut usize,
@@ -57,7 +58,8 @@ impl Walk<'_> {
             let templates = &mut self.domain.templates;
             let before = templates.len();
             let now = self.message.received_at;
-            let learned = templates.learn(definition.id, self.fields, definition.scope_fields, room, now);
+            let defined = (&self.fields[..], definition.scope_fields);
+            let learned = templates.learn(definition.id, defined, room, now, self.compiler);
             let added = templates.len() as isize - before as isize;
             *self.exporter_templates = self.exporter_templates.saturating_add_signed(added);
             *self.worker_templates = self.worker_templates.saturating_add_signed(added);
