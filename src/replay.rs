@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::capture::{Capture, CaptureError, Counts};
 use crate::send::pace::Pace;
-use crate::send::{Burst, Failure, Sender, reserve_sockets};
+use crate::send::{Burst, Failure, Sender, reserve_sockets, stream};
 
 /// Datagrams that are sent at once if all are due.
 const MAX_BURST: usize = 64;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub keep_sources: bool,
     /// Send only what was captured on its way to this port.
     pub port: Option<u16>,
+    /// Send IPFIX messages over TCP, and nothing else.
+    pub tcp: bool,
 }
 
 /// What a replay did.
@@ -64,6 +66,8 @@ pub struct Report {
     pub failure: Option<Failure>,
     /// To other ports than the one asked for.
     pub other_ports: u64,
+    /// Not one IPFIX message each, which over TCP they have to be.
+    pub not_ipfix: u64,
     pub shortened_gaps: u64,
     /// Each source of the capture and the address it was sent from, in order of appearance.
     pub sources: Vec<(SocketAddr, SocketAddr)>,
@@ -100,6 +104,10 @@ pub fn run(
             let datagram = datagram?;
             if settings.port.is_some_and(|port| port != datagram.destination.port()) {
                 replay.report.other_ports += 1;
+                continue;
+            }
+            if settings.tcp && !stream::is_message(&datagram.payload) {
+                replay.report.not_ipfix += 1;
                 continue;
             }
             replay.wait(datagram.timestamp_ns);
@@ -187,7 +195,8 @@ impl<'a, W: FnMut(&Report)> Replay<'a, W> {
         if self.senders.len().is_power_of_two() {
             reserve_sockets(self.senders.len() * 2).map_err(ReplayError::Sockets)?;
         }
-        let sender = Sender::connect(from, target).map_err(|source| ReplayError::Socket { from, target, source })?;
+        let connect = if self.settings.tcp { Sender::connect_tcp } else { Sender::connect };
+        let sender = connect(from, target).map_err(|source| ReplayError::Socket { from, target, source })?;
         self.report.sources.push((source, sender.local_addr().unwrap_or(from)));
         self.senders.push(sender);
         self.by_source.insert(source, self.senders.len() - 1);

@@ -25,6 +25,7 @@ const LISTED_SOURCES: usize = 20;
   helios replay capture.pcap --speed 10x --keep-sources
   helios replay capture.pcap --rate 5k --loop 100          5,000 datagrams/s, a hundred times
   helios replay capture.pcap --max --target [::1]:2055
+  helios replay capture.pcap --tcp --target 127.0.0.1:4739     IPFIX to a collector.tcp.listen
   gunzip -c capture.pcap.gz | helios replay - --port 2055")]
 pub struct Args {
     /// Capture file, `-` for standard input
@@ -59,6 +60,10 @@ pub struct Args {
     /// Captured loopback addresses stay, others get 127.128.0.1, 127.128.0.2 and so on in order of appearance.
     #[arg(long)]
     keep_sources: bool,
+
+    /// Send IPFIX over TCP, a connection for each source; what is not IPFIX is left out
+    #[arg(long)]
+    tcp: bool,
 
     /// Send only datagrams that were captured on their way to this port
     #[arg(long, value_name = "PORT")]
@@ -108,8 +113,8 @@ impl Args {
             None if self.max => Speed::Max,
             None => Speed::Captured(self.speed),
         };
-        let Self { target, max_gap, times, keep_sources, port, .. } = *self;
-        Ok(Settings { target, speed, max_gap, times, keep_sources, port })
+        let Self { target, max_gap, times, keep_sources, port, tcp, .. } = *self;
+        Ok(Settings { target, speed, max_gap, times, keep_sources, port, tcp })
     }
 }
 
@@ -130,6 +135,9 @@ fn notes(settings: &Settings, report: &Report) -> Vec<String> {
     }
     if let Some(failure) = report.failure {
         notes.push(format!("{} datagrams not sent, at last because of: {failure}", report.failed));
+    }
+    if report.not_ipfix > 0 {
+        notes.push(format!("{} datagrams that are not IPFIX left out", report.not_ipfix));
     }
     if report.other_ports > 0 {
         notes.push(format!("{} datagrams to other ports left out", report.other_ports));

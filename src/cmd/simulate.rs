@@ -48,6 +48,7 @@ const ENOUGH_MISSING: f64 = 0.02;
   helios simulate --max --protocol ipfix --count 10M            as fast as one core can
   helios simulate --exporters 2000 --rate 50k --target [::1]:2055
   helios simulate --exporters 2000 --templates 20 --rate 50k    as many templates as a large network has
+  helios simulate --tcp --target 127.0.0.1:4739                 IPFIX to a collector.tcp.listen
   helios simulate --count 10k --write flows.pcap                into a capture file instead
   helios simulate --count 1M --summary-json sent.json           to compare with what was stored")]
 pub struct Args {
@@ -66,6 +67,10 @@ pub struct Args {
     /// Templates that each exporter of NetFlow v9 and IPFIX announces, of which it uses four
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=1000))]
     templates: u16,
+
+    /// Send over TCP, a connection for each exporter; all of them speak IPFIX then
+    #[arg(long, conflicts_with_all = ["protocol", "write", "no_gso"])]
+    tcp: bool,
 
     /// Flows per second of all exporters together; k, M and G are understood [default: 1k]
     #[arg(long, value_name = "FLOWS", value_parser = rate, conflicts_with = "max")]
@@ -166,7 +171,8 @@ pub fn run(args: Args) -> Result<(), Exit> {
 
 impl Args {
     fn settings(&self) -> Result<Settings, Exit> {
-        let mut protocols: Vec<Protocol> = self.protocol.iter().map(|&speaks| speaks.into()).collect();
+        let spoken = if self.tcp { &[Speaks::Ipfix][..] } else { &self.protocol };
+        let mut protocols: Vec<Protocol> = spoken.iter().map(|&speaks| speaks.into()).collect();
         let mut seen = Vec::new();
         protocols.retain(|protocol| {
             !seen.contains(protocol) && {
@@ -232,7 +238,8 @@ impl Args {
         };
         let senders = simulation.exporters().iter().map(|exporter| {
             let source = exporter.identity().source.unwrap_or(any);
-            let mut sender = Sender::connect(SocketAddr::new(source, 0), self.target).map_err(|error| {
+            let connect = if self.tcp { Sender::connect_tcp } else { Sender::connect };
+            let mut sender = connect(SocketAddr::new(source, 0), self.target).map_err(|error| {
                 Exit::run_time(format_args!("cannot send from {source} to {}: {error}", self.target))
             })?;
             sender.set_segmentation(!self.no_gso);
@@ -368,6 +375,13 @@ mod tests {
         assert_eq!(addresses("--target [::1]:2055"), Addresses::Shared);
         assert_eq!(addresses("--target 192.0.2.1:2055"), Addresses::Shared);
         assert_eq!(addresses("--target 192.0.2.1:2055 --write x.pcap"), Addresses::Distinct(Sources::LOOPBACK));
+    }
+
+    #[test]
+    fn over_tcp_all_speak_ipfix() {
+        assert_eq!(args("--tcp --exporters 1").settings().unwrap().protocols, [Protocol::Ipfix]);
+        let contradicting = Cli::try_parse_from(["simulate", "--tcp", "--protocol", "v9"]);
+        assert_eq!(contradicting.unwrap_err().kind(), clap::error::ErrorKind::ArgumentConflict);
     }
 
     #[test]

@@ -14,6 +14,7 @@ fn settings(receiver: &UdpSocket) -> Settings {
         times: 1,
         keep_sources: false,
         port: None,
+        tcp: false,
     }
 }
 
