@@ -156,6 +156,31 @@ impl Protocol {
     }
 }
 
+/// What messages came over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+impl Transport {
+    pub const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// Whether nothing gets lost: templates may then be withdrawn, and need no refresh (RFC 7011 §8.1).
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+}
+
 /// What became of a message that was decoded. Counts are of this message alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoded {
@@ -222,8 +247,7 @@ pub struct DecoderConfig {
     pub sampling_interval: Option<u32>,
     /// Octets of data sets that one exporter may have held for templates, all of its domains together.
     pub held_octets: usize,
-    /// Whether messages come over TCP: templates may then be withdrawn (RFC 7011 §8.1).
-    pub reliable: bool,
+    pub transport: Transport,
     /// Templates of all exporters of the decoder.
     pub max_templates: usize,
     /// Entries of the tables of options data of all exporters of the decoder.
@@ -240,7 +264,7 @@ impl Default for DecoderConfig {
             decapsulate: Decapsulate::ALL,
             sampling_interval: None,
             held_octets: 256 * 1024,
-            reliable: false,
+            transport: Transport::Udp,
             max_templates: template::MAX_WORKER_TEMPLATES,
             max_entries: options::MAX_WORKER_ENTRIES,
             max_clock_skew_ms: None,
@@ -263,7 +287,7 @@ impl DecoderConfig {
     }
 
     fn is_established(&self, known_since: UnixMs, now: UnixMs) -> bool {
-        self.reliable || now.saturating_sub(known_since) >= template::ESTABLISHED_MS
+        self.transport.is_reliable() || now.saturating_sub(known_since) >= template::ESTABLISHED_MS
     }
 }
 
@@ -517,7 +541,7 @@ impl Decoder {
     pub fn expire(&mut self, now: UnixMs) {
         self.known.expire(now);
         // RFC 7011 §8.4 is about UDP: over TCP, templates are withdrawn.
-        let lifetime = self.config.template_lifetime_ms.filter(|_| !self.config.reliable);
+        let lifetime = self.config.template_lifetime_ms.filter(|_| !self.config.transport.is_reliable());
         let oldest_template = lifetime.map(|lifetime| now - lifetime);
         self.known.exporters.values_mut().for_each(|exporter| exporter.expire(now, oldest_template));
         let exporters = || self.known.exporters.values();
@@ -542,7 +566,7 @@ impl Decoder {
 
     /// What each exporter sent so far.
     pub fn exporters(&self) -> impl Iterator<Item = ExporterStats> + '_ {
-        self.known.exporters.values().map(Exporter::snapshot)
+        self.known.exporters.values().map(|exporter| exporter.snapshot(self.config.transport))
     }
 
     /// The numbers that the exporters' next messages should have.

@@ -23,7 +23,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::{CollectorConfig, ConfigError};
 use crate::decode::{
-    DatagramMeta, DecodeError, Decoded, Decoder, DecoderConfig, Discarded, ExporterStats, Protocol, template,
+    DatagramMeta, DecodeError, Decoded, Decoder, DecoderConfig, Discarded, ExporterStats, Protocol, Transport, template,
 };
 use crate::output::Output;
 use crate::state::{Saver, StateError, StateFile, StateStats};
@@ -298,7 +298,8 @@ impl Collector {
         let limits = tcp::Limits::new(config);
         // Sessions share what the workers' own templates may take.
         let max_templates = (template::MAX_WORKER_TEMPLATES / limits.connections).max(template::MIN_SESSION_TEMPLATES);
-        let decoder = DecoderConfig { reliable: true, max_templates, ..decoder };
+        let transport = if config.tcp.tls.certificate.is_some() { Transport::Tls } else { Transport::Tcp };
+        let decoder = DecoderConfig { transport, max_templates, ..decoder };
         let stop = Arc::clone(&self.stop);
         let serve = move || {
             let sessions = Sessions::new(limits, decoder, tables, (output, worker), (shared, connections));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
-use helios_collector::decode::{DecodeError, ExporterStats, Protocol};
+use helios_collector::decode::{DecodeError, ExporterStats, Protocol, Transport};
 use helios_collector::worker::SocketReport;
 use helios_common::exporter::ip_of;
 use helios_common::ledger::{DropReason, Stage};
@@ -245,6 +245,8 @@ struct Exporter {
     tenant: String,
     group: String,
     protocols: Vec<&'static str>,
+    /// What it sends over: udp, tcp, tls.
+    transports: Vec<&'static str>,
     observation_domains: usize,
     templates: usize,
     datagrams: u64,
@@ -305,6 +307,7 @@ impl Exporter {
     fn new(exporter: &ExporterStats, identity: Identity) -> Self {
         let (stats, held) = (&exporter.stats, &exporter.held_sets);
         let spoken = Protocol::ALL.iter().zip(stats.messages).filter(|(_, messages)| *messages > 0);
+        let transports = Transport::ALL.iter().zip(exporter.transports).filter(|(_, used)| *used);
         let lost = exporter.loss.map(|loss| loss.lost);
         let loss = exporter.loss_total();
         Self {
@@ -317,6 +320,7 @@ impl Exporter {
             tenant: identity.tenant,
             group: identity.group,
             protocols: spoken.map(|(protocol, _)| protocol.name()).collect(),
+            transports: transports.map(|(transport, _)| transport.name()).collect(),
             observation_domains: exporter.domains,
             templates: exporter.templates,
             datagrams: stats.messages.iter().sum(),

@@ -10,7 +10,7 @@ use super::pending::{HeldCounts, Pending};
 use super::sequence::{LossCounts, Sessions};
 use super::sflow5::{Metered, Meters};
 use super::template::TemplateStore;
-use super::{DecodeError, Decoded, Protocol};
+use super::{DecodeError, Decoded, Protocol, Transport};
 
 /// Observation domains per exporter: a large chassis has one per line card, a probe one per port.
 const MAX_DOMAINS: usize = 256;
@@ -91,7 +91,7 @@ impl Exporter {
         self.domains.iter_mut().filter(|domain| domain.minutes.unreported() > 0).map(move |domain| (address, domain))
     }
 
-    pub fn snapshot(&self) -> ExporterStats {
+    pub fn snapshot(&self, transport: Transport) -> ExporterStats {
         let mut held = HeldCounts::default();
         let mut loss = [LossCounts::default(); Protocol::ALL.len()];
         let (mut last, mut metered) = (Last::default(), Metered::default());
@@ -107,6 +107,7 @@ impl Exporter {
         }
         ExporterStats {
             address: self.address,
+            transports: Transport::ALL.map(|known| known == transport),
             stats: self.stats,
             domains: self.domains.len(),
             templates: self.templates,
@@ -210,6 +211,8 @@ impl Stats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExporterStats {
     pub address: Address,
+    /// What its messages came over, indexed as [`Transport::ALL`].
+    pub transports: [bool; Transport::ALL.len()],
     pub stats: Stats,
     pub domains: usize,
     /// Templates that are known now.
@@ -252,6 +255,7 @@ impl ExporterStats {
             (self.clock_skew_ms, self.sampling_interval) = (other.clock_skew_ms, other.sampling_interval);
         }
         self.stats.merge(&other.stats);
+        self.transports.iter_mut().zip(other.transports).for_each(|(mine, theirs)| *mine |= theirs);
         self.domains += other.domains;
         self.templates += other.templates;
         self.templates_evicted += other.templates_evicted;
@@ -273,7 +277,7 @@ mod tests {
     fn what_two_workers_saw_of_an_exporter_is_added_up() {
         let seen = |first_seen, last_seen, skew, interval| {
             let mut exporter =
-                Exporter::new(ExporterId(1), mapped([192, 0, 2, 1]), mapped([192, 0, 2, 1]), first_seen).snapshot();
+                Exporter::new(ExporterId(1), mapped([192, 0, 2, 1]), mapped([192, 0, 2, 1]), first_seen).snapshot(Transport::Udp);
             exporter.stats.last_seen = last_seen;
             exporter.stats.messages[4] = 10;
             exporter.stats.discarded[1] = 1;
@@ -284,7 +288,9 @@ mod tests {
             exporter
         };
         let mut all = seen(50, 70, -10, 256);
-        all.merge(&seen(40, 90, 30, 512));
+        let other = ExporterStats { transports: [false, true, false], ..seen(40, 90, 30, 512) };
+        all.merge(&other);
+        assert_eq!(all.transports, [true, true, false]);
         assert_eq!((all.stats.first_seen, all.stats.last_seen), (40, 90));
         assert_eq!((all.stats.messages[4], all.stats.discarded[1], all.held_sets.held), (20, 2, 10));
         assert_eq!(all.loss_total(), LossCounts { lost: 4, reordered: 2, duplicates: 0, restarts: 0 });

@@ -39,7 +39,7 @@ impl Walk<'_> {
             //= https://www.rfc-editor.org/rfc/rfc7011#section-8.4
             //# Template Withdrawal Messages MUST NOT be sent over UDP: one that comes is ignored.
             if definition.withdrawal {
-                if self.config.reliable {
+                if self.config.transport.is_reliable() {
                     self.withdraw(definition.id);
                 }
                 continue;
