@@ -437,7 +437,9 @@ impl Decoder {
         } else {
             (sets::Header::parse_netflow9(&mut cursor)?, cursor)
         };
-        let Self { config, names, known, compiler, worker_templates, worker_held, worker_entries, scratch, fields, .. } = self;
+        let Self {
+            config, names, known, compiler, worker_templates, worker_held, worker_entries, scratch, fields, ..
+        } = self;
         let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at, compiler)?;
         let Exporter { id, address, domains, templates, known_since, held_octets, tables, stats, .. } = exporter;
         let domain = state::domain(domains, decoded.protocol, header.domain)?;

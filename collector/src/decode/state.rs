@@ -276,8 +276,8 @@ mod tests {
     #[test]
     fn what_two_workers_saw_of_an_exporter_is_added_up() {
         let seen = |first_seen, last_seen, skew, interval| {
-            let mut exporter =
-                Exporter::new(ExporterId(1), mapped([192, 0, 2, 1]), mapped([192, 0, 2, 1]), first_seen).snapshot(Transport::Udp);
+            let mut exporter = Exporter::new(ExporterId(1), mapped([192, 0, 2, 1]), mapped([192, 0, 2, 1]), first_seen)
+                .snapshot(Transport::Udp);
             exporter.stats.last_seen = last_seen;
             exporter.stats.messages[4] = 10;
             exporter.stats.discarded[1] = 1;

@@ -35,9 +35,8 @@ pub const MAX_TEMPLATES: usize = 1024;
 /// Templates per exporter, over all of its domains: 1,000 line cards with a few each.
 pub const MAX_EXPORTER_TEMPLATES: usize = 4096;
 
-/// Templates of one worker. A compiled one takes about 2 KiB if no other is the
-/// same, so that all take 256 MiB at the most. When as many are
-/// held, newcomers get none, so that spoofed senders cannot push out an honest exporter's templates.
+/// Templates of one worker. A compiled one takes about 2 KiB if no other is the same, so that all take 256 MiB at the
+/// most. When as many are held, newcomers get none, so that spoofed senders cannot push out an honest exporter's templates.
 pub const MAX_WORKER_TEMPLATES: usize = 131_072;
 
 /// Of the templates of one worker, those that only established exporters may have: a flood of made-up senders that
@@ -122,7 +121,9 @@ impl Compiler {
         let compiled = Arc::new(Compiled::new(fields, scope_fields)?);
         self.forget_unused();
         let Self { known, hasher, .. } = self;
-        known.insert_unique(hash, Arc::clone(&compiled), |known| hasher.hash_one((&known.fields[..], known.scope_fields)));
+        known.insert_unique(hash, Arc::clone(&compiled), |known| {
+            hasher.hash_one((&known.fields[..], known.scope_fields))
+        });
         Some(compiled)
     }
 
@@ -136,7 +137,7 @@ impl Compiler {
     }
 
     /// Definitions that are held.
-    pub fn len(&self) -> usize {
+    pub fn n_definitions(&self) -> usize {
         self.known.len()
     }
 }
@@ -428,7 +429,7 @@ mod tests {
         let others = [([field(8, 4)], 1), ([field(8, 3)], 0), ([field(9, 4)], 0)];
         let others = others.map(|(fields, scope_fields)| compiler.compile(&fields, scope_fields).unwrap());
         assert!(others.iter().all(|other| !Arc::ptr_eq(&one, other)));
-        assert_eq!(compiler.len(), 4);
+        assert_eq!(compiler.n_definitions(), 4);
     }
 
     #[test]
@@ -437,7 +438,7 @@ mod tests {
         for id in 0..10 * UNLOOKED as u16 {
             store.learn(256, (&[field(id, 4)], 0), true, 0, &mut compiler);
         }
-        assert!(compiler.len() <= UNLOOKED, "{} of one template", compiler.len());
+        assert!(compiler.n_definitions() <= UNLOOKED, "{} of one template", compiler.n_definitions());
         assert_eq!(store.get(256).map(|template| template.fields[0].ie.id), Some(10 * UNLOOKED as u16 - 1));
     }
 
