@@ -13,6 +13,11 @@ use helios_common::flow::FlowBatch;
 use super::packet::{Decapsulate, Link, Packet, dissect};
 use super::plan::FrameStart;
 
+/// What `dataLinkFrameType` says (RFC 7133): 1 is Ethernet, 2 is IEEE 802.11, 0 is nothing.
+pub fn is_ethernet(frame_type: u64) -> bool {
+    frame_type <= 1
+}
+
 /// Fills row `row` of `n` open rows from the packet that begins with `octets`.
 pub fn write(
     octets: &[u8],

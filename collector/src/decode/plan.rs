@@ -118,6 +118,8 @@ enum Op {
     /// 0 ingress, 1 egress on the wire; 0 is "unknown" in the column.
     Direction,
     EndReason,
+    /// The meaning is in the lowest octet; those above it have none yet (IANA on element 89).
+    ForwardingStatus,
     JuniperException,
     Text(Col<NameId>),
     /// Either family, by length.
@@ -151,6 +153,8 @@ pub struct Plan {
     pub application_id: Option<usize>,
     /// The field that carries the octets of a packet, and how they begin (RFC 7133, RFC 5477).
     pub frame: Option<(usize, FrameStart)>,
+    /// `dataLinkFrameType`: of which link the frame is.
+    pub frame_type: Option<usize>,
     /// The other direction of a biflow record.
     pub reverse: Option<Box<Reverse>>,
     /// For templates with two headers, an outer and an inner one.
@@ -164,7 +168,7 @@ pub struct Plan {
 /// How a packet section in a record begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameStart {
-    /// `dataLinkFrameSection`: an Ethernet frame.
+    /// `dataLinkFrameSection`: a frame, of Ethernet where `dataLinkFrameType` does not say otherwise.
     DataLink,
     /// `ipHeaderPacketSection`: an IP header.
     Ip,
@@ -249,6 +253,7 @@ impl Plan {
             frame: find(iana(315))
                 .map(|field| (field, FrameStart::DataLink))
                 .or_else(|| find(iana(313)).map(|field| (field, FrameStart::Ip))),
+            frame_type: find(iana(408)),
             reverse: None,
             inner: None,
             system_init: find(SYSTEM_INIT),
@@ -306,6 +311,7 @@ fn op_for(element: Ie, column: Column) -> Option<Op> {
         Type::Unsigned if column == ICMP_CODE.column() && matches!(forward.id, 32 | 139) => Op::IcmpCode,
         Type::Unsigned if column == FLOW_DIRECTION.column() => Op::Direction,
         Type::Unsigned if column == FLOW_END_REASON.column() => Op::EndReason,
+        Type::Unsigned if column == FORWARDING_STATUS.column() => Op::ForwardingStatus,
         Type::Unsigned => match column.spec().kind {
             Kind::U8 => Op::U8(column.typed()?),
             Kind::U16 if [SRC_VLAN, DST_VLAN, INNER_VLAN].iter().any(|vlan| vlan.column() == column) => {
@@ -379,6 +385,7 @@ impl Step {
             Op::EndReason => {
                 self.integers(fields, FLOW_END_REASON, out, |value| if value > 5 { 0 } else { value as u8 })
             }
+            Op::ForwardingStatus => self.integers(fields, FORWARDING_STATUS, out, |value| value as u8),
             Op::JuniperException => self.integers(fields, FORWARDING_STATUS, out, |property| {
                 if property >> 10 == JUNIPER_EXCEPTION && property & 0x3ff != 0 { DROPPED } else { 0 }
             }),
@@ -389,7 +396,7 @@ impl Step {
         }
     }
 
-    /// sysUptime of records that tell themselves when their device booted (Huawei; RFC 5102 §5.9.6).
+    /// sysUptime of records that tell themselves when their device booted (Huawei; RFC 5102 §5.9.11 and §5.9.12).
     fn since_boot<R: Records>(&self, records: &R, col: Col<UnixMs>, boot: usize, times: &Times, out: &mut FlowBatch) {
         let Times { clock: Clock { export_ms, correction_ms, .. }, absent } = *times;
         let values = (0..records.len()).map(|row| {

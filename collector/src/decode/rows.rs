@@ -151,7 +151,7 @@ impl Writer<'_> {
             inner.finish(records, self.out);
         }
         if let Some((field, start)) = plan.frame {
-            self.frames(records, field, start);
+            self.frames(records, (field, start), plan.frame_type);
         }
         sampling::fill(&plan.sampling, records, self.context.tables, message.domain, message.sampling, self.out);
         if let Some(field) = plan.application_id {
@@ -184,9 +184,12 @@ impl Writer<'_> {
         times::complete(n, message, self.out);
     }
 
-    fn frames<R: Records>(&mut self, records: &R, field: usize, start: FrameStart) {
+    /// Fills rows from the packets in their records. Frames of other links than Ethernet are left alone.
+    fn frames<R: Records>(&mut self, records: &R, (field, start): (usize, FrameStart), frame_type: Option<usize>) {
         let (n, decapsulate) = (records.len(), self.context.message.decapsulate);
-        for row in 0..n {
+        let frame_type = frame_type.filter(|_| start == FrameStart::DataLink);
+        let is_known = |row: usize| frame_type.is_none_or(|at| frame::is_ethernet(records.unsigned(row, at)));
+        for row in (0..n).filter(|&row| is_known(row)) {
             frame::write(records.octets(row, field), start, decapsulate, (row, n), self.out);
         }
     }

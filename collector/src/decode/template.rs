@@ -2,7 +2,7 @@
 //!
 //! The scope of a template id is (exporter address, version, observation domain): not the port, because exporters
 //! change theirs after a restart and several line cards of one device share a domain over several ports. Data and
-//! options templates share one id space, the last definition wins (RFC 7011 §8.1, RFC 3954 §6).
+//! options templates share one id space, the last definition wins (RFC 7011 §8.4, RFC 3954 §9).
 
 use std::hash::BuildHasher;
 use std::ops::Deref;
@@ -240,8 +240,8 @@ impl TemplateStore {
     pub fn expire(&mut self, oldest: UnixMs) {
         let before = self.templates.len();
         //= https://www.rfc-editor.org/rfc/rfc7011#section-8.4
-        //# ... the Collecting Process MUST associate a lifetime with each Template received via UDP (RFC 3954 §6 says
-        //# the same of NetFlow v9).
+        //# [...] the Collecting Process MAY associate a lifetime with each Template received in a Transport Session.
+        // NetFlow v9 demands one (RFC 3954 §9).
         self.templates.retain(|_, template| template.defined_at >= oldest);
         let expired = before - self.templates.len();
         self.changed |= expired > 0;

@@ -37,7 +37,7 @@ impl Walk<'_> {
         let mut set = Cursor::new(octets);
         while let Some(definition) = template::next_definition(form, &mut set, self.fields)? {
             //= https://www.rfc-editor.org/rfc/rfc7011#section-8.4
-            //# Template Withdrawal Messages MUST NOT be sent over UDP: one that comes is ignored.
+            //# Template Withdrawals [...] MUST be ignored by Collecting Processes collecting via UDP.
             if definition.withdrawal {
                 if self.config.transport.is_reliable() {
                     self.withdraw(definition.id);

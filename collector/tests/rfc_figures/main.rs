@@ -1,4 +1,5 @@
-//! The figures and examples of the RFCs, octet by octet: each is written down as it stands there and decoded.
+//! The figures and examples of the RFCs, octet by octet: each is written down as it stands there and decoded. Then what
+//! they say of integers of any width ([`reduced_size`]) and of counters and events ([`events`]).
 //!
 //! [`figure`] reads them: pairs of hexadecimal digits, with what the RFC calls them behind a `#`. Where an RFC leaves a
 //! value open (an export time, an enterprise number), the test chooses one and its comment says which.
@@ -9,8 +10,11 @@
 mod bench;
 
 mod biflow;
+mod events;
 mod ipfix;
+mod netflow5;
 mod netflow9;
+mod reduced_size;
 mod structured;
 
 /// The octets of a figure: pairs of hexadecimal digits; a `#` begins a comment.
