@@ -201,8 +201,8 @@ columns! {
     EXPORT_PROTOCOL: u8 = "export_protocol", ENUM(EXPORT_PROTOCOLS), None, No, "", [], "Protocol of the export message.";
     OBSERVATION_DOMAIN_ID: u32 = "observation_domain_id", U32, None, No, "", [], "IPFIX observation domain, NetFlow v9 source id, NetFlow v5 engine type and id, sFlow sub-agent id.";
     // volume
-    BYTES: u64 = "bytes", U64, T64, Sum, "octets", [1, 85, 231, 23, 171, 352], "Layer 3 octets as the exporter reported them, not scaled; sFlow: octets of the sampled packet from its IP header on.";
-    PACKETS: u64 = "packets", U64, T64, Sum, "packets", [2, 86, 298, 24, 172], "Packets as the exporter reported them, not scaled.";
+    BYTES: u64 = "bytes", U64, T64, Sum, "octets", [1, 231, 85, 23, 171, 352], "Layer 3 octets as the exporter reported them, not scaled; sFlow: octets of the sampled packet from its IP header on.";
+    PACKETS: u64 = "packets", U64, T64, Sum, "packets", [2, 298, 86, 24, 172], "Packets as the exporter reported them, not scaled.";
     SAMPLING_INTERVAL: u32 = "sampling_interval", U32, None, No, "packets", [34, 50, 305, 309], "N of 1-in-N packet sampling, 1 if there is none or none is known. Estimates are value * sampling_interval.";
     SAMPLING_SOURCE: u8 = "sampling_source", ENUM(SAMPLING_SOURCES), None, No, "", [], "Where sampling_interval came from.";
     FRAME_LENGTH: u32 = "frame_length", U32, T64, No, "octets", [312], "Length of the sampled frame on the wire, layer 2 included; 0 for protocols that do not tell.";
