@@ -13,6 +13,7 @@ mod bench;
 mod flows;
 
 use helios_collector::decode::Protocol;
+use helios_collector::encode::{Field, Put, enterprise_field, field};
 use netflow_parser::variable_versions::field_value::FieldValue;
 use netflow_parser::variable_versions::{ipfix, v9};
 use netflow_parser::{NetflowPacket, NetflowParser};
@@ -20,7 +21,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use bench::Bench;
+use bench::{Bench, ipfix as message_of};
 use flows::{Flow, Row, message, rows};
 
 /// Cases of each property: seconds in all. A failure is printed with its seed and its smallest form.
@@ -131,6 +132,72 @@ fn compare(protocol: Protocol, octets: &[u8]) -> Result<bool, TestCaseError> {
     Ok(true)
 }
 
+/// The elements of [`Numbers`], each with the least octets that hold its value.
+const ELEMENTS: [(u16, u16); 9] = [(7, 2), (11, 2), (5, 1), (2, 4), (1, 4), (10, 2), (14, 2), (16, 2), (17, 2)];
+
+/// An enterprise that neither decoder knows (RFC 5612: for documentation).
+const UNKNOWN_PEN: u32 = 32_473;
+
+/// What stands in a template: one of the numbers, wider by some octets, or a field of an unknown enterprise.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Number(usize, u16),
+    Unknown(u16),
+}
+
+/// The numbers in any order and in any of the widths 1, 2, 4 and 8, with unknown fields among them.
+fn parts() -> impl Strategy<Value = Vec<Part>> {
+    let widened = vec(0..3_u32, ELEMENTS.len());
+    (widened, vec(1..40_u16, 0..6)).prop_flat_map(|(widened, unknown)| {
+        let number = |(at, wider): (usize, u32)| Part::Number(at, (ELEMENTS[at].1 << wider).min(8));
+        let numbers = widened.into_iter().enumerate().map(number);
+        Just(numbers.chain(unknown.into_iter().map(Part::Unknown)).collect::<Vec<_>>()).prop_shuffle()
+    })
+}
+
+/// Records of `rows` by a template of `parts`.
+fn mutated(parts: &[Part], rows: &[Numbers]) -> Vec<u8> {
+    let specifier = |part: &Part| -> Field {
+        match *part {
+            Part::Number(at, width) => field(ELEMENTS[at].0, width),
+            Part::Unknown(length) => enterprise_field(UNKNOWN_PEN, length, length),
+        }
+    };
+    message_of(|m| {
+        m.template(256, &parts.iter().map(specifier).collect::<Vec<_>>());
+        m.data(256, |out| {
+            for row in rows {
+                for part in parts {
+                    match *part {
+                        Part::Number(at, width) => out.put(&row[at].to_be_bytes()[8 - usize::from(width)..]),
+                        Part::Unknown(length) => out.put(&vec![0xa5; usize::from(length)]),
+                    }
+                }
+            }
+        });
+    })
+}
+
+/// What netflow_parser reads at the places of the numbers.
+fn theirs_by(parts: &[Part], octets: &[u8]) -> Vec<Numbers> {
+    let result = NetflowParser::default().parse_bytes(octets);
+    let [NetflowPacket::IPFix(message)] = &result.packets[..] else { return Vec::new() };
+    let data = message.flowsets.iter().filter_map(|set| match &set.body {
+        ipfix::FlowSetBody::Data(data) => Some(&data.fields),
+        _ => None,
+    });
+    let read = |record: &netflow_parser::IpfixFlowRecord| {
+        let mut numbers = Numbers::default();
+        for (part, (_, value)) in parts.iter().zip(record.iter()) {
+            if let Part::Number(at, _) = *part {
+                numbers[at] = value.as_u64().unwrap();
+            }
+        }
+        numbers
+    };
+    data.flatten().map(read).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(CASES))]
 
@@ -164,5 +231,16 @@ proptest! {
             let octets = message(protocol, &flows);
             compare(protocol, &octets[..at.index(octets.len())])?;
         }
+    }
+
+    #[test]
+    fn both_decoders_read_the_same_by_templates_of_any_order_and_width(flows in vec(flow(), 1..8), parts in parts()) {
+        let expected: Vec<_> = flows.iter().map(|flow| numbers(&flow.row())).collect();
+        let octets = mutated(&parts, &expected);
+        let mut bench = Bench::new();
+        bench.decode(&octets);
+        let ours: Vec<_> = rows(&bench.out).iter().map(numbers).collect();
+        prop_assert_eq!(&ours, &expected);
+        prop_assert_eq!(theirs_by(&parts, &octets), expected);
     }
 }
