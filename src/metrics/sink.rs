@@ -71,16 +71,19 @@ fn side(out: &mut Scrape<'_>, accounts: &[SideAccounts; SideTable::ALL.len()]) -
     out.family(&table::SIDE_IN_FLIGHT, tables().map(|(table, accounts)| ([table], accounts.in_flight())))
 }
 
-/// The fine histogram of the sink in the coarse buckets of a scrape.
+/// The fine histogram of the sink in the coarse buckets of a scrape. A cell of it that a bound cuts belongs to the bucket
+/// that it begins in.
 fn latency(histogram: &hdrhistogram::Histogram<u64>) -> Buckets {
-    let mut buckets = Vec::with_capacity(LATENCY_BOUNDS_MS.len() + 1);
-    let mut begin = 0;
-    for bound in LATENCY_BOUNDS_MS {
-        buckets.push((bound as f64 / 1000.0, histogram.count_between(begin, bound)));
-        begin = bound + 1;
-    }
+    let bounds = LATENCY_BOUNDS_MS.iter().map(|&bound| bound as f64 / 1000.0);
     // Nothing lies beyond the histogram's own end, but a histogram's last bucket has no bound.
-    buckets.push((f64::MAX, 0));
+    let mut buckets: Vec<_> = bounds.chain([f64::MAX]).map(|bound| (bound, 0)).collect();
+    for cell in histogram.iter_recorded() {
+        let ms = histogram.lowest_equivalent(cell.value_iterated_to());
+        let at = LATENCY_BOUNDS_MS.partition_point(|&bound| bound < ms);
+        if let Some((_, count)) = buckets.get_mut(at) {
+            *count += cell.count_at_value();
+        }
+    }
     let count = histogram.len();
     Buckets { sum: histogram.mean() * count as f64 / 1000.0, count, buckets }
 }
