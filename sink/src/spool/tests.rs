@@ -61,13 +61,26 @@ fn all(backlog: &Backlog) -> Vec<Block> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut blocks = Vec::new();
     runtime.block_on(async {
-        while backlog.occupancy().kept_blocks > 0 {
-            let Ok(Some(block)) = tokio::time::timeout(Duration::from_millis(50), backlog.next()).await else { break };
+        while let Some(block) = next(backlog).await {
             blocks.push(block.clone());
             backlog.stored(&block);
         }
     });
     blocks
+}
+
+/// The next block; `None` once none is left, which a damaged one may be the last to cause.
+async fn next(backlog: &Backlog) -> Option<Block> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut next = std::pin::pin!(backlog.next());
+    while backlog.occupancy().kept_blocks > 0 {
+        // Between two looks at what is left.
+        if let Ok(block) = tokio::time::timeout(Duration::from_millis(5), next.as_mut()).await {
+            return block;
+        }
+        assert!(Instant::now() < deadline, "blocks are left and none comes");
+    }
+    None
 }
 
 fn tokens(blocks: &[Block]) -> Vec<String> {
