@@ -4,7 +4,7 @@ One capture (IPFIX of `helios simulate`) is sent by `helios replay` at one rate 
 CPU is what the pipeline's processes used while they worked, start-up left out; the generator and the database are not in it.
 
     make bench-peers                        about 5 minutes
-    BENCH_PEERS_RATE=2k make bench-peers    another rate, in datagrams per second
+    BENCH_PEERS_RATE=1k make bench-peers    another rate, in datagrams per second
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from . import report
 from .procs import ROOT, Metrics, Process, engine, free_port, get, helios_binary, query, wait_for
 
 CACHE = Path(os.environ.get("BENCH_PEERS", ROOT / ".cache/peers"))
-RATE = os.environ.get("BENCH_PEERS_RATE", "1k")
-FLOWS = int(os.environ.get("BENCH_PEERS_FLOWS", "400000"))
+RATE = os.environ.get("BENCH_PEERS_RATE", "2k")
+FLOWS = int(os.environ.get("BENCH_PEERS_FLOWS", "800000"))
 EXPORTERS = 50
 
 # What goflow2's own example stores of a flow, as ClickHouse reads it from its protobuf messages.
