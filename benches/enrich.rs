@@ -45,10 +45,22 @@ const RATIOS: [(&str, &str, &str); 11] = [
 /// What flows: names of the cases with GeoIP only, with all sources, of look-ups alone, and of the peer.
 const TRAFFICS: [([&str; 4], Mix, Spread); 5] = [
     (["ipv4_zipf/geoip", "ipv4_zipf/all", "ipv4_zipf/lookup", "ipv4_zipf/maxminddb"], Mix::Ipv4, Spread::Zipf),
-    (["mixed_zipf/geoip", "mixed_zipf/all", "mixed_zipf/lookup", "mixed_zipf/maxminddb"], Mix::OneInFiveIpv6, Spread::Zipf),
+    (
+        ["mixed_zipf/geoip", "mixed_zipf/all", "mixed_zipf/lookup", "mixed_zipf/maxminddb"],
+        Mix::OneInFiveIpv6,
+        Spread::Zipf,
+    ),
     (["ipv6_zipf/geoip", "ipv6_zipf/all", "ipv6_zipf/lookup", "ipv6_zipf/maxminddb"], Mix::Ipv6, Spread::Zipf),
-    (["ipv4_uniform/geoip", "ipv4_uniform/all", "ipv4_uniform/lookup", "ipv4_uniform/maxminddb"], Mix::Ipv4, Spread::Uniform),
-    (["mixed_uniform/geoip", "mixed_uniform/all", "mixed_uniform/lookup", "mixed_uniform/maxminddb"], Mix::OneInFiveIpv6, Spread::Uniform),
+    (
+        ["ipv4_uniform/geoip", "ipv4_uniform/all", "ipv4_uniform/lookup", "ipv4_uniform/maxminddb"],
+        Mix::Ipv4,
+        Spread::Uniform,
+    ),
+    (
+        ["mixed_uniform/geoip", "mixed_uniform/all", "mixed_uniform/lookup", "mixed_uniform/maxminddb"],
+        Mix::OneInFiveIpv6,
+        Spread::Uniform,
+    ),
 ];
 
 fn main() {
