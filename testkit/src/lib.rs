@@ -1,5 +1,5 @@
 //! What the integration tests share: the ClickHouse engine as a process of its own, a proxy that misbehaves ([`proxy`]),
-//! and a server that answers like NetBox ([`netbox`]).
+//! and servers that answer like NetBox ([`netbox`]) and Prometheus ([`prometheus`]).
 //!
 //! `make engine` installs the engine. A test that needs it and does not find it fails and says so; it is never skipped.
 
@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub mod netbox;
+pub mod prometheus;
 pub mod proxy;
 
 /// How long the engine may take to start on a busy machine.
