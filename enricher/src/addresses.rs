@@ -12,10 +12,11 @@ use hashbrown::HashMap;
 use helios_common::exporter::Address;
 use helios_common::names::{NO_NAME, NameId};
 
-use crate::config::AsSource;
+use crate::config::{AsSource, GeoipConfig};
 use crate::geoip::database::Layer;
 use crate::geoip::layout::Wanted;
 use crate::geoip::{Place, Places};
+use crate::hits::{GEOIP_ASN, GEOIP_CITY, SourceSet, SourceSets};
 use crate::inventory::Network;
 use crate::lookup::PrefixTable;
 use crate::lookup::runs::{Entry, Runs};
@@ -85,12 +86,36 @@ impl AsOrder {
     }
 }
 
+/// Which of the databases places and AS numbers are from.
+#[derive(Debug, Clone, Copy)]
+pub struct GeoipSources {
+    place: SourceSet,
+    asn: SourceSet,
+}
+
+impl GeoipSources {
+    /// With one database everything is from it, see [`crate::geoip`].
+    pub fn new(config: &GeoipConfig) -> Self {
+        let place = if config.city.is_some() { GEOIP_CITY } else { GEOIP_ASN };
+        let asn = if config.asn.is_some() { GEOIP_ASN } else { GEOIP_CITY };
+        Self { place: SourceSet::of(place), asn: SourceSet::of(asn) }
+    }
+
+    fn knowing(self, place: &Place) -> SourceSet {
+        let set = |known: bool, set| if known { set } else { SourceSet::default() };
+        set(place.country | place.city != NO_NAME, self.place).with(set(place.asn != 0, self.asn))
+    }
+}
+
 /// The tables, immutable.
 #[derive(Debug)]
 pub struct Addresses {
     global: PrefixTable,
     vrfs: Vec<PrefixTable>,
     records: Vec<Record>,
+    /// Of each record, the number of the set of sources that know of it.
+    tags: Vec<u16>,
+    sets: SourceSets,
     /// Numbers that go before the flow's own; empty if no source does.
     first_as: Vec<u32>,
     except_private: bool,
@@ -103,10 +128,10 @@ pub struct Addresses {
 
 impl Addresses {
     /// Lays GeoIP under the networks.
-    pub fn new(geo: Option<Layer>, networks: &NetworkTables, order: AsOrder) -> Self {
+    pub fn new(geo: Option<Layer>, networks: &NetworkTables, order: AsOrder, geoip: GeoipSources) -> Self {
         let geo =
             geo.unwrap_or_else(|| Layer { v4: Runs::default(), v6: Runs::default(), places: vec![Place::default()] });
-        let mut records = Records::new(&geo.places, networks, order);
+        let mut records = Records::new(&geo.places, networks, order, geoip);
         let mut id = |place, network| records.id(place, network);
         let Flat { v4, v6 } = &networks.global;
         let v4 = geo.v4.join(v4, &mut id);
@@ -118,12 +143,14 @@ impl Addresses {
             PrefixTable::from_runs(&v4, &v6)
         };
         let vrfs = networks.vrfs.iter().map(vrf).collect();
-        let Records { list, first_as, origins, as_names, .. } = records;
+        let Records { list, tags, sets, first_as, origins, as_names, .. } = records;
         Self {
             global,
             vrfs,
             knows: knows(&list, &first_as),
             records: list,
+            tags,
+            sets,
             first_as,
             except_private: order.except_private,
             as_names,
@@ -161,6 +188,16 @@ impl Addresses {
         static NOTHING: Record =
             Record { country: 0, city: 0, asn: 0, as_name: 0, network: 0, site: 0, role: 0, tenant: 0 };
         self.records.get(id as usize).unwrap_or(&NOTHING)
+    }
+
+    /// The numbers of the records' sets of sources.
+    pub fn tags(&self) -> &[u16] {
+        &self.tags
+    }
+
+    /// The sets of sources that records are from, by their numbers.
+    pub fn sets(&self) -> &[SourceSet] {
+        self.sets.list()
     }
 
     /// All that is known of one address, in a VRF or globally (0).
@@ -201,6 +238,7 @@ impl Addresses {
             + self.vrfs.iter().map(PrefixTable::bytes).sum::<usize>()
             + self.as_names.bytes()
             + size_of_val(self.records.as_slice())
+            + size_of_val(self.tags.as_slice())
             + size_of_val(self.first_as.as_slice())
             + size_of_val(self.origins.as_slice())
             + size_of_val(self.places.as_slice())
@@ -233,12 +271,15 @@ struct Records<'a> {
     as_names: Table,
     ids: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
     list: Vec<Record>,
+    geoip: GeoipSources,
+    tags: Vec<u16>,
+    sets: SourceSets,
     first_as: Vec<u32>,
     origins: Vec<u32>,
 }
 
 impl<'a> Records<'a> {
-    fn new(places: &'a [Place], networks: &'a NetworkTables, order: AsOrder) -> Self {
+    fn new(places: &'a [Place], networks: &'a NetworkTables, order: AsOrder, geoip: GeoipSources) -> Self {
         let mut records = Self {
             places,
             networks: &networks.networks,
@@ -246,6 +287,9 @@ impl<'a> Records<'a> {
             as_names: as_names(places),
             ids: HashMap::default(),
             list: Vec::new(),
+            geoip,
+            tags: Vec::new(),
+            sets: SourceSets::default(),
             first_as: Vec::new(),
             origins: Vec::new(),
         };
@@ -283,6 +327,7 @@ impl<'a> Records<'a> {
             role: network.role,
             tenant: network.tenant,
         });
+        self.tags.push(self.sets.number(self.geoip.knowing(&place).with(network.sources)));
         self.origins.push(place_id);
         if self.order.before != [None; 2] {
             self.first_as.push(AsOrder::pick(self.order.before, &place, network));
@@ -309,7 +354,8 @@ impl Addresses {
     pub(crate) fn of_geo(city: Option<Layer>, asn: Option<Layer>) -> Option<Self> {
         let networks = NetworkTables::new(&[], &[], &helios_common::names::Names::new());
         let order = AsOrder::new(&[AsSource::Flow, AsSource::Geoip]);
-        Some(Self::new(Some(Layer::merge(city, asn)?), &networks, order))
+        let geoip = GeoipSources::new(&GeoipConfig::default());
+        Some(Self::new(Some(Layer::merge(city, asn)?), &networks, order, geoip))
     }
 
     pub(crate) fn place_of(&self, address: Address) -> Record {

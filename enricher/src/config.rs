@@ -188,6 +188,9 @@ pub struct VrfMapping {
 /// Looking more often than this costs system calls and finds nothing.
 const RELOAD_INTERVAL_MIN_MS: u64 = 10;
 
+/// Lists of networks and devices: [`crate::hits`] tells no more sources apart.
+const LISTS_MAX: usize = 100;
+
 /// A value that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("enricher.{key}: {problem}")]
@@ -224,6 +227,12 @@ impl EnricherConfig {
         let repeated = |source: &AsSource| self.as_order.iter().filter(|other| *other == source).count() > 1;
         if flows.count() > 1 || self.as_order.iter().any(repeated) {
             return error("as_order", "a source is listed twice; each counts where it comes first".to_owned());
+        }
+        // NetBox and Prometheus are told apart as well.
+        let lists = self.networks.files.len() + self.networks.http.len() + self.inventory.files.len();
+        if lists > LISTS_MAX {
+            let problem = format!("{lists} lists, those of devices included: {LISTS_MAX} can be told apart, join some");
+            return error("networks", problem);
         }
         let prometheus = &self.interfaces.prometheus;
         for (url, key) in prometheus

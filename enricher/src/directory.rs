@@ -11,6 +11,7 @@ use helios_common::exporter::{Address, Entry};
 use helios_common::names::{NO_NAME, NameId, Names};
 
 use crate::config::VrfMapping;
+use crate::hits::{OWN, SourceSet, SourceSets};
 use crate::inventory::canonical;
 use crate::inventory::merge::{Merged, MergedDevice, MergedInterface};
 use crate::rules::{InterfaceClass, Rules};
@@ -26,6 +27,8 @@ pub struct Exporter {
     pub group: NameId,
     /// Position in the directory; `None` if the inventory does not know it.
     pub known: Option<u32>,
+    /// The number of the set of sources that know it.
+    pub sources: u16,
 }
 
 /// The columns of an interface. The default is that nothing is known.
@@ -70,6 +73,7 @@ struct Known {
     index: u32,
     canonical: u64,
     interface: Interface,
+    sources: u16,
 }
 
 /// A VRF number that the configuration gives a name.
@@ -93,6 +97,7 @@ pub struct Directory {
     /// By name and by route distinguisher.
     vrfs: HashMap<NameId, u16, foldhash::fast::RandomState>,
     mapped_vrfs: Vec<Mapped>,
+    sets: SourceSets,
 }
 
 impl Directory {
@@ -117,6 +122,7 @@ impl Directory {
             interfaces: Vec::new(),
             vrfs,
             mapped_vrfs,
+            sets: SourceSets::default(),
         };
         for device in &merged.devices {
             directory.add(device);
@@ -134,6 +140,7 @@ impl Directory {
             tenant: device.tenant.value,
             group: NO_NAME,
             known: Some(position),
+            sources: self.sets.number(device.sources),
         };
         if exporter.name == NO_NAME {
             // A source that knows addresses only, such as Prometheus: the first one is the name.
@@ -155,7 +162,7 @@ impl Directory {
         self.exporters.push((exporter, first as u32..self.interfaces.len() as u32));
     }
 
-    fn known(&self, exporter: &str, merged: &MergedInterface) -> Known {
+    fn known(&mut self, exporter: &str, merged: &MergedInterface) -> Known {
         let interface = Interface {
             name: merged.name.value,
             description: merged.description.value,
@@ -164,7 +171,8 @@ impl Directory {
             ..Interface::default()
         };
         let interface = self.class_of(exporter, interface);
-        Known { index: merged.index.value, canonical: merged.canonical, interface }
+        let sources = self.sets.number(merged.sources);
+        Known { index: merged.index.value, canonical: merged.canonical, interface, sources }
     }
 
     fn text(&self, name: NameId) -> String {
@@ -215,9 +223,18 @@ impl Directory {
     /// An interface of an exporter. `name` and `description` are what the exporter itself says, if it does; the name
     /// also finds the interface where the inventory has no ifIndex.
     ///
-    /// `None` if there is nothing but an index that nobody knows.
-    pub fn interface(&self, exporter: &Exporter, index: u32, name: NameId, description: NameId) -> Option<Interface> {
-        let known = self.find(exporter, index, name).copied();
+    /// `None` if there is nothing but an index that nobody knows. Beside it the number of the set of sources that know
+    /// it, with [`OWN`] if the exporter is one of them.
+    pub fn interface(
+        &self,
+        exporter: &Exporter,
+        index: u32,
+        name: NameId,
+        description: NameId,
+    ) -> Option<(Interface, u16)> {
+        let found = self.find(exporter, index, name);
+        let sources = found.map_or(0, |found| found.sources) | if name | description == NO_NAME { 0 } else { OWN };
+        let known = found.map(|found| found.interface);
         if known.is_none() && name == NO_NAME && description == NO_NAME {
             return None;
         }
@@ -227,9 +244,9 @@ impl Directory {
         interface.name = own(name, known_name);
         interface.description = own(description, known_description);
         if known.is_some() && (interface.name, interface.description) == (known_name, known_description) {
-            return Some(interface);
+            return Some((interface, sources));
         }
-        Some(self.class_of(&self.text(exporter.name), interface))
+        Some((self.class_of(&self.text(exporter.name), interface), sources))
     }
 
     /// What rules say of the interfaces of an exporter of which nothing but the index is known.
@@ -237,12 +254,12 @@ impl Directory {
         self.class_of(&self.text(exporter.name), Interface::default())
     }
 
-    fn find(&self, exporter: &Exporter, index: u32, name: NameId) -> Option<&Interface> {
+    fn find(&self, exporter: &Exporter, index: u32, name: NameId) -> Option<&Known> {
         let (_, range) = self.exporters.get(exporter.known? as usize)?;
         let interfaces = self.interfaces.get(range.start as usize..range.end as usize)?;
         let start = interfaces.partition_point(|known| known.index < index);
         if let Some(known) = interfaces.get(start).filter(|known| index != 0 && known.index == index) {
-            return Some(&known.interface);
+            return Some(known);
         }
         if name == NO_NAME {
             return None;
@@ -250,11 +267,11 @@ impl Directory {
         // An interface with another index is another one, whatever its name.
         let nameable = || interfaces.iter().take_while(|known| known.index == 0);
         if let Some(known) = nameable().find(|known| known.interface.name == name) {
-            return Some(&known.interface);
+            return Some(known);
         }
         let short = canonical(self.names.read().get(name))?;
         let mut fitting = nameable().filter(|known| known.canonical == short);
-        fitting.next().filter(|_| fitting.next().is_none()).map(|known| &known.interface)
+        fitting.next().filter(|_| fitting.next().is_none())
     }
 
     /// The routing table of a flow: 0 is the global one.
@@ -288,6 +305,11 @@ impl Directory {
     /// Whether anything can be said of an interface whose exporter says nothing of it.
     pub fn knows_interfaces(&self) -> bool {
         !self.interfaces.is_empty() || self.rules.has_interface_rules()
+    }
+
+    /// The sets of sources that exporters and interfaces are known from, by their numbers.
+    pub fn sets(&self) -> &[SourceSet] {
+        self.sets.list()
     }
 
     pub fn n_interfaces(&self) -> usize {

@@ -10,6 +10,7 @@ pub mod merge;
 use helios_common::exporter::Address;
 use helios_common::names::{NO_NAME, NameId};
 
+use crate::hits::SourceSet;
 use crate::lookup::Prefix;
 
 /// What one source says.
@@ -79,6 +80,8 @@ pub struct Network {
     pub tenant: NameId,
     pub country: NameId,
     pub asn: u32,
+    /// Who knows of it; filled in where inventories are laid over each other.
+    pub sources: SourceSet,
 }
 
 impl Network {
@@ -93,6 +96,7 @@ impl Network {
             tenant: NO_NAME,
             country: NO_NAME,
             asn: 0,
+            sources: SourceSet::default(),
         }
     }
 }
@@ -100,6 +104,7 @@ impl Network {
 impl Network {
     /// Takes over what this network leaves empty.
     pub fn fill(&mut self, other: &Self) {
+        self.sources = self.sources.with(other.sources);
         let fields = [
             (&mut self.name, other.name),
             (&mut self.site, other.site),

@@ -25,6 +25,7 @@ pub mod lookup;
 #[cfg(any(test, feature = "mmdb-writer"))]
 pub mod mmdb_writer;
 pub mod stats;
+pub mod hits;
 pub mod explain;
 
 pub use config::{EnricherConfig, GeoipConfig};

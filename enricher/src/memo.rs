@@ -10,6 +10,7 @@ use helios_common::exporter::{ExporterId, Exporters};
 use helios_common::names::NameId;
 
 use crate::directory::{Directory, Exporter, Interface};
+use crate::hits::Uses;
 
 /// Interfaces and VRFs remembered; beyond that the memo begins anew. Twice the largest network that Helios is made for.
 const ENTRIES_MAX: usize = 1 << 20;
@@ -43,6 +44,8 @@ pub struct Memo {
     epoch: u64,
     exporters: Vec<Option<(Exporter, NameId)>>,
     records: Vec<Interface>,
+    /// Of each record, who knows of it: see [`Directory::interface`].
+    tags: Vec<u16>,
     /// All records, or'ed: a column that no record has anything for need not be looked at.
     any: Interface,
     interfaces: HashMap<InterfaceKey, u32, foldhash::fast::RandomState>,
@@ -51,6 +54,8 @@ pub struct Memo {
     vrfs: HashMap<(u32, u32, NameId), u16, foldhash::fast::RandomState>,
     /// Room for the record ids of a batch's rows.
     pub ids: Vec<u32>,
+    /// What was met since it was last counted.
+    pub uses: Uses,
 }
 
 impl Default for Memo {
@@ -60,11 +65,13 @@ impl Default for Memo {
             epoch: 0,
             exporters: Vec::new(),
             records: vec![Interface::default()],
+            tags: vec![0],
             any: Interface::default(),
             interfaces: HashMap::default(),
             recent: vec![(InterfaceKey::default(), 0); RECENT].into_boxed_slice(),
             vrfs: HashMap::default(),
             ids: Vec::new(),
+            uses: Uses::default(),
         }
     }
 }
@@ -80,6 +87,7 @@ impl Memo {
         (self.generation, self.epoch) = (generation, epoch);
         self.exporters.clear();
         self.records.truncate(1);
+        self.tags.truncate(1);
         self.any = Interface::default();
         self.interfaces.clear();
         self.recent.fill((InterfaceKey::default(), 0));
@@ -118,8 +126,8 @@ impl Memo {
         let id = match self.interfaces.get(&key) {
             Some(&known) => known,
             None => match directory.interface(exporter, key.index, key.name, key.description) {
-                Some(interface) => {
-                    let id = self.add(interface);
+                Some((interface, sources)) => {
+                    let id = self.add(interface, sources);
                     self.interfaces.insert(key, id);
                     id
                 }
@@ -138,23 +146,34 @@ impl Memo {
         if let Some(&known) = self.interfaces.get(&key) {
             return known;
         }
-        let id = self.add(directory.unnamed_interface(exporter));
+        let id = self.add(directory.unnamed_interface(exporter), 0);
         self.interfaces.insert(key, id);
         id
     }
 
-    fn add(&mut self, interface: Interface) -> u32 {
-        if interface == Interface::default() {
+    fn add(&mut self, interface: Interface, sources: u16) -> u32 {
+        if interface == Interface::default() && sources == 0 {
             return 0;
         }
         self.any.add(&interface);
         self.records.push(interface);
+        self.tags.push(sources);
         self.records.len() as u32 - 1
     }
 
     /// The records by id, for the passes that write columns.
     pub fn records(&self) -> &[Interface] {
         &self.records
+    }
+
+    /// Counts the sources of the records with these ids. Returns how many of the ids are not 0.
+    pub fn count(&mut self, ids: &[u32]) -> u64 {
+        let mut known = 0;
+        for &id in ids {
+            known += u64::from(id != 0);
+            self.uses.interface(self.tags.get(id as usize).copied().unwrap_or(0));
+        }
+        known
     }
 
     /// What any record has a value of is not 0 in here.

@@ -22,6 +22,7 @@ use crate::stats::Tally;
 /// Writes what the snapshot knows about the batch's rows. `memo` is the worker's own.
 pub fn enrich(batch: &mut FlowBatch, snapshot: &Snapshot, exporters: &Exporters, memo: &mut Memo) -> Tally {
     memo.prepare(snapshot.generation, exporters.epoch());
+    memo.uses.fit(snapshot);
     let mut tally = Tally { rows: batch.rows() as u64, ..Tally::default() };
     write_exporters(batch, snapshot, exporters, memo, &mut tally);
     interfaces::write(batch, snapshot, exporters, memo, &mut tally);
@@ -55,6 +56,7 @@ fn write_exporters(
                 batch.open(col)[rows.clone()].fill(value);
             }
         }
+        memo.uses.exporters(exporter.sources, rows.len() as u64);
         tally.exporter_hits += if exporter.known.is_some() { rows.len() as u64 } else { 0 };
         start = rows.end;
     }

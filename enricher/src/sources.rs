@@ -21,13 +21,14 @@ use std::sync::Arc;
 
 use helios_common::names::Names;
 
-use crate::addresses::{Addresses, AsOrder};
+use crate::addresses::{Addresses, AsOrder, GeoipSources};
 use crate::config::EnricherConfig;
 use crate::directory::Directory;
-use crate::geoip::GeoipError;
 use crate::geoip::database::Layer;
 use crate::geoip::layout::Wanted;
 use crate::geoip::reload::Files;
+use crate::geoip::{GeoipError, Role};
+use crate::hits::{Asked, GEOIP_ASN, GEOIP_CITY, Hits};
 use crate::inventory::Inventory;
 use crate::inventory::merge::Merged;
 use crate::networks::NetworkTables;
@@ -74,6 +75,11 @@ pub enum Remotes {
     AskOnce,
 }
 
+/// What a list of networks can be asked for, one of devices, and Prometheus.
+const NETWORKS: &[Asked] = &[Asked::Address];
+const DEVICES: &[Asked] = &[Asked::Exporter, Asked::Interface];
+const INTERFACES: &[Asked] = &[Asked::Interface];
+
 #[derive(Debug)]
 enum Origin {
     File(File),
@@ -86,6 +92,8 @@ enum Origin {
 #[derive(Debug)]
 struct Part {
     origin: Origin,
+    /// What it can be asked for.
+    asked: &'static [Asked],
     inventory: Inventory,
 }
 
@@ -134,20 +142,20 @@ impl Sources {
         let (geoip, layer) = Files::open(&config.geoip, names)?;
         let mut parts = Vec::new();
         for path in &config.networks.files {
-            parts.push(Part::file(File::networks(path, names)?));
+            parts.push(Part::file(File::networks(path, names)?, NETWORKS));
         }
         for source in &config.networks.http {
-            parts.push(Part::server("networks", Remote::networks(source), remotes, names)?);
+            parts.push(Part::server("networks", Remote::networks(source), NETWORKS, remotes, names)?);
         }
         for mut source in external {
             let inventory = (source.news)(names).unwrap_or_default();
-            parts.push(Part { origin: Origin::External(source), inventory });
+            parts.push(Part { origin: Origin::External(source), asked: &Asked::ALL, inventory });
         }
         if let Some(remote) = Remote::prometheus(&config.interfaces.prometheus) {
-            parts.push(Part::server("prometheus", remote, remotes, names)?);
+            parts.push(Part::server("prometheus", remote, INTERFACES, remotes, names)?);
         }
         for path in &config.inventory.files {
-            parts.push(Part::file(File::devices(path, names)?));
+            parts.push(Part::file(File::devices(path, names)?, DEVICES));
         }
         let sources = Self { config: config.clone(), names: Arc::clone(names), rules, geoip, parts };
         let snapshot = sources.build(layer, 0);
@@ -178,7 +186,8 @@ impl Sources {
     fn build(&self, layer: Option<Layer>, generation: u64) -> Snapshot {
         let merged = self.merged();
         let networks = NetworkTables::new(&merged.networks, &merged.vrfs, &self.names);
-        let addresses = Addresses::new(layer, &networks, AsOrder::new(&self.config.as_order));
+        let order = AsOrder::new(&self.config.as_order);
+        let addresses = Addresses::new(layer, &networks, order, GeoipSources::new(&self.config.geoip));
         let (rules, names) = (Arc::clone(&self.rules), Arc::clone(&self.names));
         let directory = Directory::new(&merged, networks.into_numbers(), &self.config.vrfs, rules, names);
         Snapshot { generation, addresses, directory }
@@ -207,27 +216,33 @@ impl Sources {
     pub fn monitor(&self) -> Monitor {
         Monitor {
             geoip: self.geoip.statuses(),
-            parts: self.parts.iter().map(|part| Arc::clone(part.status())).collect(),
+            parts: self.parts.iter().map(|part| (Arc::clone(part.status()), part.asked)).collect(),
         }
     }
 }
 
 impl Part {
-    fn file((file, inventory): (File, Inventory)) -> Self {
-        Self { origin: Origin::File(file), inventory }
+    fn file((file, inventory): (File, Inventory), asked: &'static [Asked]) -> Self {
+        Self { origin: Origin::File(file), asked, inventory }
     }
 
-    fn server(kind: &str, remote: Remote, remotes: Remotes, names: &Arc<Names>) -> Result<Self, SourceError> {
+    fn server(
+        kind: &str,
+        remote: Remote,
+        asked: &'static [Asked],
+        remotes: Remotes,
+        names: &Arc<Names>,
+    ) -> Result<Self, SourceError> {
         let location = remote.location().to_owned();
         let status = Status::shared(format!("{kind}:{location}"), location);
         match remotes {
             Remotes::AskOnce => {
                 let inventory = remote.ask(names, &status).unwrap_or_default();
-                Ok(Self { origin: Origin::Still(status), inventory })
+                Ok(Self { origin: Origin::Still(status), asked, inventory })
             }
             Remotes::Poll => {
                 let poller = Poller::start(remote, status, Arc::clone(names)).map_err(SourceError::Thread)?;
-                Ok(Self { origin: Origin::Server(poller), inventory: Inventory::default() })
+                Ok(Self { origin: Origin::Server(poller), asked, inventory: Inventory::default() })
             }
         }
     }
@@ -237,16 +252,22 @@ impl Part {
 #[derive(Debug)]
 pub struct Monitor {
     geoip: Vec<Arc<std::sync::Mutex<crate::geoip::reload::Status>>>,
-    parts: Vec<SharedStatus>,
+    parts: Vec<(SharedStatus, &'static [Asked])>,
 }
 
 impl Monitor {
-    pub fn stats(&self) -> Vec<SourceStats> {
+    /// Every source, with the hits that it had.
+    pub fn stats(&self, hits: &Hits) -> Vec<SourceStats> {
         let databases = self.geoip.iter().map(|status| {
             let status = status.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            SourceStats::from(&*status)
+            let id = if status.role == Role::City { GEOIP_CITY } else { GEOIP_ASN };
+            SourceStats { lookups: vec![hits.of(id, Asked::Address)], ..SourceStats::from(&*status) }
         });
-        databases.chain(self.parts.iter().map(|status| Status::stats(status))).collect()
+        let parts = (0..).zip(&self.parts).map(|(id, (status, asked))| {
+            let lookups = asked.iter().map(|&asked| hits.of(id, asked)).collect();
+            SourceStats { lookups, ..Status::stats(status) }
+        });
+        databases.chain(parts).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::geoip::database::Info;
 use crate::geoip::reload::Status;
+use crate::hits::{Asked, Hits, SourceHits};
 
 /// Counters that the worker adds to once per batch.
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Counters {
     pub batches: AtomicU64,
     pub rows: AtomicU64,
     answers: [Answers; Lookup::ALL.len()],
+    /// By source.
+    pub hits: Hits,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +74,9 @@ impl Counters {
     pub fn add(&self, tally: &Tally) {
         self.batches.fetch_add(1, Relaxed);
         self.rows.fetch_add(tally.rows, Relaxed);
+        self.hits.ask(Asked::Exporter, tally.rows);
+        self.hits.ask(Asked::Interface, tally.interfaces);
+        self.hits.ask(Asked::Address, tally.addresses);
         let counts = [
             (tally.rows, tally.exporter_hits),
             (tally.interfaces, tally.interface_hits),
@@ -106,6 +112,8 @@ pub struct EnricherStats {
     /// Devices of the inventory, and their interfaces.
     pub devices: usize,
     pub interfaces: usize,
+    /// Interfaces that their exporter itself told of in options data.
+    pub options_data: SourceHits,
     /// The configured sources.
     pub sources: Vec<SourceStats>,
 }
@@ -127,6 +135,8 @@ pub struct SourceStats {
     pub failures: u64,
     /// Why the source as it is now is not in use.
     pub refusal: Option<String>,
+    /// How often it knew what it can be asked for.
+    pub lookups: Vec<SourceHits>,
     /// Of a database, what it says of itself.
     pub database: Option<Database>,
 }
@@ -152,6 +162,7 @@ impl From<&Status> for SourceStats {
             loads: status.loads,
             failures: status.failures,
             refusal: status.refusal.clone(),
+            lookups: Vec::new(),
             database: Some(Database { path: status.path.clone(), database_type, build_epoch, file_bytes }),
         }
     }

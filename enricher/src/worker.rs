@@ -19,6 +19,7 @@ use tracing::error;
 
 use crate::config::EnricherConfig;
 use crate::directory::Exporter;
+use crate::hits::{Asked, OPTIONS_DATA};
 use crate::memo::Memo;
 use crate::reload::Reloader;
 use crate::rows;
@@ -110,7 +111,8 @@ impl Enricher {
             table_bytes: snapshot.addresses.bytes(),
             devices: snapshot.directory.len(),
             interfaces: snapshot.directory.n_interfaces(),
-            sources: self.monitor.stats(),
+            options_data: self.counters.hits.of(OPTIONS_DATA, Asked::Interface),
+            sources: self.monitor.stats(&self.counters.hits),
         }
     }
 
@@ -153,8 +155,10 @@ impl Worker {
 
     fn pass(&self, mut batch: FlowBatch, memo: &mut Memo) {
         let rows = batch.rows();
-        let tally = rows::enrich(&mut batch, &self.snapshot.load(), &self.exporters, memo);
+        let snapshot = self.snapshot.load();
+        let tally = rows::enrich(&mut batch, &snapshot, &self.exporters, memo);
         self.counters.add(&tally);
+        self.counters.hits.take(&mut memo.uses, &snapshot);
         batch.seal();
         // Booked before it is sent: the sink may book the same rows on before this thread runs again.
         self.ledger.moved(Stage::Enrich, Stage::Block, rows as u64);

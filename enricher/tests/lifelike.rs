@@ -77,14 +77,18 @@ fn check_exporters(network: &Network, snapshot: &Snapshot, names: &Names) {
         for index in ports.iter().filter_map(|port| port.ifindex) {
             let expected = ports.iter().find(|port| port.ifindex == Some(index)).map(|port| port.name.clone());
             let found = snapshot.directory.interface(&exporter, index, NO_NAME, NO_NAME);
-            assert_eq!(found.map(|port| text(port.name)), expected.filter(|_| index != 0), "{index} of device {id}");
+            assert_eq!(
+                found.map(|(port, _)| text(port.name)),
+                expected.filter(|_| index != 0),
+                "{index} of device {id}"
+            );
         }
         for port in ports.iter().filter(|port| port.ifindex.is_none()) {
             // An exporter that gives a number of its own and the name.
             let found = snapshot.directory.interface(&exporter, 4711, names.intern(&port.name), NO_NAME);
             let same = ports.iter().find(|other| other.ifindex.is_none() && other.name == port.name);
             let expected = same.map(|port| port.description.clone());
-            assert_eq!(found.map(|port| text(port.description)), expected, "{} of device {id}", port.name);
+            assert_eq!(found.map(|(port, _)| text(port.description)), expected, "{} of device {id}", port.name);
         }
     }
 }

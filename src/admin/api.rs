@@ -7,6 +7,7 @@ use helios_collector::decode::{DecodeError, ExporterStats, Protocol, Transport};
 use helios_collector::worker::SocketReport;
 use helios_common::exporter::ip_of;
 use helios_common::ledger::{DropReason, Stage};
+use helios_enricher::hits::SourceHits;
 use helios_enricher::stats::{Lookup, SourceStats};
 use serde::Serialize;
 
@@ -96,6 +97,8 @@ struct Source {
     loaded: Option<String>,
     loads: u64,
     failures: u64,
+    /// How often it knew something of what was found, by what was looked up.
+    lookups: BTreeMap<&'static str, Hits>,
     /// Why the source as it is now is not in use.
     refusal: Option<String>,
     /// Of a database.
@@ -218,6 +221,11 @@ impl From<&SourceStats> for Source {
             loaded: loaded.map(|since| utc(since.as_secs())),
             loads: source.loads,
             failures: source.failures,
+            lookups: source
+                .lookups
+                .iter()
+                .map(|&SourceHits { asked, hits, misses }| (asked, Hits { hits, misses }))
+                .collect(),
             refusal: source.refusal.clone(),
             database_type: source.database.as_ref().map(|database| database.database_type.clone()),
             built: source.database.as_ref().map(|database| utc(database.build_epoch)),

@@ -10,6 +10,7 @@ use helios_common::columns::{Column, Spec};
 use helios_common::names::Names;
 use helios_enricher::GeoipConfig;
 use helios_enricher::geoip::reload::Files;
+use helios_enricher::hits::Hits;
 use helios_enricher::sources::files::File;
 use helios_enricher::sources::{Remotes, Sources};
 use helios_netbox::NetBox;
@@ -74,7 +75,7 @@ fn explanation(config: &Config, exporter: &str, interface: Option<&str>) -> Resu
     let external = netbox.iter().map(|netbox| names_of_netbox(config, netbox)).collect();
     let sources = Sources::open(&config.enricher, external, Remotes::AskOnce, &names);
     let (sources, _) = sources.map_err(|error| Exit::configuration([error]))?;
-    for source in sources.monitor().stats() {
+    for source in sources.monitor().stats(&Hits::default()) {
         if let Some(refusal) = source.refusal {
             let _ = writeln!(io::stderr().lock(), "helios: without {}: {refusal}", source.source);
         }

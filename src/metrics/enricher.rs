@@ -4,10 +4,14 @@ use std::fmt;
 use std::time::UNIX_EPOCH;
 
 use helios_enricher::EnricherStats;
+use helios_enricher::hits::SourceHits;
 use helios_enricher::stats::{Lookup, SourceStats};
 
 use super::scrape::{Number, Scrape};
 use super::table::{self, Metric};
+
+/// The label of what exporters say of their own interfaces.
+const OPTIONS_DATA: &str = "options_data";
 
 pub fn write(out: &mut Scrape<'_>, stats: &EnricherStats) -> fmt::Result {
     out.one(&table::ENRICHER_BATCHES, stats.batches)?;
@@ -16,6 +20,14 @@ pub fn write(out: &mut Scrape<'_>, stats: &EnricherStats) -> fmt::Result {
     let samples = lookups
         .flat_map(|(lookup, (hits, misses))| [([lookup.name(), "hit"], hits), ([lookup.name(), "miss"], misses)]);
     out.family(&table::ENRICHER_LOOKUPS, samples)?;
+    let own = [(OPTIONS_DATA, std::slice::from_ref(&stats.options_data))];
+    let sources = stats.sources.iter().map(|source| (source.source.as_str(), source.lookups.as_slice()));
+    let samples = own.into_iter().chain(sources).flat_map(|(source, lookups)| {
+        lookups.iter().flat_map(move |SourceHits { asked, hits, misses }| {
+            [([source, asked, "hit"], *hits), ([source, asked, "miss"], *misses)]
+        })
+    });
+    out.family(&table::SOURCE_LOOKUPS, samples)?;
     out.one(&table::ENRICHER_TABLE_BYTES, stats.table_bytes)?;
     out.one(&table::ENRICHER_DEVICES, stats.devices)?;
     out.one(&table::ENRICHER_INTERFACES, stats.interfaces)?;

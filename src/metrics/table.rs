@@ -110,6 +110,7 @@ metrics! {
     ENRICHER_BATCHES: Counter "helios_enricher_batches_total" [] "Batches enriched";
     ENRICHER_ROWS: Counter "helios_enricher_rows_total" [] "Rows enriched";
     ENRICHER_LOOKUPS: Counter "helios_enricher_lookups_total" ["lookup", "result"] "Exporters, interfaces and addresses looked up for rows, by what was asked and whether it was known";
+    SOURCE_LOOKUPS: Counter "helios_enricher_source_lookups_total" ["source", "lookup", "result"] "Exporters, interfaces and addresses looked up for rows, by source and whether it knew something of what was found";
     ENRICHER_TABLE_BYTES: Gauge "helios_enricher_table_bytes" [] "Memory of the tables of addresses";
     ENRICHER_DEVICES: Gauge "helios_enricher_devices" [] "Devices in the inventory";
     ENRICHER_INTERFACES: Gauge "helios_enricher_interfaces" [] "Interfaces of these devices";

@@ -144,6 +144,25 @@ fn names_come_from_the_first_source_that_knows_the_interface() {
                     6\t\t\t0\t\n";
     assert_eq!(engine.query(query), expected);
 
+    // Of the six flows; all sources together know five of the ports, and nobody the addresses.
+    let (_, page) = helios.get("/metrics").unwrap();
+    for (source, asked, hits, misses) in [
+        ("options_data\"", "interface", 1, 5),
+        ("netbox\"", "exporter", 6, 0),
+        ("netbox\"", "interface", 3, 3),
+        ("netbox\"", "address", 0, 12),
+        ("prometheus:", "interface", 4, 2),
+        ("inventory:", "exporter", 6, 0),
+        ("inventory:", "interface", 4, 2),
+    ] {
+        let is_of = |line: &&str, result: &str| {
+            line.starts_with(&format!("helios_enricher_source_lookups_total{{source=\"{source}"))
+                && line.contains(&format!("lookup=\"{asked}\",result=\"{result}\""))
+        };
+        let count = |result: &str| page.lines().find(|line| is_of(line, result)).unwrap().rsplit(' ').next().unwrap();
+        assert_eq!((count("hit"), count("miss")), (&*hits.to_string(), &*misses.to_string()), "{source} {asked}");
+    }
+
     // A server that is away, or says something else, leaves what it said until it says something usable.
     let failures = "helios_enricher_source_failures_total";
     let before = helios.metric(failures).unwrap();

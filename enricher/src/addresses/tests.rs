@@ -24,7 +24,8 @@ fn tables(order: &[AsSource], names: &Names) -> (Addresses, u32) {
     let prefix: Prefix = "8.8.8.0/24".parse().unwrap();
     let network = Network { asn: NETWORK, country: names.intern("DE"), ..Network::new(prefix) };
     let networks = NetworkTables::new(&[network], &[], names);
-    let addresses = Addresses::new(Some(layer), &networks, AsOrder::new(order));
+    let geoip = GeoipSources::new(&GeoipConfig::default());
+    let addresses = Addresses::new(Some(layer), &networks, AsOrder::new(order), geoip);
     let mut ids = [0];
     addresses.lookup(&[address_of([8, 8, 8, 8].into())], &mut ids);
     (addresses, ids[0])

@@ -53,3 +53,11 @@ fn sources_that_cannot_work_are_refused_with_their_key() {
     let rule = error(r#"{"rules": {"interfaces": [{"role": "a"}, {"match_name": "(", "role": "b"}]}}"#);
     assert!(rule.starts_with("enricher.rules.interfaces: rule 2: match_name: `(`"), "{rule}");
 }
+
+#[test]
+fn more_lists_than_can_be_told_apart_are_refused() {
+    let lists = |n: usize| parse(&serde_json::json!({"networks": {"files": vec!["a.csv"; n]}}).to_string()).unwrap();
+    assert_eq!(lists(100).validate(), Ok(()));
+    let error = lists(101).validate().unwrap_err().to_string();
+    assert!(error.contains("101 lists") && error.contains("join some"), "{error}");
+}

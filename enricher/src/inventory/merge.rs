@@ -8,6 +8,7 @@ use helios_common::exporter::Address;
 use helios_common::names::{NO_NAME, NameId, Names, NamesView};
 
 use super::{Device, Interface, Inventory, Network, Vrf, canonical};
+use crate::hits::SourceSet;
 
 /// Which source a value is from: its position in the list that was merged; [`NO_SOURCE`] for an empty value.
 pub type SourceId = u8;
@@ -46,6 +47,8 @@ pub struct MergedDevice {
     pub tenant: Sourced<NameId>,
     pub addresses: Vec<(Address, SourceId)>,
     pub interfaces: Vec<MergedInterface>,
+    /// All that know it, also those whose every value another one goes before.
+    pub sources: SourceSet,
 }
 
 /// An interface as all sources together know it.
@@ -58,6 +61,8 @@ pub struct MergedInterface {
     pub role: Sourced<NameId>,
     /// Of the name; 0 if it has none.
     pub canonical: u64,
+    /// All that know it.
+    pub sources: SourceSet,
 }
 
 /// All sources together.
@@ -81,8 +86,9 @@ impl Merged {
             merged.source(inventory, id as SourceId, &view);
         }
         // Of two equal prefixes the later one counts when tables are built, here the earlier source does.
-        for inventory in sources.iter().rev() {
-            merged.networks.extend(&inventory.networks);
+        for (id, inventory) in sources.iter().enumerate().rev() {
+            let sources = SourceSet::of(id as SourceId);
+            merged.networks.extend(inventory.networks.iter().map(|network| Network { sources, ..*network }));
         }
         for inventory in &sources {
             merged.vrfs.extend(&inventory.vrfs);
@@ -112,6 +118,7 @@ impl Merged {
             self.devices.len() as u32 - 1
         });
         let Some(merged) = self.devices.get_mut(index as usize) else { return index };
+        merged.sources = merged.sources.with(SourceSet::of(source));
         merged.name.fill(device.name, source);
         merged.site.fill(device.site, source);
         merged.region.fill(device.region, source);
@@ -193,6 +200,7 @@ impl MergedInterface {
         if self.name.value == NO_NAME {
             self.canonical = canonical;
         }
+        self.sources = self.sources.with(SourceSet::of(source));
         self.index.fill(interface.index, source);
         self.name.fill(interface.name, source);
         self.description.fill(interface.description, source);

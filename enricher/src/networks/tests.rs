@@ -5,8 +5,8 @@ use helios_common::names::Names;
 use proptest::prelude::*;
 
 use super::*;
-use crate::addresses::{Addresses, AsOrder};
-use crate::config::AsSource;
+use crate::addresses::{Addresses, AsOrder, GeoipSources};
+use crate::config::{AsSource, GeoipConfig};
 
 const VRFS: [&str; 3] = ["", "red", "blue"];
 
@@ -57,7 +57,8 @@ proptest! {
         let networks: Vec<_> = networks.into_iter().map(network).collect();
         let vrfs = [1, 2].map(|vrf| Vrf { name: names.intern(VRFS[vrf]), rd: NO_NAME });
         let tables = NetworkTables::new(&networks, &vrfs, &names);
-        let addresses = Addresses::new(None, &tables, AsOrder::new(&[AsSource::Flow, AsSource::Networks]));
+        let geoip = GeoipSources::new(&GeoipConfig::default());
+        let addresses = Addresses::new(None, &tables, AsOrder::new(&[AsSource::Flow, AsSource::Networks]), geoip);
         let mut keys = vec![0, u128::MAX, 0xffff_0000_0000, 0xffff_ffff_ffff];
         for network in &networks {
             let (first, last) = (network.prefix.start(), network.prefix.last());
@@ -90,7 +91,7 @@ fn a_vrf_is_known_by_its_route_distinguisher_too() {
 fn every_well_known_range_is_a_prefix_and_has_its_name() {
     let names = Names::new();
     let tables = NetworkTables::new(&[], &[], &names);
-    let addresses = Addresses::new(None, &tables, AsOrder::new(&[]));
+    let addresses = Addresses::new(None, &tables, AsOrder::new(&[]), GeoipSources::new(&GeoipConfig::default()));
     for (ip, expected) in [
         ("10.1.2.3", "private"),
         ("100.64.1.1", "cgnat"),

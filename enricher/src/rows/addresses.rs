@@ -12,6 +12,7 @@ use helios_common::flow::FlowBatch;
 use helios_common::names::NameId;
 
 use crate::addresses::{Addresses, Knows, Record};
+use crate::hits::Uses;
 use crate::lookup::CHUNK;
 use crate::memo::Memo;
 use crate::snapshot::Snapshot;
@@ -63,7 +64,7 @@ pub fn write(batch: &mut FlowBatch, snapshot: &Snapshot, exporters: &Exporters, 
         resolve_vrfs(batch, snapshot, exporters, memo, &mut vrfs);
     }
     for side in &SIDES {
-        side.write(batch, &snapshot.addresses, &vrfs, tally);
+        side.write(batch, &snapshot.addresses, &vrfs, &mut memo.uses, tally);
     }
     memo.ids = vrfs;
 }
@@ -104,13 +105,14 @@ struct Seen {
 }
 
 impl Side {
-    fn write(&self, batch: &mut FlowBatch, addresses: &Addresses, vrfs: &[u32], tally: &mut Tally) {
+    fn write(&self, batch: &mut FlowBatch, addresses: &Addresses, vrfs: &[u32], uses: &mut Uses, tally: &mut Tally) {
         let (mut ids, mut seen) = ([0; CHUNK], Seen::default());
         let rows = batch.rows();
         for start in (0..rows).step_by(CHUNK) {
             let chunk = start..rows.min(start + CHUNK);
             let ids = &mut ids[..chunk.len()];
             tally.addresses += look_up(batch.values(self.address), &chunk, addresses, vrfs, ids);
+            uses.addresses(ids, addresses.tags());
             self.gather(batch, addresses, &Chunk { rows: chunk, ids }, &mut seen, tally);
         }
         let Knows { country, city, asn, network, site, role, tenant } = addresses.knows();

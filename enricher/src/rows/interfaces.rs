@@ -65,7 +65,7 @@ pub fn write(batch: &mut FlowBatch, snapshot: &Snapshot, exporters: &Exporters, 
         }
         ids.clear();
         side.resolve(batch, snapshot, exporters, memo, &mut ids);
-        tally.interface_hits += ids.iter().filter(|&&id| id != 0).count() as u64;
+        tally.interface_hits += memo.count(&ids);
         side.gather(batch, memo, &ids);
     }
     memo.ids = ids;

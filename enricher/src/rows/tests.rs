@@ -12,6 +12,7 @@ use helios_common::names::Names;
 
 use super::*;
 use crate::config::{EnricherConfig, GeoipConfig};
+use crate::hits::{Asked, GEOIP_ASN, GEOIP_CITY, Hits, OPTIONS_DATA};
 use crate::lookup::CHUNK;
 use crate::mmdb_writer::{Writer, asn_record, city_record};
 use crate::sources::{Remotes, Sources};
@@ -287,4 +288,61 @@ fn an_exporter_that_invents_indices_fills_no_memory() {
         enrich(&mut batch, &fixture.snapshot, &fixture.exporters, &mut memo);
     }
     assert_eq!((memo.records().len(), memo.n_interfaces()), (1, 1));
+}
+
+#[test]
+fn hits_are_counted_by_the_source_that_knows() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("a.csv"), "network,name\n192.0.2.0/24,a\n10.1.0.0/16,a\n").unwrap();
+    // The same network, whose name is a's already, and a more specific one.
+    std::fs::write(path("b.csv"), "network,name,site\n192.0.2.0/24,b,s\n10.1.2.0/24,b,s\n").unwrap();
+    let devices = "devices: [{name: edge1, addresses: [192.0.2.77], interfaces: [{index: 7, name: xe0}]}]";
+    std::fs::write(path("devices.yaml"), devices).unwrap();
+    let mut geoip = Writer::new("GeoLite2-City");
+    let place = geoip.record(&city_record("DE", None));
+    geoip.insert("192.0.2.0/25".parse().unwrap(), place);
+    geoip.write(&path("city.mmdb")).unwrap();
+    let config = serde_json::json!({
+        "networks": {"files": [path("a.csv"), path("b.csv")]}, "inventory": {"files": [path("devices.yaml")]},
+        "geoip": {"city": path("city.mmdb")}
+    });
+    let fixture = Fixture::of(&serde_json::from_value(config).unwrap());
+    let exporter = fixture.exporters.intern(address("192.0.2.77"));
+    let stranger = fixture.exporters.intern(address("192.0.2.78"));
+    let mut batch = FlowBatch::new();
+    let own = fixture.names.intern("own");
+    for (source, index, name, exporter) in [
+        ("192.0.2.1", 7, 0, exporter),
+        ("192.0.2.200", 7, own, exporter),
+        ("10.1.2.3", 8, own, exporter),
+        ("10.1.9.9", 9, 0, exporter),
+        ("10.2.0.1", 7, 0, stranger),
+        ("8.8.8.8", 8, 0, stranger),
+    ] {
+        batch.open(SRC_ADDR).push(address(source));
+        batch.open(IN_IF_INDEX).push(index);
+        batch.open(IN_IF_NAME).push(name);
+        batch.advance(1, exporter);
+    }
+
+    let (hits, mut memo) = (Hits::default(), Memo::default());
+    for _ in 0..2 {
+        let tally = enrich(&mut batch.clone(), &fixture.snapshot, &fixture.exporters, &mut memo);
+        hits.ask(Asked::Exporter, tally.rows);
+        hits.ask(Asked::Interface, tally.interfaces);
+        hits.ask(Asked::Address, tally.addresses);
+        hits.take(&mut memo.uses, &fixture.snapshot);
+    }
+    let of = |source, asked| {
+        let known = hits.of(source, asked);
+        (known.hits / 2, known.misses / 2)
+    };
+    let (a, b, file) = (0, 1, 2);
+    assert_eq!(
+        [a, b, GEOIP_CITY, GEOIP_ASN].map(|source| of(source, Asked::Address)),
+        [(3, 3), (3, 3), (1, 5), (0, 6)]
+    );
+    assert_eq!((of(file, Asked::Exporter), of(a, Asked::Exporter)), ((4, 2), (0, 6)));
+    assert_eq!((of(file, Asked::Interface), of(OPTIONS_DATA, Asked::Interface)), ((2, 4), (2, 4)));
 }

@@ -22,6 +22,7 @@ impl Status {
             loads: 0,
             failures: 0,
             refusal: None,
+            lookups: Vec::new(),
             database: None,
         })))
     }

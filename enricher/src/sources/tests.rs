@@ -70,13 +70,13 @@ fn a_file_is_taken_up_when_it_changes_and_refused_when_it_is_broken() {
 
     write("network,name\n10.1.0.0/99,three\n");
     assert!((0..4).all(|_| sources.poll(&second).is_none()));
-    let stats = &sources.monitor().stats()[0];
+    let stats = &sources.monitor().stats(&Hits::default())[0];
     assert_eq!((stats.loads, stats.failures, stats.entries), (2, 1, 1));
     assert!(stats.refusal.as_ref().unwrap().contains("`10.1.0.0/99` is no network"), "{stats:?}");
 
     std::fs::remove_file(&path).unwrap();
     assert!((0..4).all(|_| sources.poll(&second).is_none()));
-    assert_eq!(sources.monitor().stats()[0].failures, 2);
+    assert_eq!(sources.monitor().stats(&Hits::default())[0].failures, 2);
     write("network,name\n10.1.0.0/16,four\n");
     assert_eq!(network_of(&next(&mut sources, &second), &names, [10, 1, 0, 1]), "four");
 }
@@ -101,16 +101,16 @@ fn a_server_that_fails_leaves_what_it_said_and_comes_back() {
 
     *answer.lock().unwrap() = (503, String::new());
     let start = Instant::now();
-    while sources.monitor().stats()[0].failures == 0 {
+    while sources.monitor().stats(&Hits::default())[0].failures == 0 {
         assert!(start.elapsed() < DEADLINE);
         thread::sleep(Duration::from_millis(5)); // between two looks
     }
     assert!(sources.poll(&second).is_none());
-    assert!(sources.monitor().stats()[0].refusal.as_ref().unwrap().contains("answers 503"));
+    assert!(sources.monitor().stats(&Hits::default())[0].refusal.as_ref().unwrap().contains("answers 503"));
 
     *answer.lock().unwrap() = (200, "network,name\n10.1.0.0/16,two\n".to_owned());
     assert_eq!(network_of(&next(&mut sources, &second), &names, [10, 1, 0, 1]), "two");
-    assert_eq!(sources.monitor().stats()[0].refusal, None);
+    assert_eq!(sources.monitor().stats(&Hits::default())[0].refusal, None);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn nonsense_and_emptiness_are_refused() {
         let url = server(Arc::new(Mutex::new((200, body.to_owned())))) + "/networks.csv";
         let config = config(serde_json::json!({"networks": {"http": [{"url": url}]}}));
         let (sources, _) = Sources::open(&config, vec![], Remotes::AskOnce, &names).unwrap();
-        let refusal = sources.monitor().stats()[0].refusal.clone().unwrap();
+        let refusal = sources.monitor().stats(&Hits::default())[0].refusal.clone().unwrap();
         assert!(refusal.contains(problem), "{refusal}");
     }
 }
@@ -140,7 +140,7 @@ fn interfaces_of_prometheus_join_the_devices_of_files() {
     let address = address_of([192, 0, 2, 1].into());
     let entry = helios_common::exporter::Entry { address, socket: address, address_name: 0 };
     let exporter = snapshot.directory.exporter(&entry);
-    let interface = snapshot.directory.interface(&exporter, 7, 0, 0).unwrap();
+    let (interface, _) = snapshot.directory.interface(&exporter, 7, 0, 0).unwrap();
     let view = names.read();
     assert_eq!((view.get(exporter.name), view.get(interface.description)), ("edge1", "uplink"));
     assert_eq!(interface.speed, 1_000_000_000);

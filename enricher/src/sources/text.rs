@@ -91,7 +91,6 @@ pub fn networks(format: NetworkFormat, text: &str, names: &Names) -> Result<Inve
         let prefix = prefix_of(entry.network.trim()).map_err(|problem| format!("entry {}: {problem}", at + 1))?;
         let name = |text: &Option<String>| names.intern(text.as_deref().unwrap_or("").trim());
         Ok(Network {
-            prefix,
             vrf: name(&entry.vrf),
             name: name(&entry.name),
             site: name(&entry.site),
@@ -99,6 +98,7 @@ pub fn networks(format: NetworkFormat, text: &str, names: &Names) -> Result<Inve
             tenant: name(&entry.tenant),
             country: name(&entry.country),
             asn: entry.asn.0,
+            ..Network::new(prefix)
         })
     });
     Ok(Inventory { networks: networks.collect::<Result<_, String>>()?, ..Inventory::default() })
