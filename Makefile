@@ -57,7 +57,7 @@ lint: ## formatting, clippy, licences and duplicate dependencies, documentation 
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check; \
 	else echo "lint: cargo-deny is not installed (cargo install --locked cargo-deny): licences not checked"; fi
 
-torture: engine ## the long form of the tests of loss and doubling (about 20 minutes); KILLS, SEED and FAULT_SEEDS change it
+torture: engine ## the long form of the tests of loss and doubling (about 20 minutes); KILLS, SEED, FAULT_SEEDS and BLOCK_ROWS change it
 	tools/torture.sh
 
 demo: engine ## build, start everything on loopback, send flows of all protocols, show them from ClickHouse

@@ -4,10 +4,12 @@
 #   KILLS=100        kill -9 at seeded random moments under load, each with a restart
 #   SEED=6           of those moments
 #   FAULT_SEEDS=60   schedules of random faults between helios and ClickHouse
+#   BLOCK_ROWS=990000   rows of the blocks of several days that are sent again and again
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export HELIOS_KILLS="${KILLS:-100}" HELIOS_SEED="${SEED:-6}" HELIOS_FAULT_SEEDS="${FAULT_SEEDS:-60}"
+export HELIOS_BLOCK_ROWS="${BLOCK_ROWS:-990000}"
 export HELIOS_ENGINE_PYTHON="${HELIOS_ENGINE_PYTHON:-$PWD/.cache/engine/bin/python}"
 # Ends a test that waits for ever; all of them together take about 20 minutes.
 limit=1500
@@ -34,6 +36,8 @@ part crashes "kill -9 x $HELIOS_KILLS, stops, takeovers, full disks, a killed en
     "${tests[@]}" --test it -- --show-output spool:: ills::
 part faults "resets, cuts, lost and late answers, 500/503, exceptions; $HELIOS_FAULT_SEEDS schedules" \
     "${tests[@]}" --test engine -- faults:: outage::
+part blocks "blocks of $HELIOS_BLOCK_ROWS rows and many days, recovered, cut, half committed, sent again" \
+    "${tests[@]}" --test engine -- once::
 part files "flipped octets, truncations, crashes against a model of the spool" \
     "${tests[@]}" --lib -- spool:: backlog::
 

@@ -65,7 +65,11 @@ impl Stand {
     }
 
     pub fn insert(&self, block: &Block) {
-        self.runtime.block_on(client::insert(&self.client, block, INSERT_TIMEOUT)).unwrap();
+        self.try_insert(block).unwrap();
+    }
+
+    pub fn try_insert(&self, block: &Block) -> Result<(), Error> {
+        self.runtime.block_on(client::insert(&self.client, block, INSERT_TIMEOUT))
     }
 
     /// The answer to a query, without the last line break.
