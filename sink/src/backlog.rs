@@ -57,6 +57,8 @@ struct State {
     kept: BTreeMap<Turn, Stub>,
     /// Names of kept blocks that are being sent.
     replaying: HashSet<Arc<str>>,
+    /// How many others of each lane are being sent.
+    sending: HashMap<Lane, usize>,
     /// Table and rows of blocks that this process has set aside.
     aside: HashMap<Arc<str>, (Table, u64)>,
     paused: HashMap<Lane, Instant>,
@@ -98,6 +100,17 @@ impl Backlog {
     /// The cluster has so many shards.
     pub fn set_shards(&self, shards: usize) {
         self.state().shards = shards;
+    }
+
+    /// Whether another block of the table would only wait: every lane has as many as can be `sent` at a time. A shard
+    /// that is away keeps nobody from sending to the others, nor does another table.
+    pub fn is_busy(&self, table: Table, sent: usize) -> bool {
+        let state = self.state();
+        let waiting = |lane: Lane| state.fresh.iter().filter(|block| state.lane(block) == lane).count();
+        (0..state.shards.max(1)).map(|shard| Lane { table, shard }).all(|lane| {
+            let sending = state.sending.get(&lane).copied().unwrap_or(0);
+            sending >= sent || sending + waiting(lane) >= sent
+        })
     }
 
     /// Where a block goes.
@@ -436,6 +449,7 @@ impl State {
         let ready = self.fresh.iter().position(|block| !self.paused.contains_key(&self.lane(block)));
         if let Some(block) = ready.and_then(|at| self.fresh.remove(at)) {
             self.occupancy.in_flight += 1;
+            *self.sending.entry(self.lane(&block)).or_default() += 1;
             return Pick::Fresh(Box::new(block));
         }
         if let Some(stub) = self.pick_kept(spool) {
@@ -489,9 +503,10 @@ impl State {
     /// An inserter is done with a block, one way or the other.
     fn end_sending(&mut self, block: &Block) {
         self.occupancy.in_flight -= 1;
-        if let Some(kept) = &block.kept {
-            self.replaying.remove(&kept.name);
+        if block.kept.as_ref().is_some_and(|kept| self.replaying.remove(&kept.name)) {
             self.occupancy.replaying = self.replaying.len();
+        } else if let Some(sending) = self.sending.get_mut(&self.lane(block)) {
+            *sending = sending.saturating_sub(1);
         }
     }
 }

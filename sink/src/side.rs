@@ -1,7 +1,7 @@
 //! Blocks of side tables, and the thread that makes them.
 //!
-//! Side rows are few: a block is one Arrow record batch, held as typed columns until it is closed by rows or age.
-//! Closed, it is a block like any other.
+//! Side rows are few: they are held as typed columns for some seconds and then encoded as one Arrow record batch. Closed,
+//! a block is one like any other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,7 @@ use arrow_array::{
 use arrow_buffer::Buffer;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use bytes::Bytes;
 use helios_common::side::queue::ReceivedRows;
 use helios_common::side::{Kind, SideReceiver, SideRow, SideRows, SideTable, Text, Value};
 
@@ -22,9 +23,12 @@ use crate::block::{Block, Tokens, compressed};
 use crate::books::Books;
 use crate::config::Compression;
 use crate::schema::{Table, arrow, ddl};
+use crate::spool::file::Head;
+use crate::spool::{OpenFile, Spool};
 
-/// Rows after which a block is closed: some 12 MB, and far more than a flush interval brings.
-const BLOCK_ROWS: usize = 50_000;
+/// Rows after which a block is closed: some 60 MB before compression. A flush interval of the largest networks brings a
+/// quarter of them; only an outage fills a block.
+const BLOCK_ROWS: usize = 250_000;
 
 /// Every block is a part that ClickHouse has to merge, and side tables are read by the minute: they are flushed this
 /// much less often than flows.
@@ -34,19 +38,36 @@ const FLUSH_INTERVALS: u32 = 5;
 const TICK: Duration = Duration::from_millis(50);
 
 /// Makes blocks of the rows of one side table.
+///
+/// A block is one ArrowStream, a piece for what came in a flush interval. With a spool a piece goes to the block's file
+/// at once, as with flows: what is encoded survives a crash, however long the block stays open.
 pub struct SideAssembler {
     table: SideTable,
     statement: Arc<str>,
     schema: Arc<Schema>,
     compression: Compression,
     tokens: Tokens,
+    spool: Option<Arc<Spool>>,
     columns: Vec<Values>,
+    /// Rows that are not encoded yet, and since when there are any.
     rows: usize,
     since: Option<Instant>,
+    open: Option<Open>,
+}
+
+/// The open block, as far as it is encoded.
+struct Open {
+    stream: StreamWriter<Vec<u8>>,
+    head: Head,
+    /// What the spool has of it; `None` without a spool, or when it cannot be written.
+    file: Option<OpenFile>,
+    pieces: Vec<Bytes>,
+    rows: u64,
 }
 
 impl SideAssembler {
-    pub fn new(database: &str, table: SideTable, compression: Compression) -> Self {
+    /// With a spool, blocks are written to it while they are filled.
+    pub fn new(database: &str, table: SideTable, compression: Compression, spool: Option<Arc<Spool>>) -> Self {
         let columns = table.columns();
         let statement = ddl::insert_statement(database, Table::Side(table), columns.iter().map(|column| column.name));
         let fields = columns.iter().map(|column| Field::new(column.name, data_type(column.kind), false));
@@ -56,9 +77,11 @@ impl SideAssembler {
             schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             compression,
             tokens: Tokens::new(),
+            spool,
             columns: columns.iter().map(|column| Values::new(column.kind)).collect(),
             rows: 0,
             since: None,
+            open: None,
         }
     }
 
@@ -76,40 +99,80 @@ impl SideAssembler {
         }
     }
 
-    pub fn is_full(&self) -> bool {
-        self.rows >= BLOCK_ROWS
+    /// Rows of the open block.
+    pub fn rows(&self) -> usize {
+        self.rows + self.open.as_ref().map_or(0, |open| open.rows as usize)
     }
 
-    /// How long the open block has been open; `None` if it has no row.
+    /// How long the oldest row that is not encoded has waited; `None` if there is none.
     pub fn age(&self) -> Option<Duration> {
         self.since.map(|since| since.elapsed())
+    }
+
+    /// Whether something of the block is encoded already.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Encodes what has come, and so writes it to the spool.
+    ///
+    /// # Errors
+    /// [`ArrowError`] if columns and schema do not fit together, which is a bug.
+    pub fn encode(&mut self) -> Result<(), ArrowError> {
+        if self.since.take().is_none() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let arrays: Result<Vec<ArrayRef>, ArrowError> = self.columns.iter_mut().map(|column| column.take()).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays?)?;
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.begin()?,
+        };
+        open.stream.write(&batch)?;
+        open.add(rows as u32, self.compression);
+        self.open = Some(open);
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<Open, ArrowError> {
+        let (table, statement) = (Table::Side(self.table), self.statement.to_string());
+        let head = Head { table, compression: self.compression, token: self.tokens.next(), statement };
+        let file = self.spool.as_ref().and_then(|spool| spool.begin_if_room(&head));
+        let stream = StreamWriter::try_new(Vec::new(), &self.schema)?;
+        Ok(Open { stream, head, file, pieces: Vec::new(), rows: 0 })
     }
 
     /// Closes the open block, if it has rows.
     ///
     /// # Errors
-    /// [`ArrowError`] if columns and schema do not fit together, which is a bug.
+    /// As [`encode`](Self::encode).
     pub fn close(&mut self) -> Result<Option<Block>, ArrowError> {
-        if self.since.take().is_none() {
-            return Ok(None);
-        }
-        let rows = std::mem::take(&mut self.rows) as u64;
-        let arrays: Result<Vec<ArrayRef>, ArrowError> = self.columns.iter_mut().map(|column| column.take()).collect();
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays?)?;
-        let mut stream = StreamWriter::try_new(Vec::new(), &self.schema)?;
-        stream.write(&batch)?;
-        let piece = compressed(stream.into_inner()?, self.compression);
+        self.encode()?;
+        let Some(mut open) = self.open.take() else { return Ok(None) };
+        open.stream.finish()?;
+        open.add(0, self.compression);
         Ok(Some(Block {
-            table: Table::Side(self.table),
+            table: open.head.table,
             statement: Arc::clone(&self.statement),
-            token: self.tokens.next(),
-            rows,
-            octets: piece.len() as u64,
-            pieces: vec![piece],
+            token: open.head.token,
+            rows: open.rows,
+            octets: open.pieces.iter().map(|piece| piece.len() as u64).sum(),
+            pieces: open.pieces,
             compression: self.compression,
             arrivals: Vec::new(),
-            kept: None,
+            kept: open.file.and_then(OpenFile::close),
         }))
+    }
+}
+
+impl Open {
+    /// Makes a piece of what the stream has written of `rows`.
+    fn add(&mut self, rows: u32, compression: Compression) {
+        let piece = compressed(std::mem::take(self.stream.get_mut()), compression);
+        self.file = self.file.take().and_then(|file| file.append(rows, &[], &piece));
+        self.pieces.push(piece);
+        self.rows += u64::from(rows);
     }
 }
 
@@ -200,10 +263,30 @@ impl SideThread {
                 ReceivedRows::Quiet => {}
                 ReceivedRows::Closed => break,
             }
-            let due = self.flush_interval * FLUSH_INTERVALS;
-            self.close(|assembler| assembler.is_full() || assembler.age().is_some_and(|age| age >= due));
+            self.flush();
         }
-        self.close(|_| true);
+        self.each(SideAssembler::close);
+    }
+
+    /// Closes what is full or old enough, unless an earlier block of the table still waits: then the open one grows, so
+    /// that an outage leaves few files and not one of every interval.
+    fn flush(&mut self) {
+        let due = self.flush_interval * FLUSH_INTERVALS;
+        let backlog = Arc::clone(&self.backlog);
+        self.each(|assembler| {
+            let is_old = assembler.age().is_some_and(|age| age >= due);
+            if assembler.rows() >= BLOCK_ROWS {
+                return assembler.close();
+            }
+            if !is_old && !assembler.is_open() {
+                return Ok(None);
+            }
+            match backlog.is_busy(Table::Side(assembler.table), 1) {
+                false => assembler.close(),
+                true if is_old => assembler.encode().map(|()| None),
+                true => Ok(None),
+            }
+        });
     }
 
     fn append(&mut self, rows: &SideRows) {
@@ -214,9 +297,9 @@ impl SideThread {
         }
     }
 
-    fn close(&mut self, due: impl Fn(&SideAssembler) -> bool) {
-        for assembler in self.assemblers.iter_mut().filter(|assembler| due(assembler)) {
-            match assembler.close() {
+    fn each(&mut self, mut close: impl FnMut(&mut SideAssembler) -> Result<Option<Block>, ArrowError>) {
+        for assembler in &mut self.assemblers {
+            match close(assembler) {
                 Ok(Some(block)) => {
                     self.books.closed(&block);
                     self.backlog.push(block);
@@ -238,13 +321,39 @@ mod tests {
     use arrow_ipc::reader::StreamReader;
     use helios_common::side::{ExporterMinute, InterfaceCounters};
 
+    fn read_all(block: &Block) -> Vec<RecordBatch> {
+        let stream = block.pieces.concat();
+        StreamReader::try_new(&stream[..], None).unwrap().map(Result::unwrap).collect()
+    }
+
     fn read(block: &Block) -> RecordBatch {
-        StreamReader::try_new(&block.pieces[0][..], None).unwrap().next().unwrap().unwrap()
+        read_all(block).swap_remove(0)
+    }
+
+    #[test]
+    fn a_block_grows_piece_by_piece_and_is_one_stream() {
+        let mut assembler = SideAssembler::new("t", SideTable::Exporters, Compression::None, None);
+        for lost in 1..=3 {
+            let row = ExporterMinute { lost, ..ExporterMinute::default() };
+            assembler.append(&vec![row; lost as usize]);
+            assembler.encode().unwrap();
+            assert_eq!((assembler.age(), assembler.is_open()), (None, true));
+        }
+        assembler.append(&[ExporterMinute::default()]);
+        assert_eq!(assembler.rows(), 7);
+        let block = assembler.close().unwrap().unwrap();
+        let rows: Vec<_> = read_all(&block).iter().map(RecordBatch::num_rows).collect();
+        assert_eq!((block.rows, rows), (7, vec![1, 2, 3, 1]));
+        assert_eq!((assembler.rows(), assembler.is_open()), (0, false));
+        assembler.append(&[ExporterMinute::default()]);
+        let next = assembler.close().unwrap().unwrap();
+        assert_eq!((next.rows, read(&next).num_rows()), (1, 1), "the next block begins with a schema of its own");
+        assert_ne!(next.token, block.token);
     }
 
     #[test]
     fn a_block_has_its_rows_typed_and_its_own_statement() {
-        let mut assembler = SideAssembler::new("t", SideTable::InterfaceCounters, Compression::None);
+        let mut assembler = SideAssembler::new("t", SideTable::InterfaceCounters, Compression::None, None);
         assert!(assembler.close().unwrap().is_none(), "no rows are no block");
         let name = Text::new(b"ge-0/0/1");
         let row = InterfaceCounters { if_index: 7, if_name: name, if_in_octets: 9, ..InterfaceCounters::default() };
@@ -261,7 +370,7 @@ mod tests {
 
     #[test]
     fn differences_below_zero_stay_negative() {
-        let mut assembler = SideAssembler::new("t", SideTable::Exporters, Compression::None);
+        let mut assembler = SideAssembler::new("t", SideTable::Exporters, Compression::None, None);
         assembler.append(&[ExporterMinute { clock_skew_ms: -1500, ..ExporterMinute::default() }]);
         let batch = read(&assembler.close().unwrap().unwrap());
         assert_eq!(batch["clock_skew_ms"].as_primitive::<Int64Type>().values(), &[-1500]);

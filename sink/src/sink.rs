@@ -20,6 +20,7 @@ use crate::books::Books;
 use crate::client::{self, ConnectError};
 use crate::config::{ConfigError, SinkConfig};
 use crate::insert::{InsertStats, Inserter};
+use crate::schema::Table;
 use crate::side::{SideAssembler, SideThread};
 use crate::spool::{Policy, Scanner, Spool, SpoolStats};
 
@@ -165,16 +166,18 @@ impl Sink {
         let limits =
             BlockLimits { rows: config.block_rows, octets: config.block_bytes, compression: config.compression };
         let stop_side = Arc::new(AtomicBool::new(false));
+        let always = disk.spool.as_ref().filter(|_| config.spool.policy == Policy::Always);
+        let side_assembler = |table| SideAssembler::new(&database, table, config.compression, always.cloned());
         let sides = SideThread {
             input: side,
-            assemblers: SideTable::ALL.map(|table| SideAssembler::new(&database, table, config.compression)),
+            assemblers: SideTable::ALL.map(side_assembler),
             backlog: Arc::clone(&backlog),
             books: books.clone(),
             flush_interval: config.flush_interval(),
             stop: Arc::clone(&stop_side),
         };
         let assembler = Assembler::new(database, limits, names);
-        let assembler = match disk.spool.as_ref().filter(|_| config.spool.policy == Policy::Always) {
+        let assembler = match always {
             Some(spool) => assembler.with_spool(Arc::clone(spool), config.spool.max_unwritten_rows),
             None => assembler,
         };
@@ -300,8 +303,8 @@ impl BlockThread {
 
     /// An open block that is old enough goes when an inserter is free for it; until then it grows.
     fn is_due(&self) -> bool {
-        let busy = |backlog: Occupancy| backlog.blocks.saturating_sub(backlog.replaying) >= self.connections;
-        self.assembler.age().is_some_and(|age| age >= self.flush_interval) && !busy(self.backlog.occupancy())
+        self.assembler.age().is_some_and(|age| age >= self.flush_interval)
+            && !self.backlog.is_busy(Table::Flows, self.connections)
     }
 
     /// Rows that have waited long enough go to the spool, however few they are.

@@ -198,3 +198,38 @@ async fn at_a_stop_what_clickhouse_does_not_take_stays_in_the_spool() {
     let accounts = backlog.books.flows.snapshot();
     assert_eq!((accounts.kept(), accounts.dropped_total(), accounts.imbalance()), (3, 0, 0));
 }
+
+#[tokio::test]
+async fn a_table_is_busy_when_none_of_its_shards_would_send_another_block_and_no_other_table_counts() {
+    let backlog = backlog(1000, None);
+    backlog.set_shards(2);
+    let of_shard = |shard: usize, table| {
+        let token = |n: usize| format!("t-{n}");
+        let token = (0..).map(token).find(|token| cluster::number(token) % 2 == shard).unwrap();
+        Block { token, table, ..block(1) }
+    };
+    let counters = Table::Side(helios_common::side::SideTable::InterfaceCounters);
+    let busy = |table| backlog.is_busy(table, 2);
+    for _ in 0..3 {
+        push(&backlog, of_shard(0, Table::Flows));
+    }
+    assert!(!busy(Table::Flows), "the other shard takes blocks");
+    push(&backlog, of_shard(1, Table::Flows));
+    push(&backlog, of_shard(1, Table::Flows));
+    assert!(busy(Table::Flows) && !busy(counters));
+
+    // Blocks on their way count like those that wait, until they are stored or put back to wait.
+    let mut sending = Vec::new();
+    for _ in 0..5 {
+        sending.push(backlog.next().await.unwrap());
+    }
+    assert!(busy(Table::Flows));
+    let stored = sending.iter().position(|block| cluster::number(&block.token) % 2 == 1).unwrap();
+    backlog.stored(&sending.swap_remove(stored));
+    assert!(!busy(Table::Flows));
+    let back = sending.iter().position(|block| cluster::number(&block.token) % 2 == 1).unwrap();
+    backlog.put_back(sending.swap_remove(back), Duration::from_secs(60));
+    assert!(!busy(Table::Flows), "one waits where two may be sent");
+    push(&backlog, of_shard(1, Table::Flows));
+    assert!(busy(Table::Flows));
+}

@@ -1,5 +1,6 @@
 //! The running sink and a ClickHouse that is not always there.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -124,4 +125,62 @@ fn what_clickhouse_never_takes_is_counted_as_lost_at_the_deadline() {
     for accounts in side_sender.ledger().snapshot() {
         assert_eq!((accounts.dropped[DropReason::Shutdown as usize], accounts.in_flight()), (100, 0));
     }
+}
+
+/// Files of blocks in a spool, those that are being filled included.
+fn files(spool: &Path) -> usize {
+    let runs = std::fs::read_dir(spool).unwrap().map(|entry| entry.unwrap().path());
+    let names = runs.filter(|path| path.is_dir()).flat_map(|run| std::fs::read_dir(run).unwrap());
+    names.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name() != "lock")).count()
+}
+
+#[test]
+fn an_outage_leaves_few_files_of_side_tables_and_every_row_is_stored() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (ledger, names) = (Arc::new(Ledger::new()), Arc::new(Names::new()));
+    let (sender, receiver) = bounded_queue(8);
+    let mut engine = Engine::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = SinkConfig {
+        url: engine.url(),
+        database: "t".into(),
+        flush_interval_ms: 10,
+        retry_initial_ms: 50,
+        retry_max_ms: 200,
+        ..SinkConfig::default()
+    };
+    config.spool.directory = Some(folder.path().to_owned());
+    config.spool.min_free_bytes = 0;
+    engine.kill();
+    let (side_sender, side) = side_queue();
+    let sink = Sink::start(&config, receiver, side, Arc::clone(&ledger), Arc::clone(&names), runtime.handle()).unwrap();
+
+    // Thirty flush intervals of both tables: a file of each would be sixty.
+    let encoded = || sink.stats().spool.octets;
+    let deadline = Instant::now() + PATIENCE;
+    for n in 0..30 {
+        let before = encoded();
+        offer_side_rows(&side_sender, n);
+        while encoded() == before {
+            assert!(Instant::now() < deadline, "rows are not written: {:?}", sink.stats().spool);
+            std::thread::sleep(Duration::from_millis(5)); // between two looks at the spool
+        }
+    }
+    assert!(files(folder.path()) <= 4, "a block that waits and one that grows of each table: {}", files(folder.path()));
+    engine.resume();
+    let expected = "3000\t100\n";
+    for table in ["interface_counters", "exporters"] {
+        let distinct = if table == "exporters" { "lost" } else { "if_index" };
+        let rows = format!("SELECT count(), uniq({distinct}) FROM t.{table}");
+        while engine.try_query(&rows).ok().as_deref() != Some(expected) {
+            assert!(Instant::now() < deadline, "{table}: {:?}", engine.try_query(&rows));
+            std::thread::sleep(Duration::from_millis(20)); // between two looks at the table
+        }
+    }
+    drop(sender);
+    runtime.block_on(sink.drain(PATIENCE));
+    for accounts in side_sender.ledger().snapshot() {
+        assert_eq!((accounts.offered, accounts.stored, accounts.in_flight()), (3000, 3000, 0));
+    }
+    assert_eq!(files(folder.path()), 0);
 }

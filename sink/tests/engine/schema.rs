@@ -117,7 +117,7 @@ fn the_queries_of_the_documentation_work() {
 fn insert_side_rows(stand: &Stand) {
     let received_at = last_hour() + 3_600_000;
     let exporter_address = mapped([10, 0, 0, 1]);
-    let assembler = |table| SideAssembler::new("t", table, Compression::Lz4);
+    let assembler = |table| SideAssembler::new("t", table, Compression::Lz4, None);
     let mut counters = assembler(SideTable::InterfaceCounters);
     counters.append(&[u32::MAX - 1, 3].map(|if_in_errors| InterfaceCounters {
         received_at: received_at + i64::from(if_in_errors == 3),
