@@ -27,7 +27,12 @@ pub struct Exporter {
 
 impl Exporter {
     pub fn new(to: std::net::SocketAddr) -> Self {
-        Self { socket: UdpSocket::bind("127.0.0.1:0").unwrap(), to, sent: 0 }
+        Self::from([127, 0, 0, 1].into(), to)
+    }
+
+    /// An exporter that sends from this address.
+    pub fn from(address: std::net::IpAddr, to: std::net::SocketAddr) -> Self {
+        Self { socket: UdpSocket::bind((address, 0)).unwrap(), to, sent: 0 }
     }
 
     /// Sends a message; a port that nobody listens on answers with an error that says nothing new.

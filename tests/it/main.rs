@@ -22,6 +22,7 @@ mod interfaces;
 mod addresses;
 mod reload;
 mod spool;
+mod takeover;
 mod ills;
 mod side_tables;
 mod remembers;
