@@ -31,6 +31,17 @@ pub struct Excess {
     pub sql: String,
 }
 
+/// What a table with a budget takes at one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    pub table: Table,
+    /// On disk.
+    pub bytes: u64,
+    pub budget: u64,
+    /// None of a table that is empty or not there.
+    pub partitions: usize,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Partition {
     id: String,
@@ -62,6 +73,21 @@ pub async fn plan(client: &Client, config: &SinkConfig) -> Result<Vec<Excess>, E
         }));
     }
     Ok(plan)
+}
+
+/// What every table with a budget takes.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn usage(client: &Client, config: &SinkConfig) -> Result<Vec<Usage>, Error> {
+    let mut usage = Vec::new();
+    for table in Table::ALL {
+        let Some(budget) = config.max_table_bytes.bytes(table) else { continue };
+        let partitions = partitions(client, &config.storage_database(), table).await?;
+        let bytes = partitions.iter().map(|partition| partition.bytes).sum();
+        usage.push(Usage { table, bytes, budget, partitions: partitions.len() });
+    }
+    Ok(usage)
 }
 
 /// Drops what [`plan`] says and returns it.

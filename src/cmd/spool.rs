@@ -40,7 +40,7 @@ enum Action {
     List,
     /// All about one block
     Show {
-        /// As `list` shows it
+        /// As `list` shows it, or the begin of it
         name: String,
     },
     /// Send refused blocks again
@@ -51,7 +51,7 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct Chosen {
-    /// Names as `list` shows them
+    /// Names as `list` shows them, or the begins of them
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     names: Vec<String>,
     /// All that ClickHouse refused; for `drop` damaged ones as well
@@ -79,8 +79,10 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         Action::Show { name } => page(inspect::find(&listed, name, &root).map_err(Exit::run_time)?),
         Action::Retry(chosen) => {
             let blocks = chosen.of(&listed, &root, |status| status == Status::Refused)?;
+            // All or none: a mistake in the list of names is to leave nothing half done.
+            blocks.iter().try_for_each(|block| block.retriable()).map_err(Exit::run_time)?;
             blocks.iter().try_for_each(|block| block.retry(&root)).map_err(Exit::run_time)?;
-            done("to be sent again", &blocks)
+            done("to be sent again by helios run", &blocks)
         }
         Action::Drop(chosen) => {
             let blocks = chosen.of(&listed, &root, |status| matches!(status, Status::Refused | Status::Damaged))?;
@@ -114,7 +116,10 @@ fn done(what: &str, blocks: &[&Listed]) -> String {
 
 /// A line per block and one for all of them.
 fn table(listed: &[Listed]) -> String {
-    let mut out = format!("{:<40} {:<8} {:<18} {:>9} {:>12}  reason\n", "name", "state", "table", "rows", "bytes");
+    let mut out = format!(
+        "{:<40} {:<24} {:<8} {:<18} {:>9} {:>12}  reason\n",
+        "name", "begun", "state", "table", "rows", "bytes"
+    );
     for block in listed {
         let table = block.head.as_ref().map_or("?", |head| head.table.name());
         let rows = block.rows.map_or("?".to_owned(), |rows| rows.to_string());
@@ -123,8 +128,9 @@ fn table(listed: &[Listed]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "{:<40} {:<8} {table:<18} {rows:>9} {:>12}  {note}",
+            "{:<40} {:<24} {:<8} {table:<18} {rows:>9} {:>12}  {note}",
             block.name,
+            begun(block),
             block.status.name(),
             block.octets
         );
@@ -135,12 +141,17 @@ fn table(listed: &[Listed]) -> String {
     out
 }
 
+fn begun(block: &Listed) -> String {
+    block.begun().map_or("?".to_owned(), |at| Utc(at).to_string())
+}
+
 fn page(block: &Listed) -> String {
     let mut out = String::new();
     let mut line = |name: &str, what: String| {
         let _ = writeln!(out, "{name:<12}{what}");
     };
     line("name", block.name.to_string());
+    line("begun", begun(block));
     line("state", block.status.name().to_owned());
     line("file", block.path.display().to_string());
     line("bytes", block.octets.to_string());

@@ -23,6 +23,7 @@ mod addresses;
 mod reload;
 mod spool;
 mod takeover;
+mod retention;
 mod ills;
 mod side_tables;
 mod remembers;

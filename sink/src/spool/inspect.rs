@@ -41,6 +41,15 @@ impl Status {
         }
     }
 
+    /// What becomes of such a block.
+    const fn outlook(self) -> &'static str {
+        match self {
+            Self::Filling | Self::Waiting | Self::Sent | Self::Retry => "helios run sends it by itself",
+            Self::Damaged => "Its octets are not what was written: what could be saved of it was",
+            Self::Refused => "",
+        }
+    }
+
     fn of(kind: &str) -> Self {
         match kind {
             directory::OPEN => Self::Filling,
@@ -70,13 +79,23 @@ pub struct Listed {
 /// A decision that cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
+    #[error("no spool in {}: {}", root.display(), inside.as_ref().map_or_else(
+        || "is the directory right? It is clickhouse.spool.directory, or `spool` in collector.state_dir".to_owned(),
+        |inside| format!("did you mean {}?", inside.display())
+    ))]
+    NoSpool { root: PathBuf, inside: Option<PathBuf> },
     #[error("no block {name} in {}: `helios spool list` shows which there are", root.display())]
     Unknown { name: String, root: PathBuf },
-    #[error("block {name} is {}: only a refused one can be sent again, waiting ones are sent by helios run", status.name())]
+    #[error("{n} blocks begin with {name}: more of the name tells them apart")]
+    Ambiguous { name: String, n: usize },
+    #[error("block {name} is {}: only a refused one can be sent again. {}", status.name(), status.outlook())]
     NotRefused { name: String, status: Status },
-    #[error("block {name} belongs to a running helios: stop that first, or let it send the block")]
+    #[error("block {name} belongs to a running helios: let it send the block, or stop it first")]
     InUse { name: String },
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), match source.kind() {
+        io::ErrorKind::PermissionDenied => "; run this as the user that helios runs as, or as root",
+        _ => "",
+    })]
     Io { path: PathBuf, source: io::Error },
 }
 
@@ -86,6 +105,11 @@ pub enum InspectError {
 /// When a folder cannot be read.
 pub fn list(root: &Path) -> Result<Vec<Listed>, InspectError> {
     let fail = |path: &Path, source| InspectError::Io { path: path.to_owned(), source };
+    // Every spool has this folder. A wrong directory must not look like a spool that is empty.
+    if matches!(directory::aside(root).try_exists(), Ok(false)) {
+        let inside = Some(root.join("spool")).filter(|inside| directory::aside(inside).exists());
+        return Err(InspectError::NoSpool { root: root.to_owned(), inside });
+    }
     let mut folders = directory::runs(root).map_err(|source| fail(root, source))?;
     folders.extend([directory::aside(root), directory::retry(root)]);
     let mut listed = Vec::new();
@@ -118,6 +142,22 @@ fn look(file: Named, octets: u64) -> Listed {
 }
 
 impl Listed {
+    /// When the block was begun, which its name says.
+    pub fn begun(&self) -> Option<UnixMs> {
+        self.name.split('-').next()?.parse().ok()
+    }
+
+    /// Whether the block can be [sent again](Self::retry).
+    ///
+    /// # Errors
+    /// [`InspectError::NotRefused`].
+    pub fn retriable(&self) -> Result<(), InspectError> {
+        match self.status {
+            Status::Refused => Ok(()),
+            status => Err(InspectError::NotRefused { name: self.name.to_string(), status }),
+        }
+    }
+
     /// The earliest and the latest arrival of a flow in it.
     pub fn arrivals(&self) -> Option<(UnixMs, UnixMs)> {
         let contents = Contents::read(&self.path).ok()?;
@@ -130,9 +170,7 @@ impl Listed {
     /// # Errors
     /// [`InspectError`] for a block of another status.
     pub fn retry(&self, root: &Path) -> Result<(), InspectError> {
-        if self.status != Status::Refused {
-            return Err(InspectError::NotRefused { name: self.name.to_string(), status: self.status });
-        }
+        self.retriable()?;
         let target = directory::retry(root).join(format!("{}.{}", self.name, directory::BLOCK));
         fs::rename(&self.path, target).map_err(|source| InspectError::Io { path: self.path.clone(), source })?;
         let _ = fs::remove_file(self.path.with_extension(directory::NOTE));
@@ -157,15 +195,19 @@ impl Listed {
     }
 }
 
-/// The block of that name, or of a name that begins so.
+/// The block of that name, or the only one whose name begins so.
 ///
 /// # Errors
-/// [`InspectError::Unknown`].
+/// [`InspectError::Unknown`], [`InspectError::Ambiguous`].
 pub fn find<'a>(listed: &'a [Listed], name: &str, root: &Path) -> Result<&'a Listed, InspectError> {
-    listed
-        .iter()
-        .find(|listed| &*listed.name == name)
-        .ok_or_else(|| InspectError::Unknown { name: name.to_owned(), root: root.to_owned() })
+    let fitting: Vec<&Listed> = listed.iter().filter(|listed| listed.name.starts_with(name)).collect();
+    match fitting.as_slice() {
+        _ if name.is_empty() => Err(InspectError::Unknown { name: name.to_owned(), root: root.to_owned() }),
+        [only] => Ok(only),
+        [] => Err(InspectError::Unknown { name: name.to_owned(), root: root.to_owned() }),
+        [first, ..] if &*first.name == name => Ok(first),
+        several => Err(InspectError::Ambiguous { name: name.to_owned(), n: several.len() }),
+    }
 }
 
 #[cfg(test)]
@@ -207,12 +249,31 @@ mod tests {
         assert!(matches!(listed[0].drop_it(), Err(InspectError::InUse { .. })), "its process lives");
         find(&listed, &refused.name, root.path()).unwrap().retry(root.path()).unwrap();
         listed[2].drop_it().unwrap();
-        assert!(find(&listed, "none", root.path()).is_err());
+        assert!(matches!(find(&listed, "none", root.path()), Err(InspectError::Unknown { .. })));
+        assert!(matches!(find(&listed, "", root.path()), Err(InspectError::Unknown { .. })));
+        assert!(matches!(find(&listed, "0", root.path()), Err(InspectError::Ambiguous { n: 3, .. })));
+        let begin = &listed[0].name[..20];
+        assert_eq!(find(&listed[..1], begin, root.path()).unwrap().name, listed[0].name);
+        assert!(listed[0].begun().is_some_and(|at| at > 1_700_000_000_000));
         drop(spool);
         let listed = list(root.path()).unwrap();
         assert_eq!(listed.iter().map(|entry| entry.status).collect::<Vec<_>>(), [Status::Waiting, Status::Retry]);
+        let again = listed[1].retry(root.path()).unwrap_err().to_string();
+        assert!(again.ends_with("helios run sends it by itself"), "{again}");
         listed[0].drop_it().unwrap();
         assert_eq!(list(root.path()).unwrap().len(), 1);
         assert!(!root.path().join(&*waiting.name).exists());
+    }
+
+    #[test]
+    fn a_directory_that_is_no_spool_does_not_look_like_an_empty_one() {
+        let state = tempfile::tempdir().unwrap();
+        let told = list(state.path()).unwrap_err().to_string();
+        assert!(told.contains("no spool in") && told.contains("collector.state_dir"), "{told}");
+        let spool = Spool::open(&SpoolConfig::default(), &state.path().join("spool")).unwrap();
+        assert!(list(&state.path().join("spool")).unwrap().is_empty());
+        let told = list(state.path()).unwrap_err().to_string();
+        assert!(told.contains(&format!("did you mean {}?", state.path().join("spool").display())), "{told}");
+        drop(spool);
     }
 }
