@@ -68,6 +68,7 @@ fn hand_over(flows: &mut Vec<FlowBatch>) -> usize {
 }
 
 fn main() {
+    helios::memory::use_small_pages();
     let traffic = Simulated::new();
     let batches = batches(&traffic);
     let assemblers: Vec<_> = METHODS.iter().map(|(_, method)| RefCell::new(traffic.assembler(*method))).collect();

@@ -160,6 +160,7 @@ fn measure<M: Measurement>(criterion: &mut Criterion<M>, cases: &mut [Case<'_>])
 }
 
 fn main() {
+    helios::memory::use_small_pages();
     let all = Traffics::new();
     peers_do_the_same_work(&all);
     let mut criterion = Criterion::default()

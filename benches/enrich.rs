@@ -64,6 +64,7 @@ const TRAFFICS: [([&str; 4], Mix, Spread); 5] = [
 ];
 
 fn main() {
+    helios::memory::use_small_pages();
     let world = World::new();
     let flows = TRAFFICS.map(|(_, mix, spread)| Flows::new(&world, mix, spread));
     for flows in &flows {

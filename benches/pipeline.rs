@@ -6,6 +6,7 @@
 //!
 //! `cargo bench --bench pipeline -- lz4` measures a part; the ratios are left out then.
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::time::Duration;
 
@@ -16,15 +17,24 @@ use helios_sink::config::Compression;
 
 mod support {
     pub mod cpu;
+    #[allow(dead_code, reason = "the decoders' bench uses all of it")]
+    pub mod helios;
     pub mod simulated;
+    #[allow(dead_code, reason = "the decoders' bench uses all of it")]
+    pub mod traffic;
 }
 
 use support::cpu::{Case, CpuTime, Rounds};
+use support::helios::Helios;
 use support::simulated::Simulated;
+use support::traffic::{self, Traffic};
 
 /// As the binary has it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// As many as the largest network that Helios is made for.
+const MANY_EXPORTERS: usize = 8000;
 
 const METHODS: [(&str, Compression); 3] = [
     ("pipeline/none", Compression::None),
@@ -33,19 +43,22 @@ const METHODS: [(&str, Compression); 3] = [
 ];
 
 /// Ratios to print: name, the slow case, the fast one.
-const RATIOS: [(&str, &str, &str); 4] = [
+const RATIOS: [(&str, &str, &str); 5] = [
     ("pipeline_lz4_cost_of_decode", "pipeline/lz4", "pipeline/decode"),
     ("pipeline_lz4_cost_of_none", "pipeline/lz4", "pipeline/none"),
     ("pipeline_lz4_cost_of_lz4_fast", "pipeline/lz4", "pipeline/lz4_fast"),
     ("pipeline_none_cost_of_decode_and_enrich", "pipeline/none", "pipeline/decode_and_enrich"),
+    ("pipeline_8000_exporters_cost_of_one", "pipeline/exporters_8000", "pipeline/exporters_1"),
 ];
 
-fn cases(traffic: &Simulated) -> Vec<Case<'_>> {
+fn cases<'a>(traffic: &'a Simulated, [one, many]: &'a [RefCell<Traffic>; 2]) -> Vec<Case<'a>> {
     let mut cases = vec![
         Case { name: "pipeline/decode", pass: decoded(traffic) },
         Case { name: "pipeline/decode_and_enrich", pass: enriched(traffic) },
     ];
     cases.extend(METHODS.iter().map(|&(name, method)| Case { name, pass: frozen(traffic, method) }));
+    cases.push(Case { name: "pipeline/exporters_1", pass: from_exporters(traffic, one) });
+    cases.push(Case { name: "pipeline/exporters_8000", pass: from_exporters(traffic, many) });
     cases
 }
 
@@ -82,9 +95,23 @@ fn frozen(traffic: &Simulated, method: Compression) -> Box<dyn FnMut() -> usize 
     })
 }
 
+/// The same octets from one exporter or from many, to blocks compressed with LZ4.
+fn from_exporters<'a>(simulated: &'a Simulated, traffic: &'a RefCell<Traffic>) -> Box<dyn FnMut() -> usize + 'a> {
+    let (mut helios, mut memo) = (Helios::with(simulated.decoder(), &traffic.borrow()), Memo::default());
+    let mut assembler = simulated.assembler(Compression::Lz4);
+    Box::new(move || {
+        helios.pass_to(&mut traffic.borrow_mut(), |batch| {
+            simulated.enrich(batch, &mut memo);
+            assembler.append(batch, |block, _| drop(block)).expect("columns follow the table");
+        })
+    })
+}
+
 fn main() {
+    helios::memory::use_small_pages();
     let traffic = Simulated::new();
-    let mut cases = cases(&traffic);
+    let exporters = [false, true].map(|many| RefCell::new(traffic::from_exporters(MANY_EXPORTERS, many)));
+    let mut cases = cases(&traffic, &exporters);
     let mut criterion = Criterion::default()
         .with_measurement(CpuTime)
         .sample_size(10)

@@ -3,6 +3,7 @@
 //! Start at [`cmd`] for what a subcommand does, at [`pipeline`] for how `helios run` joins the stages. The library
 //! target exists for the integration tests and benches; it promises no stable interface.
 
+pub mod memory;
 pub mod cmd;
 pub mod exit;
 pub mod config;

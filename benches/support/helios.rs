@@ -19,8 +19,12 @@ impl Helios {
     pub fn new(traffic: &Traffic) -> Self {
         let names = Arc::new(Names::new());
         let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
-        let mut helios =
-            Self { decoder: Decoder::new(DecoderConfig::default(), exporters, names), batch: FlowBatch::new() };
+        Self::with(Decoder::new(DecoderConfig::default(), exporters, names), traffic)
+    }
+
+    /// The same with a decoder that has its own names.
+    pub fn with(decoder: Decoder, traffic: &Traffic) -> Self {
+        let mut helios = Self { decoder, batch: FlowBatch::new() };
         for datagram in &traffic.announcements {
             helios.decode(&datagram.octets, &datagram.meta);
         }
@@ -29,11 +33,16 @@ impl Helios {
 
     /// Decodes all datagrams once into batches that are sealed and emptied when they are full.
     pub fn pass(&mut self, traffic: &mut Traffic) -> usize {
+        self.pass_to(traffic, FlowBatch::seal)
+    }
+
+    /// Decodes all datagrams once; `full` gets each batch that is.
+    pub fn pass_to(&mut self, traffic: &mut Traffic, mut full: impl FnMut(&mut FlowBatch)) -> usize {
         let mut rows = 0;
         for datagram in &mut traffic.datagrams {
             datagram.advance();
             if self.batch.rows() >= BATCH_ROWS {
-                self.batch.seal();
+                full(&mut self.batch);
                 self.batch.clear();
             }
             rows += self.decode(&datagram.octets, &datagram.meta);
