@@ -16,7 +16,7 @@ HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint torture demo bench bench-e2e bench-sweep bench-clickhouse bench-peers bench-start netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
+.PHONY: help all build test lint torture demo bench bench-e2e bench-sweep bench-clickhouse bench-peers bench-memory bench-start netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,7 +73,7 @@ bench-e2e: engine ## UDP to rows at stepped rates: loss, CPU by stage, latency; 
 	cargo build --release --locked
 	PYTHONPATH=tools python3 -m bench.e2e
 
-bench-sweep: engine ## workers, batches and blocks of different sizes; idle CPU; memory of 2,000 exporters; writes BENCHMARKS.md
+bench-sweep: engine ## workers, batches and blocks of different sizes; idle CPU; writes BENCHMARKS.md
 	cargo build --release --locked
 	PYTHONPATH=tools python3 -m bench.sweep
 
@@ -86,7 +86,11 @@ bench-peers: engine ## the same capture into goflow2, Kafka with a consumer, and
 	cargo build --release --locked
 	PYTHONPATH=tools python3 -m bench.peers
 
-bench-start: ## memory with 2,000 exporters of 20 templates, and how long a start with their state takes; writes BENCHMARKS.md
+bench-memory: engine ## resident memory of 2,000 exporters with 20 templates, for ten minutes and at full rate; writes BENCHMARKS.md
+	cargo build --release --locked
+	PYTHONPATH=tools python3 -m bench.memory
+
+bench-start: ## how long a start with the state of 2,000 exporters takes; writes BENCHMARKS.md
 	cargo build --release --locked
 	PYTHONPATH=tools python3 -m bench.start
 

@@ -82,7 +82,7 @@ def settled(what: str, count, seconds: float = 60.0) -> int:
     raise SystemExit(f"bench: {what} still changes after {seconds:.0f} s")
 
 
-def measured(capture: Capture, name: str, key: str, path: str, target: str, processes: list[Process], count, helios=False) -> dict:
+def measured(capture: Capture, name: str, key: str, path: str, target: str, processes: list[Process], count) -> dict:
     before = [process.cpu_total() for process in processes]
     capture.replay(target)
     arrived = settled(name, count, 300)
@@ -90,7 +90,7 @@ def measured(capture: Capture, name: str, key: str, path: str, target: str, proc
     parts = ", ".join(f"{process.name} {seconds:.2f}" for process, seconds in zip(processes, used, strict=True))
     row = {
         "name": name, "key": key, "path": path, "sent": capture.flows, "arrived": arrived, "cpu": sum(used), "parts": parts,
-        "per_cpu": arrived / max(sum(used), 0.01), "helios": helios,
+        "per_cpu": arrived / max(sum(used), 0.01), "helios": None,
     }  # fmt: skip
     return row
 
@@ -103,13 +103,14 @@ def show(row: dict):
     )
 
 
-def helios(capture: Capture, folder: Path, clickhouse: str, path: str, name: str) -> dict:
+def helios(capture: Capture, folder: Path, clickhouse: str, path: str, name: str, compression: str = "lz4") -> dict:
     flows, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     command = [helios_binary(), "run", "--listen", flows, "--clickhouse-url", clickhouse, "--set", f"admin.listen={admin}"]
-    with Process("helios", command, folder / f"helios-{path}.log") as process:
+    command += ["--set", f"clickhouse.compression={compression}"]
+    with Process("helios", command, folder / f"helios-{path}-{compression}.log") as process:
         wait_for("helios to be ready", lambda: get(f"http://{admin}/readyz"))
         stored = lambda: int(Metrics(f"http://{admin}/metrics").sum("helios_pipeline_rows_stored_total"))  # noqa: E731
-        return measured(capture, name, "self", path, flows, [process], stored, helios=True)
+        return {**measured(capture, name, "self", path, flows, [process], stored), "helios": compression}
 
 
 def goflow2(folder: Path, port: int, admin: int, transport: list[str]) -> Process:
@@ -205,7 +206,9 @@ def main():
         sink = [sys.executable, "-m", "bench.sink", "--port", sink_port, "--engine", clickhouse]
         with Process("sink", sink, folder / "sink.log", {"PYTHONPATH": str(ROOT / "tools")}):
             wait_for("the sink", lambda: get(f"http://127.0.0.1:{sink_port}/ping"))
-            rows.append(helios(capture, folder, f"http://127.0.0.1:{sink_port}", "file", "Helios to a sink that reads"))
+            sink_url = f"http://127.0.0.1:{sink_port}"
+            rows.append(helios(capture, folder, sink_url, "file", "Helios to a sink that reads"))
+            rows.append(helios(capture, folder, sink_url, "file", "Helios to a sink that reads, uncompressed", "none"))
         rows.append(goflow2_file(capture, folder))
         rows.append(nfcapd(capture, folder))
         rows.append(helios(capture, folder, clickhouse, "clickhouse", "Helios -> ClickHouse"))

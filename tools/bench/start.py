@@ -1,7 +1,7 @@
-"""Memory with many exporters, and how long a start with their saved state takes.
+"""How long a start with the saved state of many exporters takes.
 
-`helios simulate` announces the templates of many exporters to a `helios run` with a state directory; its resident
-memory is read while flows come. Then the process is stopped, and started again and again with what it saved: until
+`helios simulate` announces the templates of many exporters to a `helios run` with a state directory. Then the process is
+stopped, and started again and again with what it saved: until
 its port is bound (read from /proc/net/udp), and until it says that it receives. Nothing needs to listen where rows
 would go. The report goes to BENCHMARKS.md (between its `start` marks).
 
@@ -58,16 +58,13 @@ class Helios(Process):
         return (time.monotonic() - self.began) * 1e3
 
 
-def fill(folder: Path, state: Path) -> dict[str, float]:
-    """Has the exporters announce themselves and send flows, and returns resident memory in MiB."""
+def fill(folder: Path, state: Path):
+    """Has the exporters announce themselves and send flows."""
     with Helios(helios_binary(), folder, state) as helios:
         wait_for("helios to answer", lambda: get(f"http://127.0.0.1:{helios.admin}/healthz"))
-        empty = helios.resident()
         command = [helios_binary(), "simulate", "--target", f"127.0.0.1:{helios.port}", "--protocol", "v9,ipfix"]
         command += ["--exporters", EXPORTERS, "--templates", TEMPLATES, "--rate", RATE, "--duration", f"{SECONDS}s"]
         subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
-        full = helios.resident()
-    return {"empty": empty / 2**20, "full": full / 2**20}
 
 
 def starts(binary: Path, folder: Path, state: Path) -> dict[str, float]:
@@ -86,11 +83,11 @@ def main():
     with tempfile.TemporaryDirectory(prefix="helios-bench-") as folder:
         folder = Path(folder)
         state = folder / "state"
-        memory = fill(folder, state)
+        fill(folder, state)
         octets = sum(path.stat().st_size for path in state.iterdir() if path.is_file())
         rows = [("no state", starts(helios_binary(), folder, folder / "none")), ("all", starts(helios_binary(), folder, state))]
         rows += [(f"all, {path.name}", starts(path, folder, state)) for path in others]
-    report.write_start(ROOT, rows, memory, {"exporters": EXPORTERS, "templates": TEMPLATES, "octets": octets, "rate": RATE})
+    report.write_start(ROOT, rows, {"exporters": EXPORTERS, "templates": TEMPLATES, "octets": octets})
 
 
 if __name__ == "__main__":

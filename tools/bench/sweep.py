@@ -1,8 +1,7 @@
 """What the defaults of workers, batches and blocks rest on, and what Helios takes when little happens.
 
 One setting at a time differs from the defaults; every one gets the same flows over UDP and sends them to a sink that only
-reads. Idle CPU and the memory of 2,000 exporters are measured with the defaults. The tables go to BENCHMARKS.md, between
-the `sweep` marks.
+reads. Idle CPU is measured with the defaults. The tables go to BENCHMARKS.md, between the `sweep` marks.
 
     make bench-sweep                        about 4 minutes
 """
@@ -28,8 +27,6 @@ SWEEP = [
 ]
 RATE = 800e3
 IDLE_SECONDS = 10.0
-MANY = 2000
-MANY_RATE = 50e3
 REPEATS = int(os.environ.get("BENCH_SWEEP_REPEATS", "2"))
 
 
@@ -61,12 +58,6 @@ def idle(folder: Path, sink: str) -> float:
         return (pipeline.process.cpu_total() - before) / IDLE_SECONDS
 
 
-def many_exporters(folder: Path, sink: str) -> Step:
-    pipeline = Pipeline(folder, sink, "lz4")
-    with pipeline.process:
-        return step(pipeline, folder, Step(f"{MANY} exporters", "lz4", MANY_RATE), MANY)
-
-
 def main():
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="helios-bench-")))
@@ -79,7 +70,7 @@ def main():
         sink = f"http://127.0.0.1:{port}"
         wait_for("the sink", lambda: get(f"{sink}/ping"))
         rows = sweep(folder, sink)
-        figures = {"idle": idle(folder, sink), "many": many_exporters(folder, sink)}
+        figures = {"idle": idle(folder, sink)}
     report.write_sweep(ROOT, rows, figures, RATE, REPEATS)
 
 
