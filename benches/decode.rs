@@ -1,4 +1,4 @@
-//! Datagrams to columns, beside the crates that one would use otherwise.
+//! Datagrams to columns, beside the crates that one would use otherwise; and a UDP socket to columns.
 //!
 //! Figures are CPU time of one thread. criterion tells them one by one with their spread, and compares with the last
 //! run or a saved baseline. The ratios come after it, from rounds of their own ([`support::cpu`] says why), and are
@@ -23,6 +23,7 @@ use support::cpu::{Case, CpuTime, Rounds};
 use support::helios::Helios;
 use support::netflow_peer::NetflowPeer;
 use support::sflow_peer::SflowPeer;
+use support::socket::Socket;
 use support::traffic::{self, Traffic};
 
 /// As the binary has it; it is also what makes the peers, which allocate per record, fastest.
@@ -33,7 +34,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const MANY_EXPORTERS: usize = 8000;
 
 /// Ratios to print: name, the slow case, the fast one.
-const RATIOS: [(&str, &str, &str); 10] = [
+const RATIOS: [(&str, &str, &str); 11] = [
     ("decode_v5_vs_netflow_parser_parse", "v5/netflow_parser", "v5/helios"),
     ("decode_v5_vs_netflow_parser_columns", "v5/netflow_parser_columns", "v5/helios"),
     ("decode_v9_vs_netflow_parser_parse", "v9/netflow_parser", "v9/helios"),
@@ -43,6 +44,7 @@ const RATIOS: [(&str, &str, &str); 10] = [
     ("decode_sflow_vs_flowparser_parse", "sflow/flowparser", "sflow/helios"),
     ("decode_sflow_vs_flowparser_etherparse_columns", "sflow/flowparser_etherparse_columns", "sflow/helios"),
     ("decode_8000_exporters_cost_of_one", "exporters/8000", "exporters/1"),
+    ("socket_cost_of_decode", "socket/datagrams", "ipfix/helios"),
     ("decode_variable_length_cost_of_fixed", "worst/variable_length", "ipfix/helios"),
 ];
 
@@ -69,6 +71,8 @@ fn cases<'a>(all: &'a Traffics) -> Vec<Case<'a>> {
         let mut peer = SflowPeer::default();
         Box::new(move || peer.columns(&mut all.sflow.borrow_mut()))
     });
+    case("socket/datagrams", socket(false));
+    case("socket/gro", socket(true));
     case("exporters/1", helios(&all.one_exporter));
     case("exporters/8000", helios(&all.many_exporters));
     case("worst/variable_length", helios(&all.variable_length));
@@ -113,6 +117,12 @@ impl Traffics {
 fn helios(traffic: &RefCell<Traffic>) -> Box<dyn FnMut() -> usize + '_> {
     let mut helios = Helios::new(&traffic.borrow());
     Box::new(move || helios.pass(&mut traffic.borrow_mut()))
+}
+
+/// Receiving as well, from one exporter.
+fn socket(gro: bool) -> Box<dyn FnMut() -> usize> {
+    let mut socket = Socket::new(traffic::from_exporters(traffic::DATAGRAMS, false), gro);
+    Box::new(move || socket.pass())
 }
 
 fn netflow_parse(traffic: &RefCell<Traffic>) -> Box<dyn FnMut() -> usize + '_> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use helios_collector::decode::{Decoder, DecoderConfig};
+use helios_collector::decode::{DatagramMeta, Decoder, DecoderConfig};
 use helios_common::exporter::Exporters;
 use helios_common::flow::{BATCH_ROWS, FlowBatch};
 use helios_common::names::Names;
@@ -26,7 +26,7 @@ impl Helios {
     pub fn with(decoder: Decoder, traffic: &Traffic) -> Self {
         let mut helios = Self { decoder, batch: FlowBatch::new() };
         for datagram in &traffic.announcements {
-            helios.decode(&datagram.octets, &datagram.meta);
+            helios.take(&datagram.octets, &datagram.meta, FlowBatch::seal);
         }
         helios
     }
@@ -41,16 +41,17 @@ impl Helios {
         let mut rows = 0;
         for datagram in &mut traffic.datagrams {
             datagram.advance();
-            if self.batch.rows() >= BATCH_ROWS {
-                full(&mut self.batch);
-                self.batch.clear();
-            }
-            rows += self.decode(&datagram.octets, &datagram.meta);
+            rows += self.take(&datagram.octets, &datagram.meta, &mut full);
         }
         rows
     }
 
-    fn decode(&mut self, octets: &[u8], meta: &helios_collector::decode::DatagramMeta) -> usize {
+    /// Decodes one datagram into the open batch; `full` gets that first if it is.
+    pub fn take(&mut self, octets: &[u8], meta: &DatagramMeta, full: impl FnOnce(&mut FlowBatch)) -> usize {
+        if self.batch.rows() >= BATCH_ROWS {
+            full(&mut self.batch);
+            self.batch.clear();
+        }
         self.decoder.decode(octets, meta, &mut self.batch).expect("the traffic is well-formed").rows as usize
     }
 }

@@ -4,4 +4,5 @@ pub mod traffic;
 pub mod helios;
 pub mod netflow_peer;
 pub mod sflow_peer;
+pub mod socket;
 pub mod cpu;

@@ -27,7 +27,7 @@ const OPTIONS: u16 = 257;
 
 /// Exporters that send by turns, and datagrams that differ.
 const EXPORTERS: usize = 64;
-const DATAGRAMS: usize = 256;
+pub const DATAGRAMS: usize = 256;
 
 /// Records of a v9 or IPFIX datagram. 28 of [`FIELDS`] make a datagram of 2.1 KiB, 18 fit an Ethernet frame.
 pub const RECORDS: usize = 28;
