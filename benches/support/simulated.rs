@@ -24,7 +24,7 @@ pub struct Simulated {
     pub names: Arc<Names>,
     exporters: Arc<Exporters>,
     snapshot: Snapshot,
-    datagrams: Vec<(Vec<u8>, DatagramMeta)>,
+    pub datagrams: Vec<(Vec<u8>, DatagramMeta)>,
 }
 
 impl Simulated {

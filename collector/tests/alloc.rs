@@ -1,10 +1,6 @@
 //! No allocation per record: 10,000 warmed messages of every version decode without one.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-#![expect(unsafe_code, reason = "a counting allocator has to be a GlobalAlloc")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
 
 use helios_collector::decode::{DatagramMeta, Decoder, DecoderConfig};
@@ -14,33 +10,7 @@ use helios_collector::encode::{Put, VARIABLE_LENGTH, field, ipfix, netflow5, net
 use helios_common::exporter::Exporters;
 use helios_common::flow::{BATCH_ROWS, FlowBatch};
 use helios_common::names::Names;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call is passed on to the system's allocator unchanged; the counter is thread-local and constant
-// initialised, so counting neither allocates nor touches another thread's.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps GlobalAlloc's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps GlobalAlloc's contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps GlobalAlloc's contract.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use helios_testkit::alloc::{self, Counting};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -66,11 +36,11 @@ fn allocations(first: &[u8], message: &[u8]) -> u64 {
     while rows < 3 * BATCH_ROWS {
         rows += decode(message);
     }
-    let before = ALLOCATIONS.get();
+    let before = alloc::allocations();
     for _ in 0..MESSAGES {
         decode(message);
     }
-    ALLOCATIONS.get() - before
+    alloc::allocations() - before
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What the integration tests share: the ClickHouse engine as a process of its own, a proxy that misbehaves ([`proxy`]),
-//! and servers that answer like NetBox ([`netbox`]) and Prometheus ([`prometheus`]).
+//! servers that answer like NetBox ([`netbox`]) and Prometheus ([`prometheus`]), and an allocator that counts ([`alloc`]).
 //!
 //! `make engine` installs the engine. A test that needs it and does not find it fails and says so; it is never skipped.
 
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub mod alloc;
 pub mod netbox;
 pub mod prometheus;
 pub mod proxy;
