@@ -4,6 +4,8 @@
 //! batches through a queue, enriches them and appends them to blocks. A program of its own, because it counts with an
 //! allocator of its own.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
+
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
