@@ -96,10 +96,14 @@ impl SourceSets {
 /// Beside the number of an interface's set: the exporter itself said something as well.
 pub const OWN: u16 = 1 << 15;
 
+/// Neighbours mostly have the same set, and an addition to a counter waits for the one before it to the same: they take
+/// turns in so many.
+const TURNS: usize = 4;
+
 /// How often the sets of a snapshot were met since they were last counted. A worker's own.
 #[derive(Debug, Default)]
 pub struct Uses {
-    addresses: Vec<u64>,
+    addresses: Vec<[u64; TURNS]>,
     exporters: Vec<u64>,
     interfaces: Vec<u64>,
     /// Interfaces that their exporter itself told of.
@@ -110,7 +114,7 @@ impl Uses {
     /// Makes room for the sets of a snapshot.
     pub fn fit(&mut self, snapshot: &Snapshot) {
         let (addresses, directory) = (snapshot.addresses.sets().len(), snapshot.directory.sets().len());
-        self.addresses.resize(addresses, 0);
+        self.addresses.resize(addresses, [0; TURNS]);
         self.exporters.resize(directory, 0);
         self.interfaces.resize(directory, 0);
     }
@@ -128,8 +132,11 @@ impl Uses {
     /// Addresses whose records have the ids, `tags` being those of all records.
     #[inline(always)]
     pub fn addresses(&mut self, ids: &[u32], tags: &[u16]) {
-        for &id in ids {
-            add(&mut self.addresses, tags.get(id as usize).copied().unwrap_or(0), 1);
+        for (n, &id) in ids.iter().enumerate() {
+            let set = tags.get(id as usize).copied().unwrap_or(0);
+            if let Some(counts) = self.addresses.get_mut(usize::from(set)) {
+                counts[n % TURNS] += 1;
+            }
         }
     }
 }
@@ -162,19 +169,19 @@ impl Hits {
     /// Adds what a batch met of a snapshot's sets, and forgets it.
     pub fn take(&self, uses: &mut Uses, snapshot: &Snapshot) {
         let (addresses, directory) = (snapshot.addresses.sets(), snapshot.directory.sets());
-        self.count(Asked::Address, &mut uses.addresses, addresses);
-        self.count(Asked::Exporter, &mut uses.exporters, directory);
-        self.count(Asked::Interface, &mut uses.interfaces, directory);
+        let sums = uses.addresses.iter_mut().map(|counts| std::mem::take(counts).iter().sum());
+        self.count(Asked::Address, sums, addresses);
+        self.count(Asked::Exporter, uses.exporters.iter_mut().map(std::mem::take), directory);
+        self.count(Asked::Interface, uses.interfaces.iter_mut().map(std::mem::take), directory);
         let own = std::mem::take(&mut uses.own);
         self.hits[Asked::Interface as usize][usize::from(OPTIONS_DATA)].fetch_add(own, Relaxed);
     }
 
-    fn count(&self, asked: Asked, uses: &mut [u64], sets: &[SourceSet]) {
-        for (uses, set) in uses.iter_mut().zip(sets).filter(|(uses, _)| **uses > 0) {
+    fn count(&self, asked: Asked, uses: impl Iterator<Item = u64>, sets: &[SourceSet]) {
+        for (uses, set) in uses.zip(sets).filter(|(uses, _)| *uses > 0) {
             for source in set.sources() {
-                self.hits[asked as usize][source].fetch_add(*uses, Relaxed);
+                self.hits[asked as usize][source].fetch_add(uses, Relaxed);
             }
-            *uses = 0;
         }
     }
 
