@@ -46,8 +46,11 @@ impl Class {
             Some(242 | 225 | 244 | 234 | 279 | 285 | 286 | 319 | 999) => Self::Replica,
             // UNKNOWN_TABLE, UNKNOWN_DATABASE, NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_IDENTIFIER, UNKNOWN_SETTING, READONLY,
             // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, IP_ADDRESS_NOT_ALLOWED, QUOTA_EXCEEDED, ACCESS_DENIED,
-            // SETTING_CONSTRAINT_VIOLATION, AUTHENTICATION_FAILED
-            Some(60 | 81 | 16 | 47 | 115 | 164 | 192 | 193 | 194 | 195 | 201 | 497 | 452 | 516) => Self::Configuration,
+            // SETTING_CONSTRAINT_VIOLATION, AUTHENTICATION_FAILED, TABLE_IS_PERMANENTLY_READ_ONLY (a setting of the table, while
+            // 242 is a replica's trouble with its Keeper)
+            Some(60 | 81 | 16 | 47 | 115 | 164 | 192 | 193 | 194 | 195 | 201 | 497 | 452 | 516 | 774) => {
+                Self::Configuration
+            }
             // CANNOT_READ_ALL_DATA, CHECKSUM_DOESNT_MATCH
             Some(33 | 40) => Self::Unreadable,
             // What the data itself is wrong for: TYPE_MISMATCH, CANNOT_PARSE_*, INCORRECT_DATA, UNKNOWN_ELEMENT_OF_ENUM,
@@ -83,6 +86,7 @@ mod tests {
         let class = |text: &str| Class::of(&answer(text));
         assert_eq!(class("Code: 252. DB::Exception: Too many parts"), Class::Transient);
         assert_eq!(class("Code: 242. DB::Exception: Table is in readonly mode"), Class::Replica);
+        assert_eq!(class("Code: 774. DB::Exception: Table is in readonly mode"), Class::Configuration);
         assert_eq!(class("Code: 999. Coordination::Exception: Session expired"), Class::Replica);
         assert_eq!(class("Code: 516. DB::Exception: default: Authentication failed"), Class::Configuration);
         assert_eq!(class("Code: 60. DB::Exception: Table helios.flows does not exist"), Class::Configuration);

@@ -6,6 +6,7 @@ mod engine {
     mod blocks;
     mod cluster;
     mod faults;
+    mod ills;
     mod once;
     mod outage;
     mod retention;

@@ -17,13 +17,13 @@ use tokio::runtime::Runtime;
 
 use super::support::traffic;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Longer than an insert takes on a busy machine, shorter than the faults that are to be late.
 const INSERT_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// A sink, and what feeds it.
-struct Running {
+pub(super) struct Running {
     sink: Sink,
     sender: BatchSender,
     ledger: Arc<Ledger>,
@@ -34,7 +34,7 @@ struct Running {
     database: String,
 }
 
-fn config(shards: &[&[&Proxy]], database: &str) -> SinkConfig {
+pub(super) fn config(shards: &[&[&Proxy]], database: &str) -> SinkConfig {
     let urls = |proxies: &&[&Proxy]| proxies.iter().map(|proxy| proxy.url()).collect();
     SinkConfig {
         cluster: ClusterConfig { name: None, shards: shards.iter().map(urls).collect() },
@@ -49,7 +49,7 @@ fn config(shards: &[&[&Proxy]], database: &str) -> SinkConfig {
 }
 
 impl Running {
-    fn start(config: &SinkConfig) -> Self {
+    pub(super) fn start(config: &SinkConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (ledger, names) = (Arc::new(Ledger::new()), Arc::new(Names::new()));
         let (sender, receiver) = bounded_queue(8);
@@ -61,7 +61,7 @@ impl Running {
     }
 
     /// Blocks of a thousand rows each.
-    fn send(&mut self, blocks: usize) {
+    pub(super) fn send(&mut self, blocks: usize) {
         for _ in 0..blocks {
             self.ledger.decoded(1000);
             self.ledger.moved(Stage::Collect, Stage::Enrich, 1000);
@@ -71,7 +71,7 @@ impl Running {
         }
     }
 
-    fn wait_for_stored(&self, rows: usize) {
+    pub(super) fn wait_for_stored(&self, rows: usize) {
         let deadline = Instant::now() + PATIENCE;
         while (self.ledger.snapshot().stored as usize) < rows {
             let accounts = self.ledger.snapshot();
@@ -81,12 +81,20 @@ impl Running {
         }
     }
 
-    fn failures(&self, class: Class) -> u64 {
+    pub(super) fn wait_for_all(&self) {
+        self.wait_for_stored(self.sent);
+    }
+
+    pub(super) fn last_error(&self) -> String {
+        self.sink.stats().insert.last_error.clone().map_or_else(String::new, |(_, error)| error)
+    }
+
+    pub(super) fn failures(&self, class: Class) -> u64 {
         self.sink.stats().insert.failures[class as usize]
     }
 
     /// Ends, and every row that was sent is in every table once.
-    fn end(self, engine: &Engine, what: &str) {
+    pub(super) fn end(self, engine: &Engine, what: &str) {
         self.wait_for_stored(self.sent);
         drop(self.sender);
         let drained = self.runtime.block_on(self.sink.drain(PATIENCE));
