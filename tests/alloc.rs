@@ -19,6 +19,7 @@ use helios_sink::config::Compression;
 use helios_testkit::alloc::{Counting, allocations};
 
 #[path = "../benches/support/simulated.rs"]
+#[allow(dead_code, reason = "the benches decode without a socket")]
 mod simulated;
 
 use simulated::Simulated;
@@ -93,7 +94,7 @@ impl<'a> Way<'a> {
         let (sender, receiver) = &self.queue;
         let full = std::mem::replace(&mut self.batch, sender.take_empty());
         assert!(sender.send(full).is_ok(), "the queue is empty");
-        let Received::Batch(mut batch) = receiver.receive(Duration::ZERO) else { panic!("a batch was sent") };
+        let Received::Batch(mut batch) = receiver.receive(Duration::ZERO) else { unreachable!("a batch was sent") };
         self.traffic.enrich(&mut batch, &mut self.memo);
         let before = allocations();
         self.assembler.append(&batch, |block, _| drop(block)).unwrap();
