@@ -11,26 +11,18 @@ use helios_common::columns::{
 use helios_common::flow::FlowBatch;
 
 use super::packet::{Decapsulate, Link, Packet, dissect};
-use super::plan::FrameStart;
 
-/// What `dataLinkFrameType` says (RFC 7133): 1 is Ethernet, 2 is IEEE 802.11, 0 is nothing.
-pub fn is_ethernet(frame_type: u64) -> bool {
-    frame_type <= 1
+/// The link that `dataLinkFrameType` tells (RFC 7133): 1 is Ethernet, 2 is IEEE 802.11, 0 is nothing. `None` for others.
+pub fn link_of(frame_type: u64) -> Option<Link> {
+    match frame_type {
+        0 | 1 => Some(Link::Ethernet),
+        2 => Some(Link::Wireless),
+        _ => None,
+    }
 }
 
 /// Fills row `row` of `n` open rows from the packet that begins with `octets`.
-pub fn write(
-    octets: &[u8],
-    start: FrameStart,
-    decapsulate: Decapsulate,
-    (row, n): (usize, usize),
-    out: &mut FlowBatch,
-) {
-    let link = match start {
-        FrameStart::DataLink => Some(Link::Ethernet),
-        FrameStart::Ip => Link::of_ip(octets),
-    };
-    let Some(link) = link else { return };
+pub fn write(octets: &[u8], link: Link, decapsulate: Decapsulate, (row, n): (usize, usize), out: &mut FlowBatch) {
     let mut packet = Packet::default();
     dissect(link, octets, decapsulate, &mut packet);
     let (labels, at) = (packet.labels(), out.rows() + row);

@@ -6,7 +6,8 @@
 //! of the transport header the ports are enough.
 //!
 //! ```text
-//!  Ethernet ─ VLAN tags ─ LLC, SNAP ─┬─────────────────── IPv4 / IPv6 ─ extension headers ─ TCP, UDP, SCTP, ICMP ...
+//!  802.11 ───────────────┐
+//!  Ethernet ─ tags ─ LLC, SNAP, PPPoE┬─────────────────── IPv4 / IPv6 ─ extension headers ─ TCP, UDP, SCTP, ICMP ...
 //!  PPP, Cisco HDLC ──────────────────┤                          │
 //!                                    └─ MPLS ─┬─ IPv4 / IPv6    └─ GRE, VXLAN, Geneve, IP in IP, EtherIP ─ once more
 //!                                             └─ control word ─ Ethernet
@@ -18,10 +19,11 @@
 //! MPLS has no addresses of its own to keep: what lies behind its labels is always read, frames included.
 //! VLAN tags are not a matter of the inner packet: the two outermost of all are kept, wherever they were found.
 //!
-//! Deliberately not read: LLC frames other than SNAP and IP, Token Ring, FDDI, ATM, 802.11, L2TP, GRE versions other than 0, the payload of ESP.
+//! Deliberately not read: LLC frames other than SNAP and IP, Token Ring, FDDI, ATM, aggregates of 802.11 (A-MPDU), L2TP,
+//! GRE versions other than 0, the payload of ESP and of encrypted 802.11 frames.
 //!
 //! Sources: IEEE 802.1Q, IEEE 802.2 and RFC 1042 (LLC, SNAP), RFC 1661, 1662 and 2615 (PPP, its framing, over SONET),
-//! RFC 1547 (Cisco HDLC), RFC 3032 and 4385 (MPLS, control word), RFC 791, RFC 8200, RFC 9293, RFC 2784, 2890 and
+//! RFC 1547 (Cisco HDLC), RFC 2516 (PPPoE), IEEE 802.1ah (backbone bridges), IEEE 802.1BR (E-TAG), IEEE 802.11, RFC 3032 and 4385 (MPLS, control word), RFC 791, RFC 8200, RFC 9293, RFC 2784, 2890 and
 //! 7637 (GRE, NVGRE), RFC 7348 (VXLAN), RFC 8926 (Geneve), RFC 2003 and 4213 (IP in IP), RFC 3378 (EtherIP).
 
 use std::ops::BitOr;
@@ -30,6 +32,7 @@ use helios_common::exporter::Address;
 
 mod octets;
 mod link;
+mod wireless;
 mod ip;
 mod transport;
 mod tunnel;
@@ -53,18 +56,24 @@ pub enum Link {
     Mpls,
     /// With or without the address and control octets of its framing; Cisco HDLC is told by them.
     Ppp,
+    /// A MAC frame of IEEE 802.11.
+    Wireless,
+    /// An LLC header, as it follows the MAC header of 802.11.
+    Llc,
 }
 
 impl Link {
     /// Header protocols of sFlow (sFlow v5, `enum header_protocol`); `None` for those that are not read.
     pub const fn of_sflow(header_protocol: u32) -> Option<Self> {
         match header_protocol {
-            1 => Some(Self::Ethernet),
+            // A subframe of an A-MSDU has the form of an 802.3 frame.
+            1 | 17 => Some(Self::Ethernet),
             // PPP, and PPP over SONET.
             7 | 14 => Some(Self::Ppp),
             11 => Some(Self::Ipv4),
             12 => Some(Self::Ipv6),
             13 => Some(Self::Mpls),
+            15 => Some(Self::Wireless),
             _ => None,
         }
     }

@@ -1,10 +1,10 @@
-//! Below IP: Ethernet with its VLAN tags and LLC, PPP, MPLS and the pseudowires inside it.
+//! Below IP: Ethernet with its tags and LLC, PPP, PPPoE, backbone bridges, MPLS and the pseudowires inside it.
 //!
 //! Each layer hands what it did not read to the next one above, down to the tunnel that may begin there.
 
 use super::octets::Octets;
 use super::tunnel::Tunnel;
-use super::{Link, MAX_LABELS, Packet, ip, tunnel_type};
+use super::{Link, MAX_LABELS, Packet, ip, tunnel_type, wireless};
 
 pub const ETHER_TYPE_IPV4: u16 = 0x0800;
 pub const ETHER_TYPE_IPV6: u16 = 0x86dd;
@@ -12,14 +12,34 @@ pub const ETHER_TYPE_MPLS: u16 = 0x8847;
 /// MPLS with upstream-assigned labels (RFC 5332).
 pub const ETHER_TYPE_MPLS_UPSTREAM: u16 = 0x8848;
 
-/// 802.1Q, 802.1ad, and the two that switches used for stacked tags before 802.1ad.
-const VLAN_TAGS: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
+/// A session of PPP over Ethernet (RFC 2516 §4).
+const ETHER_TYPE_PPPOE: u16 = 0x8864;
+/// The I-TAG of a backbone bridge (IEEE 802.1ah), behind which a customer's whole frame stands.
+const ETHER_TYPE_BACKBONE: u16 = 0x88e7;
+
+/// Octets of a tag in front of the EtherType behind it, if it is one: 802.1Q, 802.1ad, and the two that switches used
+/// for stacked tags before 802.1ad; Cisco's VN-Tag; the E-TAG of 802.1BR and Cisco's metadata with a security group.
+const fn tag_octets(ether_type: u16) -> Option<usize> {
+    match ether_type {
+        0x8100 | 0x88a8 | 0x9100 | 0x9200 => Some(VLAN_TAG_OCTETS),
+        0x8926 => Some(4),
+        0x893f | 0x8909 => Some(6),
+        _ => None,
+    }
+}
+
+/// Octets of a VLAN tag's control information: no other tag is so short.
+const VLAN_TAG_OCTETS: usize = 2;
 
 /// EtherTypes below are lengths of 802.3 frames.
 const MIN_ETHER_TYPE: u16 = 0x0600;
 
 const FRAME_HEADER_OCTETS: usize = 14;
-const TAG_OCTETS: usize = 4;
+const ETHER_TYPE_OCTETS: usize = 2;
+/// Version and type, code, session, length.
+const PPPOE_OCTETS: usize = 6;
+/// Flags and the 24 bits of the service.
+const BACKBONE_TAG_OCTETS: usize = 4;
 const LABEL_OCTETS: usize = 4;
 const CONTROL_WORD_OCTETS: usize = 4;
 
@@ -36,16 +56,23 @@ const BOTTOM_OF_STACK: u32 = 1 << 8;
 pub fn read<'a>(link: Link, octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     match link {
         Link::Ethernet => match frame(octets, out)? {
-            (ETHER_TYPE_MPLS | ETHER_TYPE_MPLS_UPSTREAM, payload) => mpls(payload, out),
-            (ether_type, payload) => network_layer(ether_type, payload, out),
+            (ETHER_TYPE_BACKBONE, payload) => behind_link(backbone(payload, out)?, out),
+            read => behind_link(read, out),
         },
-        Link::Ppp => match ppp(octets, out)? {
-            (ETHER_TYPE_MPLS | ETHER_TYPE_MPLS_UPSTREAM, payload) => mpls(payload, out),
-            (ether_type, payload) => network_layer(ether_type, payload, out),
-        },
+        Link::Ppp => behind_link(ppp(octets, out)?, out),
+        Link::Wireless => behind_link(wireless::frame(octets, out)?, out),
+        Link::Llc => behind_link(llc(octets)?, out),
         Link::Ipv4 => ip::v4(octets, out),
         Link::Ipv6 => ip::v6(octets, out),
         Link::Mpls => mpls(octets, out),
+    }
+}
+
+#[inline]
+fn behind_link<'a>((ether_type, payload): (u16, Octets<'a>), out: &mut Packet) -> Option<Tunnel<'a>> {
+    match ether_type {
+        ETHER_TYPE_MPLS | ETHER_TYPE_MPLS_UPSTREAM => mpls(payload, out),
+        _ => network_layer(ether_type, payload, out),
     }
 }
 
@@ -60,31 +87,57 @@ fn network_layer<'a>(ether_type: u16, payload: Octets<'a>, out: &mut Packet) -> 
 
 /// Addresses and tags of a frame; returns its EtherType and payload.
 #[inline]
-fn frame<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u16, Octets<'a>)> {
+pub fn frame<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u16, Octets<'a>)> {
     let &[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = octets.first::<FRAME_HEADER_OCTETS>()?;
     out.dst_mac = u64::from_be_bytes([0, 0, d0, d1, d2, d3, d4, d5]);
     out.src_mac = u64::from_be_bytes([0, 0, s0, s1, s2, s3, s4, s5]);
     let mut ether_type = u16::from_be_bytes([t0, t1]);
     let mut payload = octets.after(FRAME_HEADER_OCTETS)?;
-    while VLAN_TAGS.contains(&ether_type) {
-        let Some(&[c0, c1, t0, t1]) = payload.first::<TAG_OCTETS>() else { break };
-        tag(u16::from_be_bytes([c0, c1]) & VLAN_ID_MASK, out);
-        ether_type = u16::from_be_bytes([t0, t1]);
-        payload = payload.after(TAG_OCTETS)?;
+    while let Some(n) = tag_octets(ether_type) {
+        let Some(behind) = payload.chunk_at::<ETHER_TYPE_OCTETS>(n) else { break };
+        if n == VLAN_TAG_OCTETS {
+            tag(u16::from_be_bytes(*payload.first()?) & VLAN_ID_MASK, out);
+        }
+        ether_type = u16::from_be_bytes(*behind);
+        payload = payload.after(n + ETHER_TYPE_OCTETS)?;
     }
     out.layer3_offset = payload.offset();
     if ether_type < MIN_ETHER_TYPE {
         (ether_type, payload) = llc(payload)?;
+        out.layer3_offset = payload.offset();
+    } else if ether_type == ETHER_TYPE_PPPOE {
+        out.ether_type = ether_type;
+        (ether_type, payload) = pppoe(payload)?;
         out.layer3_offset = payload.offset();
     }
     out.ether_type = ether_type;
     Some((ether_type, payload))
 }
 
+/// What a session of PPP over Ethernet carries: PPP without the octets of its framing (RFC 2516 §4: version and type are
+/// 1, the code of a session is 0).
+#[inline(never)]
+fn pppoe(octets: Octets<'_>) -> Option<(u16, Octets<'_>)> {
+    match *octets.first::<2>()? {
+        [0x11, 0] => ppp_protocol(octets.after(PPPOE_OCTETS)?),
+        _ => None,
+    }
+}
+
+/// The customer's frame behind the I-TAG of a backbone bridge. The service is the tunnel's id; the MAC addresses
+/// become the customer's. Backbones inside backbones are not followed.
+#[inline(never)]
+fn backbone<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u16, Octets<'a>)> {
+    let &[_, s0, s1, s2] = octets.first::<BACKBONE_TAG_OCTETS>()?;
+    out.tunnel_type = tunnel_type::OTHER;
+    out.tunnel_id = u32::from_be_bytes([0, s0, s1, s2]);
+    frame(octets.after(BACKBONE_TAG_OCTETS)?, out)
+}
+
 /// The LLC header of an 802.3 frame; returns the EtherType that it stands for and the payload. RFC 1042 §"Header
 /// Format": SNAP has the EtherType behind an organisation of 0, or of 0000f8 where a bridge put it in (IEEE 802.1H).
 #[inline(never)]
-fn llc(octets: Octets<'_>) -> Option<(u16, Octets<'_>)> {
+pub fn llc(octets: Octets<'_>) -> Option<(u16, Octets<'_>)> {
     match *octets.first::<LLC_OCTETS>()? {
         [0xaa, 0xaa, 0x03] => {
             let octets = octets.after(LLC_OCTETS)?;
@@ -187,6 +240,8 @@ mod tests {
         0x02, 0, 0, 0, 0, 0x55,                          // source
     ];
 
+    const VLAN_TPIDS: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
+
     /// 192.0.2.1 to 192.0.2.2, protocol 59, 20 octets.
     #[rustfmt::skip]
     const IPV4: [u8; 20] = [
@@ -202,8 +257,8 @@ mod tests {
 
     #[test]
     fn tags_of_every_type_in_any_order_are_masked_to_the_vlan() {
-        for outer in VLAN_TAGS {
-            for inner in VLAN_TAGS {
+        for outer in VLAN_TPIDS {
+            for inner in VLAN_TPIDS {
                 // Priority 7 and drop eligible: the upper four bits of both tags are set.
                 let tags = [outer.to_be_bytes(), [0xf0, 100], inner.to_be_bytes(), [0xf1, 0]].concat();
                 let got = packet(Link::Ethernet, &[&MACS, &tags, &[0x08, 0x00], &IPV4]);
@@ -211,6 +266,47 @@ mod tests {
                 assert_eq!((got.layer3_offset, got.proto), (22, 59));
             }
         }
+    }
+
+    #[test]
+    fn tags_of_fabrics_are_stepped_over() {
+        let vn_tag = [0x89, 0x26, 0x80, 0x01, 0, 5];
+        let e_tag = [0x89, 0x3f, 0x20, 1, 0, 2, 0, 3];
+        let security_group = [0x89, 0x09, 1, 1, 0, 1, 0x12, 0x34];
+        for tag in [&vn_tag[..], &e_tag, &security_group] {
+            let got = packet(Link::Ethernet, &[&MACS, tag, &[0x81, 0, 0, 7, 0x08, 0], &IPV4]);
+            assert_eq!((got.vlan, got.ether_type, got.proto), (7, 0x0800, 59));
+            assert_eq!(got.layer3_offset as usize, 12 + tag.len() + 6);
+            let cut = packet(Link::Ethernet, &[&MACS, &tag[..tag.len() - 1]]);
+            assert_eq!((cut.ether_type.to_be_bytes(), cut.layer3_offset), ([tag[0], tag[1]], 14));
+        }
+    }
+
+    #[test]
+    fn pppoe_sessions_are_looked_into() {
+        // Version and type 1, code 0, session 0x1234, length 22, PPP of IPv4.
+        let session = [0x88, 0x64, 0x11, 0, 0x12, 0x34, 0, 22, 0, 0x21];
+        let got = packet(Link::Ethernet, &[&MACS, &[0x81, 0, 0, 7], &session, &IPV4]);
+        assert_eq!((got.vlan, got.ether_type, got.proto, got.layer3_offset), (7, 0x0800, 59, 26));
+        assert_eq!((got.layer3_length, got.tunnel_type), (20, tunnel_type::NONE));
+        // LCP in a session, and what is no session: the frame is all there is.
+        for other in [[0x11, 0, 0, 1, 0, 2, 0xc0, 0x21], [0x21, 0, 0, 1, 0, 2, 0, 0x21], [0x11, 9, 0, 0, 0, 2, 0, 0x21]]
+        {
+            let got = packet(Link::Ethernet, &[&MACS, &[0x88, 0x64], &other, &IPV4]);
+            assert_eq!((got.ether_type, got.has_ip(), got.layer3_offset), (0x8864, false, 14));
+        }
+    }
+
+    #[test]
+    fn the_frame_of_a_customer_is_behind_that_of_the_backbone() {
+        let inner_macs = [0xaa, 0, 0, 0, 0, 1, 0xaa, 0, 0, 0, 0, 2];
+        // B-TAG of VLAN 100, I-TAG of service 0x012345, the customer's frame with VLAN 9.
+        let backbone = [0x88, 0xa8, 0, 100, 0x88, 0xe7, 0xe0, 0x01, 0x23, 0x45];
+        let got = packet(Link::Ethernet, &[&MACS, &backbone, &inner_macs, &[0x81, 0, 0, 9, 0x08, 0], &IPV4]);
+        assert_eq!((got.dst_mac, got.vlan, got.inner_vlan, got.proto), (0xaa00_0000_0001, 100, 9, 59));
+        assert_eq!((got.tunnel_type, got.tunnel_id, got.layer3_offset), (tunnel_type::OTHER, 0x01_2345, 40));
+        let nested = [&backbone[4..], &MACS[..]].concat().repeat(3000);
+        assert!(!packet(Link::Ethernet, &[&MACS, &nested]).has_ip());
     }
 
     #[test]

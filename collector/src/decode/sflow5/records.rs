@@ -4,15 +4,18 @@
 //! fill in themselves take its place. The extended records add what the device knew: VLANs, routes, NAT, tunnels.
 //! Their order does not matter: records are found first and applied afterwards. Of two of a kind the first counts.
 //!
-//! Everything else, and all records of enterprises, is stepped over by its length: users, URLs, MPLS details beyond
-//! the label stack, the inner header's place (the header is taken apart anyway), 802.11, sockets, queues, ACLs.
+//! Everything else, and all records of enterprises, is stepped over by its length: users, URLs, the descriptions of MPLS
+//! (1010), the inner header's place (1027, 1028: the header is taken apart anyway), the radio of 802.11 (1014 to 1016),
+//! queues, ACLs, and what applications did in a transaction: of it the socket tells who spoke with whom.
+//!
+//! Sources: "sFlow Version 5" §5.2.3, "sFlow 802.11 Structures" (2007), "sFlow Host Structures" (2010).
 
 use super::super::DecodeError;
 use super::super::cursor::Cursor;
 use super::super::packet::{Decapsulate, Link, Packet, dissect, outer_tunnel_type, tunnel_type};
 use super::gateway::Gateway;
 use super::rows::{Route, Row};
-use super::structures::{Ethernet, Ip, RawHeader, Router, Switch, Words};
+use super::structures::{Ethernet, Ip, RawHeader, Router, Switch, Words, mpls_circuit, unencrypted};
 use super::{TAG_OCTETS, words};
 
 /// Records that one sample may have: sFlow.org registered some 60 structures, and each says its thing once.
@@ -28,7 +31,11 @@ const EXTENDED_ROUTER: u32 = 1002;
 const EXTENDED_GATEWAY: u32 = 1003;
 const EXTENDED_MPLS: u32 = 1006;
 const EXTENDED_NAT: u32 = 1007;
+const EXTENDED_MPLS_TUNNEL: u32 = 1008;
+const EXTENDED_MPLS_VC: u32 = 1009;
+const EXTENDED_MPLS_LDP_FEC: u32 = 1011;
 const EXTENDED_VLAN_TUNNEL: u32 = 1012;
+const EXTENDED_80211_PAYLOAD: u32 = 1013;
 const EXTENDED_NAT_PORT: u32 = 1020;
 const EXTENDED_L2_TUNNEL_EGRESS: u32 = 1021;
 const EXTENDED_L2_TUNNEL_INGRESS: u32 = 1022;
@@ -38,6 +45,8 @@ const EXTENDED_IPV6_TUNNEL_EGRESS: u32 = 1025;
 const EXTENDED_IPV6_TUNNEL_INGRESS: u32 = 1026;
 const EXTENDED_VNI_EGRESS: u32 = 1029;
 const EXTENDED_VNI_INGRESS: u32 = 1030;
+const EXTENDED_SOCKET_IPV4: u32 = 2100;
+const EXTENDED_SOCKET_IPV6: u32 = 2101;
 
 /// Octets of an Ethernet header without tags, for frames whose own header cannot tell.
 const FRAME_HEADER_OCTETS: u32 = 14;
@@ -59,6 +68,13 @@ struct Found<'a> {
     vni: Option<u32>,
     /// A tunnel whose outer header is a frame: there is one, that is all that the columns can say.
     layer2_tunnel: bool,
+    /// The LSP or, before it, the virtual circuit by which the packet went through an MPLS network.
+    mpls_tunnel: Option<u32>,
+    mpls_vc: Option<u32>,
+    /// Prefix length of the destination, as LDP distributed it.
+    fec_prefix: Option<u32>,
+    /// What an encrypted 802.11 frame carries, from its LLC header on.
+    unencrypted: Option<&'a [u8]>,
 }
 
 /// Reads `n` records into `row` and `route`, which hold none yet; returns how many were shorter than their structure.
@@ -87,6 +103,9 @@ pub fn read<'a>(
         }
     }
     found.apply(decapsulate, row);
+    if let (None, Some(bits @ 1..=128)) = (route.router, found.fec_prefix) {
+        route.router = Some(Router { dst_mask: bits as u8, ..Router::default() });
+    }
     Ok(malformed)
 }
 
@@ -105,6 +124,12 @@ impl<'a> Found<'a> {
             EXTENDED_MPLS => first(&mut self.labels, Words::parse_after_address(record)?),
             EXTENDED_NAT => route.nat = Some(route.nat.unwrap_or_default().parse_addresses(record)?),
             EXTENDED_NAT_PORT => route.nat = Some(route.nat.unwrap_or_default().parse_ports(record)?),
+            EXTENDED_MPLS_TUNNEL => first(&mut self.mpls_tunnel, mpls_circuit(record)?),
+            EXTENDED_MPLS_VC => first(&mut self.mpls_vc, mpls_circuit(record)?),
+            EXTENDED_MPLS_LDP_FEC => first(&mut self.fec_prefix, record.u32()?),
+            EXTENDED_80211_PAYLOAD => first(&mut self.unencrypted, unencrypted(record)?),
+            EXTENDED_SOCKET_IPV4 => first(&mut self.ip, Ip::parse_socket_v4(record)?),
+            EXTENDED_SOCKET_IPV6 => first(&mut self.ip, Ip::parse_socket_v6(record)?),
             EXTENDED_VLAN_TUNNEL => first(&mut self.stripped_tags, Words::parse(record)?),
             EXTENDED_IPV4_TUNNEL_EGRESS | EXTENDED_IPV4_TUNNEL_INGRESS => {
                 first(&mut self.tunnel, Ip::parse_v4(record)?)
@@ -128,7 +153,7 @@ impl<'a> Found<'a> {
             header_fields(&header, decapsulate, row);
         }
         if !row.packet.has_ip() {
-            self.stand_in(row);
+            self.stand_in(decapsulate, row);
         }
         if self.labels.is_some() || self.stripped_tags.is_some() {
             self.stacks(&mut row.packet);
@@ -140,20 +165,29 @@ impl<'a> Found<'a> {
             }
             row.dst_vlan = dst_vlan;
         }
-        if self.tunnel.is_some() || self.vni.is_some() || self.layer2_tunnel {
-            self.tunnel(&mut row.packet);
+        let circuit = self.mpls_vc.or(self.mpls_tunnel);
+        if self.tunnel.is_some() || self.vni.is_some() || self.layer2_tunnel || circuit.is_some() {
+            self.tunnel(circuit, &mut row.packet);
         }
     }
 
-    /// The records that take a header's place.
+    /// The records that take a header's place, or that of what could not be read in it.
     #[inline(never)]
-    fn stand_in(&self, row: &mut Row) {
+    fn stand_in(&self, decapsulate: Decapsulate, row: &mut Row) {
+        if let Some(octets) = self.unencrypted {
+            let Packet { src_mac, dst_mac, .. } = row.packet;
+            dissect(Link::Llc, octets, decapsulate, &mut row.packet);
+            (row.packet.src_mac, row.packet.dst_mac) = (src_mac, dst_mac);
+            if row.packet.layer3_length > 0 {
+                row.bytes = row.packet.layer3_length;
+            }
+        }
         if let (None, Some(ethernet)) = (self.header, self.ethernet) {
             ethernet.fill(&mut row.packet);
             row.frame_length = ethernet.length;
             row.bytes = ethernet.length.saturating_sub(FRAME_HEADER_OCTETS + FRAME_CHECK_OCTETS);
         }
-        if let Some(ip) = self.ip {
+        if let (Some(ip), false) = (self.ip, row.packet.has_ip()) {
             ip.fill(&mut row.packet);
             row.bytes = ip.length;
         }
@@ -179,12 +213,19 @@ impl<'a> Found<'a> {
 
     /// The tunnel that the device put the packet into or took it from, unless the header itself shows one.
     #[inline(never)]
-    fn tunnel(&self, packet: &mut Packet) {
+    fn tunnel(&self, circuit: Option<u32>, packet: &mut Packet) {
+        if packet.tunnel_type == tunnel_type::MPLS {
+            // A pseudowire has no number in the packet.
+            packet.tunnel_id = circuit.unwrap_or(packet.tunnel_id);
+        }
         if packet.tunnel_type != tunnel_type::NONE {
             return;
         }
-        packet.tunnel_type = tunnel_type::OTHER;
-        packet.tunnel_id = self.vni.unwrap_or(0);
+        let without_mpls = self.tunnel.is_some() || self.vni.is_some() || self.layer2_tunnel;
+        (packet.tunnel_type, packet.tunnel_id) = match circuit {
+            Some(id) if !without_mpls => (tunnel_type::MPLS, id),
+            _ => (tunnel_type::OTHER, self.vni.unwrap_or(0)),
+        };
         if let Some(outer) = self.tunnel {
             packet.outer_src_addr = outer.src_addr;
             packet.outer_dst_addr = outer.dst_addr;

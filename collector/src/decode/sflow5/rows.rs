@@ -29,6 +29,8 @@ const CHUNK: usize = 16;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Row {
     pub packet: Packet,
+    /// 1, or 0 for what is no packet.
+    pub packets: u8,
     pub bytes: u32,
     pub frame_length: u32,
     pub in_if_index: u32,
@@ -110,10 +112,10 @@ fn write_message(n: usize, header: &Header, context: &SampleContext, out: &mut F
     if header.sub_agent != 0 {
         out.fill(OBSERVATION_DOMAIN_ID, n, header.sub_agent);
     }
-    out.fill(PACKETS, n, 1);
 }
 
 fn write_rows(rows: &[Row], out: &mut FlowBatch) {
+    column(PACKETS, rows, out, |row| u64::from(row.packets));
     column(BYTES, rows, out, |row| u64::from(row.bytes));
     column(SAMPLING_INTERVAL, rows, out, |row| row.sampling_interval);
     column(SAMPLING_SOURCE, rows, out, |row| row.sampling_source);

@@ -27,6 +27,10 @@ pub enum Kind {
     Discarded,
 }
 
+/// The class of a source that is a logical entity: an application, which samples transactions and no packets ("sFlow
+/// Host Structures").
+const LOGICAL_ENTITY: u32 = 3;
+
 /// Values of the `sampling_source` column.
 const SAMPLING_UNKNOWN: u8 = 0;
 const SAMPLING_BY_RECORD: u8 = 1;
@@ -79,6 +83,7 @@ pub fn read<'a>(
         Kind::ExpandedFlow => expanded_flow(&mut cursor)?,
         Kind::Discarded => discarded(&mut cursor)?,
     };
+    row.packets = u8::from(head.meter.source.class != LOGICAL_ENTITY);
     row.in_if_index = head.input.if_index();
     row.out_if_index = head.output.if_index();
     row.flow_direction = direction(head.meter.source, row.in_if_index, row.out_if_index);

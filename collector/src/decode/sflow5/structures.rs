@@ -89,6 +89,40 @@ impl Ip {
         Self::parse_rest(6, head, addresses, record)
     }
 
+    /// `extended_socket_ipv4`: the transport of an application's transaction, of which there is no packet. Who asked
+    /// is the source: the socket's remote end.
+    pub fn parse_socket_v4(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+        let proto = record.u32()?;
+        let (local, remote) = (mapped(record.array()?), mapped(record.array()?));
+        Self::of_socket(4, proto, [local, remote], record)
+    }
+
+    pub fn parse_socket_v6(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+        let proto = record.u32()?;
+        let ends = [record.array()?, record.array()?];
+        Self::of_socket(6, proto, ends, record)
+    }
+
+    fn of_socket(
+        version: u8,
+        proto: u32,
+        [local, remote]: [Address; 2],
+        record: &mut Cursor<'_>,
+    ) -> Result<Self, DecodeError> {
+        let [local_port, remote_port] = words(record)?;
+        Ok(Self {
+            length: 0,
+            proto: proto as u8,
+            src_addr: remote,
+            dst_addr: local,
+            dst_port: local_port as u16,
+            src_port: remote_port as u16,
+            tcp_flags: 0,
+            tos: 0,
+            version,
+        })
+    }
+
     fn parse_rest(
         version: u8,
         [length, proto]: [u32; 2],
@@ -200,6 +234,27 @@ impl<'a> Words<'a> {
     }
 }
 
+/// The number in `extended_mpls_tunnel` and `extended_mpls_vc`, which stands behind a name.
+pub fn mpls_circuit(record: &mut Cursor<'_>) -> Result<u32, DecodeError> {
+    opaque(record)?;
+    let [id, _class_of_service] = words(record)?;
+    Ok(id)
+}
+
+/// The payload in `extended_80211_payload`, which stands behind the cipher suite.
+pub fn unencrypted<'a>(record: &mut Cursor<'a>) -> Result<&'a [u8], DecodeError> {
+    let _cipher_suite = record.u32()?;
+    opaque(record)
+}
+
+/// Octets with their number in front, padded to whole words (RFC 4506 §4.10).
+fn opaque<'a>(record: &mut Cursor<'a>) -> Result<&'a [u8], DecodeError> {
+    let length = record.u32()? as usize;
+    let octets = record.take(length)?;
+    record.skip(length.wrapping_neg() % 4)?;
+    Ok(octets)
+}
+
 /// An address of a type that is not known has a length that is not known either.
 pub fn any_address(record: &mut Cursor<'_>) -> Result<Address, DecodeError> {
     address(record)?.ok_or(DecodeError::BadLength)
@@ -294,6 +349,26 @@ mod tests {
         let both = assert_needs_all(&octets(&[1, 0xc000_0201, 1, 0xc000_0202]), |record| ports.parse_addresses(record));
         assert_eq!((both.src_addr, both.dst_addr), (mapped([192, 0, 2, 1]), mapped([192, 0, 2, 2])));
         assert_eq!((both.src_port, both.dst_port), (1025, 80));
+    }
+
+    #[test]
+    fn the_far_end_of_a_socket_is_the_source() {
+        let record = octets(&[6, 0xc000_0201, 0xc633_6402, 443, 49152]);
+        let ip = assert_needs_all(&record, Ip::parse_socket_v4);
+        assert_eq!((ip.src_addr, ip.dst_addr), (mapped([198, 51, 100, 2]), mapped([192, 0, 2, 1])));
+        assert_eq!((ip.src_port, ip.dst_port, ip.proto, ip.length), (49152, 443, 6, 0));
+        let record = octets(&[17, 0x2001_0db8, 0, 0, 1, 0x2001_0db8, 0, 0, 2, 53, 5353]);
+        let ip = assert_needs_all(&record, Ip::parse_socket_v6);
+        assert_eq!((ip.src_addr[15], ip.dst_addr[15], ip.dst_port, ip.version), (2, 1, 53, 6));
+    }
+
+    #[test]
+    fn names_are_padded_to_whole_words() {
+        for (name, padded) in [("", ""), ("a", "a\0\0\0"), ("abcd", "abcd"), ("abcde", "abcde\0\0\0")] {
+            let record = [&octets(&[name.len() as u32])[..], padded.as_bytes(), &octets(&[77, 5])].concat();
+            assert_eq!(assert_needs_all(&record, mpls_circuit), 77);
+        }
+        assert!(mpls_circuit(&mut Cursor::new(&octets(&[u32::MAX, 1, 2]))).is_err());
     }
 
     #[test]

@@ -335,6 +335,71 @@ fn labels_of_a_record_are_those_the_header_lacks() {
 }
 
 #[test]
+fn the_circuit_of_an_mpls_network_is_a_tunnel() {
+    // Name, padded to a word; number; class of service.
+    let lsp = tagged(1008, &[&octets(&[3])[..], b"lsp\0", &octets(&[4001, 5])].concat());
+    let circuit = tagged(1009, &[&octets(&[4])[..], b"vpls", &octets(&[77, 0])].concat());
+    let out = row_of(&[tcp_header(), lsp.clone()]);
+    assert_eq!((out.get(TUNNEL_TYPE, 0), out.get(TUNNEL_ID, 0), out.get(DST_PORT, 0)), (5, 4001, 443));
+    let out = row_of(&[lsp.clone(), tcp_header(), circuit.clone()]);
+    assert_eq!((out.get(TUNNEL_TYPE, 0), out.get(TUNNEL_ID, 0)), (5, 77));
+    let vni = tagged(1029, &octets(&[5001]));
+    let out = row_of(&[tcp_header(), circuit.clone(), vni]);
+    assert_eq!((out.get(TUNNEL_TYPE, 0), out.get(TUNNEL_ID, 0)), (7, 5001));
+    // A pseudowire that the header shows: label 17, control word, frame.
+    let mut pseudowire = vec![0, 1, 0x11, 64, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x06];
+    pseudowire.extend([0; 8]);
+    let out = row_of(&[raw_header(13, 64, 0, &pseudowire), circuit]);
+    assert_eq!((out.get(TUNNEL_TYPE, 0), out.get(TUNNEL_ID, 0), out.list(MPLS_LABELS, 0)), (5, 77, &[17][..]));
+}
+
+#[test]
+fn the_prefix_of_a_label_is_that_of_the_route_where_there_is_none() {
+    let fec = tagged(1011, &octets(&[22]));
+    let router = tagged(1002, &octets(&[1, 0x0a00_0001, 24, 16]));
+    let out = row_of(&[fec.clone(), tcp_header()]);
+    assert_eq!((out.get(DST_MASK, 0), out.get(SRC_MASK, 0), out.get(NEXT_HOP, 0)), (22, 0, NO_ADDRESS));
+    assert_eq!(row_of(&[fec, tcp_header(), router]).get(DST_MASK, 0), 16);
+    let nonsense = tagged(1011, &octets(&[129]));
+    assert!(!row_of(&[nonsense, tcp_header()]).present().contains(DST_MASK.column()));
+}
+
+#[test]
+fn wireless_frames_are_read_and_their_unencrypted_payload_where_they_are_not() {
+    let packet = &[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x14, 0xe9, 0, 53, 0, 8, 0, 0];
+    let payload = [&[0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00][..], packet].concat();
+    let frame = |flags: u8| {
+        // Data from a station (address 2) to a server (address 3) by an access point.
+        [&[0x08, flags, 0, 0][..], &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 3], &[0x10, 0]].concat()
+    };
+    let ends = |out: &FlowBatch| (out.get(SRC_MAC, 0) as u8, out.get(DST_MAC, 0) as u8, out.get(DST_PORT, 0));
+    let out = row_of(&[raw_header(15, 60, 0, &[frame(1), payload.clone()].concat())]);
+    assert_eq!((ends(&out), out.get(BYTES, 0), out.get(ETHER_TYPE, 0)), ((2, 3, 53), 28, 0x0800));
+    let encrypted = raw_header(15, 100, 4, &frame(0x41));
+    let out = row_of(std::slice::from_ref(&encrypted));
+    assert_eq!((ends(&out), out.get(BYTES, 0)), ((2, 3, 0), 100 - 4 - 24));
+    let unencrypted = tagged(1013, &[&octets(&[0x000f_ac04, 36])[..], &payload].concat());
+    for records in [[encrypted.clone(), unencrypted.clone()], [unencrypted, encrypted]] {
+        let out = row_of(&records);
+        assert_eq!((ends(&out), out.get(BYTES, 0), out.get(FRAME_LENGTH, 0)), ((2, 3, 53), 28, 100));
+    }
+}
+
+#[test]
+fn a_transaction_of_an_application_is_no_packet() {
+    let socket = tagged(2100, &octets(&[6, 0xc000_0201, 0xc633_6402, 443, 49152]));
+    let head = octets(&[99, 3, 1, 10, 51_200, 0, 0, 0, 0, 0, 2]);
+    let http = tagged(2206, &octets(&[0; 4]));
+    let (out, counts) = rows(&[tagged(3, &[head, http, socket.clone()].concat()), flow_sample(&[socket])]);
+    assert_eq!(
+        (out.values(PACKETS), out.values(BYTES), out.values(DST_PORT)),
+        (&[0, 1][..], &[0, 0][..], &[443; 2][..])
+    );
+    assert_eq!(address_text(&out, SRC_ADDR), "198.51.100.2");
+    assert_eq!((counts.rows, counts.frame_bytes), (2, 0));
+}
+
+#[test]
 fn routes_are_of_the_samples_that_have_them() {
     let router = tagged(1002, &octets(&[1, 0x0a00_0001, 24, 16]));
     #[rustfmt::skip]
