@@ -11,14 +11,19 @@ use helios_collector::encode::netflow9::Scope;
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, enterprise_field, field};
 use helios_common::columns::{
     APPLICATION, BYTES, DST_ADDR, DST_PORT, ETHER_TYPE, FIREWALL_EVENT, FLOW_END, FLOW_START, FORWARDING_STATUS,
-    IN_IF_INDEX, NAT_EVENT, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS, POST_NAT_SRC_ADDR, PROTO, SAMPLING_INTERVAL,
-    SRC_ADDR, SRC_MAC, SRC_PORT, TTL, TUNNEL_TYPE,
+    IN_IF_INDEX, INGRESS_VRF_ID, NAT_EVENT, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS, POST_NAT_SRC_ADDR, PROTO,
+    SAMPLING_INTERVAL, SRC_ADDR, SRC_MAC, SRC_PORT, TOS, TTL, TUNNEL_ID, TUNNEL_TYPE,
 };
 use helios_common::exporter::mapped;
 
 use bench::{Bench, NOW, ipfix, netflow9};
 
+const GRE: u8 = 1;
 const IPIP: u8 = 2;
+const VXLAN: u8 = 3;
+const GENEVE: u8 = 4;
+const NVGRE: u8 = 6;
+const OTHER: u8 = 7;
 
 fn v6(last: u8) -> [u8; 16] {
     let mut address = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -134,6 +139,196 @@ fn huawei_uptimes_wrap_beside_a_boot_time_of_49_days_ago() {
         });
     }));
     assert_eq!((bench.out.get(FLOW_START, 0), bench.out.get(FLOW_END, 0)), (NOW - 6_000, NOW - 1_000));
+}
+
+#[test]
+fn vmware_records_of_vxlan_show_the_packet_of_the_tenant() {
+    let tenant = |id, length| enterprise_field(6876, id, length);
+    let template = [
+        field(8, 4),
+        field(12, 4),
+        field(4, 1),
+        field(7, 2),
+        field(11, 2),
+        field(351, 8),
+        tenant(880, 1),
+        tenant(881, 4),
+        tenant(882, 4),
+        tenant(886, 2),
+        tenant(887, 2),
+        field(1, 4),
+    ];
+    let message = ipfix(|m| {
+        m.template(267, &template);
+        m.data(267, |out| {
+            // UDP between two hypervisors, VNI 5001; in it TCP from 10.0.0.1:40000 to 10.0.0.2:443.
+            out.put(&[192, 0, 2, 1, 192, 0, 2, 2, 17, 0xc3, 0x50, 0x12, 0xb5]);
+            out.put(&[1, 0, 0, 0, 0, 0, 0x13, 0x89]);
+            out.put(&[6, 10, 0, 0, 1, 10, 0, 0, 2, 0x9c, 0x40, 0x01, 0xbb]);
+            out.put_u32(1500);
+            // The same hypervisors without a tunnel.
+            out.put(&[192, 0, 2, 1, 192, 0, 2, 2, 6, 0xc3, 0x51, 0x00, 0x16]);
+            out.put(&[0; 8 + 13]);
+            out.put_u32(60);
+        });
+    });
+    let mut bench = Bench::new();
+    bench.decode(&message);
+    let out = &bench.out;
+    assert_eq!(out.values(SRC_ADDR), [mapped([10, 0, 0, 1]), mapped([192, 0, 2, 1])]);
+    assert_eq!((out.values(DST_PORT), out.values(PROTO)), (&[443, 22][..], &[6, 6][..]));
+    assert_eq!(out.values(OUTER_DST_ADDR), [mapped([192, 0, 2, 2]), [0; 16]]);
+    assert_eq!((out.values(TUNNEL_TYPE), out.values(TUNNEL_ID)), (&[VXLAN, 0][..], &[5001, 0][..]));
+    assert_eq!(out.values(BYTES), [1500, 60]);
+
+    let mut bench = Bench::with(|config| config.decapsulate = Decapsulate::NONE);
+    bench.decode(&message);
+    let out = &bench.out;
+    assert_eq!((out.get(SRC_ADDR, 0), out.get(DST_PORT, 0)), (mapped([192, 0, 2, 1]), 4789));
+    assert_eq!((out.get(TUNNEL_TYPE, 0), out.get(TUNNEL_ID, 0), out.get(OUTER_DST_ADDR, 0)), (VXLAN, 5001, [0; 16]));
+}
+
+#[test]
+fn open_vswitch_tells_the_tunnel_beside_the_packet() {
+    let tunnel = |id, length| enterprise_field(6876, id, length);
+    let mut bench = Bench::new();
+    bench.decode(&ipfix(|m| {
+        m.template(256, &[field(8, 4), tunnel(893, 4), tunnel(894, 4), tunnel(891, 1), tunnel(892, 3)]);
+        m.data(256, |out| {
+            for (kind, key) in [(1, 77), (2, 78), (3, 79), (7, 80), (0, 0)] {
+                out.put(&[10, 0, 0, 1, 192, 0, 2, 1, 192, 0, 2, 2, kind, 0, 0, key]);
+            }
+        });
+    }));
+    let out = &bench.out;
+    assert_eq!(out.values(TUNNEL_TYPE), [VXLAN, GRE, OTHER, GENEVE, 0]);
+    assert_eq!(out.values(TUNNEL_ID), [77, 78, 79, 80, 0]);
+    assert_eq!((out.get(OUTER_SRC_ADDR, 0), out.get(SRC_ADDR, 0)), (mapped([192, 0, 2, 1]), mapped([10, 0, 0, 1])));
+}
+
+#[test]
+fn a_segment_of_layer_2_is_a_vni_or_a_vsid() {
+    let mut bench = Bench::new();
+    bench.decode(&netflow9(0, |m| {
+        m.template(256, &[field(8, 4), field(351, 8)]);
+        m.data(256, 3, |out| {
+            out.put(&[10, 0, 0, 1, 1, 0, 0, 0, 0, 0xff, 0xff, 0xfe]);
+            out.put(&[10, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 9]);
+            out.put(&[10, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0]);
+        });
+    }));
+    assert_eq!(bench.out.values(TUNNEL_TYPE), [VXLAN, NVGRE, 0]);
+    assert_eq!(bench.out.values(TUNNEL_ID), [0xff_fffe, 9, 0]);
+}
+
+#[test]
+fn a_code_point_is_the_upper_part_of_the_octet() {
+    // Flexible NetFlow's "match ipv4 dscp" and "match ipv4 precedence" in place of the type of service.
+    for (id, value) in [(5, 0xb8), (195, 46), (196, 5)] {
+        let mut bench = Bench::new();
+        bench.decode(&netflow9(0, |m| {
+            m.template(256, &[field(8, 4), field(id, 1)]);
+            m.data(256, 1, |out| out.put(&[10, 0, 0, 1, value]));
+        }));
+        assert_eq!(bench.out.get(TOS, 0), if id == 196 { 0xa0 } else { 0xb8 }, "element {id}");
+    }
+}
+
+#[test]
+fn nprobe_names_applications_in_elements_of_its_own() {
+    let mut bench = Bench::new();
+    bench.decode(&netflow9(0, |m| {
+        m.template(257, &[field(8, 4), field(57590, 2), field(57591, 16)]);
+        m.data(257, 1, |out| {
+            out.put(&[10, 0, 0, 1, 0, 91]);
+            out.put_text("TLS.Google", 16);
+        });
+    }));
+    bench.decode(&ipfix(|m| {
+        m.template(257, &[field(8, 4), enterprise_field(35632, 119, VARIABLE_LENGTH)]);
+        m.data(257, |out| {
+            out.put(&[10, 0, 0, 1]);
+            out.put_variable(b"DNS");
+        });
+    }));
+    assert_eq!(bench.names_of(bench.out.values(APPLICATION)), ["TLS.Google", "DNS"]);
+}
+
+#[test]
+fn a_vpn_of_viptela_is_a_vrf() {
+    let mut bench = Bench::new();
+    bench.decode(&ipfix(|m| {
+        m.template(257, &[enterprise_field(41916, 4321, 4), field(8, 4)]);
+        m.data(257, |out| out.put(&[0, 0, 0, 100, 10, 0, 0, 1]));
+    }));
+    assert_eq!(bench.out.get(INGRESS_VRF_ID, 0), 100);
+}
+
+#[test]
+fn a_probability_is_an_interval() {
+    for octets in [0.001_f64.to_be_bytes().to_vec(), 0.001_f32.to_be_bytes().to_vec()] {
+        let length = octets.len() as u16;
+        let mut bench = Bench::new();
+        bench.decode(&ipfix(|m| {
+            m.options_template(300, 1, &[field(302, 8), field(304, 2), field(311, length)]);
+            m.data(300, |out| {
+                out.put_u64(7);
+                out.put_u16(4);
+                out.put(&octets);
+            });
+            m.template(256, &[field(8, 4), field(302, 8)]);
+            m.data(256, |out| {
+                out.put(&[10, 0, 0, 1]);
+                out.put_u64(7);
+            });
+            m.template(257, &[field(8, 4), field(311, length)]);
+            m.data(257, |out| {
+                out.put(&[10, 0, 0, 1]);
+                out.put(&octets);
+            });
+        }));
+        assert_eq!(bench.out.values(SAMPLING_INTERVAL), [1000, 1000], "{length} octets");
+    }
+    for nonsense in [0.0, -0.5, 1.5, f64::NAN, f64::INFINITY] {
+        let mut bench = Bench::new();
+        bench.decode(&ipfix(|m| {
+            m.template(257, &[field(8, 4), field(311, 8)]);
+            m.data(257, |out| {
+                out.put(&[10, 0, 0, 1]);
+                out.put(&nonsense.to_be_bytes());
+            });
+        }));
+        assert_eq!(bench.out.values(SAMPLING_INTERVAL), [1], "{nonsense}");
+    }
+}
+
+#[test]
+fn a_selection_sequence_has_the_interval_of_its_selector() {
+    let mut bench = Bench::new();
+    bench.decode(&ipfix(|m| {
+        // Selector 5: one packet of 100. Sequence 6 is made of it, at observation point 1; of sequence 5 nothing is known.
+        m.options_template(300, 1, &[field(302, 8), field(304, 2), field(305, 4), field(306, 4)]);
+        m.data(300, |out| {
+            out.put_u64(5);
+            out.put_u16(1);
+            out.put_u32(1);
+            out.put_u32(99);
+        });
+        m.options_template(301, 1, &[field(301, 8), field(138, 4), field(302, 8)]);
+        m.data(301, |out| {
+            out.put_u64(6);
+            out.put_u32(1);
+            out.put_u64(5);
+        });
+        m.template(256, &[field(8, 4), field(301, 8)]);
+        m.data(256, |out| {
+            for sequence in [6, 5] {
+                out.put(&[10, 0, 0, 1]);
+                out.put_u64(sequence);
+            }
+        });
+    }));
+    assert_eq!(bench.out.values(SAMPLING_INTERVAL), [100, 1]);
 }
 
 #[test]

@@ -12,7 +12,7 @@
 use std::marker::PhantomData;
 
 use crate::exporter::Address;
-use crate::ie::{Ie, iana};
+use crate::ie::{Ie, NTOP_PEN, VIPTELA_PEN, VMWARE_PEN};
 use crate::list::ListColumn;
 use crate::names::NameId;
 use crate::time::UnixMs;
@@ -164,7 +164,7 @@ macro_rules! columns {
         /// Every column of Helios' own, in table order.
         pub const COLUMNS: &[Spec] = &[$(Spec {
             name: $name, kind: $kind, codec: $codec, rollup: Rollup::$rollup, unit: $unit,
-            elements: &[$(iana($ie)),*], doc: $doc,
+            elements: &[$(element($ie)),*], doc: $doc,
         }),*];
 
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
@@ -173,6 +173,16 @@ macro_rules! columns {
 
         $(#[doc = $doc] pub const $konst: Col<$value> = Col::new(Index::$konst as u8);)*
     };
+}
+
+/// An element as the table writes it: IANA's by its number, others by [`of`].
+const fn element(number: u64) -> Ie {
+    Ie { pen: (number >> 16) as u32, id: number as u16 }
+}
+
+/// An element of an enterprise.
+const fn of(pen: u32, id: u16) -> u64 {
+    (pen as u64) << 16 | id as u64
 }
 
 const DELTA: Option<&str> = Some("DoubleDelta, ZSTD(1)");
@@ -201,9 +211,9 @@ columns! {
     EXPORT_PROTOCOL: u8 = "export_protocol", ENUM(EXPORT_PROTOCOLS), None, No, "", [], "Protocol of the export message.";
     OBSERVATION_DOMAIN_ID: u32 = "observation_domain_id", U32, None, No, "", [], "IPFIX observation domain, NetFlow v9 source id, NetFlow v5 engine type and id, sFlow sub-agent id.";
     // volume
-    BYTES: u64 = "bytes", U64, T64, Sum, "octets", [1, 231, 85, 23, 171, 352], "Layer 3 octets as the exporter reported them, not scaled; sFlow: octets of the sampled packet from its IP header on.";
+    BYTES: u64 = "bytes", U64, T64, Sum, "octets", [1, 231, 85, 23, 171, 352, 353], "Layer 3 octets as the exporter reported them, not scaled; sFlow: octets of the sampled packet from its IP header on.";
     PACKETS: u64 = "packets", U64, T64, Sum, "packets", [2, 298, 86, 24, 172], "Packets as the exporter reported them, not scaled.";
-    SAMPLING_INTERVAL: u32 = "sampling_interval", U32, None, No, "packets", [34, 50, 305, 309], "N of 1-in-N packet sampling, 1 if there is none or none is known. Estimates are value * sampling_interval.";
+    SAMPLING_INTERVAL: u32 = "sampling_interval", U32, None, No, "packets", [34, 50, 305, 309, 311], "N of 1-in-N packet sampling, 1 if there is none or none is known. Estimates are value * sampling_interval.";
     SAMPLING_SOURCE: u8 = "sampling_source", ENUM(SAMPLING_SOURCES), None, No, "", [], "Where sampling_interval came from.";
     FRAME_LENGTH: u32 = "frame_length", U32, T64, No, "octets", [312], "Length of the sampled frame on the wire, layer 2 included; 0 for protocols that do not tell.";
     // addresses
@@ -213,7 +223,7 @@ columns! {
     DST_PORT: u16 = "dst_port", U16, None, No, "", [11, 183, 181], "Destination port of TCP, UDP, SCTP.";
     PROTO: u8 = "proto", U8, None, Dimension, "", [4], "IP protocol number.";
     TCP_FLAGS: u16 = "tcp_flags", U16, None, No, "", [6], "TCP control bits of all packets of the flow, or'ed (RFC 7125).";
-    TOS: u8 = "tos", U8, None, No, "", [5], "IPv4 type of service or IPv6 traffic class: DSCP in the upper six bits.";
+    TOS: u8 = "tos", U8, None, No, "", [5, 195, 196], "IPv4 type of service or IPv6 traffic class: DSCP in the upper six bits.";
     TTL: u8 = "ttl", U8, None, No, "", [192, 52, 53], "Time to live or hop limit.";
     ICMP_TYPE: u8 = "icmp_type", U8, None, No, "", [176, 178, 32, 139], "ICMP or ICMPv6 type; taken from the destination port where the exporter puts it there.";
     ICMP_CODE: u8 = "icmp_code", U8, None, No, "", [177, 179, 32, 139], "ICMP or ICMPv6 code.";
@@ -231,10 +241,10 @@ columns! {
     DST_VLAN: u16 = "dst_vlan", U16, None, No, "", [59, 254], "VLAN of the packet as it went out.";
     INNER_VLAN: u16 = "inner_vlan", U16, None, No, "", [245], "Second VLAN tag (customer tag of 802.1ad).";
     MPLS_LABELS: u32 = "mpls_labels", U32_LIST, None, No, "", [70, 71, 72, 73, 74, 75, 76, 77, 78, 79], "MPLS labels, top of stack first, without EXP and TTL.";
-    TUNNEL_TYPE: u8 = "tunnel_type", ENUM(TUNNEL_TYPES), None, No, "", [], "Outermost tunnel the packet was found in.";
-    TUNNEL_ID: u32 = "tunnel_id", U32, None, No, "", [], "VNI of VXLAN and Geneve, key of GRE.";
-    OUTER_SRC_ADDR: Address = "outer_src_addr", ADDRESS, None, No, "", [], "Source address of the tunnel's outer header.";
-    OUTER_DST_ADDR: Address = "outer_dst_addr", ADDRESS, None, No, "", [], "Destination address of the tunnel's outer header.";
+    TUNNEL_TYPE: u8 = "tunnel_type", ENUM(TUNNEL_TYPES), None, No, "", [351, of(VMWARE_PEN, 891)], "Outermost tunnel the packet was found in.";
+    TUNNEL_ID: u32 = "tunnel_id", U32, None, No, "", [351, of(VMWARE_PEN, 892)], "VNI of VXLAN and Geneve, key of GRE, number of an MPLS circuit.";
+    OUTER_SRC_ADDR: Address = "outer_src_addr", ADDRESS, None, No, "", [of(VMWARE_PEN, 893)], "Source address of the tunnel's outer header.";
+    OUTER_DST_ADDR: Address = "outer_dst_addr", ADDRESS, None, No, "", [of(VMWARE_PEN, 894)], "Destination address of the tunnel's outer header.";
     // interfaces
     IN_IF_INDEX: u32 = "in_if_index", U32, None, No, "", [10, 252], "ifIndex of the interface the packet came in by; 0 unknown or local.";
     OUT_IF_INDEX: u32 = "out_if_index", U32, None, No, "", [14, 253], "ifIndex of the interface the packet went out by; 0 unknown, local or discarded.";
@@ -270,7 +280,7 @@ columns! {
     COMMUNITIES: u32 = "communities", U32_LIST, None, No, "", [], "BGP communities of the destination's route: AS in the upper 16 bits.";
     LARGE_COMMUNITIES: [u8; 16] = "large_communities", U128_LIST, None, No, "", [], "BGP large communities (RFC 8092): global administrator * 2^64 + local 1 * 2^32 + local 2.";
     LOCAL_PREF: u32 = "local_pref", U32, None, No, "", [], "BGP local preference of the destination's route, as sFlow tells it.";
-    INGRESS_VRF_ID: u32 = "ingress_vrf_id", U32, None, No, "", [234], "VRF the packet came in by.";
+    INGRESS_VRF_ID: u32 = "ingress_vrf_id", U32, None, No, "", [234, of(VIPTELA_PEN, 4321)], "VRF the packet came in by.";
     EGRESS_VRF_ID: u32 = "egress_vrf_id", U32, None, No, "", [235], "VRF the packet went out by.";
     VRF_NAME: NameId = "vrf_name", NAME, None, No, "", [236], "Name of the VRF, from the record or from options data.";
     // place
@@ -291,7 +301,7 @@ columns! {
     FLOW_END_REASON: u8 = "flow_end_reason", ENUM(FLOW_END_REASONS), None, No, "", [136], "Why the exporter ended the flow.";
     FORWARDING_STATUS: u8 = "forwarding_status", U8, None, No, "", [89], "Forwarding status (RFC 7270): upper two bits 1 forwarded, 2 dropped, 3 consumed; lower six the reason.";
     DISCARD_REASON: u16 = "discard_reason", U16, None, No, "", [], "Why sFlow says that the packet was discarded, where forwarding_status says that it was: up to 255 a code of ICMP destination unreachable, from 256 on sFlow's own (256 unknown, 257 TTL, 258 ACL, 259 no buffer, ...).";
-    APPLICATION: NameId = "application", NAME, None, No, "", [96, 95, 56701], "Application as the exporter classified it.";
+    APPLICATION: NameId = "application", NAME, None, No, "", [96, 95, 56701, 57591, of(NTOP_PEN, 119)], "Application as the exporter classified it.";
 }
 
 /// A value type that a plain (not list) column can have.

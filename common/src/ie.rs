@@ -5,10 +5,17 @@
 //! design (RFC 7012 §7.1); Cisco's own ids above 32767, which IPFIX cannot carry without an enterprise bit,
 //! appear here with enterprise 0 because that is how v9 sends them.
 //!
+//! Elements of enterprises are listed apart.
+//!
 //! Source: IANA "IP Flow Information Export (IPFIX) Entities", RFC 7012, RFC 3954 §8, Cisco ASA NSEL guide.
 
 /// Private enterprise number of reverse elements (RFC 5103 §6.1).
 pub const REVERSE_PEN: u32 = 29305;
+
+/// Enterprises whose elements have columns.
+pub const VMWARE_PEN: u32 = 6876;
+pub const NTOP_PEN: u32 = 35632;
+pub const VIPTELA_PEN: u32 = 41916;
 
 /// Identifies an information element: IANA's have enterprise 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +49,8 @@ pub enum Type {
     DeltaMicroseconds,
     /// One label of an MPLS stack: 20 bits label, 3 bits EXP, 1 bit bottom of stack.
     MplsLabel,
+    /// float32 or float64, by length (RFC 7011 §6.2).
+    Float,
     String,
     OctetArray,
     /// A structured type of RFC 6313.
@@ -94,7 +103,8 @@ pub const ELEMENTS: &[Info] = elements![
     169 destinationIPv6Prefix Ipv6Address, 170 sourceIPv6Prefix Ipv6Address, 171 postOctetTotalCount Unsigned,
     172 postPacketTotalCount Unsigned, 176 icmpTypeIPv4 Unsigned, 177 icmpCodeIPv4 Unsigned, 178 icmpTypeIPv6 Unsigned,
     179 icmpCodeIPv6 Unsigned, 180 udpSourcePort Unsigned, 181 udpDestinationPort Unsigned, 182 tcpSourcePort Unsigned,
-    183 tcpDestinationPort Unsigned, 192 ipTTL Unsigned, 210 paddingOctets OctetArray,
+    183 tcpDestinationPort Unsigned, 192 ipTTL Unsigned, 195 ipDiffServCodePoint Unsigned,
+    196 ipPrecedence Unsigned, 210 paddingOctets OctetArray,
     225 postNATSourceIPv4Address Ipv4Address, 226 postNATDestinationIPv4Address Ipv4Address,
     227 postNAPTSourceTransportPort Unsigned, 228 postNAPTDestinationTransportPort Unsigned, 230 natEvent Unsigned,
     231 initiatorOctets Unsigned, 232 responderOctets Unsigned, 233 firewallEvent Unsigned, 234 ingressVRFID Unsigned,
@@ -102,24 +112,39 @@ pub const ELEMENTS: &[Info] = elements![
     245 dot1qCustomerVlanId Unsigned, 252 ingressPhysicalInterface Unsigned, 253 egressPhysicalInterface Unsigned,
     254 postDot1qVlanId Unsigned, 256 ethernetType Unsigned, 281 postNATSourceIPv6Address Ipv6Address,
     282 postNATDestinationIPv6Address Ipv6Address, 291 basicList List, 292 subTemplateList List,
-    293 subTemplateMultiList List, 298 initiatorPackets Unsigned, 299 responderPackets Unsigned, 302 selectorId Unsigned,
+    293 subTemplateMultiList List, 298 initiatorPackets Unsigned, 299 responderPackets Unsigned,
+    301 selectionSequenceId Unsigned, 302 selectorId Unsigned,
     304 selectorAlgorithm Unsigned, 305 samplingPacketInterval Unsigned, 306 samplingPacketSpace Unsigned,
-    309 samplingSize Unsigned, 310 samplingPopulation Unsigned, 312 dataLinkFrameSize Unsigned,
+    309 samplingSize Unsigned, 310 samplingPopulation Unsigned,
+    311 samplingProbability Float, 312 dataLinkFrameSize Unsigned,
     313 ipHeaderPacketSection OctetArray, 315 dataLinkFrameSection OctetArray,
     322 observationTimeSeconds DateTimeSeconds, 323 observationTimeMilliseconds DateTimeMilliseconds,
     324 observationTimeMicroseconds DateTimeNtp, 325 observationTimeNanoseconds DateTimeNtp,
-    352 layer2OctetDeltaCount Unsigned, 408 dataLinkFrameType Unsigned, 483 bgpCommunity Unsigned,
+    351 layer2SegmentId Unsigned, 352 layer2OctetDeltaCount Unsigned, 353 layer2OctetTotalCount Unsigned, 408 dataLinkFrameType Unsigned, 483 bgpCommunity Unsigned,
     484 bgpSourceCommunityList List, 485 bgpDestinationCommunityList List, 489 bgpLargeCommunity OctetArray,
     490 bgpSourceLargeCommunityList List, 491 bgpDestinationLargeCommunityList List,
     40001 postNATSourceIPv4AddressAsa Ipv4Address, 40002 postNATDestinationIPv4AddressAsa Ipv4Address,
     40003 postNAPTSourceTransportPortAsa Unsigned, 40004 postNAPTDestinationTransportPortAsa Unsigned,
     40005 firewallEventAsa Unsigned, 56701 appIdPanOs String,
+    57591 l7ProtoName String,
+];
+
+/// Elements of enterprises that have a column, ascending. Sources: Open vSwitch (`ofproto-dpif-ipfix`, elements of
+/// VMware's number), ntop's list of nProbe's elements, Cisco SD-WAN (Viptela).
+#[rustfmt::skip]
+const ENTERPRISE_ELEMENTS: &[Info] = &[
+    Info { ie: Ie { pen: VMWARE_PEN, id: 891 }, name: "tunnelType", ty: Type::Unsigned },
+    Info { ie: Ie { pen: VMWARE_PEN, id: 892 }, name: "tunnelKey", ty: Type::Unsigned },
+    Info { ie: Ie { pen: VMWARE_PEN, id: 893 }, name: "tunnelSourceIPv4Address", ty: Type::Ipv4Address },
+    Info { ie: Ie { pen: VMWARE_PEN, id: 894 }, name: "tunnelDestinationIPv4Address", ty: Type::Ipv4Address },
+    Info { ie: Ie { pen: NTOP_PEN, id: 119 }, name: "l7ProtoName", ty: Type::String },
+    Info { ie: Ie { pen: VIPTELA_PEN, id: 4321 }, name: "viptelaVpnId", ty: Type::Unsigned },
 ];
 
 /// Looks an element up; `None` for one without a meaning here.
 pub fn info(ie: Ie) -> Option<&'static Info> {
     if ie.pen != 0 {
-        return None;
+        return ENTERPRISE_ELEMENTS.iter().find(|info| info.ie == ie);
     }
     ELEMENTS.binary_search_by_key(&ie.id, |info| info.ie.id).ok().and_then(|at| ELEMENTS.get(at))
 }
@@ -139,5 +164,7 @@ mod tests {
     #[test]
     fn an_enterprise_element_is_not_mistaken_for_ianas() {
         assert!(info(Ie { pen: 9, id: 1 }).is_none());
+        assert!(info(Ie { pen: NTOP_PEN, id: 1 }).is_none());
+        assert_eq!(info(Ie { pen: NTOP_PEN, id: 119 }).map(|i| i.name), Some("l7ProtoName"));
     }
 }

@@ -9,6 +9,7 @@ use helios_common::names::{NameId, Names};
 use helios_common::time::UnixMs;
 
 use super::DecodeError;
+use super::plan::SEQUENCE;
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
 use super::saved::SavedTables;
 use super::template::{Compiled, Field};
@@ -140,8 +141,14 @@ impl Tables {
     }
 
     fn apply(&mut self, option: Announcement, domain: u32) {
+        if let (Some(sequence), Some(selector), None) = (option.sequence, option.sampler, option.interval())
+            && let Some(interval) = self.sampler(domain, selector)
+        {
+            // RFC 5476 §6.5.1: which selectors a sequence is made of. Those of filters have no interval.
+            self.put_sampler(domain, sequence, interval);
+        }
         if let Some(interval) = option.interval() {
-            match (option.sampler, option.interface) {
+            match (option.sampler.or(option.sequence), option.interface) {
                 (Some(id), _) => self.put_sampler(domain, id, interval),
                 (None, Some(interface)) => {
                     let put = put(&mut self.interfaces, self.room, (domain, interface), interval);
@@ -250,12 +257,15 @@ fn put<K: std::hash::Hash + Eq, V: PartialEq>(table: &mut Table<K, V>, room: usi
 #[derive(Debug, Clone, Copy, Default)]
 struct Announcement {
     sampler: Option<u64>,
+    sequence: Option<u64>,
     interface: Option<u32>,
     interval: Option<u64>,
     packet_interval: Option<u64>,
     packet_space: Option<u64>,
     size: Option<u64>,
     population: Option<u64>,
+    /// N of a probability of 1 in N.
+    probable: Option<u32>,
     application_id: Option<u64>,
     application_name: Option<NameId>,
     names: InterfaceNames,
@@ -282,10 +292,12 @@ impl Announcement {
                 160 => option.system_init = number().map(|ms| ms as UnixMs),
                 234 | 235 => option.vrf = number().map(|id| id as u32),
                 236 => option.vrf_name = Some(texts.intern(octets)),
+                301 => option.sequence = number().map(|id| id | SEQUENCE),
                 305 => option.packet_interval = number(),
                 306 => option.packet_space = number(),
                 309 => option.size = number(),
                 310 => option.population = number(),
+                311 => option.probable = one_of(octets),
                 _ => {}
             }
         }
@@ -299,7 +311,7 @@ impl Announcement {
             _ => None,
         };
         let whole = self.interval.filter(|&interval| interval > 0).map(|n| n.min(u64::from(u32::MAX)) as u32);
-        whole.or(ratio)
+        whole.or(ratio).or(self.probable)
     }
 }
 
@@ -307,6 +319,15 @@ impl Announcement {
 pub fn ratio(population: u64, size: u64) -> Option<u32> {
     let rounded = population.saturating_add(size / 2).checked_div(size)?;
     (rounded > 0).then(|| rounded.min(u64::from(u32::MAX)) as u32)
+}
+
+/// N of a probability of 1 in N, rounded; `None` for octets that are no number between 0 and 1.
+pub fn one_of(octets: &[u8]) -> Option<u32> {
+    let probability = match *octets {
+        [a, b, c, d] => f64::from(f32::from_be_bytes([a, b, c, d])),
+        _ => f64::from_be_bytes(*octets.as_array()?),
+    };
+    (probability > 0.0 && probability <= 1.0).then(|| probability.recip().round() as u32)
 }
 
 /// Takes an options data set in and returns how many records it had.

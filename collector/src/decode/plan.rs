@@ -10,7 +10,8 @@
 
 use helios_common::columns::{
     BYTES, Col, Column, DST_ADDR, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, FORWARDING_STATUS,
-    ICMP_CODE, ICMP_TYPE, INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR, SRC_VLAN, Value,
+    ICMP_CODE, ICMP_TYPE, INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR, SRC_VLAN, TOS,
+    TUNNEL_ID, TUNNEL_TYPE, Value,
 };
 use helios_common::exporter::{Address, mapped};
 use helios_common::flow::FlowBatch;
@@ -18,6 +19,7 @@ use helios_common::ie::{self, Ie, REVERSE_PEN, Type, iana};
 use helios_common::names::NameId;
 use helios_common::time::{UnixMs, UptimeClock, ntp_to_unix_ms};
 
+use super::packet::tunnel_type;
 use super::records::{Fields, Records};
 use super::template::Field;
 use super::text::Texts;
@@ -43,6 +45,14 @@ const JUNIPER_EXCEPTION: u64 = 2;
 
 /// RFC 7270 §4.12: dropped, for an unknown reason.
 const DROPPED: u8 = 128;
+
+/// IANA `ipDiffServCodePoint`, `ipPrecedence` and `layer2SegmentId`.
+const CODE_POINT: Ie = iana(195);
+const PRECEDENCE: Ie = iana(196);
+const SEGMENT: Ie = iana(351);
+
+/// Sets `selectionSequenceId` apart from the numbers of samplers and selectors that share a table with it.
+pub const SEQUENCE: u64 = 1 << 63;
 
 /// IANA `applicationId`: resolved through the exporter's application table, not copied.
 const APPLICATION_ID: Ie = iana(95);
@@ -115,6 +125,14 @@ enum Op {
     /// Type in the upper octet, code in the lower one; this step fills the type.
     IcmpType,
     IcmpCode,
+    /// `ipDiffServCodePoint` and `ipPrecedence`: the upper six or three bits of the octet.
+    CodePoint,
+    Precedence,
+    /// `layer2SegmentId`: the kind of overlay in the upper octet, its VNI or VSID in the lower three.
+    SegmentType,
+    SegmentId,
+    /// Open vSwitch's numbers of tunnels.
+    TunnelType,
     /// 0 ingress, 1 egress on the wire; 0 is "unknown" in the column.
     Direction,
     EndReason,
@@ -135,8 +153,11 @@ pub struct SamplingFields {
     pub interval_space: Option<(usize, Option<usize>)>,
     /// `samplingSize` (309) and `samplingPopulation` (310).
     pub size_population: Option<(usize, usize)>,
-    /// `samplerId` (48) or `selectorId` (302).
-    pub sampler: Option<usize>,
+    /// `samplingProbability` (311).
+    pub probability: Option<usize>,
+    /// `samplerId` (48), `selectorId` (302) or, where there is neither, `selectionSequenceId` (301); and what sets its
+    /// number apart from the others'.
+    pub sampler: Option<(usize, u64)>,
 }
 
 /// A compiled template.
@@ -247,7 +268,11 @@ impl Plan {
                 interval: find(iana(34)).or_else(|| find(iana(50))),
                 interval_space: find(iana(305)).map(|interval| (interval, find(iana(306)))),
                 size_population: find(iana(309)).zip(find(iana(310))),
-                sampler: find(iana(48)).or_else(|| find(iana(302))),
+                probability: find(iana(311)),
+                sampler: find(iana(48))
+                    .or_else(|| find(iana(302)))
+                    .map(|field| (field, 0))
+                    .or_else(|| find(iana(301)).map(|field| (field, SEQUENCE))),
             },
             application_id: find(APPLICATION_ID),
             frame: find(iana(315))
@@ -312,6 +337,11 @@ fn op_for(element: Ie, column: Column) -> Option<Op> {
         Type::Unsigned if column == FLOW_DIRECTION.column() => Op::Direction,
         Type::Unsigned if column == FLOW_END_REASON.column() => Op::EndReason,
         Type::Unsigned if column == FORWARDING_STATUS.column() => Op::ForwardingStatus,
+        Type::Unsigned if forward == CODE_POINT => Op::CodePoint,
+        Type::Unsigned if forward == PRECEDENCE => Op::Precedence,
+        Type::Unsigned if column == TUNNEL_TYPE.column() && forward == SEGMENT => Op::SegmentType,
+        Type::Unsigned if forward == SEGMENT => Op::SegmentId,
+        Type::Unsigned if column == TUNNEL_TYPE.column() => Op::TunnelType,
         Type::Unsigned => match column.spec().kind {
             Kind::U8 => Op::U8(column.typed()?),
             Kind::U16 if [SRC_VLAN, DST_VLAN, INNER_VLAN].iter().any(|vlan| vlan.column() == column) => {
@@ -331,7 +361,7 @@ fn op_for(element: Ie, column: Column) -> Option<Op> {
         Type::SysUptime => Op::Uptime(time?),
         Type::DeltaMicroseconds => Op::DeltaMicroseconds(time?),
         Type::String => Op::Text(column.typed()?),
-        Type::OctetArray | Type::List | Type::MplsLabel => return None,
+        Type::OctetArray | Type::List | Type::MplsLabel | Type::Float => return None,
     })
 }
 
@@ -385,6 +415,11 @@ impl Step {
             Op::EndReason => {
                 self.integers(fields, FLOW_END_REASON, out, |value| if value > 5 { 0 } else { value as u8 })
             }
+            Op::CodePoint => self.integers(fields, TOS, out, |value| (value as u8) << 2),
+            Op::Precedence => self.integers(fields, TOS, out, |value| (value as u8) << 5),
+            Op::SegmentType => self.integers(fields, TUNNEL_TYPE, out, segment_type),
+            Op::SegmentId => self.integers(fields, TUNNEL_ID, out, |segment| segment as u32 & 0x00ff_ffff),
+            Op::TunnelType => self.integers(fields, TUNNEL_TYPE, out, open_vswitch_tunnel),
             Op::ForwardingStatus => self.integers(fields, FORWARDING_STATUS, out, |value| value as u8),
             Op::JuniperException => self.integers(fields, FORWARDING_STATUS, out, |property| {
                 if property >> 10 == JUNIPER_EXCEPTION && property & 0x3ff != 0 { DROPPED } else { 0 }
@@ -462,6 +497,26 @@ impl Step {
             // A choice of values, not of ways: which family a record has cannot be predicted.
             *present = if *present == T::default() { convert(value) } else { *present };
         }
+    }
+}
+
+/// The overlay that `layer2SegmentId` names in its upper octet; 0 says that there is none (IANA on element 351).
+const fn segment_type(segment: u64) -> u8 {
+    match segment >> 56 {
+        1 => tunnel_type::VXLAN,
+        2 => tunnel_type::NVGRE,
+        _ => tunnel_type::NONE,
+    }
+}
+
+/// `enum dpif_ipfix_tunnel_type` of Open vSwitch, whose LISP and STT have no label of their own.
+const fn open_vswitch_tunnel(number: u64) -> u8 {
+    match number {
+        0 => tunnel_type::NONE,
+        1 => tunnel_type::VXLAN,
+        2 | 5 => tunnel_type::GRE,
+        7 => tunnel_type::GENEVE,
+        _ => tunnel_type::OTHER,
     }
 }
 

@@ -10,7 +10,7 @@ use helios_common::flow::FlowBatch;
 use helios_common::time::UnixMs;
 
 use super::options::Tables;
-use super::packet::Decapsulate;
+use super::packet::{Decapsulate, Link};
 use super::plan::{AddressFamilies, Clock, FrameStart, Plan, Times};
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
 use super::sampling::{self, Fallback};
@@ -140,7 +140,7 @@ impl Writer<'_> {
         }
         let message = self.context.message;
         let times = Times { clock: message.clock, absent: message.received_at };
-        let inner = plan.inner.as_deref().filter(|_| message.decapsulate.contains(Decapsulate::IPIP));
+        let inner = plan.inner.as_deref().filter(|inner| message.decapsulate.contains(inner.family));
         let plan = inner.map_or(plan, |inner| &inner.plan);
         plan.run(records, &times, &mut self.texts, self.out);
         if !plan.lists.is_empty() {
@@ -184,13 +184,19 @@ impl Writer<'_> {
         times::complete(n, message, self.out);
     }
 
-    /// Fills rows from the packets in their records. Frames of other links than Ethernet are left alone.
+    /// Fills rows from the packets in their records. Frames of links that are not read are left alone.
     fn frames<R: Records>(&mut self, records: &R, (field, start): (usize, FrameStart), frame_type: Option<usize>) {
         let (n, decapsulate) = (records.len(), self.context.message.decapsulate);
         let frame_type = frame_type.filter(|_| start == FrameStart::DataLink);
-        let is_known = |row: usize| frame_type.is_none_or(|at| frame::is_ethernet(records.unsigned(row, at)));
-        for row in (0..n).filter(|&row| is_known(row)) {
-            frame::write(records.octets(row, field), start, decapsulate, (row, n), self.out);
+        for row in 0..n {
+            let octets = records.octets(row, field);
+            let link = match start {
+                FrameStart::DataLink => frame::link_of(frame_type.map_or(0, |at| records.unsigned(row, at))),
+                FrameStart::Ip => Link::of_ip(octets),
+            };
+            if let Some(link) = link {
+                frame::write(octets, link, decapsulate, (row, n), self.out);
+            }
         }
     }
 

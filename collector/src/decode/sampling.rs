@@ -6,7 +6,7 @@
 use helios_common::columns::{IN_IF_INDEX, SAMPLING_INTERVAL, SAMPLING_SOURCE};
 use helios_common::flow::FlowBatch;
 
-use super::options::{Tables, ratio};
+use super::options::{Tables, one_of, ratio};
 use super::plan::SamplingFields;
 use super::records::Records;
 
@@ -66,7 +66,8 @@ pub fn fill<R: Records>(
     for row in 0..n {
         let own = || own.as_ref().and_then(|own| own(records, row)).map(|interval| (interval, Source::Record));
         let sampler = || {
-            let id = records.unsigned(row, fields.sampler?);
+            let (field, kind) = fields.sampler?;
+            let id = kind | records.unsigned(row, field);
             if id != last.0 {
                 last = (id, tables.sampler(domain, id));
             }
@@ -84,18 +85,18 @@ pub fn fill<R: Records>(
 
 /// How a record tells its own interval, if its template has fields for that.
 fn own_interval<R: Records>(fields: &SamplingFields) -> Option<impl Fn(&R, usize) -> Option<u32>> {
-    let SamplingFields { interval, interval_space, size_population, .. } = *fields;
-    (interval.is_some() || interval_space.is_some() || size_population.is_some()).then_some(
-        move |records: &R, row: usize| {
-            let value = |field: usize| records.unsigned(row, field);
-            let whole = interval.map(value).and_then(|interval| ratio(interval, 1));
-            let spaced = || {
-                let (taken, space) = interval_space?;
-                let taken = value(taken);
-                ratio(taken.saturating_add(space.map_or(0, value)), taken)
-            };
-            let sized = || size_population.and_then(|(size, population)| ratio(value(population), value(size)));
-            whole.or_else(spaced).or_else(sized)
-        },
-    )
+    let SamplingFields { interval, interval_space, size_population, probability, .. } = *fields;
+    let any = interval.is_some() || interval_space.is_some() || size_population.is_some() || probability.is_some();
+    any.then_some(move |records: &R, row: usize| {
+        let value = |field: usize| records.unsigned(row, field);
+        let whole = interval.map(value).and_then(|interval| ratio(interval, 1));
+        let spaced = || {
+            let (taken, space) = interval_space?;
+            let taken = value(taken);
+            ratio(taken.saturating_add(space.map_or(0, value)), taken)
+        };
+        let sized = || size_population.and_then(|(size, population)| ratio(value(population), value(size)));
+        let likely = || one_of(records.octets(row, probability?));
+        whole.or_else(spaced).or_else(sized).or_else(likely)
+    })
 }

@@ -1,9 +1,10 @@
-//! Records of a packet inside of a packet: the header elements come twice (SRv6 of IOS XR and Huawei VRP).
+//! Records of a packet inside of a packet: the header elements come twice (SRv6 of IOS XR and Huawei VRP), or the inner
+//! ones have elements of their own (VXLAN of VMware, whose packets inside are those of a tenant).
 //!
 //! RFC 7011 §8: when an element is given more than once, the occurrences are in the order of their treatment, so the
 //! outer header comes first. The inner packet fills the plain columns and the outer addresses their own, as with
-//! packets that Helios takes out of their tunnels itself. With `decapsulate` without `ipip`, or where the inner
-//! addresses are zero, the first occurrences stand.
+//! packets that Helios takes out of their tunnels itself. With `decapsulate` without `ipip` (VMware: `vxlan`), or where the
+//! inner addresses are zero, the outer header stands.
 
 use helios_common::columns::{
     Col, DST_ADDR, DST_PORT, OUTER_DST_ADDR, OUTER_SRC_ADDR, PROTO, SRC_ADDR, SRC_PORT, TCP_FLAGS, TOS, TUNNEL_TYPE,
@@ -11,10 +12,10 @@ use helios_common::columns::{
 };
 use helios_common::exporter::{Address, mapped};
 use helios_common::flow::FlowBatch;
-use helios_common::ie::{Ie, iana};
+use helios_common::ie::{Ie, VMWARE_PEN, iana};
 
 use super::{Plan, mapped_or_none, padded, unsigned};
-use crate::decode::packet::tunnel_type;
+use crate::decode::packet::{Decapsulate, tunnel_type};
 use crate::decode::records::Records;
 use crate::decode::template::Field;
 
@@ -25,6 +26,9 @@ const DESTINATIONS: [Ie; 2] = [iana(12), iana(28)];
 /// Elements of a header that stand once for the outer and once for the inner one.
 const REPEATED: [Ie; 6] = [PROTOCOL, iana(5), iana(6), iana(7), iana(11), iana(31)];
 
+/// VMware's elements of a tenant's packet, and what they are of the packet that the network saw.
+const TENANT: [(u16, u16); 7] = [(880, 4), (881, 8), (882, 12), (883, 27), (884, 28), (886, 7), (887, 11)];
+
 /// In place of the outer header's elements: no element has enterprise and id 0.
 const NOTHING: Ie = iana(0);
 
@@ -34,6 +38,9 @@ pub struct Inner {
     /// Reads the inner header, and all that is not of a header.
     pub plan: Plan,
     outer: Outer,
+    /// The tunnel, for the column and for the configuration.
+    kind: u8,
+    pub family: Decapsulate,
 }
 
 /// Fields of the outer header.
@@ -50,6 +57,36 @@ struct Outer {
 
 /// The two headers of a template, if it has two.
 pub(super) fn compile(fields: &[Field]) -> Option<Inner> {
+    repeated(fields).or_else(|| tenant(fields))
+}
+
+/// A tenant's packet inside of VXLAN.
+fn tenant(fields: &[Field]) -> Option<Inner> {
+    let plain = |field: &Field| TENANT.iter().find(|(id, _)| field.ie == Ie { pen: VMWARE_PEN, id: *id });
+    let find = |element: Ie| fields.iter().position(|field| field.length > 0 && field.ie == element);
+    let address = |field: &Field| field.length > 0 && plain(field).is_some_and(|&(_, id)| SOURCES.contains(&iana(id)));
+    if !fields.iter().any(address) {
+        return None;
+    }
+    let outer = Outer {
+        source: SOURCES.into_iter().find_map(find),
+        destination: DESTINATIONS.into_iter().find_map(find),
+        proto: find(PROTOCOL),
+        source_port: find(iana(7)),
+        destination_port: find(iana(11)),
+        ..Outer::default()
+    };
+    let of_inner = fields.iter().map(|field| match plain(field) {
+        Some(&(_, id)) => Field { ie: iana(id), ..*field },
+        None if TENANT.iter().any(|&(_, id)| field.ie == iana(id)) => Field { ie: NOTHING, ..*field },
+        None => *field,
+    });
+    let plan = Plan::compile_header(&of_inner.collect::<Vec<_>>());
+    Some(Inner { plan, outer, kind: tunnel_type::VXLAN, family: Decapsulate::VXLAN })
+}
+
+/// The same elements once for each header.
+fn repeated(fields: &[Field]) -> Option<Inner> {
     let of = |elements: &[Ie]| -> Vec<usize> {
         let is_one = |field: &Field| field.length > 0 && elements.contains(&field.ie);
         fields.iter().enumerate().filter(|(_, field)| is_one(field)).map(|(at, _)| at).collect()
@@ -73,7 +110,8 @@ pub(super) fn compile(fields: &[Field]) -> Option<Inner> {
             field.ie = NOTHING;
         }
     }
-    Some(Inner { plan: Plan::compile_header(&of_inner), outer })
+    let plan = Plan::compile_header(&of_inner);
+    Some(Inner { plan, outer, kind: tunnel_type::IPIP, family: Decapsulate::IPIP })
 }
 
 impl Inner {
@@ -87,7 +125,7 @@ impl Inner {
             row.address(source, self.outer.source);
             row.address(destination, self.outer.destination);
             if inner {
-                row.put(TUNNEL_TYPE, tunnel_type::IPIP);
+                row.put(TUNNEL_TYPE, self.kind);
             } else {
                 row.integer(PROTO, self.outer.proto, |value| value as u8);
                 row.integer(TOS, self.outer.tos, |value| value as u8);
