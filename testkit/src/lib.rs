@@ -1,5 +1,6 @@
 //! What the integration tests share: the ClickHouse engine as a process of its own, a proxy that misbehaves ([`proxy`]),
-//! servers that answer like NetBox ([`netbox`]) and Prometheus ([`prometheus`]), and an allocator that counts ([`alloc`]).
+//! servers that answer like NetBox ([`netbox`]) and Prometheus ([`prometheus`]), one that says what it is told ([`web`]),
+//! and an allocator that counts ([`alloc`]).
 //!
 //! `make engine` installs the engine. A test that needs it and does not find it fails and says so; it is never skipped.
 
@@ -13,6 +14,7 @@ pub mod alloc;
 pub mod netbox;
 pub mod prometheus;
 pub mod proxy;
+pub mod web;
 
 /// How long the engine may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);

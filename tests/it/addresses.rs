@@ -7,6 +7,7 @@ use helios_collector::encode::netflow5::{self, Record};
 use helios_collector::encode::{field, ipfix};
 use helios_enricher::mmdb_writer::{Writer, asn_record};
 use helios_testkit::Engine;
+use helios_testkit::web::Server;
 
 use crate::running::{Helios, wait_for};
 
@@ -86,6 +87,34 @@ fn ranges_that_mean_the_same_everywhere_are_named_unless_a_network_is_more_speci
     for ((number, found), (address, expected)) in found.into_iter().zip(RANGES) {
         assert_eq!(found, *expected, "{address}, row {number}");
     }
+}
+
+#[test]
+fn a_list_on_a_web_server_is_taken_up_when_it_changes_and_stays_when_it_is_none() {
+    let engine = Engine::start();
+    let server = Server::start("- {network: 10.1.0.0/16, name: one, tenant: acme}\n");
+    let list = format!("enricher.networks.http=[{{url: '{}', refresh_secs: 1}}]", server.url("lists/networks.yaml"));
+    let helios = Helios::ready(&engine.url(), &[&list, "enricher.reload_interval_ms=20"]);
+    let send = |rows: usize, name: &str| {
+        UdpSocket::bind("127.0.0.2:0").unwrap().send_to(&to_all_ranges(), helios.flows).unwrap();
+        wait_for_stored(&helios, rows * RANGES.len());
+        let last =
+            "SELECT dst_network, dst_tenant FROM helios.flows WHERE src_port = 0 ORDER BY received_at DESC LIMIT 1";
+        assert_eq!(engine.query(last).trim_end(), format!("{name}\tacme"));
+    };
+    let newer = |metric: &str, before: f64| {
+        wait_for(metric, || (helios.metric(metric)? > before).then_some(()));
+    };
+    newer("helios_enricher_generation", 0.0);
+    send(1, "one");
+    let generation = helios.metric("helios_enricher_generation").unwrap();
+    server.answer(200, "- {network: 10.1.0.0/16, name: two, tenant: acme}\n");
+    newer("helios_enricher_generation", generation);
+    send(2, "two");
+    let failures = helios.metric("helios_enricher_source_failures_total").unwrap();
+    server.answer(200, "<html>down for maintenance</html>");
+    newer("helios_enricher_source_failures_total", failures);
+    send(3, "two");
 }
 
 /// AS 64496 for all of 8.0.0.0/8 by GeoIP; a network of one's own has 64500 for 8.8.0.0/16.

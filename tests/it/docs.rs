@@ -158,3 +158,24 @@ fn the_worked_example_of_enrichment_says_what_the_page_shows() {
     let output = helios(&["check", "--config", "helios.yaml", "--explain", "192.0.2.50", "3"]);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), local(shown));
 }
+
+#[test]
+fn every_configuration_on_a_page_can_be_pasted() {
+    let mut sections: Vec<String> = paths(&Config::default());
+    sections.iter_mut().for_each(|path| path.truncate(path.find('.').unwrap_or(path.len())));
+    let mut pasted = 0;
+    let pages = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    for page in pages.chain([root().join("README.md")]).filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for block in text.split("```yaml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            // Others are lists of devices or networks.
+            let first = block.lines().find(|line| !line.trim_start().starts_with('#')).unwrap_or("");
+            if sections.iter().any(|section| first.starts_with(&format!("{section}:"))) {
+                load(block);
+                pasted += 1;
+            }
+        }
+    }
+    assert!(pasted >= 8, "{pasted} configurations");
+}

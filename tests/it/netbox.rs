@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 use std::path::Path;
+use std::process::Command;
 
 use helios_collector::encode::netflow5::{self, Record};
 use helios_testkit::Engine;
@@ -108,4 +109,34 @@ fn rows_carry_netboxs_names_a_hint_brings_changes_and_the_saved_ones_outlive_net
     send(&helios);
     wait_for_stored(&helios, 1.0);
     assert_eq!(engine.query(renamed).trim(), "2");
+}
+
+#[test]
+fn check_explains_what_netbox_gives_to_an_interface() {
+    let netbox = Server::start(World::default());
+    let explain = |token: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_helios"));
+        command.args(["check", "--explain", "edge-2", "500"]);
+        command.env_clear().env("NETBOX_API_URL", netbox.url()).env("NETBOX_API_TOKEN", token).output().unwrap()
+    };
+    let output = explain(TOKEN);
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{page} {}", String::from_utf8_lossy(&output.stderr));
+    let words: Vec<Vec<&str>> = page.lines().map(|line| line.split_whitespace().collect()).collect();
+    for line in [
+        "name edge-2 netbox",
+        "site Zurich netbox",
+        "region Switzerland netbox",
+        "role Edge netbox",
+        "index 500 netbox",
+        "name xe-0/0/0 netbox",
+        "description to edge-3 port 0 netbox",
+        "speed 10000000000 netbox",
+        "role core netbox",
+    ] {
+        assert!(words.iter().any(|words| words.join(" ") == line), "no {line:?} in {page}");
+    }
+    let refused = explain("another");
+    let said = String::from_utf8_lossy(&refused.stderr) + String::from_utf8_lossy(&refused.stdout);
+    assert!(said.contains("refuses the token"), "{said}");
 }

@@ -1,33 +1,14 @@
 //! Sources as they come, change, fail and come back.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use helios_common::exporter::address_of;
+use helios_testkit::web::Server;
 
 use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// A web server that answers every request with what it is told to.
-fn server(answer: Arc<Mutex<(u16, String)>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
-            let (status, body) = answer.lock().unwrap().clone();
-            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            let _ = stream.write_all((head + &body).as_bytes());
-        }
-    });
-    format!("http://{address}")
-}
 
 fn config(json: serde_json::Value) -> EnricherConfig {
     serde_json::from_value(json).unwrap()
@@ -91,15 +72,15 @@ fn a_file_that_cannot_be_used_at_the_start_is_a_mistake_of_the_configuration() {
 
 #[test]
 fn a_server_that_fails_leaves_what_it_said_and_comes_back() {
-    let answer = Arc::new(Mutex::new((200, "network,name\n10.1.0.0/16,one\n".to_owned())));
-    let url = server(Arc::clone(&answer)) + "/networks.csv";
+    let server = Server::start("network,name\n10.1.0.0/16,one\n");
+    let url = server.url("networks.csv");
     let names = Arc::new(Names::new());
     let config = config(serde_json::json!({"networks": {"http": [{"url": url, "refresh_secs": 1}]}}));
     let (mut sources, first) = Sources::open(&config, vec![], Remotes::Poll, &names).unwrap();
     let second = next(&mut sources, &first);
     assert_eq!(network_of(&second, &names, [10, 1, 0, 1]), "one");
 
-    *answer.lock().unwrap() = (503, String::new());
+    server.answer(503, "");
     let start = Instant::now();
     while sources.monitor().stats(&Hits::default())[0].failures == 0 {
         assert!(start.elapsed() < DEADLINE);
@@ -108,7 +89,7 @@ fn a_server_that_fails_leaves_what_it_said_and_comes_back() {
     assert!(sources.poll(&second).is_none());
     assert!(sources.monitor().stats(&Hits::default())[0].refusal.as_ref().unwrap().contains("answers 503"));
 
-    *answer.lock().unwrap() = (200, "network,name\n10.1.0.0/16,two\n".to_owned());
+    server.answer(200, "network,name\n10.1.0.0/16,two\n");
     assert_eq!(network_of(&next(&mut sources, &second), &names, [10, 1, 0, 1]), "two");
     assert_eq!(sources.monitor().stats(&Hits::default())[0].refusal, None);
 }
@@ -117,7 +98,7 @@ fn a_server_that_fails_leaves_what_it_said_and_comes_back() {
 fn nonsense_and_emptiness_are_refused() {
     let names = Arc::new(Names::new());
     for (body, problem) in [("<html></html>", "first line"), ("network\n", "empty")] {
-        let url = server(Arc::new(Mutex::new((200, body.to_owned())))) + "/networks.csv";
+        let url = Server::start(body).url("networks.csv");
         let config = config(serde_json::json!({"networks": {"http": [{"url": url}]}}));
         let (sources, _) = Sources::open(&config, vec![], Remotes::AskOnce, &names).unwrap();
         let refusal = sources.monitor().stats(&Hits::default())[0].refusal.clone().unwrap();
@@ -129,7 +110,7 @@ fn nonsense_and_emptiness_are_refused() {
 fn interfaces_of_prometheus_join_the_devices_of_files() {
     let body = r#"{"status":"success","data":{"resultType":"vector","result":[
         {"metric":{"__name__":"ifHighSpeed","instance":"192.0.2.1:161","ifIndex":"7","ifName":"xe0"},"value":[1,"1000"]}]}}"#;
-    let url = server(Arc::new(Mutex::new((200, body.to_owned()))));
+    let url = Server::start(body).url("");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("devices.yaml");
     let devices = "devices: [{name: edge1, addresses: [192.0.2.1], interfaces: [{name: xe0, description: uplink}]}]";

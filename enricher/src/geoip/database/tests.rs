@@ -272,3 +272,61 @@ fn published_broken_databases_are_refused() {
     eprintln!("{} broken databases ran", files.len());
     assert!(files.len() >= 4);
 }
+
+/// Of the published sources of a database: its networks with the country, city and AS number that they give.
+fn source_networks(captures: &Path, name: &str) -> Vec<(Prefix, [String; 3])> {
+    let text = fs::read_to_string(captures.join(format!("mmdb/source-data/{name}.json"))).unwrap();
+    let entries: Vec<BTreeMap<String, Json>> = serde_json::from_str(&text).unwrap();
+    let text = |value: &Json| match value {
+        Json::String(text) => text.clone(),
+        Json::Number(number) => number.to_string(),
+        _ => String::new(),
+    };
+    let known = |record: &Json| {
+        let fields = ["/country/iso_code", "/city/names/en", "/autonomous_system_number"];
+        fields.map(|path| record.pointer(path).map_or_else(String::new, text))
+    };
+    let networks = entries.iter().flatten().map(|(network, record)| (network.parse().unwrap(), known(record)));
+    networks.collect()
+}
+
+#[test]
+fn published_databases_answer_at_both_ends_of_every_network_of_their_sources() {
+    let Some(captures) = captures() else { return eprintln!("0 published look-ups ran: there are no captures") };
+    let mut ran = 0;
+    for (name, role) in [("GeoLite2-City-Test", Role::City), ("GeoLite2-ASN-Test", Role::Asn)] {
+        let names = Names::new();
+        let (layer, _) = read(role, &captures.join(format!("mmdb/test-data/{name}.mmdb")), ALL, &names).unwrap();
+        let geo = Addresses::of_geo(Some(layer), None).unwrap();
+        let networks = source_networks(&captures, name);
+        for (network, _) in &networks {
+            for address in [network.start(), network.last()].map(u128::to_be_bytes) {
+                let holding = networks.iter().filter(|(network, _)| network.holds(address));
+                let (longest, expected) = holding.max_by_key(|(network, _)| network.bits()).unwrap();
+                let ip = helios_common::exporter::ip_of(address).to_string();
+                let [country, city, asn, _] = answer(&geo, &names, &ip);
+                assert_eq!([country, city, asn], *expected, "{name}: {ip} by {longest}");
+                ran += 1;
+            }
+        }
+    }
+    eprintln!("{ran} published look-ups ran");
+    assert!(ran >= 1900);
+}
+
+#[test]
+fn published_files_of_other_kinds_are_read_or_refused_by_name() {
+    let Some(captures) = captures() else { return eprintln!("0 published files ran: there are no captures") };
+    let mut ran = 0;
+    for path in fs::read_dir(captures.join("mmdb/test-data")).unwrap().map(|entry| entry.unwrap().path()) {
+        for role in [Role::City, Role::Asn] {
+            match read(role, &path, ALL, &Names::new()) {
+                Ok((_, info)) => assert!(info.networks > 0, "{}", path.display()),
+                Err(error) => assert!(error.to_string().contains(&path.display().to_string()), "{error}"),
+            }
+            ran += 1;
+        }
+    }
+    eprintln!("{ran} readings of published files ran");
+    assert!(ran >= 16);
+}
