@@ -36,6 +36,14 @@ pub fn ipfix(field: IpfixField) -> String {
     }
 }
 
+/// The number of an element of IANA's.
+pub fn number(field: IpfixField) -> Option<u16> {
+    match field {
+        IPFixField::IANA(field) => NUMBERS.get(&field).copied(),
+        _ => None,
+    }
+}
+
 /// The name of a NetFlow v9 field type: that of the element with its number.
 pub fn netflow9(field: V9Field) -> String {
     let number = u16::from(field);

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::utc::Utc;
 use crate::capture::Datagram;
 
+mod lists;
 mod netflow;
 mod value;
 
@@ -22,9 +23,16 @@ mod value;
 pub struct Raw<W> {
     out: W,
     /// Templates are per exporter, as in the collector.
-    netflow: HashMap<IpAddr, NetflowParser>,
+    netflow: HashMap<IpAddr, Exporter>,
     sflow: SflowParser,
     failed: u64,
+}
+
+/// What is known of an exporter of NetFlow or IPFIX.
+#[derive(Default)]
+struct Exporter {
+    parser: NetflowParser,
+    templates: lists::Templates,
 }
 
 /// What the lines of one message begin with.
@@ -84,12 +92,12 @@ impl<W: Write> Raw<W> {
     }
 
     fn netflow(&mut self, datagram: &Datagram) -> Vec<Value> {
-        let parser = self.netflow.entry(datagram.source.ip()).or_default();
+        let Exporter { parser, templates } = self.netflow.entry(datagram.source.ip()).or_default();
         let result = parser.parse_bytes(&datagram.payload);
         self.failed += u64::from(result.error.is_some() || result.packets.is_empty());
         let mut lines = Vec::new();
         for message in &result.packets {
-            netflow::lines(datagram, message, &mut lines);
+            netflow::lines(datagram, message, templates, &mut lines);
         }
         lines
     }
@@ -144,6 +152,112 @@ mod tests {
             (&lines[1]["domain"], &lines[1]["sequence"], &lines[1]["template"]),
             (&json!(9), &json!(7), &json!(256))
         );
+    }
+
+    /// An IPFIX message of domain 9 with the sets.
+    fn ipfix(sets: &[&[u8]]) -> Vec<u8> {
+        let sets = sets.concat();
+        let length = (16 + sets.len() as u16).to_be_bytes();
+        [&[0, 10][..], &length, &[0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 9], &sets].concat()
+    }
+
+    /// The fields of the first record.
+    fn record(message: &[u8]) -> Value {
+        lines(message).into_iter().find(|line| line["kind"] == "record").unwrap()["fields"].take()
+    }
+
+    #[test]
+    fn values_have_the_form_that_people_write() {
+        #[rustfmt::skip]
+        let template = [
+            0, 2, 0, 44, 1, 0, 0, 8,
+            0, 56, 0, 6,  0, 8, 0, 4,  0, 27, 0, 16,  1, 20, 0, 1,  0, 96, 0xff, 0xff, // MAC, addresses, boolean, string
+            0, 154, 0, 8,  0x80, 5, 0, 2, 0, 0, 0x27, 0x10,  2, 86, 0, 3,            // NTP, 10000/5, 0/598
+        ];
+        let record_octets =
+            [
+                &[
+                    0, 0x1b, 0x21, 0xbc, 0x24, 0xdd, 192, 0, 2, 1, 0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                    0, 1,
+                ][..],
+                &[2, 3, b'd', b'n', b's'],
+                // 2023-11-14T22:13:20.500Z in seconds since 1900 and their fraction.
+                &(1_700_000_000_u32.wrapping_add(2_208_988_800)).to_be_bytes(),
+                &[0x80, 0, 0, 0, 0xca, 0xfe, 1, 2, 3],
+            ]
+            .concat();
+        let data = [&[1, 0, 0, 4 + record_octets.len() as u8][..], &record_octets].concat();
+        let shown = record(&ipfix(&[&template, &data]));
+        let expected = json!({
+            "sourceMacAddress": "00:1b:21:bc:24:dd", "sourceIPv4Address": "192.0.2.1",
+            "sourceIPv6Address": "2001:db8::1", "dataRecordsReliability": false, "applicationName": "dns",
+            "flowStartMicroseconds": "2023-11-14T22:13:20.500Z", "10000/5": "cafe", "0/598": "010203",
+        });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_basic_list_shows_its_values() {
+        let template = [0, 2, 0, 16, 1, 0, 0, 2, 1, 35, 0xff, 0xff, 0, 4, 0, 1];
+        // RFC 6313 §4.5.1: semantic allOf, ingressInterface of four octets, two of them; then protocolIdentifier.
+        let data = [1, 0, 0, 4 + 1 + 13 + 1, 13, 3, 0, 10, 0, 4, 0, 0, 0, 7, 0, 0, 1, 0, 6];
+        let shown = record(&ipfix(&[&template, &data]));
+        let list = json!({"semantic": "allOf", "element": "ingressInterface", "values": [7, 256]});
+        assert_eq!(shown, json!({"basicList": list, "protocolIdentifier": 6}));
+        // Two octets less than two interfaces: the octets stand for themselves.
+        let data = [1, 0, 0, 4 + 1 + 11 + 1, 11, 3, 0, 10, 0, 4, 0, 0, 0, 7, 0, 0, 6];
+        assert_eq!(record(&ipfix(&[&template, &data]))["basicList"], json!("03000a0004000000070000"));
+    }
+
+    #[test]
+    fn lists_of_communities_are_basic_lists() {
+        let template = [0, 2, 0, 16, 1, 0, 0, 2, 1, 0xe5, 0xff, 0xff, 0, 4, 0, 1];
+        // bgpDestinationCommunityList: allOf bgpCommunity, 64500:1 and 64500:2.
+        let data = [1, 0, 0, 19, 13, 3, 1, 0xe3, 0, 4, 0xfb, 0xf4, 0, 1, 0xfb, 0xf4, 0, 2, 6];
+        let shown = record(&ipfix(&[&template, &data]));
+        assert_eq!(shown["bgpDestinationCommunityList"]["values"], json!([0xfbf4_0001_u32, 0xfbf4_0002_u32]));
+    }
+
+    #[test]
+    fn lists_of_records_show_them_by_their_templates() {
+        let templates = [
+            // 257: port and a name of variable length; 256: a subTemplateList and a subTemplateMultiList.
+            &[0, 2, 0, 28, 1, 1, 0, 2, 0, 11, 0, 2, 0, 96, 0xff, 0xff][..],
+            &[1, 0, 0, 2, 1, 36, 0xff, 0xff, 1, 37, 0xff, 0xff],
+        ]
+        .concat();
+        let list = [255, 1, 1, 0, 53, 3, b'd', b'n', b's', 1, 0xbb, 0];
+        let multi = [4, 1, 1, 0, 7, 0, 22, 0, 1, 9, 0, 5, 0xaa];
+        let body = [&[list.len() as u8][..], &list, &[multi.len() as u8], &multi].concat();
+        let data = [&[1, 0, 0, 4 + body.len() as u8][..], &body].concat();
+        let shown = record(&ipfix(&[&templates, &data]));
+        let expected = json!({
+            "subTemplateList": {"semantic": "undefined", "template": 257, "records": [
+                {"destinationTransportPort": 53, "applicationName": "dns"},
+                {"destinationTransportPort": 443, "applicationName": ""},
+            ]},
+            "subTemplateMultiList": {"semantic": "ordered", "blocks": [
+                {"template": 257, "records": [{"destinationTransportPort": 22, "applicationName": ""}]},
+                {"template": 265, "records": "aa"}, // of which nothing was defined
+            ]},
+        });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn lists_in_lists_end_where_they_are_too_deep() {
+        // A basicList of basicLists, each the only element of the one before it.
+        let mut list = vec![3, 0, 4, 0, 1, 6];
+        for _ in 0..6 {
+            list = [&[3, 1, 35, 0xff, 0xff, list.len() as u8][..], &list].concat();
+        }
+        let template = [0, 2, 0, 12, 1, 0, 0, 1, 1, 35, 0xff, 0xff];
+        let data = [&[1, 0, 0, 5 + list.len() as u8, list.len() as u8][..], &list].concat();
+        let mut shown = &record(&ipfix(&[&template, &data]))["basicList"];
+        for _ in 0..4 {
+            shown = &shown["values"][0];
+        }
+        assert!(shown.as_str().is_some_and(|octets| octets.ends_with("030004000106")), "{shown}");
     }
 
     #[test]

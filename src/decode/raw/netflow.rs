@@ -6,11 +6,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::elements;
-use super::value::{fields, hex, shown};
+use super::lists::Templates;
+use super::value::{fields, hex, shown, value};
 use super::{Datagram, Head};
 
 /// The lines of a message.
-pub fn lines(datagram: &Datagram, message: &NetflowPacket, lines: &mut Vec<Value>) {
+pub fn lines(datagram: &Datagram, message: &NetflowPacket, templates: &mut Templates, lines: &mut Vec<Value>) {
     match message {
         NetflowPacket::V5(message) => {
             fixed(&Head::new(datagram, "netflow5", None, message.header.flow_sequence), &message.flowsets, lines);
@@ -26,7 +27,7 @@ pub fn lines(datagram: &Datagram, message: &NetflowPacket, lines: &mut Vec<Value
         NetflowPacket::IPFix(message) => {
             let header = &message.header;
             let head = Head::new(datagram, "ipfix", Some(header.observation_domain_id), header.sequence_number);
-            message.flowsets.iter().for_each(|set| ipfix(&head, set, lines));
+            message.flowsets.iter().for_each(|set| ipfix(&head, set, templates, lines));
         }
         // The crate may learn versions; they are shown when Helios knows them, too.
         _ => {}
@@ -42,7 +43,7 @@ fn netflow9(head: &Head<'_>, set: &v9::FlowSet, lines: &mut Vec<Value>) {
     use v9::FlowSetBody as Body;
     let id = ("template", Value::from(set.header.flowset_id));
     let named = |pair: &[netflow_parser::V9FieldPair]| {
-        fields(pair.iter().map(|(field, value)| (elements::netflow9(*field), value)))
+        fields(pair.iter().map(|(field, found)| (elements::netflow9(*field), value(found))))
     };
     match &set.body {
         Body::Template(all) => lines.extend(all.templates.iter().map(|template| template9(head, template))),
@@ -110,12 +111,23 @@ fn scope9(scope: &v9::ScopeDataField) -> Value {
     json!({ scope_name(number): hex(octets) })
 }
 
-fn ipfix(head: &Head<'_>, set: &ipfix::FlowSet, lines: &mut Vec<Value>) {
+fn ipfix(head: &Head<'_>, set: &ipfix::FlowSet, templates: &mut Templates, lines: &mut Vec<Value>) {
     use ipfix::FlowSetBody as Body;
+    let domain = head.domain.unwrap_or(0);
+    let mut define = |id, fields: &[ipfix::TemplateField]| templates.define(domain, id, fields);
+    match &set.body {
+        Body::Template(one) => define(one.template_id, &one.fields),
+        Body::Templates(all) => all.iter().for_each(|one| define(one.template_id, &one.fields)),
+        Body::OptionsTemplate(one) => define(one.template_id, &one.fields),
+        Body::OptionsTemplates(all) => all.iter().for_each(|one| define(one.template_id, &one.fields)),
+        _ => {}
+    }
+    let walk = templates.of(domain);
     let id = ("template", Value::from(set.header.header_id));
     let mut records = |kind: &str, records: &[netflow_parser::IpfixFlowRecord]| {
         lines.extend(records.iter().map(|record| {
-            let fields = fields(record.iter().map(|(field, value)| (elements::ipfix(*field), value)));
+            let fields =
+                fields(record.iter().map(|(field, found)| (elements::ipfix(*field), walk.value(*field, found))));
             head.line(kind, [id.clone(), ("fields", fields)])
         }));
     };

@@ -107,12 +107,24 @@ fn entry((key, value): (String, Value)) -> (String, Value) {
     (key, value)
 }
 
+/// Elements of the type boolean.
+const BOOLEANS: [&str; 2] = ["dataRecordsReliability", "hashDigestOutput"];
+
+/// RFC 7011 §6.1.5: 1 is true, 2 is false, nothing else is a boolean.
+fn boolean(value: Value) -> Value {
+    match value.as_u64() {
+        Some(1) => true.into(),
+        Some(2) => false.into(),
+        _ => value,
+    }
+}
+
 /// Fields by name, in the order of the record; an element that is there several times has its values in a list.
-pub fn fields<'a>(record: impl Iterator<Item = (String, &'a FieldValue)>) -> Value {
+pub fn fields(record: impl Iterator<Item = (String, Value)>) -> Value {
     let mut all: Map<String, Value> = Map::new();
     let mut repeated = Vec::new();
-    for (name, field) in record {
-        let value = value(field);
+    for (name, value) in record {
+        let value = if BOOLEANS.contains(&name.as_str()) { boolean(value) } else { value };
         match all.get_mut(&name) {
             Some(Value::Array(values)) if repeated.contains(&name) => values.push(value),
             Some(first) => {
@@ -147,7 +159,7 @@ mod tests {
         let octets = FieldValue::Vec(vec![1, 2]);
         let number = FieldValue::DataNumber(DataNumber::U24(7));
         let record = [("b", &octets), ("a", &octets), ("b", &number), ("b", &octets)];
-        let shown = fields(record.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let shown = fields(record.into_iter().map(|(name, value)| (name.to_owned(), super::value(value))));
         assert_eq!(shown.to_string(), r#"{"b":["0102",7,"0102"],"a":"0102"}"#);
     }
 
