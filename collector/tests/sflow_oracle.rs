@@ -78,6 +78,13 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
         2 => gateway(),
         1 => (address(), address()).prop_map(|(src, dst)| tagged(1007, &[src, dst].concat())),
         1 => words(2).prop_map(|ports| tagged(1020, &ports)),
+        1 => (1008..1010_u32, "[a-z]{0,9}", words(2)).prop_map(|(format, name, fields)| {
+            let padding = vec![0; name.len().wrapping_neg() % 4];
+            tagged(format, &[&octets([name.len() as u32])[..], name.as_bytes(), &padding, &fields].concat())
+        }),
+        1 => words(1).prop_map(|length| tagged(1011, &length)),
+        1 => words(5).prop_map(|socket| tagged(2100, &socket)),
+        1 => words(11).prop_map(|socket| tagged(2101, &socket)),
         1 => (4096..u32::MAX, vec(any::<u8>(), 0..20)).prop_map(|(format, contents)| tagged(format, &contents)),
     ]
 }

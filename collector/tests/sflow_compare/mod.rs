@@ -25,6 +25,10 @@ use helios_common::side::InterfaceCounters;
 
 mod counters;
 
+/// Values of the column `tunnel_type`.
+const NO_TUNNEL: u8 = 0;
+const MPLS: u8 = 5;
+
 /// Decodes a message as the collector does.
 pub fn decode(
     datagram: &[u8],
@@ -163,7 +167,9 @@ impl<'a> Sample<'a> {
         assert_eq!(out.get(NEXT_HOP, row), router.map_or([0; 16], |router| address(&router.next_hop)));
         let mask = |bits: u32| if bits <= 128 { bits as u8 } else { 0 };
         assert_eq!(out.get(SRC_MASK, row), router.map_or(0, |router| mask(router.src_mask_len)));
-        assert_eq!(out.get(DST_MASK, row), router.map_or(0, |router| mask(router.dst_mask_len)));
+        let label = first!(self.records, ExtendedMplsLdpFec).map(|label| label.mpls_fec_addr_prefix_length);
+        let dst_mask = router.map(|router| router.dst_mask_len).or(label).unwrap_or(0);
+        assert_eq!(out.get(DST_MASK, row), mask(dst_mask));
         compare_gateway(first!(self.records, ExtendedGateway), out, row);
         self.compare_nat(out, row);
     }
@@ -179,11 +185,28 @@ impl<'a> Sample<'a> {
         let ethernet = first!(self.records, SampledEthernet);
         let frame_length = header.map(|header| header.frame_length).or(ethernet.map(|ethernet| ethernet.length));
         assert_eq!(out.get(FRAME_LENGTH, row), frame_length.unwrap_or(0));
-        let first_ip = self
-            .records
-            .iter()
-            .find(|record| matches!(record, FlowRecord::SampledIpv4(_) | FlowRecord::SampledIpv6(_)));
-        match first_ip {
+        let circuit = first!(self.records, ExtendedMplsVc).map(|circuit| circuit.vll_vc_id);
+        let circuit = circuit.or(first!(self.records, ExtendedMplsTunnel).map(|tunnel| tunnel.tunnel_id));
+        let tunnel = match (circuit, packet.tunnel_type) {
+            (Some(id), NO_TUNNEL | MPLS) => (MPLS, id),
+            (_, in_header) => (in_header, packet.tunnel_id),
+        };
+        assert_eq!((out.get(TUNNEL_TYPE, row), out.get(TUNNEL_ID, row)), tunnel);
+        let ends = |record: &&FlowRecord| {
+            use FlowRecord::{ExtendedSocketIpv4, ExtendedSocketIpv6, SampledIpv4, SampledIpv6};
+            matches!(record, SampledIpv4(_) | SampledIpv6(_) | ExtendedSocketIpv4(_) | ExtendedSocketIpv6(_))
+        };
+        match self.records.iter().find(ends) {
+            Some(FlowRecord::ExtendedSocketIpv4(socket)) if !packet.has_ip() => {
+                let ends = (mapped(socket.remote_ip.octets()), mapped(socket.local_ip.octets()));
+                assert_eq!((out.get(SRC_ADDR, row), out.get(DST_ADDR, row)), ends);
+                assert_eq!(out.get(DST_PORT, row), socket.local_port as u16);
+            }
+            Some(FlowRecord::ExtendedSocketIpv6(socket)) if !packet.has_ip() => {
+                let ends = (socket.remote_ip.octets(), socket.local_ip.octets());
+                assert_eq!((out.get(SRC_ADDR, row), out.get(DST_ADDR, row)), ends);
+                assert_eq!(out.get(SRC_PORT, row), socket.remote_port as u16);
+            }
             Some(FlowRecord::SampledIpv4(ip)) if !packet.has_ip() => compare_ipv4(ip, out, row),
             Some(FlowRecord::SampledIpv6(ip)) if !packet.has_ip() => {
                 assert_eq!((out.get(SRC_ADDR, row), out.get(DST_ADDR, row)), (ip.src_ip.octets(), ip.dst_ip.octets()));
