@@ -15,6 +15,7 @@ mod decode;
 mod metrics;
 mod operation;
 mod end_to_end;
+mod replay;
 mod enrichment;
 mod netbox;
 mod netbox_names;
