@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, Occupancy};
 use crate::block::{Assembler, BlockLimits};
 use crate::books::Books;
 use crate::config::Compression;
@@ -73,7 +73,8 @@ fn all(backlog: &Backlog) -> Vec<Block> {
 async fn next(backlog: &Backlog) -> Option<Block> {
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut next = std::pin::pin!(backlog.next());
-    while backlog.occupancy().kept_blocks > 0 {
+    let left = |now: Occupancy| now.kept_blocks > 0 || now.replaying > 0;
+    while left(backlog.occupancy()) {
         // Between two looks at what is left.
         if let Ok(block) = tokio::time::timeout(Duration::from_millis(5), next.as_mut()).await {
             return block;
