@@ -78,32 +78,29 @@ target on the same CPUs. CPU columns are seconds per million flows stored, by th
     print(f"\nengine_share_of_bare_inserts: {share.of_time:.2f} x\nengine_rows_per_core_second_of_bare_inserts: {share.of_cpu:.2f} x\nwritten: BENCHMARKS.md, {picture.relative_to(root)}")
 
 
-def write_peers(root: Path, rows: list[dict], flows: int, rate: float):
-    head = ["pipeline", "flows that arrived", "lost", "CPU s", "of it", "flows per CPU second", "Helios against it", "uncompressed"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    ours = {(row["path"], row["helios"]): row["per_cpu"] for row in rows if row["helios"]}
-    ratio = lambda row, compression: ours[row["path"], compression] / row["per_cpu"]  # noqa: E731
-    for row in rows:
-        ratios = [
-            f"{ratio(row, compression):.1f} x" if not row["helios"] and (row["path"], compression) in ours else "-"
-            for compression in ("lz4", "none")
-        ]
-        lines.append(
-            f"| {row['name']} | {row['arrived']:,} | {1 - row['arrived'] / row['sent']:.1%} | {row['cpu']:.2f} | {row['parts']} | "
-            f"{row['per_cpu']:,.0f} | {' | '.join(ratios)} |"
-        )
+def write_peers(root: Path, rows: list[dict], flows: int, rate: int):
+    lines = ["| pipeline | flows that arrived | lost | CPU s | of it | flows per CPU second |", "|" + "---|" * 6]
+    lines += [
+        f"| {row['name']} | {row['arrived']:,} | {1 - row['arrived'] / row['sent']:.1%} | {row['cpu']:.2f} | {row['parts']} | {row['per_cpu']:,.0f} |"
+        for row in rows
+    ]
+    ours, peers = [row for row in rows if row["helios"]], [row for row in rows if not row["helios"]]
+    ratio = lambda row, peer: row["per_cpu"] / peer["per_cpu"]  # noqa: E731
+    ratios = ["| flows per CPU second against | " + " | ".join(peer["name"] for peer in peers) + " |", "|---" * (len(peers) + 1) + "|"]
+    ratios += [f"| {row['name']} | " + " | ".join(f"{ratio(row, peer):.1f} x" for peer in peers) + " |" for row in ours]
     text = f"""
-`make bench-peers` on {machine()}; the same capture of {flows:,} flows (IPFIX, `helios simulate`), sent by `helios replay` at the
-rates shown, one pipeline after the other on the same CPUs. CPU is that of the processes named, without generator and database.
+`make bench-peers` on {machine()}; the same capture of {flows:,} flows (IPFIX, `helios simulate`), sent by `helios replay` at {rate:,}
+datagrams/s unless told otherwise, one pipeline after the other on the same CPUs. CPU is that of the processes named, without generator
+and database.
 
 {chr(10).join(lines)}
+
+{chr(10).join(ratios)}
 """
     replace(root / "BENCHMARKS.md", "peers", text)
-    for row in rows:
-        if not row["helios"]:
-            print(f"helios_against_{row['key']}: {ratio(row, 'lz4'):.1f} x")
-            if (row["path"], "none") in ours:
-                print(f"helios_uncompressed_against_{row['key']}: {ratio(row, 'none'):.1f} x")
+    for row in ours:
+        for peer in peers:
+            print(f"{row['key']}_against_{peer['key']}: {ratio(row, peer):.1f} x")
     print("written: BENCHMARKS.md")
 
 
