@@ -106,6 +106,7 @@ fn a_stop_without_clickhouse_loses_nothing_and_the_next_process_stores_it() {
         (helios.metric("helios_pipeline_rows_stored_total")? == decoded as f64).then_some(())
     });
     assert_eq!(helios.metric("helios_pipeline_rows_recovered_total"), Some(decoded as f64));
+    wait_for("the log to tell of the end", || helios.log().contains("waited in the spool has been sent").then_some(()));
     assert_once(&engine, decoded);
 }
 

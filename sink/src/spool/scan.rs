@@ -23,6 +23,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How often the thread looks whether it shall end.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How often the log says how much waits.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
+
 /// What the thread works with.
 pub(crate) struct Scanner {
     pub spool: Arc<Spool>,
@@ -31,12 +34,22 @@ pub(crate) struct Scanner {
     pub stop: Arc<AtomicBool>,
 }
 
+/// What the log was last told of the spool.
+#[derive(Default)]
+struct Told {
+    at: Option<Instant>,
+    /// Whether it was that something waits.
+    waiting: bool,
+}
+
 impl Scanner {
     pub fn run(self) {
+        let mut told = Told::default();
         while !self.stop.load(Ordering::Acquire) {
             if let Err(error) = self.look() {
                 self.spool.failed("cannot look for blocks", &error);
             }
+            self.tell(&mut told);
             if self.spool.config.fsync == Fsync::Interval {
                 self.spool.sync();
             }
@@ -47,6 +60,20 @@ impl Scanner {
         }
         if self.spool.config.fsync != Fsync::Never {
             self.spool.sync();
+        }
+    }
+
+    /// Logs what waits in the spool, once in a while, and then that nothing does any more.
+    fn tell(&self, told: &mut Told) {
+        let waiting = self.backlog.occupancy();
+        let (blocks, rows) = (waiting.kept_blocks + waiting.replaying, waiting.kept_rows);
+        if blocks == 0 {
+            if std::mem::take(&mut told.waiting) {
+                tracing::info!("everything that waited in the spool has been sent");
+            }
+        } else if told.at.is_none_or(|at| at.elapsed() >= PROGRESS_INTERVAL) {
+            *told = Told { at: Some(Instant::now()), waiting: true };
+            tracing::info!(blocks, rows, "blocks wait in the spool and are sent as ClickHouse takes them");
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Running {
     ledger: Arc<Ledger>,
     names: Arc<Names>,
     runtime: Runtime,
-    _side: SideSender,
+    pub(super) side: SideSender,
     sent: usize,
     database: String,
 }
@@ -57,7 +57,7 @@ impl Running {
         let sink =
             Sink::start(config, receiver, side, Arc::clone(&ledger), Arc::clone(&names), runtime.handle()).unwrap();
         let database = config.database.clone();
-        Self { sink, sender, ledger, names, runtime, _side: side_sender, sent: 0, database }
+        Self { sink, sender, ledger, names, runtime, side: side_sender, sent: 0, database }
     }
 
     /// Blocks of a thousand rows each.

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use helios_common::side::{ExporterMinute, SideTable};
 use helios_sink::SinkConfig;
 use helios_sink::error::Class;
 use helios_testkit::Engine;
@@ -75,4 +76,35 @@ fn what_is_wrong_in_clickhouse_is_waited_for_and_every_row_is_stored_once() {
         running.wait_for_all();
     }
     running.end(&engine, "ills");
+}
+
+#[test]
+fn a_side_table_that_is_missing_holds_up_no_flow() {
+    let engine = Engine::start();
+    let proxy = Proxy::start(&engine.url(), Schedule::Quiet);
+    // No block of flows is ever full: all of them go by their age.
+    let mut running = Running::start(&SinkConfig { block_rows: 1_000_000, ..config(&[&[&proxy]], "sides") });
+    running.send(1);
+    running.wait_for_all();
+    engine.query("RENAME TABLE sides.exporters TO sides.away");
+    let stored = |running: &Running| running.side.ledger().snapshot()[SideTable::Exporters as usize].stored;
+    for n in 0..5 {
+        running.side.offer(vec![ExporterMinute { received_at: n, ..ExporterMinute::default() }; 10]);
+        let before = running.failures(Class::Configuration);
+        let begin = Instant::now();
+        while running.failures(Class::Configuration) == before {
+            assert!(begin.elapsed() < PATIENCE, "the missing table was not noticed: {}", running.last_error());
+            std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
+        }
+        running.send(1);
+        running.wait_for_all();
+    }
+    assert_eq!(stored(&running), 0);
+    engine.query("RENAME TABLE sides.away TO sides.exporters");
+    let begin = Instant::now();
+    while stored(&running) < 50 {
+        assert!(begin.elapsed() < PATIENCE, "{} rows are stored: {}", stored(&running), running.last_error());
+        std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
+    }
+    running.end(&engine, "sides");
 }
