@@ -47,8 +47,8 @@ pub use saved::{SavedExporter, SavedSequence};
 pub use sequence::LossCounts;
 use sets::Set;
 pub use sflow5::SampleCounts;
-use state::Exporter;
 pub use state::ExporterStats;
+use state::{DomainRoom, Exporter};
 use template::{Compiled, Compiler, Content, Field};
 use walk::Walk;
 
@@ -252,6 +252,8 @@ pub struct DecoderConfig {
     pub max_templates: usize,
     /// Entries of the tables of options data of all exporters of the decoder.
     pub max_entries: usize,
+    /// Observation domains of all exporters of the decoder.
+    pub max_domains: usize,
     /// How far an exporter's clock may be off before it is corrected; `None` takes its times as they are.
     pub max_clock_skew_ms: Option<i64>,
     /// How long a template counts that is not defined again; `None` for ever.
@@ -267,6 +269,7 @@ impl Default for DecoderConfig {
             transport: Transport::Udp,
             max_templates: template::MAX_WORKER_TEMPLATES,
             max_entries: options::MAX_WORKER_ENTRIES,
+            max_domains: state::MAX_WORKER_DOMAINS,
             max_clock_skew_ms: None,
             template_lifetime_ms: None,
         }
@@ -284,6 +287,12 @@ impl DecoderConfig {
     fn max_worker_entries(&self, known_since: UnixMs, now: UnixMs) -> usize {
         let reserved = if self.is_established(known_since, now) { 0 } else { self.max_entries / 8 };
         self.max_entries - reserved
+    }
+
+    /// The same of observation domains.
+    fn max_worker_domains(&self, known_since: UnixMs, now: UnixMs) -> usize {
+        let reserved = if self.is_established(known_since, now) { 0 } else { self.max_domains / 8 };
+        self.max_domains - reserved
     }
 
     fn is_established(&self, known_since: UnixMs, now: UnixMs) -> bool {
@@ -304,6 +313,8 @@ pub struct Decoder {
     worker_held: usize,
     /// Entries of all tables of options data; counted anew with every [`expire`](Self::expire).
     worker_entries: usize,
+    /// Observation domains of all exporters; counted anew with every [`expire`](Self::expire).
+    worker_domains: usize,
     /// Sources of samples of all sFlow agents; counted anew with every [`expire`](Self::expire).
     worker_sources: usize,
     netflow5: Compiled,
@@ -326,6 +337,7 @@ impl Decoder {
             worker_templates: 0,
             worker_held: 0,
             worker_entries: 0,
+            worker_domains: 0,
             worker_sources: 0,
             netflow5: netflow5::v5_template(),
             netflow7: netflow5::v7_template(),
@@ -400,7 +412,9 @@ impl Decoder {
         let template = if decoded.protocol == Protocol::Netflow5 { &self.netflow5 } else { &self.netflow7 };
         let octets = header.records(&cursor, template.record_octets)?;
         let exporter = self.known.exporter(address_of(meta.source.ip()), meta.received_at, &mut self.compiler)?;
-        let domain = state::domain(&mut exporter.domains, decoded.protocol, u32::from(header.engine))?;
+        let most = self.config.max_worker_domains(exporter.known_since, meta.received_at);
+        let room = DomainRoom { taken: &mut self.worker_domains, most };
+        let domain = state::domain(&mut exporter.domains, decoded.protocol, u32::from(header.engine), room)?;
         domain.sessions.observe(meta.source.port(), header.flow_sequence, Some(u32::from(header.count)));
         let message = Message {
             protocol: decoded.protocol,
@@ -438,11 +452,23 @@ impl Decoder {
             (sets::Header::parse_netflow9(&mut cursor)?, cursor)
         };
         let Self {
-            config, names, known, compiler, worker_templates, worker_held, worker_entries, scratch, fields, ..
+            config,
+            names,
+            known,
+            compiler,
+            worker_templates,
+            worker_held,
+            worker_entries,
+            worker_domains,
+            scratch,
+            fields,
+            ..
         } = self;
         let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at, compiler)?;
         let Exporter { id, address, domains, templates, known_since, held_octets, tables, stats, .. } = exporter;
-        let domain = state::domain(domains, decoded.protocol, header.domain)?;
+        let most = config.max_worker_domains(*known_since, meta.received_at);
+        let room = DomainRoom { taken: worker_domains, most };
+        let domain = state::domain(domains, decoded.protocol, header.domain, room)?;
         if !ipfix {
             domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
         }
@@ -511,7 +537,9 @@ impl Decoder {
         let socket = address_of(meta.source.ip());
         let agent = if header.agent == [0; 16] { socket } else { header.agent };
         let exporter = self.known.exporter_behind(agent, socket, meta.received_at, &mut self.compiler)?;
-        let domain = state::domain(&mut exporter.domains, decoded.protocol, header.sub_agent)?;
+        let most = self.config.max_worker_domains(exporter.known_since, meta.received_at);
+        let room = DomainRoom { taken: &mut self.worker_domains, most };
+        let domain = state::domain(&mut exporter.domains, decoded.protocol, header.sub_agent, room)?;
         domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
         let context = sflow5::SampleContext {
             received_at: meta.received_at,
@@ -550,6 +578,7 @@ impl Decoder {
         self.worker_templates = exporters().map(|exporter| exporter.templates).sum();
         self.worker_held = exporters().map(|exporter| exporter.held_octets).sum();
         self.worker_entries = exporters().map(|exporter| exporter.tables.len()).sum();
+        self.worker_domains = exporters().map(|exporter| exporter.domains.len()).sum();
         self.worker_sources =
             exporters().flat_map(|exporter| &exporter.domains).map(|domain| domain.meters.n_sources()).sum();
     }

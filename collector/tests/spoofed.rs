@@ -130,6 +130,26 @@ fn a_million_domains() {
 }
 
 #[test]
+fn more_domains_of_many_senders_than_there_is_room_for() {
+    const ROOM: usize = 8000;
+    let mut stand = Stand::with(|config| config.max_domains = ROOM);
+    let mut nothing = message(0, |_| ());
+    for n in 0..200 {
+        for domain in 0..MAX_DOMAINS as u32 {
+            patch(&mut nothing, 12, &domain.to_be_bytes());
+            let refused = stand.send(spoofer(n), NOW, &nothing).is_err();
+            assert!(!(refused && domain == 0), "everybody has room for one");
+        }
+    }
+    let domains: usize = stand.spoofed().map(|exporter| exporter.domains).sum();
+    assert!(domains <= ROOM - ROOM / 8 + 200, "{domains} domains");
+    stand.check();
+    for domain in 100..200 {
+        stand.send(honest(), NOW, &message(domain, |m| m.template(256, &FLOW))).expect("the established have room");
+    }
+}
+
+#[test]
 fn a_million_template_definitions_of_one_sender() {
     let mut stand = Stand::new();
     let fields = [field(1, 4)];

@@ -9,10 +9,10 @@ use helios_common::names::Names;
 use helios_common::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
-use super::Protocol;
 use super::options::Tables;
-use super::state::{Domain, Exporter, domain};
+use super::state::{Domain, DomainRoom, Exporter, domain};
 use super::template::{Compiler, Field};
+use super::{DecodeError, Protocol};
 
 /// The state of one exporter.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ impl SavedExporter {
 
     fn restore_sequences(&self, exporter: &mut Exporter) {
         for saved in &self.sequences {
-            let Ok(domain) = domain(&mut exporter.domains, saved.protocol, saved.domain) else { break };
+            let Ok(domain) = restored(exporter, saved.protocol, saved.domain) else { break };
             domain.sessions.resume(saved.port, saved.next);
         }
     }
@@ -87,7 +87,7 @@ impl SavedExporter {
             let Some(protocol) = Protocol::ALL.into_iter().find(|protocol| protocol.name() == saved.protocol) else {
                 continue;
             };
-            let Ok(domain) = domain(&mut exporter.domains, protocol, saved.id) else { break };
+            let Ok(domain) = restored(exporter, protocol, saved.id) else { break };
             for template in &saved.templates {
                 let field = |&(pen, id, length)| Field { ie: Ie { pen, id }, length };
                 let fields: Vec<Field> = template.fields.iter().map(field).collect();
@@ -100,6 +100,11 @@ impl SavedExporter {
         exporter.known_since = UnixMs::MIN;
         exporter.tables = Tables::restore(&self.tables, names);
     }
+}
+
+/// A domain that was saved: what was, was within the limits of all exporters.
+fn restored(exporter: &mut Exporter, protocol: Protocol, id: u32) -> Result<&mut Domain, DecodeError> {
+    domain(&mut exporter.domains, protocol, id, DomainRoom { taken: &mut 0, most: usize::MAX })
 }
 
 impl SavedDomain {

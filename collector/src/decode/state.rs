@@ -13,7 +13,12 @@ use super::template::TemplateStore;
 use super::{DecodeError, Decoded, Protocol, Transport};
 
 /// Observation domains per exporter: a large chassis has one per line card, a probe one per port.
-const MAX_DOMAINS: usize = 256;
+pub(super) const MAX_DOMAINS: usize = 256;
+
+/// Domains of one worker, at about 1 KiB each: 256 MiB. 8,000 devices with 30 each have room. An exporter's first domain
+/// is always taken in, so that made-up ones take away the line cards of newcomers at the most; an eighth is kept for
+/// exporters that are established (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)).
+pub const MAX_WORKER_DOMAINS: usize = 1 << 18;
 
 /// One exporter.
 #[derive(Debug)]
@@ -133,11 +138,23 @@ impl Domain {
     }
 }
 
+/// Domains of all exporters of a worker, and how many there may be for one more.
+pub(super) struct DomainRoom<'a> {
+    pub taken: &'a mut usize,
+    pub most: usize,
+}
+
 /// The domain of a message. Devices have few: a scan beats a hash.
-pub(super) fn domain(domains: &mut Vec<Domain>, protocol: Protocol, id: u32) -> Result<&mut Domain, DecodeError> {
+pub(super) fn domain<'d>(
+    domains: &'d mut Vec<Domain>,
+    protocol: Protocol,
+    id: u32,
+    room: DomainRoom<'_>,
+) -> Result<&'d mut Domain, DecodeError> {
+    let full = domains.len() >= MAX_DOMAINS || (*room.taken >= room.most && !domains.is_empty());
     let at = match domains.iter().position(|domain| domain.id == id && domain.protocol == protocol) {
         Some(at) => at,
-        None if domains.len() >= MAX_DOMAINS => return Err(DecodeError::TooManyDomains),
+        None if full => return Err(DecodeError::TooManyDomains),
         None => {
             domains.push(Domain {
                 protocol,
@@ -149,6 +166,7 @@ pub(super) fn domain(domains: &mut Vec<Domain>, protocol: Protocol, id: u32) -> 
                 meters: Meters::default(),
                 arrived: Vec::new(),
             });
+            *room.taken += 1;
             domains.len() - 1
         }
     };
