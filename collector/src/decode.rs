@@ -428,7 +428,8 @@ impl Decoder {
             decapsulate: self.config.decapsulate,
         };
         if let Content::Data(plan) = &template.content {
-            let context = Context { message: &message, tables: &exporter.tables, names: &self.names, templates: None };
+            let (tables, names) = (&exporter.tables, &*self.names);
+            let context = Context { message: &message, tables, names, template: 0, templates: None };
             decoded.add(rows::decode_set(template, plan, octets, &context, &mut self.scratch, out)?);
         }
         domain.minutes.message(decoded, meta.received_at, Some(header.export_ms), out);

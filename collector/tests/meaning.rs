@@ -9,12 +9,13 @@ mod bench;
 
 use helios_collector::encode::{Put, VARIABLE_LENGTH, enterprise_field, field};
 use helios_common::columns::{
-    BYTES, DST_ADDR, DST_PORT, FIREWALL_EVENT, ICMP_CODE, ICMP_TYPE, MPLS_LABELS, PACKETS, POST_NAT_DST_ADDR,
-    POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, PROTO, SAMPLING_INTERVAL, SRC_ADDR, SRC_PORT,
+    BGP_NEXT_HOP, BYTES, DST_ADDR, DST_PORT, FIREWALL_EVENT, FLOW_END, FLOW_START, FORWARDING_STATUS, ICMP_CODE,
+    ICMP_TYPE, IPV6_FLOW_LABEL, MPLS_LABELS, NEXT_HOP, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS, POST_NAT_DST_ADDR,
+    POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, PROTO, SAMPLING_INTERVAL, SRC_ADDR, SRC_PORT, TCP_FLAGS,
 };
 use helios_common::exporter::mapped;
 
-use bench::{Bench, ipfix, netflow9};
+use bench::{Bench, NOW, ipfix, netflow9};
 
 #[test]
 fn type_and_code_of_icmp_in_one_number_may_be_wider_than_two_octets() {
@@ -29,6 +30,81 @@ fn type_and_code_of_icmp_in_one_number_may_be_wider_than_two_octets() {
         }));
         assert_eq!((bench.out.get(ICMP_TYPE, 0), bench.out.get(ICMP_CODE, 0)), (3, 1), "{element}, {width} octets");
     }
+}
+
+#[test]
+fn bits_that_are_not_of_the_number_are_no_part_of_it() {
+    // tcpControlBits with the data offset of the header in front (RFC 7125 §3: "MUST be ignored by the collector"), a
+    // flow label with the version and traffic class of its word.
+    let mut bench = Bench::new();
+    bench.decode(&netflow9(0, |m| {
+        m.template(256, &[field(6, 2), field(31, 4)]);
+        m.data(256, 1, |out| out.put(&[0x51, 0xc2, 0x6b, 0x8a, 0xbc, 0xde]));
+    }));
+    assert_eq!((bench.out.get(TCP_FLAGS, 0), bench.out.get(IPV6_FLOW_LABEL, 0)), (0x1c2, 0xabcde));
+}
+
+#[test]
+fn of_several_clocks_the_most_precise_one_counts() {
+    let nanoseconds = ((NOW as u64 / 1000 + 2_208_988_800) << 32) | 1 << 31; // half a second later
+    let seconds = (NOW / 1000) as u32;
+    let mut bench = Bench::new();
+    bench.decode(&ipfix(|m| {
+        m.template(256, &[field(150, 4), field(151, 4), field(156, 8), field(157, 8)]);
+        m.data(256, |out| {
+            (0..2).for_each(|_| out.put_u32(seconds));
+            (0..2).for_each(|_| out.put_u64(nanoseconds));
+        });
+    }));
+    assert_eq!((bench.out.get(FLOW_START, 0), bench.out.get(FLOW_END, 0)), (NOW + 500, NOW + 500));
+}
+
+#[test]
+fn the_way_of_one_direction_is_not_that_of_the_other() {
+    let reverse = |id, length| enterprise_field(29305, id, length);
+    let forward = [field(8, 4), field(12, 4), field(15, 4), field(18, 4), field(89, 1), field(31, 3), field(1, 4)];
+    let tunnel = [enterprise_field(6876, 893, 4), enterprise_field(6876, 894, 4)];
+    let record = |out: &mut Vec<u8>| {
+        out.put(&[10, 0, 0, 1, 10, 0, 0, 2, 192, 0, 2, 1, 192, 0, 2, 2, 0x80, 0, 0, 5]);
+        out.put_u32(100);
+        out.put(&[198, 51, 100, 1, 198, 51, 100, 2]);
+        out.put_u32(900);
+        out.put(&[192, 0, 2, 9]);
+    };
+    let mut bench = Bench::new();
+    bench.decode(&ipfix(|m| {
+        m.template(256, &[&forward[..], &tunnel, &[reverse(1, 4), reverse(15, 4)]].concat());
+        m.data(256, record);
+    }));
+    let out = &bench.out;
+    assert_eq!((out.values(BYTES), out.values(SRC_ADDR)[1]), (&[100, 900][..], mapped([10, 0, 0, 2])));
+    assert_eq!(out.values(NEXT_HOP), [mapped([192, 0, 2, 1]), mapped([192, 0, 2, 9])], "each its own");
+    assert_eq!((out.get(BGP_NEXT_HOP, 0), out.get(BGP_NEXT_HOP, 1)), (mapped([192, 0, 2, 2]), [0; 16]));
+    assert_eq!((out.get(FORWARDING_STATUS, 0), out.get(FORWARDING_STATUS, 1)), (0x80, 0));
+    assert_eq!((out.get(IPV6_FLOW_LABEL, 0), out.get(IPV6_FLOW_LABEL, 1)), (5, 0));
+    let ends = [mapped([198, 51, 100, 1]), mapped([198, 51, 100, 2])];
+    assert_eq!((out.get(OUTER_SRC_ADDR, 1), out.get(OUTER_DST_ADDR, 1)), (ends[1], ends[0]));
+}
+
+#[test]
+fn a_section_from_the_middle_of_a_packet_is_no_header() {
+    // RFC 7133 §3.3: sectionOffset (409) tells how many octets of the packet come before the section.
+    let header = [0x45, 0, 0, 40, 0, 0, 0, 0, 64, 59, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+    let mut bench = Bench::new();
+    bench.decode(&ipfix(|m| {
+        m.template(256, &[field(409, 2), field(313, 20), field(1, 4)]);
+        m.data(256, |out| {
+            for offset in [0, 14] {
+                out.put_u16(offset);
+                out.put(&header);
+                out.put_u32(1500);
+            }
+        });
+    }));
+    let out = &bench.out;
+    assert_eq!((out.get(SRC_ADDR, 0), out.get(PROTO, 0)), (mapped([192, 0, 2, 1]), 59));
+    assert_eq!((out.get(SRC_ADDR, 1), out.get(PROTO, 1)), ([0; 16], 0));
+    assert_eq!(out.values(BYTES), [1500, 1500]);
 }
 
 #[test]

@@ -506,7 +506,10 @@ fn templates_samplers_and_applications_survive_a_restart() {
             out.put(&[0, 0, 0, 0, 3, 0, 0, 22]);
             out.put_text("ssh", 8);
         });
+        m.options_template(302, &[(netflow9::Scope::Template, 2)], &[field(34, 2)]);
+        m.data(302, 1, |out| out.put(&[1, 1, 3, 0xe8])); // template 257: 1000
         m.template(256, &[field(1, 4), field(48, 1), field(95, 4)]);
+        m.template(257, &[field(1, 4)]);
     }));
     let state = StateFile::open(directory.path()).unwrap();
     let saver = state.saver().unwrap();
@@ -529,6 +532,8 @@ fn templates_samplers_and_applications_survive_a_restart() {
     let decoded = after.decode(&netflow9(0, |m| m.data(256, 1, |out| out.put(&[0, 0, 1, 0, 5, 3, 0, 0, 22]))));
     assert_eq!((decoded.rows, after.out.get(BYTES, 0), after.out.get(SAMPLING_INTERVAL, 0)), (1, 256, 100));
     assert_eq!(after.names_of(after.out.values(APPLICATION)), ["ssh"]);
+    after.decode(&netflow9(0, |m| m.data(257, 1, |out| out.put_u32(1))));
+    assert_eq!(after.out.get(SAMPLING_INTERVAL, 1), 1000);
 }
 
 #[test]

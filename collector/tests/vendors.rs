@@ -7,7 +7,6 @@
 mod bench;
 
 use helios_collector::decode::{Decapsulate, DecodeError};
-use helios_collector::encode::netflow9::Scope;
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, enterprise_field, field};
 use helios_common::columns::{
     APPLICATION, BYTES, DST_ADDR, DST_PORT, ETHER_TYPE, FIREWALL_EVENT, FLOW_END, FLOW_START, FORWARDING_STATUS,
@@ -16,7 +15,7 @@ use helios_common::columns::{
 };
 use helios_common::exporter::mapped;
 
-use bench::{Bench, NOW, ipfix, netflow9};
+use bench::{Bench, NOW, ipfix, ipfix_in, netflow9};
 
 const GRE: u8 = 1;
 const IPIP: u8 = 2;
@@ -139,6 +138,51 @@ fn huawei_uptimes_wrap_beside_a_boot_time_of_49_days_ago() {
         });
     }));
     assert_eq!((bench.out.get(FLOW_START, 0), bench.out.get(FLOW_END, 0)), (NOW - 6_000, NOW - 1_000));
+}
+
+#[test]
+fn a_boot_time_that_is_none_is_not_believed() {
+    // Zero, as of a device that does not know the time; one that no subtraction survives.
+    for boot in [0, 1 << 63, u64::MAX] {
+        let mut bench = Bench::new();
+        bench.decode(&ipfix(|m| {
+            m.options_template(300, 1, &[field(144, 4), field(160, 8)]);
+            m.data(300, |out| {
+                out.put_u32(0);
+                out.put_u64(boot);
+            });
+            m.template(256, &[field(22, 4), field(1, 4)]);
+            m.data(256, |out| out.put(&[0, 0, 0x9c, 0x40, 0, 0, 0, 9]));
+        }));
+        assert_eq!((bench.out.get(FLOW_START, 0), bench.out.get(BYTES, 0)), (NOW, 9), "boot time {boot:#x}");
+    }
+}
+
+#[test]
+fn a_line_card_without_a_boot_time_started_with_the_device() {
+    let mut bench = Bench::new();
+    bench.decode(&ipfix_in(0, |m| {
+        m.options_template(300, 1, &[field(144, 4), field(160, 8)]);
+        m.data(300, |out| {
+            out.put_u32(0);
+            out.put_u64(NOW as u64 - 100_000);
+        });
+    }));
+    bench.decode(&ipfix_in(5, |m| {
+        m.template(256, &[field(22, 4)]);
+        m.data(256, |out| out.put_u32(40_000));
+    }));
+    assert_eq!(bench.out.get(FLOW_START, 0), NOW - 60_000);
+}
+
+#[test]
+fn a_text_of_fixed_length_ends_at_its_first_nul() {
+    let mut bench = Bench::new();
+    bench.decode(&netflow9(0, |m| {
+        m.template(257, &[field(8, 4), field(96, 12)]);
+        m.data(257, 1, |out| out.put(b"\x0a\0\0\x01ssh\0old-name")); // what the buffer held before
+    }));
+    assert_eq!(bench.names_of(bench.out.values(APPLICATION)), ["ssh"]);
 }
 
 #[test]
@@ -265,73 +309,6 @@ fn a_vpn_of_viptela_is_a_vrf() {
 }
 
 #[test]
-fn a_probability_is_an_interval() {
-    for octets in [0.001_f64.to_be_bytes().to_vec(), 0.001_f32.to_be_bytes().to_vec()] {
-        let length = octets.len() as u16;
-        let mut bench = Bench::new();
-        bench.decode(&ipfix(|m| {
-            m.options_template(300, 1, &[field(302, 8), field(304, 2), field(311, length)]);
-            m.data(300, |out| {
-                out.put_u64(7);
-                out.put_u16(4);
-                out.put(&octets);
-            });
-            m.template(256, &[field(8, 4), field(302, 8)]);
-            m.data(256, |out| {
-                out.put(&[10, 0, 0, 1]);
-                out.put_u64(7);
-            });
-            m.template(257, &[field(8, 4), field(311, length)]);
-            m.data(257, |out| {
-                out.put(&[10, 0, 0, 1]);
-                out.put(&octets);
-            });
-        }));
-        assert_eq!(bench.out.values(SAMPLING_INTERVAL), [1000, 1000], "{length} octets");
-    }
-    for nonsense in [0.0, -0.5, 1.5, f64::NAN, f64::INFINITY] {
-        let mut bench = Bench::new();
-        bench.decode(&ipfix(|m| {
-            m.template(257, &[field(8, 4), field(311, 8)]);
-            m.data(257, |out| {
-                out.put(&[10, 0, 0, 1]);
-                out.put(&nonsense.to_be_bytes());
-            });
-        }));
-        assert_eq!(bench.out.values(SAMPLING_INTERVAL), [1], "{nonsense}");
-    }
-}
-
-#[test]
-fn a_selection_sequence_has_the_interval_of_its_selector() {
-    let mut bench = Bench::new();
-    bench.decode(&ipfix(|m| {
-        // Selector 5: one packet of 100. Sequence 6 is made of it, at observation point 1; of sequence 5 nothing is known.
-        m.options_template(300, 1, &[field(302, 8), field(304, 2), field(305, 4), field(306, 4)]);
-        m.data(300, |out| {
-            out.put_u64(5);
-            out.put_u16(1);
-            out.put_u32(1);
-            out.put_u32(99);
-        });
-        m.options_template(301, 1, &[field(301, 8), field(138, 4), field(302, 8)]);
-        m.data(301, |out| {
-            out.put_u64(6);
-            out.put_u32(1);
-            out.put_u64(5);
-        });
-        m.template(256, &[field(8, 4), field(301, 8)]);
-        m.data(256, |out| {
-            for sequence in [6, 5] {
-                out.put(&[10, 0, 0, 1]);
-                out.put_u64(sequence);
-            }
-        });
-    }));
-    assert_eq!(bench.out.values(SAMPLING_INTERVAL), [100, 1]);
-}
-
-#[test]
 fn pan_os_application_names_come_in_a_field_of_version_9_above_32767() {
     let mut bench = Bench::new();
     bench.decode(&netflow9(0, |m| {
@@ -436,21 +413,6 @@ fn an_ipfix_options_template_with_a_scope_count_of_zero_still_holds_options() {
         m.data(257, |out| [1, 1, 999].into_iter().for_each(|value| out.put_u32(value)));
     }));
     assert_eq!((decoded.options_records, decoded.rows), (1, 0));
-}
-
-#[test]
-fn scopes_of_version_9_tell_what_an_interval_is_of() {
-    let flow = |index: u8| [10, 0, 0, 1, 0, index];
-    for (scope, expected) in [(Scope::Interface, [512, 1]), (Scope::System, [512, 512])] {
-        let mut bench = Bench::new();
-        bench.decode(&netflow9(0, |m| {
-            m.options_template(257, &[(scope, 4)], &[field(34, 4)]);
-            m.data(257, 1, |out| out.put(&[0, 0, 0, 5, 0, 0, 2, 0]));
-            m.template(256, &[field(8, 4), field(10, 2)]);
-            m.data(256, 2, |out| [5, 6].into_iter().for_each(|index| out.put(&flow(index))));
-        }));
-        assert_eq!(bench.out.values(SAMPLING_INTERVAL), expected, "{scope:?}");
-    }
 }
 
 #[test]

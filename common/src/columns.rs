@@ -197,8 +197,8 @@ use Kind::{
 columns! {
     // time
     RECEIVED_AT: UnixMs = "received_at", TIME, DELTA, No, "ms", [], "Arrival of the datagram at the collector. Always true, whatever the exporter's clock says; tables are partitioned and expired by it.";
-    FLOW_START: UnixMs = "flow_start", TIME, DELTA, No, "ms", [152, 150, 154, 156, 22, 158, 323, 322, 324, 325], "First packet of the flow by the exporter's clock, safe against the wrap of sysUptime; equals received_at where nothing was exported.";
-    FLOW_END: UnixMs = "flow_end", TIME, DELTA, No, "ms", [153, 151, 155, 157, 21, 159, 323, 322, 324, 325], "Last packet of the flow by the exporter's clock.";
+    FLOW_START: UnixMs = "flow_start", TIME, DELTA, No, "ms", [152, 154, 156, 150, 22, 158, 323, 324, 325, 322], "First packet of the flow by the exporter's clock, safe against the wrap of sysUptime; equals received_at where nothing was exported.";
+    FLOW_END: UnixMs = "flow_end", TIME, DELTA, No, "ms", [153, 155, 157, 151, 21, 159, 323, 324, 325, 322], "Last packet of the flow by the exporter's clock.";
     CLOCK_STATUS: u8 = "clock_status", ENUM(CLOCK_STATUSES), None, No, "", [], "Whether the exporter's clock can be trusted: ok; corrected, flow_start and flow_end are moved by as much as it was off; implausible, a time that made no sense gave way to received_at or flow_end.";
     // exporter
     EXPORTER_ADDRESS: Address = "exporter_address", ADDRESS, None, No, "", [], "Device that exported the flow: the source address of its datagrams, for sFlow the agent address.";

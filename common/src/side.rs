@@ -122,9 +122,9 @@ impl Text {
         Self(text)
     }
 
-    /// The string without its padding; octets that are no UTF-8, and a character that was cut, are replaced.
+    /// The string up to its padding; octets that are no UTF-8, and a character that was cut, are replaced.
     pub fn to_text(&self) -> std::borrow::Cow<'_, str> {
-        let end = self.0.iter().rposition(|&octet| octet != 0).map_or(0, |last| last + 1);
+        let end = self.0.iter().position(|&octet| octet == 0).unwrap_or(TEXT_OCTETS);
         String::from_utf8_lossy(self.0.get(..end).unwrap_or(&self.0))
     }
 }

@@ -1,17 +1,19 @@
 //! Options data: what an exporter tells about itself, kept in tables per exporter.
 //!
-//! Sampler tables (samplerId or selectorId to interval), intervals per interface and per domain, names of
-//! applications, interfaces and VRFs, and when the device booted. Tables are shared by all observation domains of an exporter, with the
-//! announcing domain's own entry first: devices announce samplers in one domain and use them in another.
+//! Sampler tables (samplerId or selectorId to interval), intervals per interface, per template and per domain, names of
+//! applications, interfaces and VRFs, and when the device booted. Tables are shared by all observation domains of an
+//! exporter, with the announcing domain's own entry first: devices announce samplers in one domain and use them in
+//! another. An announcement is of the domain that its scope names, or else of its message's.
 
 use hashbrown::HashMap;
 use helios_common::names::{NameId, Names};
 use helios_common::time::UnixMs;
 
 use super::DecodeError;
-use super::plan::SEQUENCE;
+use super::plan::{SEQUENCE, is_time};
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
 use super::saved::SavedTables;
+use super::state::MAX_DOMAINS;
 use super::template::{Compiled, Field};
 use super::text::Texts;
 
@@ -39,6 +41,8 @@ pub struct Tables {
     /// By sampler id alone, the latest announcement of any domain.
     samplers_any_domain: Table<u64, u32>,
     interfaces: Table<(u32, u32), u32>,
+    /// By domain and template id.
+    templates: Table<(u32, u16), u32>,
     domains: Table<u32, u32>,
     applications: Table<u64, NameId>,
     interface_names: Table<u32, InterfaceNames>,
@@ -67,6 +71,7 @@ impl Tables {
         self.samplers.len()
             + self.samplers_any_domain.len()
             + self.interfaces.len()
+            + self.templates.len()
             + self.domains.len()
             + self.applications.len()
             + self.interface_names.len()
@@ -100,10 +105,14 @@ impl Tables {
         !self.interfaces.is_empty()
     }
 
-    /// The interval of a whole domain; of the exporter's only other domain if it has none itself.
+    /// The interval of records of a template.
+    pub fn template(&self, domain: u32, id: u16) -> Option<u32> {
+        self.templates.get(&(domain, id)).copied()
+    }
+
+    /// The interval of a whole domain; of the exporter's other domains if it has none itself and they agree.
     pub fn domain(&self, domain: u32) -> Option<u32> {
-        let known = self.domains.get(&domain).copied();
-        known.or_else(|| if self.domains.len() == 1 { self.domains.values().next().copied() } else { None })
+        of_domain(&self.domains, domain)
     }
 
     pub fn application(&self, id: u64) -> Option<NameId> {
@@ -127,9 +136,9 @@ impl Tables {
         !self.vrfs.is_empty()
     }
 
-    /// When the device booted (`systemInitTimeMilliseconds`).
+    /// When the device booted (`systemInitTimeMilliseconds`), as another domain says if this one does not.
     pub fn system_init(&self, domain: u32) -> Option<UnixMs> {
-        self.system_init.get(&domain).copied()
+        of_domain(&self.system_init, domain)
     }
 
     /// Takes the records of an options data set in.
@@ -141,6 +150,7 @@ impl Tables {
     }
 
     fn apply(&mut self, option: Announcement, domain: u32) {
+        let domain = option.domain.unwrap_or(domain);
         if let (Some(sequence), Some(selector), None) = (option.sequence, option.sampler, option.interval())
             && let Some(interval) = self.sampler(domain, selector)
         {
@@ -148,17 +158,7 @@ impl Tables {
             self.put_sampler(domain, sequence, interval);
         }
         if let Some(interval) = option.interval() {
-            match (option.sampler.or(option.sequence), option.interface) {
-                (Some(id), _) => self.put_sampler(domain, id, interval),
-                (None, Some(interface)) => {
-                    let put = put(&mut self.interfaces, self.room, (domain, interface), interval);
-                    self.note(put);
-                }
-                (None, None) => {
-                    let put = put(&mut self.domains, self.room, domain, interval);
-                    self.note(put);
-                }
-            }
+            self.put_interval(&option, domain, interval);
         }
         if let (Some(id), Some(name)) = (option.application_id, option.application_name) {
             let put = put(&mut self.applications, self.room, id, name);
@@ -178,6 +178,19 @@ impl Tables {
         }
     }
 
+    /// Takes an interval in for what it is of: a sampler, an interface, a template or the domain.
+    fn put_interval(&mut self, option: &Announcement, domain: u32, interval: u32) {
+        if let Some(id) = option.sampler.or(option.sequence) {
+            return self.put_sampler(domain, id, interval);
+        }
+        let put = match (option.interface, option.template) {
+            (Some(interface), _) => put(&mut self.interfaces, self.room, (domain, interface), interval),
+            (None, Some(template)) => put(&mut self.templates, self.room, (domain, template), interval),
+            (None, None) => put(&mut self.domains, self.room, domain, interval),
+        };
+        self.note(put);
+    }
+
     fn put_sampler(&mut self, domain: u32, id: u64, interval: u32) {
         let anywhere = put(&mut self.samplers_any_domain, self.room, id, interval);
         self.note(anywhere);
@@ -191,6 +204,7 @@ impl Tables {
         SavedTables {
             samplers: self.samplers.iter().map(|(&(domain, id), &interval)| (domain, id, interval)).collect(),
             interfaces: self.interfaces.iter().map(|(&(domain, index), &interval)| (domain, index, interval)).collect(),
+            templates: self.templates.iter().map(|(&(domain, id), &interval)| (domain, id, interval)).collect(),
             domains: self.domains.iter().map(|(&domain, &interval)| (domain, interval)).collect(),
             applications: self.applications.iter().map(|(&id, &name)| (id, names.get(name).to_owned())).collect(),
             interface_names: self
@@ -215,6 +229,9 @@ impl Tables {
         for &(domain, index, interval) in &saved.interfaces {
             put(&mut tables.interfaces, room, (domain, index), interval);
         }
+        for &(domain, id, interval) in &saved.templates {
+            put(&mut tables.templates, room, (domain, id), interval);
+        }
         for &(domain, interval) in &saved.domains {
             put(&mut tables.domains, room, domain, interval);
         }
@@ -234,6 +251,15 @@ impl Tables {
         tables.changed = false;
         tables
     }
+}
+
+/// What a domain announced, or else what all others that announced anything agree on. Of more than there can be nobody
+/// is asked: the question comes with every set.
+fn of_domain<V: Copy + PartialEq>(table: &Table<u32, V>, domain: u32) -> Option<V> {
+    table.get(&domain).copied().or_else(|| {
+        let first = table.values().next().copied().filter(|_| table.len() <= MAX_DOMAINS)?;
+        table.values().all(|&value| value == first).then_some(first)
+    })
 }
 
 /// Inserts into a bounded table, which may get `room` more entries.
@@ -256,6 +282,9 @@ fn put<K: std::hash::Hash + Eq, V: PartialEq>(table: &mut Table<K, V>, room: usi
 /// The meaning of one options record.
 #[derive(Debug, Clone, Copy, Default)]
 struct Announcement {
+    /// Another domain than the message's.
+    domain: Option<u32>,
+    template: Option<u16>,
     sampler: Option<u64>,
     sequence: Option<u64>,
     interface: Option<u32>,
@@ -289,7 +318,10 @@ impl Announcement {
                 83 => option.names.description = texts.intern(octets),
                 95 => option.application_id = number(),
                 96 => option.application_name = Some(texts.intern(octets)),
-                160 => option.system_init = number().map(|ms| ms as UnixMs),
+                145 => option.template = number().and_then(|id| id.try_into().ok()),
+                149 => option.domain = number().and_then(|id| id.try_into().ok()),
+                // A device that does not know the time says 0.
+                160 => option.system_init = number().filter(|&ms| is_time(ms)).map(|ms| ms as UnixMs),
                 234 | 235 => option.vrf = number().map(|id| id as u32),
                 236 => option.vrf_name = Some(texts.intern(octets)),
                 301 => option.sequence = number().map(|id| id | SEQUENCE),

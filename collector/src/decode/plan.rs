@@ -10,8 +10,8 @@
 
 use helios_common::columns::{
     BYTES, Col, Column, DST_ADDR, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, FORWARDING_STATUS,
-    ICMP_CODE, ICMP_TYPE, INNER_VLAN, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR, SRC_VLAN, TOS,
-    TUNNEL_ID, TUNNEL_TYPE, Value,
+    ICMP_CODE, ICMP_TYPE, INNER_VLAN, IPV6_FLOW_LABEL, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR,
+    SRC_VLAN, TCP_FLAGS, TOS, TUNNEL_ID, TUNNEL_TYPE, Value,
 };
 use helios_common::exporter::{Address, mapped};
 use helios_common::flow::FlowBatch;
@@ -33,6 +33,11 @@ pub use inner::Inner;
 
 /// Times outside of 1970 to 2200 are garbage, not clocks: they count as not exported.
 const MAX_TIME_MS: u64 = 7_258_118_400_000;
+
+/// Whether milliseconds since 1970 are a time: zero is none.
+pub const fn is_time(ms: u64) -> bool {
+    ms.wrapping_sub(1) < MAX_TIME_MS
+}
 
 /// IANA `systemInitTimeMilliseconds`.
 const SYSTEM_INIT: Ie = iana(160);
@@ -108,9 +113,11 @@ struct Step {
 enum Op {
     U8(Col<u8>),
     U16(Col<u16>),
-    /// 12 bits of a VLAN tag.
-    Vlan(Col<u16>),
+    /// The lower 12 bits: of a VLAN tag, or of `tcpControlBits`, whose upper four are a data offset to be ignored (RFC 7125).
+    Bits12(Col<u16>),
     U32(Col<u32>),
+    /// The lower 20 bits: of an IPv6 flow label, in front of which some devices leave version and traffic class.
+    Bits20(Col<u32>),
     U64(Col<u64>),
     /// Zero is none: a field of the other family may stand beside this one.
     Ipv4(Col<Address>),
@@ -176,6 +183,8 @@ pub struct Plan {
     pub frame: Option<(usize, FrameStart)>,
     /// `dataLinkFrameType`: of which link the frame is.
     pub frame_type: Option<usize>,
+    /// `sectionOffset`: octets of the packet in front of its section. One that is not its start tells nothing.
+    pub frame_offset: Option<usize>,
     /// The other direction of a biflow record.
     pub reverse: Option<Box<Reverse>>,
     /// For templates with two headers, an outer and an inner one.
@@ -279,6 +288,7 @@ impl Plan {
                 .map(|field| (field, FrameStart::DataLink))
                 .or_else(|| find(iana(313)).map(|field| (field, FrameStart::Ip))),
             frame_type: find(iana(408)),
+            frame_offset: find(iana(409)),
             reverse: None,
             inner: None,
             system_init: find(SYSTEM_INIT),
@@ -344,10 +354,11 @@ fn op_for(element: Ie, column: Column) -> Option<Op> {
         Type::Unsigned if column == TUNNEL_TYPE.column() => Op::TunnelType,
         Type::Unsigned => match column.spec().kind {
             Kind::U8 => Op::U8(column.typed()?),
-            Kind::U16 if [SRC_VLAN, DST_VLAN, INNER_VLAN].iter().any(|vlan| vlan.column() == column) => {
-                Op::Vlan(column.typed()?)
+            Kind::U16 if [SRC_VLAN, DST_VLAN, INNER_VLAN, TCP_FLAGS].iter().any(|col| col.column() == column) => {
+                Op::Bits12(column.typed()?)
             }
             Kind::U16 => Op::U16(column.typed()?),
+            Kind::U32 if column == IPV6_FLOW_LABEL.column() => Op::Bits20(column.typed()?),
             Kind::U32 => Op::U32(column.typed()?),
             Kind::U64 => Op::U64(column.typed()?),
             _ => return None,
@@ -382,14 +393,14 @@ impl Step {
     fn run<F: Fields>(&self, fields: &F, times: &Times, texts: &mut Texts<'_>, out: &mut FlowBatch) {
         let Times { clock: Clock { export_ms, uptime, correction_ms }, absent } = *times;
         // Times that stand in the record are by the exporter's clock, those relative to its header are corrected.
-        let absolute =
-            move |ms: u64| if ms.wrapping_sub(1) < MAX_TIME_MS { ms as UnixMs + correction_ms } else { absent };
-        let relative = move |ms: UnixMs| if (ms as u64).wrapping_sub(1) < MAX_TIME_MS { ms } else { absent };
+        let absolute = move |ms: u64| if is_time(ms) { ms as UnixMs + correction_ms } else { absent };
+        let relative = move |ms: UnixMs| if is_time(ms as u64) { ms } else { absent };
         match self.op {
             Op::U8(col) => self.integers(fields, col, out, |value| value.min(u64::from(u8::MAX)) as u8),
             Op::U16(col) => self.integers(fields, col, out, |value| value.min(u64::from(u16::MAX)) as u16),
-            Op::Vlan(col) => self.integers(fields, col, out, |value| (value & 0x0fff) as u16),
+            Op::Bits12(col) => self.integers(fields, col, out, |value| (value & 0x0fff) as u16),
             Op::U32(col) => self.integers(fields, col, out, |value| value.min(u64::from(u32::MAX)) as u32),
+            Op::Bits20(col) => self.integers(fields, col, out, |value| (value & 0x000f_ffff) as u32),
             Op::U64(col) => self.integers(fields, col, out, |value| value),
             Op::Ipv4(col) => self.arrays(fields, col, out, mapped_or_none),
             Op::Ipv4Alone(col) => self.arrays(fields, col, out, mapped),
@@ -437,12 +448,12 @@ impl Step {
         let values = (0..records.len()).map(|row| {
             let init = records.unsigned(row, boot);
             let uptime_ms = records.unsigned(row, self.field) as u32;
-            if init.wrapping_sub(1) >= MAX_TIME_MS {
+            if !is_time(init) {
                 return absent;
             }
             let ms =
                 UptimeClock::new(export_ms, (export_ms - correction_ms - init as UnixMs) as u32).unix_ms(uptime_ms);
-            if (ms as u64).wrapping_sub(1) < MAX_TIME_MS { ms } else { absent }
+            if is_time(ms as u64) { ms } else { absent }
         });
         self.write(values, col, out, |ms| ms);
     }

@@ -113,6 +113,8 @@ pub struct Context<'a> {
     pub message: &'a Message,
     pub tables: &'a Tables,
     pub names: &'a Names,
+    /// The id of the records' template; 0 for versions without templates.
+    pub template: u16,
     /// What records in lists are of; `None` for versions without templates.
     pub templates: Option<&'a TemplateStore>,
 }
@@ -150,10 +152,11 @@ impl Writer<'_> {
         if let Some(inner) = inner {
             inner.finish(records, self.out);
         }
-        if let Some((field, start)) = plan.frame {
-            self.frames(records, (field, start), plan.frame_type);
+        if let Some(frame) = plan.frame {
+            self.frames(records, frame, plan);
         }
-        sampling::fill(&plan.sampling, records, self.context.tables, message.domain, message.sampling, self.out);
+        let (tables, of) = (self.context.tables, (message.domain, self.context.template));
+        sampling::fill(&plan.sampling, records, tables, of, message.sampling, self.out);
         if let Some(field) = plan.application_id {
             self.applications(records, field);
         }
@@ -184,14 +187,15 @@ impl Writer<'_> {
         times::complete(n, message, self.out);
     }
 
-    /// Fills rows from the packets in their records. Frames of links that are not read are left alone.
-    fn frames<R: Records>(&mut self, records: &R, (field, start): (usize, FrameStart), frame_type: Option<usize>) {
+    /// Fills rows from the packets in their records. Frames of links that are not read are left alone, and sections from
+    /// the middle of a packet.
+    fn frames<R: Records>(&mut self, records: &R, (field, start): (usize, FrameStart), plan: &Plan) {
         let (n, decapsulate) = (records.len(), self.context.message.decapsulate);
-        let frame_type = frame_type.filter(|_| start == FrameStart::DataLink);
-        for row in 0..n {
+        let number = |row: usize, field: Option<usize>| field.map_or(0, |field| records.unsigned(row, field));
+        for row in (0..n).filter(|&row| number(row, plan.frame_offset) == 0) {
             let octets = records.octets(row, field);
             let link = match start {
-                FrameStart::DataLink => frame::link_of(frame_type.map_or(0, |at| records.unsigned(row, at))),
+                FrameStart::DataLink => frame::link_of(number(row, plan.frame_type)),
                 FrameStart::Ip => Link::of_ip(octets),
             };
             if let Some(link) = link {

@@ -1,9 +1,9 @@
 //! The sampling interval of each row, and where it came from.
 //!
-//! Order: the record itself, its sampler, its interface, its observation domain, the message header (v5),
+//! Order: the record itself, its sampler, its interface, its template, its observation domain, the message header (v5),
 //! configuration; unknown counts as 1 and says so. A flow is never dropped for want of a rate.
 
-use helios_common::columns::{IN_IF_INDEX, SAMPLING_INTERVAL, SAMPLING_SOURCE};
+use helios_common::columns::{FLOW_DIRECTION, IN_IF_INDEX, OUT_IF_INDEX, SAMPLING_INTERVAL, SAMPLING_SOURCE};
 use helios_common::flow::FlowBatch;
 
 use super::options::{Tables, one_of, ratio};
@@ -23,6 +23,9 @@ pub enum Source {
     Config = 6,
 }
 
+/// Value of the `flow_direction` column: of what an interface counted on the way out.
+const EGRESS: u8 = 2;
+
 /// An interval and its source.
 pub type Sampling = (u32, Source);
 
@@ -36,26 +39,27 @@ pub struct Fallback {
 }
 
 impl Fallback {
-    /// The interval of rows without a record's, sampler's or interface's own.
-    fn resolve(self, tables: &Tables, domain: u32) -> Sampling {
-        let announced = tables.domain(domain).map(|interval| (interval, Source::Domain));
+    /// The interval of rows without a record's, sampler's or interface's own. That of a template is one of its domain's.
+    fn resolve(self, tables: &Tables, (domain, template): (u32, u16)) -> Sampling {
+        let announced = tables.template(domain, template).or_else(|| tables.domain(domain));
+        let announced = announced.map(|interval| (interval, Source::Domain));
         let header = self.header.map(|interval| (interval, Source::Header));
         let config = self.config.map(|interval| (interval, Source::Config));
         announced.or(header).or(config).unwrap_or((1, Source::Unknown))
     }
 }
 
-/// Writes both sampling columns of the open rows.
+/// Writes both sampling columns of the open rows, which are of a template of a domain.
 pub fn fill<R: Records>(
     fields: &SamplingFields,
     records: &R,
     tables: &Tables,
-    domain: u32,
+    (domain, template): (u32, u16),
     fallback: Fallback,
     out: &mut FlowBatch,
 ) {
     let n = records.len();
-    let default = fallback.resolve(tables, domain);
+    let default = fallback.resolve(tables, (domain, template));
     let own = own_interval(fields);
     if own.is_none() && fields.sampler.is_none() && !tables.has_interfaces() {
         out.fill(SAMPLING_INTERVAL, n, default.0);
@@ -74,8 +78,9 @@ pub fn fill<R: Records>(
             last.1.map(|interval| (interval, Source::Sampler))
         };
         let interface = || {
-            let if_index = out.get(IN_IF_INDEX, out.rows() + row);
-            tables.interface(domain, if_index).map(|interval| (interval, Source::Interface))
+            let at = out.rows() + row;
+            let metered_at = if out.get(FLOW_DIRECTION, at) == EGRESS { OUT_IF_INDEX } else { IN_IF_INDEX };
+            tables.interface(domain, out.get(metered_at, at)).map(|interval| (interval, Source::Interface))
         };
         let (interval, source) = own().or_else(sampler).or_else(interface).unwrap_or(default);
         let (intervals, sources) = out.open_slices(SAMPLING_INTERVAL, SAMPLING_SOURCE, n);

@@ -58,6 +58,7 @@ pub struct SavedTemplate {
 pub struct SavedTables {
     pub samplers: Vec<(u32, u64, u32)>,
     pub interfaces: Vec<(u32, u32, u32)>,
+    pub templates: Vec<(u32, u16, u32)>,
     pub domains: Vec<(u32, u32)>,
     pub applications: Vec<(u64, String)>,
     /// ifIndex, name, description.

@@ -21,10 +21,10 @@ impl<'a> Texts<'a> {
         Self { names, memo }
     }
 
-    /// The id of a UTF-8 string (RFC 7011 §6.1.6), without the NUL padding of fixed-length fields.
-    /// Octets that are no UTF-8 are replaced, as far as they fit into a name.
+    /// The id of a UTF-8 string (RFC 7011 §6.1.6). Fields of fixed length are padded with NUL, behind which some devices
+    /// leave what their buffer held before. Octets that are no UTF-8 are replaced, as far as they fit into a name.
     pub fn intern(&mut self, octets: &[u8]) -> NameId {
-        let end = octets.iter().rposition(|&octet| octet != 0).map_or(0, |last| last + 1);
+        let end = octets.iter().position(|&octet| octet == 0).unwrap_or(octets.len());
         let octets = octets.get(..end.min(MAX_NAME_BYTES)).unwrap_or(octets);
         if self.memo.octets != octets {
             self.memo.id = self.names.intern(String::from_utf8_lossy(octets).trim());

@@ -105,7 +105,8 @@ impl Walk<'_> {
                     .clock(self.tables.system_init(self.header.domain))
                     .corrected(message.received_at, message.max_skew_ms);
                 let templates = Some(&self.domain.templates);
-                let context = Context { message: &message, tables: self.tables, names: self.names, templates };
+                let context =
+                    Context { message: &message, tables: self.tables, names: self.names, template: id, templates };
                 rows::decode_set(template, plan, octets, &context, self.scratch, self.out)?
             }
             Content::Options => {

@@ -6,7 +6,7 @@
 use helios_collector::encode::{Field, Put, enterprise_field, field};
 use helios_common::columns::{
     BYTES, Column, DST_VLAN, FLOW_DIRECTION, FLOW_END_REASON, FLOW_START, FORWARDING_STATUS, ICMP_CODE, ICMP_TYPE,
-    INNER_VLAN, Kind, SAMPLING_INTERVAL, SRC_VLAN, TOS, TUNNEL_ID, TUNNEL_TYPE,
+    INNER_VLAN, IPV6_FLOW_LABEL, Kind, SAMPLING_INTERVAL, SRC_VLAN, TCP_FLAGS, TOS, TUNNEL_ID, TUNNEL_TYPE,
 };
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{self, Ie, REVERSE_PEN, Type};
@@ -50,7 +50,8 @@ fn expected(column: Column, element: Ie, value: u64) -> u64 {
     match column.spec().kind {
         _ if both && is(&[ICMP_TYPE.column()]) => value >> 8 & 0xff,
         _ if both && is(&[ICMP_CODE.column()]) => value & 0xff,
-        _ if is(&[SRC_VLAN.column(), DST_VLAN.column(), INNER_VLAN.column()]) => value & 0x0fff,
+        _ if is(&[SRC_VLAN.column(), DST_VLAN.column(), INNER_VLAN.column(), TCP_FLAGS.column()]) => value & 0x0fff,
+        _ if is(&[IPV6_FLOW_LABEL.column()]) => value & 0x000f_ffff,
         _ if is(&[TOS.column()]) && element.id == 195 => value << 2 & 0xff,
         _ if is(&[TOS.column()]) && element.id == 196 => value << 5 & 0xff,
         _ if is(&[TUNNEL_ID.column()]) && element.id == SEGMENT => value & 0x00ff_ffff,

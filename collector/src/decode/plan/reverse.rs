@@ -5,10 +5,11 @@
 //! only if it was exported. Cisco's NSEL says the same with initiator and responder counters.
 
 use helios_common::columns::{
-    BYTES, Column, DST_ADDR, DST_AS, DST_MAC, DST_MASK, DST_PEER_AS, DST_PORT, DST_VLAN, EGRESS_VRF_ID, FLOW_DIRECTION,
-    FLOW_END_REASON, IN_IF_INDEX, INGRESS_VRF_ID, OUT_IF_INDEX, PACKETS, POST_NAT_DST_ADDR, POST_NAT_DST_PORT,
-    POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, SRC_ADDR, SRC_AS, SRC_MAC, SRC_MASK, SRC_PEER_AS, SRC_PORT, SRC_VLAN,
-    TCP_FLAGS, TTL,
+    BGP_NEXT_HOP, BYTES, Column, DST_ADDR, DST_AS, DST_MAC, DST_MASK, DST_PEER_AS, DST_PORT, DST_VLAN, EGRESS_VRF_ID,
+    FLOW_DIRECTION, FLOW_END_REASON, FORWARDING_STATUS, FRAGMENT_OFFSET, FRAME_LENGTH, IN_IF_INDEX, INGRESS_VRF_ID,
+    IPV6_FLOW_LABEL, NEXT_HOP, OUT_IF_INDEX, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS, POST_NAT_DST_ADDR,
+    POST_NAT_DST_PORT, POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, SRC_ADDR, SRC_AS, SRC_MAC, SRC_MASK, SRC_PEER_AS,
+    SRC_PORT, SRC_VLAN, TCP_FLAGS, TTL,
 };
 use helios_common::ie::{Ie, REVERSE_PEN, iana};
 
@@ -37,6 +38,7 @@ fn turned(column: Column) -> Column {
         (INGRESS_VRF_ID.column(), EGRESS_VRF_ID.column()),
         (POST_NAT_SRC_ADDR.column(), POST_NAT_DST_ADDR.column()),
         (POST_NAT_SRC_PORT.column(), POST_NAT_DST_PORT.column()),
+        (OUTER_SRC_ADDR.column(), OUTER_DST_ADDR.column()),
     ];
     for (a, b) in pairs {
         if column == a {
@@ -49,6 +51,22 @@ fn turned(column: Column) -> Column {
     column
 }
 
+/// Columns of what one direction did or where it went, which say nothing about the other.
+fn is_one_sided(column: Column) -> bool {
+    [
+        TCP_FLAGS.column(),
+        TTL.column(),
+        FLOW_END_REASON.column(),
+        FORWARDING_STATUS.column(),
+        NEXT_HOP.column(),
+        BGP_NEXT_HOP.column(),
+        IPV6_FLOW_LABEL.column(),
+        FRAGMENT_OFFSET.column(),
+        FRAME_LENGTH.column(),
+    ]
+    .contains(&column)
+}
+
 /// The reverse direction of a template, if it has one.
 pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
     let find = |element: &Ie| fields.iter().position(|field| field.ie == *element && field.length > 0);
@@ -59,13 +77,11 @@ pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
     let mut plan = Plan::with_sources(fields, |elements, column| {
         // Only IANA's elements have a reverse one by their number alone (RFC 5103 §6.1).
         let own = elements.iter().copied().filter(|element| element.pen == 0).map(reversed);
-        // What one direction did says nothing about the other.
-        let one_sided = [TCP_FLAGS.column(), TTL.column(), FLOW_END_REASON.column()].contains(&column);
         let elements = if column == BYTES.column() {
             REVERSE_BYTES.to_vec()
         } else if column == PACKETS.column() {
             REVERSE_PACKETS.to_vec()
-        } else if one_sided {
+        } else if is_one_sided(column) {
             own.collect()
         } else if turned(column) != column || column == FLOW_DIRECTION.column() {
             elements.to_vec()
@@ -74,9 +90,10 @@ pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
         };
         (elements, turned(column))
     });
-    // Labels, communities and lists are of the way that the forward packets went.
+    // Labels, communities and lists are of the way that the forward packets went, a section is one of them.
     plan.mpls.clear();
     plan.communities.clear();
     plan.lists.clear();
+    plan.frame = None;
     Some(Reverse { counters, plan })
 }
