@@ -80,7 +80,7 @@ echo "traffic by AS pair, from flows_1m (top talkers between networks):"
 query "SELECT src_as, dst_as, formatReadableSize(sum(bytes)) AS traffic, sum(flows) AS n_flows
        FROM helios.flows_1m WHERE src_as != 0 AND dst_as != 0 GROUP BY src_as, dst_as ORDER BY sum(bytes) DESC LIMIT 5"
 echo "top talkers, from the rollup of hosts:"
-query "SELECT toString(host) AS host, formatReadableSize(sum(bytes)) AS traffic_sent, sum(flows) AS n_flows
+query "SELECT replaceOne(toString(host), '::ffff:', '') AS host, formatReadableSize(sum(bytes)) AS traffic_sent, sum(flows) AS n_flows
        FROM helios.talkers_1h WHERE side = 'src' GROUP BY host ORDER BY sum(bytes) DESC LIMIT 5"
 echo "traffic by protocol, from flows_1m:"
 query "SELECT proto, transform(proto, [1, 6, 17, 58], ['ICMP', 'TCP', 'UDP', 'ICMPv6'], 'other') AS name,
