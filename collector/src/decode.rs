@@ -14,6 +14,7 @@ use helios_common::names::Names;
 use helios_common::side::{ExporterMinute, InterfaceCounters};
 use helios_common::time::UnixMs;
 
+mod config;
 pub mod cursor;
 pub mod packet;
 pub mod template;
@@ -36,6 +37,7 @@ mod state;
 pub mod netflow5;
 pub mod sflow5;
 
+pub use config::DecoderConfig;
 use cursor::Cursor;
 use known::Known;
 pub use known::{MAX_EXPORTERS, Memory};
@@ -238,68 +240,6 @@ pub struct Discarded {
     pub options_templates: u32,
 }
 
-/// What a decoder is told by configuration.
-#[derive(Debug, Clone, Copy)]
-pub struct DecoderConfig {
-    /// Tunnels whose inner packet fills the plain columns.
-    pub decapsulate: Decapsulate,
-    /// Interval for records of exporters that announce none.
-    pub sampling_interval: Option<u32>,
-    /// Octets of data sets that one exporter may have held for templates, all of its domains together.
-    pub held_octets: usize,
-    pub transport: Transport,
-    /// Templates of all exporters of the decoder.
-    pub max_templates: usize,
-    /// Entries of the tables of options data of all exporters of the decoder.
-    pub max_entries: usize,
-    /// Observation domains of all exporters of the decoder.
-    pub max_domains: usize,
-    /// How far an exporter's clock may be off before it is corrected; `None` takes its times as they are.
-    pub max_clock_skew_ms: Option<i64>,
-    /// How long a template counts that is not defined again; `None` for ever.
-    pub template_lifetime_ms: Option<i64>,
-}
-
-impl Default for DecoderConfig {
-    fn default() -> Self {
-        Self {
-            decapsulate: Decapsulate::ALL,
-            sampling_interval: None,
-            held_octets: 256 * 1024,
-            transport: Transport::Udp,
-            max_templates: template::MAX_WORKER_TEMPLATES,
-            max_entries: options::MAX_WORKER_ENTRIES,
-            max_domains: state::MAX_WORKER_DOMAINS,
-            max_clock_skew_ms: None,
-            template_lifetime_ms: None,
-        }
-    }
-}
-
-impl DecoderConfig {
-    /// How many templates there may be for one of an exporter known since then to be added.
-    fn max_worker_templates(&self, known_since: UnixMs, now: UnixMs) -> usize {
-        let reserved = if self.is_established(known_since, now) { 0 } else { template::ESTABLISHED_TEMPLATES };
-        self.max_templates.saturating_sub(reserved)
-    }
-
-    /// The same of entries in tables of options data.
-    fn max_worker_entries(&self, known_since: UnixMs, now: UnixMs) -> usize {
-        let reserved = if self.is_established(known_since, now) { 0 } else { self.max_entries / 8 };
-        self.max_entries - reserved
-    }
-
-    /// The same of observation domains.
-    fn max_worker_domains(&self, known_since: UnixMs, now: UnixMs) -> usize {
-        let reserved = if self.is_established(known_since, now) { 0 } else { self.max_domains / 8 };
-        self.max_domains - reserved
-    }
-
-    fn is_established(&self, known_since: UnixMs, now: UnixMs) -> bool {
-        self.transport.is_reliable() || now.saturating_sub(known_since) >= template::ESTABLISHED_MS
-    }
-}
-
 /// Decodes the datagrams of one receive worker.
 #[derive(Debug)]
 pub struct Decoder {
@@ -412,7 +352,7 @@ impl Decoder {
         let template = if decoded.protocol == Protocol::Netflow5 { &self.netflow5 } else { &self.netflow7 };
         let octets = header.records(&cursor, template.record_octets)?;
         let exporter = self.known.exporter(address_of(meta.source.ip()), meta.received_at, &mut self.compiler)?;
-        let most = self.config.max_worker_domains(exporter.known_since, meta.received_at);
+        let most = self.config.most(self.config.max_domains, exporter.known_since, meta.received_at);
         let room = DomainRoom { taken: &mut self.worker_domains, most };
         let domain = state::domain(&mut exporter.domains, decoded.protocol, u32::from(header.engine), room)?;
         domain.sessions.observe(meta.source.port(), header.flow_sequence, Some(u32::from(header.count)));
@@ -426,6 +366,7 @@ impl Decoder {
             max_skew_ms: self.config.max_clock_skew_ms,
             sampling: Fallback { header: header.sampling_interval, config: self.config.sampling_interval },
             decapsulate: self.config.decapsulate,
+            max_names: 0, // There is no text in these versions.
         };
         if let Content::Data(plan) = &template.content {
             let (tables, names) = (&exporter.tables, &*self.names);
@@ -467,8 +408,8 @@ impl Decoder {
         } = self;
         let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at, compiler)?;
         let Exporter { id, address, domains, templates, known_since, held_octets, tables, stats, .. } = exporter;
-        let most = config.max_worker_domains(*known_since, meta.received_at);
-        let room = DomainRoom { taken: worker_domains, most };
+        let most = |all| config.most(all, *known_since, meta.received_at);
+        let room = DomainRoom { taken: worker_domains, most: most(config.max_domains) };
         let domain = state::domain(domains, decoded.protocol, header.domain, room)?;
         if !ipfix {
             domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
@@ -483,11 +424,11 @@ impl Decoder {
             domain,
             exporter_templates: templates,
             worker_templates,
-            max_worker_templates: config.max_worker_templates(*known_since, meta.received_at),
+            max_worker_templates: most(config.max_templates),
             exporter_held: held_octets,
             worker_held,
             worker_entries,
-            max_worker_entries: config.max_worker_entries(*known_since, meta.received_at),
+            max_worker_entries: most(config.max_entries),
             message: Message {
                 protocol: decoded.protocol,
                 exporter: *id,
@@ -498,6 +439,7 @@ impl Decoder {
                 max_skew_ms: config.max_clock_skew_ms,
                 sampling: Fallback { header: None, config: config.sampling_interval },
                 decapsulate: config.decapsulate,
+                max_names: most(config.max_names),
             },
             header,
             decoded,
@@ -538,7 +480,7 @@ impl Decoder {
         let socket = address_of(meta.source.ip());
         let agent = if header.agent == [0; 16] { socket } else { header.agent };
         let exporter = self.known.exporter_behind(agent, socket, meta.received_at, &mut self.compiler)?;
-        let most = self.config.max_worker_domains(exporter.known_since, meta.received_at);
+        let most = self.config.most(self.config.max_domains, exporter.known_since, meta.received_at);
         let room = DomainRoom { taken: &mut self.worker_domains, most };
         let domain = state::domain(&mut exporter.domains, decoded.protocol, header.sub_agent, room)?;
         domain.sessions.observe(meta.source.port(), header.sequence, Some(1));

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use helios_collector::decode::{DatagramMeta, DecodeError, Decoded, DecoderConfig, Discarded, ExporterStats};
 use helios_collector::encode::{Field, Put, field, ipfix};
-use helios_common::columns::{BYTES, SAMPLING_INTERVAL, SAMPLING_SOURCE};
+use helios_common::columns::{BYTES, SAMPLING_INTERVAL, SAMPLING_SOURCE, VRF_NAME};
 
 use bench::{Bench, NOW};
 
@@ -225,6 +225,31 @@ fn more_samplers_than_there_is_room_for() {
     stand.send(honest(), NOW, &announce(4..900)).unwrap();
     let of_honest = stand.0.decoder.exporters().map(|exporter| exporter.options_refused).sum::<u64>() - refused;
     assert_eq!(of_honest, 0, "an established exporter has room for more");
+}
+
+#[test]
+fn more_names_than_there_is_room_for() {
+    const ROOM: usize = 4000;
+    const NAME: Field = field(236, 8); // VRFname
+    let mut stand = Stand::with(|config| config.max_names = ROOM);
+    let named = |id: u16, names: std::ops::Range<u32>| {
+        message(DOMAIN, |m| {
+            m.template(id, &[NAME]);
+            m.data(id, |out| names.for_each(|name| out.put(format!("{name:08}").as_bytes())));
+        })
+    };
+    for n in 0..10 {
+        stand.send(spoofer(n), NOW, &named(500, n * 1000..(n + 1) * 1000)).unwrap();
+    }
+    let named_rows = stand.0.out.values(VRF_NAME).iter().filter(|&&name| name != 0).count();
+    assert_eq!(named_rows, ROOM - ROOM / 8 - 5, "the addresses of the exporters until then are names as well");
+    stand.0.out.clear();
+    stand.send(honest(), NOW, &named(500, 9999..10_000)).unwrap();
+    assert_eq!(
+        stand.0.names_of(stand.0.out.values(VRF_NAME)),
+        ["00009999"],
+        "an established exporter has room for more"
+    );
 }
 
 #[test]

@@ -5,9 +5,9 @@
 //! batches, snapshots and blocks can pass them on without a reference count.
 //!
 //! Memory is bounded by [`MAX_NAMES`] and [`MAX_NAME_BYTES`]: an exporter that invents names gets the empty
-//! name once the table is full, and the refusals are counted.
+//! name once its half of the table is full (see [`MAX_WIRE_NAMES`]), and the refusals are counted.
 
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::HashMap;
 
@@ -19,6 +19,10 @@ pub const NO_NAME: NameId = 0;
 
 /// Enough for every city, AS and network of the world's databases several times over.
 const MAX_NAMES: usize = 4 << 20;
+
+/// Of these, names that exporters may send: whoever sends ever new ones leaves the databases and inventories theirs.
+/// 8,000 devices with 250 interfaces each, all of which are described in other words, have room.
+pub const MAX_WIRE_NAMES: usize = MAX_NAMES / 2;
 
 /// Longest name kept; the rest is cut at a character boundary. IPFIX strings can be 64 KiB long.
 pub const MAX_NAME_BYTES: usize = 255;
@@ -33,6 +37,8 @@ pub struct Names {
 struct Table {
     ids: HashMap<Arc<str>, NameId, foldhash::quality::RandomState>,
     names: Vec<Arc<str>>,
+    /// Names that an exporter sent before anybody else had them.
+    n_wire: usize,
     refused: u64,
 }
 
@@ -40,7 +46,7 @@ impl Default for Table {
     fn default() -> Self {
         let empty: Arc<str> = Arc::from("");
         let ids = std::iter::once((Arc::clone(&empty), NO_NAME)).collect();
-        Self { ids, names: vec![empty], refused: 0 }
+        Self { ids, names: vec![empty], n_wire: 0, refused: 0 }
     }
 }
 
@@ -52,22 +58,27 @@ impl Names {
     /// The id of `name`, cut to [`MAX_NAME_BYTES`]; [`NO_NAME`] when the table is full.
     pub fn intern(&self, name: &str) -> NameId {
         let name = cut(name);
-        if let Some(&id) = self.read().0.ids.get(name) {
-            return id;
-        }
-        let mut table = self.table.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(&id) = table.ids.get(name) {
-            return id;
-        }
-        if table.names.len() >= MAX_NAMES {
-            table.refused += 1;
-            return NO_NAME;
-        }
-        let id = table.names.len() as NameId;
-        let shared: Arc<str> = Arc::from(name);
-        table.names.push(Arc::clone(&shared));
-        table.ids.insert(shared, id);
-        id
+        self.known(name).unwrap_or_else(|| self.write().add(name, MAX_NAMES))
+    }
+
+    /// The same for a name that an exporter sent; [`NO_NAME`] for a new one when there are `most` of such names.
+    pub fn intern_wire(&self, name: &str, most: usize) -> NameId {
+        let name = cut(name);
+        self.known(name).unwrap_or_else(|| {
+            let mut table = self.write();
+            let (before, most_of_all) = (table.names.len(), if table.n_wire < most { MAX_NAMES } else { 0 });
+            let id = table.add(name, most_of_all);
+            table.n_wire += table.names.len() - before;
+            id
+        })
+    }
+
+    fn known(&self, name: &str) -> Option<NameId> {
+        self.read().0.ids.get(name).copied()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// A view for resolving many ids under one lock.
@@ -79,6 +90,24 @@ impl Names {
     pub fn usage(&self) -> (usize, u64) {
         let view = self.read();
         (view.0.names.len(), view.0.refused)
+    }
+}
+
+impl Table {
+    /// The id of a name, which is new unless another thread was faster, if there are less than `most`.
+    fn add(&mut self, name: &str, most: usize) -> NameId {
+        if let Some(&id) = self.ids.get(name) {
+            return id;
+        }
+        if self.names.len() >= most {
+            self.refused += 1;
+            return NO_NAME;
+        }
+        let id = self.names.len() as NameId;
+        let shared: Arc<str> = Arc::from(name);
+        self.names.push(Arc::clone(&shared));
+        self.ids.insert(shared, id);
+        id
     }
 }
 
@@ -112,6 +141,16 @@ mod tests {
         assert_ne!(names.intern("Zurich"), first);
         assert_eq!(names.read().get(first), "Frankfurt");
         assert_eq!(names.intern(""), NO_NAME);
+    }
+
+    #[test]
+    fn names_from_the_wire_leave_room_for_others() {
+        let names = Names::new();
+        let ids = ["eth0", "eth1", "eth0", "eth2"].map(|name| names.intern_wire(name, 2));
+        assert_eq!(ids, [1, 2, 1, NO_NAME]);
+        assert_eq!(names.intern("Frankfurt"), 3);
+        assert_eq!((names.intern_wire("Frankfurt", 2), names.intern_wire("eth1", 0)), (3, 2), "what is known is known");
+        assert_eq!(names.usage(), (4, 1));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! another. An announcement is of the domain that its scope names, or else of its message's.
 
 use hashbrown::HashMap;
-use helios_common::names::{NameId, Names};
+use helios_common::names::{MAX_WIRE_NAMES, NameId, Names};
 use helios_common::time::UnixMs;
 
 use super::DecodeError;
@@ -223,6 +223,7 @@ impl Tables {
     pub fn restore(saved: &SavedTables, names: &Names) -> Self {
         let room = usize::MAX; // What was saved was within the limits.
         let mut tables = Self { room, ..Self::default() };
+        let wire = |name: &str| names.intern_wire(name, MAX_WIRE_NAMES);
         for &(domain, id, interval) in &saved.samplers {
             tables.put_sampler(domain, id, interval);
         }
@@ -236,14 +237,14 @@ impl Tables {
             put(&mut tables.domains, room, domain, interval);
         }
         for (id, name) in &saved.applications {
-            put(&mut tables.applications, room, *id, names.intern(name));
+            put(&mut tables.applications, room, *id, wire(name));
         }
         for (index, name, description) in &saved.interface_names {
-            let known = InterfaceNames { name: names.intern(name), description: names.intern(description) };
+            let known = InterfaceNames { name: wire(name), description: wire(description) };
             put(&mut tables.interface_names, room, *index, known);
         }
         for (id, name) in &saved.vrfs {
-            put(&mut tables.vrfs, room, *id, names.intern(name));
+            put(&mut tables.vrfs, room, *id, wire(name));
         }
         for &(domain, init) in &saved.system_init {
             put(&mut tables.system_init, room, domain, init);

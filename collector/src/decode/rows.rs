@@ -36,6 +36,8 @@ pub struct Message {
     pub max_skew_ms: Option<i64>,
     pub sampling: Fallback,
     pub decapsulate: Decapsulate,
+    /// Names from the wire, of all exporters, beyond which this one adds none.
+    pub max_names: usize,
 }
 
 /// Buffers that live as long as the decoder, so that no set allocates.
@@ -48,8 +50,8 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    pub fn texts<'a>(&'a mut self, names: &'a Names) -> (Texts<'a>, &'a mut Positions) {
-        (Texts::new(names, &mut self.memo), &mut self.positions)
+    pub fn texts<'a>(&'a mut self, names: &'a Names, max_names: usize) -> (Texts<'a>, &'a mut Positions) {
+        (Texts::new(names, &mut self.memo, max_names), &mut self.positions)
     }
 }
 
@@ -77,7 +79,7 @@ pub fn decode_set(
     out: &mut FlowBatch,
 ) -> Result<SetCounts, DecodeError> {
     let Scratch { positions, reverse_positions, reverse_records, memo } = scratch;
-    let texts = Texts::new(context.names, memo);
+    let texts = Texts::new(context.names, memo, context.message.max_names);
     let mut writer = Writer { context, texts, out, unreadable_lists: 0 };
     if let Some(places) = &template.places {
         let records = FixedRecords::new(octets, template.record_octets, places);

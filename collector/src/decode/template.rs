@@ -39,11 +39,9 @@ pub const MAX_EXPORTER_TEMPLATES: usize = 4096;
 /// most. When as many are held, newcomers get none, so that spoofed senders cannot push out an honest exporter's templates.
 pub const MAX_WORKER_TEMPLATES: usize = 131_072;
 
-/// Of the templates of one worker, those that only established exporters may have: a flood of made-up senders that
-/// takes all the others leaves devices that were there before it room for more.
-pub const ESTABLISHED_TEMPLATES: usize = MAX_WORKER_TEMPLATES / 8;
-
-/// An exporter is established when it has been known for so long, or was known before a restart.
+/// An exporter is established when it has been known for so long, or was known before a restart. An eighth of everything
+/// that is bounded for all exporters together is for these: a flood of made-up senders that takes all the rest leaves
+/// devices that were there before it room for more.
 pub const ESTABLISHED_MS: i64 = 10 * 60 * 1000;
 
 /// Templates that a session over TCP may always have, however many sessions there are.

@@ -1,12 +1,14 @@
 //! Strings from the wire into interned names.
 
-use helios_common::names::{MAX_NAME_BYTES, NameId, Names};
+use helios_common::names::{MAX_NAME_BYTES, NO_NAME, NameId, Names};
 
 /// Interns wire strings and remembers the last one: consecutive records mostly carry the same.
 #[derive(Debug)]
 pub struct Texts<'a> {
     names: &'a Names,
     memo: &'a mut Memo,
+    /// Names from the wire, of all exporters, beyond which this one adds none.
+    max_names: usize,
 }
 
 /// The last string and its id, kept over messages.
@@ -17,8 +19,12 @@ pub struct Memo {
 }
 
 impl<'a> Texts<'a> {
-    pub fn new(names: &'a Names, memo: &'a mut Memo) -> Self {
-        Self { names, memo }
+    pub fn new(names: &'a Names, memo: &'a mut Memo, max_names: usize) -> Self {
+        // One that there was no room for is asked for anew: other exporters may add what this one may not.
+        if memo.id == NO_NAME {
+            memo.octets.clear();
+        }
+        Self { names, memo, max_names }
     }
 
     /// The id of a UTF-8 string (RFC 7011 §6.1.6). Fields of fixed length are padded with NUL, behind which some devices
@@ -27,7 +33,7 @@ impl<'a> Texts<'a> {
         let end = octets.iter().position(|&octet| octet == 0).unwrap_or(octets.len());
         let octets = octets.get(..end.min(MAX_NAME_BYTES)).unwrap_or(octets);
         if self.memo.octets != octets {
-            self.memo.id = self.names.intern(String::from_utf8_lossy(octets).trim());
+            self.memo.id = self.names.intern_wire(String::from_utf8_lossy(octets).trim(), self.max_names);
             self.memo.octets.clear();
             self.memo.octets.extend_from_slice(octets);
         }

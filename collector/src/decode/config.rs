@@ -1,0 +1,59 @@
+//! What a decoder is told by configuration, and how much of it newcomers may take.
+
+use helios_common::names::MAX_WIRE_NAMES;
+use helios_common::time::UnixMs;
+
+use super::packet::Decapsulate;
+use super::{Transport, options, state, template};
+
+/// What a decoder is told by configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct DecoderConfig {
+    /// Tunnels whose inner packet fills the plain columns.
+    pub decapsulate: Decapsulate,
+    /// Interval for records of exporters that announce none.
+    pub sampling_interval: Option<u32>,
+    /// Octets of data sets that one exporter may have held for templates, all of its domains together.
+    pub held_octets: usize,
+    pub transport: Transport,
+    /// Templates of all exporters of the decoder.
+    pub max_templates: usize,
+    /// Entries of the tables of options data of all exporters of the decoder.
+    pub max_entries: usize,
+    /// Observation domains of all exporters of the decoder.
+    pub max_domains: usize,
+    /// Names that exporters sent, all of the process together.
+    pub max_names: usize,
+    /// How far an exporter's clock may be off before it is corrected; `None` takes its times as they are.
+    pub max_clock_skew_ms: Option<i64>,
+    /// How long a template counts that is not defined again; `None` for ever.
+    pub template_lifetime_ms: Option<i64>,
+}
+
+impl Default for DecoderConfig {
+    fn default() -> Self {
+        Self {
+            decapsulate: Decapsulate::ALL,
+            sampling_interval: None,
+            held_octets: 256 * 1024,
+            transport: Transport::Udp,
+            max_templates: template::MAX_WORKER_TEMPLATES,
+            max_entries: options::MAX_WORKER_ENTRIES,
+            max_domains: state::MAX_WORKER_DOMAINS,
+            max_names: MAX_WIRE_NAMES,
+            max_clock_skew_ms: None,
+            template_lifetime_ms: None,
+        }
+    }
+}
+
+impl DecoderConfig {
+    /// How much of `all` may be taken already for more of an exporter known since then: an eighth is for established ones.
+    pub(super) fn most(&self, all: usize, known_since: UnixMs, now: UnixMs) -> usize {
+        if self.is_established(known_since, now) { all } else { all - all / 8 }
+    }
+
+    fn is_established(&self, known_since: UnixMs, now: UnixMs) -> bool {
+        self.transport.is_reliable() || now.saturating_sub(known_since) >= template::ESTABLISHED_MS
+    }
+}
