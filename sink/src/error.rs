@@ -64,6 +64,17 @@ impl Class {
     }
 }
 
+/// An error with its innermost cause: "client error (Connect)" by itself does not tell a refused connection from a name that
+/// does not resolve or a certificate that is not trusted.
+pub fn with_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = error.to_string();
+    let innermost = std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string);
+    match innermost {
+        Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
+        _ => text,
+    }
+}
+
 /// ClickHouse's error code in an answer (`Code: 241. DB::Exception: ...`).
 pub fn code(error: &Error) -> Option<u32> {
     let Error::BadResponse(text) = error else { return None };
@@ -74,6 +85,7 @@ pub fn code(error: &Error) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::migrate::MigrateError;
 
     fn answer(text: &str) -> Error {
         Error::BadResponse(text.into())
@@ -96,6 +108,16 @@ mod tests {
         assert_eq!(class("Code: 691. DB::Exception: Unknown value for enum"), Class::Refused);
         assert_eq!(class("502 Bad Gateway"), Class::Transient);
         assert_eq!(Class::of(&Error::TimedOut), Class::Transient);
+    }
+
+    #[test]
+    fn a_network_error_is_told_with_its_innermost_cause() {
+        let refused = std::io::Error::other("Connection refused (os error 111)");
+        let error = MigrateError::Look(Error::Network(Box::new(std::io::Error::other(refused))));
+        let text = with_cause(&error);
+        assert!(text.starts_with("cannot look at the schema: network error"), "{text}");
+        assert_eq!(text.matches("Connection refused (os error 111)").count(), 1, "{text}");
+        assert_eq!(with_cause(&answer("Code: 60.")), answer("Code: 60.").to_string());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::books::Books;
 use crate::client::{self, ConnectError};
 use crate::cluster::{Cluster, DiscoverError, Replica};
 use crate::config::SinkConfig;
-use crate::error::Class;
+use crate::error::{Class, with_cause};
 use crate::migrate::{self, MigrateError};
 use crate::retention;
 
@@ -197,7 +197,12 @@ impl Inserter {
                 }
             }
             Err(error) => {
-                self.note(Class::of(&error), &error.to_string(), &replica.url, "cannot keep tables within their bytes");
+                self.note(
+                    Class::of(&error),
+                    &with_cause(&error),
+                    &replica.url,
+                    "cannot keep tables within their bytes",
+                );
             }
         }
     }
@@ -333,12 +338,12 @@ impl Inserter {
                  dropped"
             }
         };
-        self.note(class, &error.to_string(), &replica.url, advice);
+        self.note(class, &with_cause(error), &replica.url, advice);
         class
     }
 
     fn connect_failed(&self, error: &ConnectError, replica: &Replica) -> Class {
-        self.note(Class::Configuration, &error.to_string(), &replica.url, "cannot connect to ClickHouse as configured");
+        self.note(Class::Configuration, &with_cause(error), &replica.url, "cannot connect to ClickHouse as configured");
         Class::Configuration
     }
 
@@ -347,13 +352,13 @@ impl Inserter {
             DiscoverError::Look { source, .. } => Class::of(source),
             DiscoverError::Connect(_) | DiscoverError::Unknown { .. } => Class::Configuration,
         };
-        self.note(class, &error.to_string(), &self.config.url, NOT_READY);
+        self.note(class, &with_cause(error), &self.config.url, NOT_READY);
         class
     }
 
     fn migrate_failed(&self, error: &MigrateError, replica: &Replica) -> Class {
         let class = error.client_error().map_or(Class::Configuration, Class::of);
-        self.note(class, &error.to_string(), &replica.url, NOT_READY);
+        self.note(class, &with_cause(error), &replica.url, NOT_READY);
         class
     }
 
