@@ -1,7 +1,8 @@
 //! The HTTP server for operators and their machines: metrics, probes, a JSON interface, a status page.
 //!
-//! It shows and changes nothing; all that can be asked for is that NetBox be read now. It has no authentication: docs/configuration.md says where to let it listen. Pages
-//! are made from [`View`] snapshots on tokio's blocking threads, since thousands of exporters take milliseconds.
+//! It shows and changes nothing; all that can be asked for is that NetBox be read now. It has no authentication:
+//! docs/configuration.md says where to let it listen. Pages are made from [`View`] snapshots on tokio's blocking threads,
+//! since thousands of exporters take milliseconds.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +22,10 @@ mod api;
 
 /// The page at `/`: one file without anything from elsewhere.
 const STATUS_PAGE: &str = include_str!("admin/status.html");
+
+/// For whoever asks for another one.
+const PAGES: &str = "there is no such page; there are: / /metrics /healthz /readyz /api/v1/pipeline /api/v1/exporters, and \
+    POST /api/v1/netbox/hint\n";
 
 /// The server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +60,7 @@ pub async fn serve(listener: TcpListener, view: View, max_exporters: usize) {
         .route("/api/v1/pipeline", get(pipeline))
         .route("/api/v1/exporters", get(exporters))
         .route("/api/v1/netbox/hint", post(netbox_hint))
-        .fallback(|| async {
-            (StatusCode::NOT_FOUND, "here are: / /metrics /healthz /readyz /api/v1/pipeline /api/v1/exporters\n")
-        })
+        .fallback(|| async { (StatusCode::NOT_FOUND, PAGES) })
         .with_state(Server { view, max_exporters });
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the admin server ended");

@@ -1,6 +1,7 @@
 //! `helios run`: the pipeline until a signal ends it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -76,9 +77,9 @@ fn operate(config: &Config, takeover: bool, runtime: &Runtime) -> Result<(), Exi
         let timeout = config.pipeline.shutdown_timeout();
         tokio::select! {
             drained = pipeline.drain(timeout) => stopped(drained),
-            signal = signals.next() => {
-                Err(Exit::run_time(format_args!("ended at once by a second {signal}; what was under way is lost")))
-            }
+            signal = second_signal() => Err(Exit::run_time(format_args!(
+                "ended at once by a second {}; what is not in the spool yet is lost", signal?
+            ))),
         }
     })
 }
@@ -148,6 +149,17 @@ fn stopped(drained: Drained) -> Result<(), Exit> {
     Err(Exit::run_time(format_args!(
         "{lost} rows could not be stored before the deadline (pipeline.shutdown_timeout_ms) and are lost"
     )))
+}
+
+/// Signals that come within this time of the first one ask for the same stop: `timeout` signals its child and then the
+/// whole process group, and a terminal's Ctrl-C may reach a program both ways.
+const ONE_STOP: Duration = Duration::from_secs(1);
+
+/// Waits for a signal of somebody who does not want to wait for the stop any longer.
+async fn second_signal() -> Result<&'static str, Exit> {
+    tokio::time::sleep(ONE_STOP).await;
+    // Only what comes from now on: the streams of before still hold what came meanwhile.
+    Ok(Signals::install()?.next().await)
 }
 
 /// What asks the process to end.

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 /// How long anything in a test may take before it counts as not happening.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -124,10 +127,13 @@ impl Helios {
         values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
     }
 
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id() as i32), signal).unwrap();
+    }
+
     /// Asks it to stop and waits until it has.
     pub fn stop(mut self) -> (ExitStatus, String) {
-        let pid = nix::unistd::Pid::from_raw(self.process.id() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.signal(Signal::SIGTERM);
         let status = wait_for("helios to stop", || self.process.try_wait().unwrap());
         (status, self.log())
     }
