@@ -34,7 +34,7 @@ mod framing;
 mod tls;
 
 use framing::Stream;
-pub use tls::TlsError;
+pub use tls::{TlsError, check_certificates};
 
 /// Octets that one read may bring.
 const READ_OCTETS: usize = 64 << 10;

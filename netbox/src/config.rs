@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Where the token is read from if `token_file` is not set.
 pub const TOKEN_VARIABLE: &str = "NETBOX_API_TOKEN";
 
-/// The section `netbox`.
+/// Names of exporters, interfaces, networks and VRFs from NetBox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetBoxConfig {

@@ -19,7 +19,7 @@ pub const PASSWORD_VARIABLE: &str = "CLICKHOUSE_PASSWORD";
 /// insert that stays one block is aggregated and deduplicated as one.
 pub const BLOCK_ROWS_MAX: u64 = 1_048_449;
 
-/// The section `clickhouse`.
+/// Where rows are stored, how they get there, and how long they are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SinkConfig {
@@ -144,7 +144,8 @@ impl Default for Retention {
 }
 
 impl Retention {
-    pub(crate) fn days(&self, table: Table) -> u32 {
+    /// Days that a table keeps its rows; 0 for ever.
+    pub fn days(&self, table: Table) -> u32 {
         match table {
             Table::Flows => self.flows,
             Table::Flows1m => self.flows_1m,

@@ -1,12 +1,11 @@
 //! `helios check`: what a configuration would do, without doing it.
 
-use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use helios_common::columns::{Column, Spec};
 use helios_common::names::Names;
 use helios_enricher::GeoipConfig;
 use helios_enricher::geoip::reload::Files;
@@ -17,10 +16,12 @@ use helios_netbox::NetBox;
 use helios_sink::{client, migrate};
 
 use super::{ConfigArgs, ListenArgs};
-use crate::config::{Config, UserColumn};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::explain;
 use crate::pipeline::{names_of_netbox, netbox_file};
+
+mod report;
 
 /// Validate a configuration and say what it would do
 ///
@@ -61,7 +62,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         return io::stdout().lock().write_all(page.as_bytes()).map_err(|error| Exit::output(&error));
     }
     let databases = files(&config, SystemTime::now())?;
-    let mut report = if args.print { config.to_yaml() } else { describe(&config, &databases) };
+    let mut report = if args.print { config.to_yaml() } else { report::describe(&config, &databases) };
     if args.connect {
         report.push_str(&connect(&config)?);
     }
@@ -141,148 +142,6 @@ fn connect(config: &Config) -> Result<String, Exit> {
     })
 }
 
-fn describe(config: &Config, databases: &[String]) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let mut line = |name: &str, what: String| {
-        let _ = writeln!(out, "{name:<16}{what}");
-    };
-    let collector = &config.collector;
-    let listen: Vec<String> = collector.listen.iter().map(|address| format!("udp {address}")).collect();
-    line("listen", listen.join(", "));
-    line("workers", format!("{}, exporters spread over them by source address", collector.workers));
-    line("receive buffer", receive_buffer(collector.receive_buffer_bytes, rmem_max()));
-    let kept = |path: &Path| format!("templates, sampling tables and names are kept in {}", path.display());
-    line(
-        "state",
-        collector.state_dir.as_deref().map_or("nothing survives a restart (collector.state_dir)".into(), kept),
-    );
-    for database in databases {
-        line("geoip", database.clone());
-    }
-    if databases.is_empty() {
-        line("geoip", "none: countries, cities and AS names stay empty (enricher.geoip)".into());
-    }
-    for source in names_of(config) {
-        line("names", source);
-    }
-    let clickhouse = &config.clickhouse;
-    line("clickhouse", format!("{}, database {}, user {}", clickhouse.url, clickhouse.database, clickhouse.user));
-    line("password", password(clickhouse.password_file.as_deref(), std::env::var_os("CLICKHOUSE_PASSWORD").is_some()));
-    line("tables", retention(config));
-    if !config.columns.is_empty() {
-        line("columns", columns(config));
-    }
-    line(
-        "schema",
-        match clickhouse.migrate {
-            true => "created and upgraded at start".into(),
-            false => "left alone; rows wait until `helios migrate` has run".into(),
-        },
-    );
-    line(
-        "blocks",
-        format!(
-            "closed by {} rows, {} or {} ms; {} connections",
-            clickhouse.block_rows,
-            bytes(clickhouse.block_bytes),
-            clickhouse.flush_interval_ms,
-            clickhouse.connections
-        ),
-    );
-    line("backlog", format!("{} in memory while ClickHouse is away", bytes(clickhouse.max_backlog_bytes)));
-    line("spool", spool(config));
-    line("admin", config.admin.listen.map_or("off".into(), |address| format!("http://{address}/")));
-    line("stop", format!("within {} ms", config.pipeline.shutdown_timeout_ms));
-    out
-}
-
-/// Sources of names beside GeoIP, a line each.
-fn names_of(config: &Config) -> Vec<String> {
-    let enricher = &config.enricher;
-    let file = |what: &'static str| move |path: &PathBuf| format!("{what} from {}", path.display());
-    let mut lines: Vec<String> = enricher.networks.files.iter().map(file("networks")).collect();
-    let servers = enricher.networks.http.iter();
-    lines.extend(servers.map(|source| format!("networks from {} every {} s", source.url, source.refresh_secs)));
-    lines.extend(config.netbox.url.iter().map(|url| format!("NetBox at {url}")));
-    let prometheus = &enricher.interfaces.prometheus;
-    lines.extend(prometheus.url.iter().map(|url| format!("interfaces from {url} every {} s", prometheus.refresh_secs)));
-    lines.extend(enricher.inventory.files.iter().map(file("devices")));
-    let (exporters, interfaces) = (enricher.rules.exporters.len(), enricher.rules.interfaces.len());
-    if exporters + interfaces > 0 {
-        lines.push(format!("{exporters} rules for exporters, {interfaces} for interfaces"));
-    }
-    lines
-}
-
-fn spool(config: &Config) -> String {
-    let spool = config.sink().spool;
-    match spool.active() {
-        Some(path) => {
-            format!("{} in {}; {} stay free there", bytes(spool.max_bytes), path.display(), bytes(spool.min_free_bytes))
-        }
-        None => "none: a crash loses what is in memory (collector.state_dir, clickhouse.spool)".to_owned(),
-    }
-}
-
-fn retention(config: &Config) -> String {
-    let days = &config.clickhouse.retention_days;
-    let table = |(name, days): (&str, u32)| match days {
-        0 => format!("{name} for ever"),
-        1 => format!("{name} 1 day"),
-        days => format!("{name} {days} days"),
-    };
-    let tables = [
-        ("flows", days.flows),
-        ("flows_1m", days.flows_1m),
-        ("flows_1h", days.flows_1h),
-        ("talkers_1h", days.talkers_1h),
-    ];
-    tables.map(table).join(", ")
-}
-
-/// The columns that are added, as `name type = enterprise/element`.
-fn columns(config: &Config) -> String {
-    let column = |(column, user): (Column, &UserColumn)| {
-        let Spec { name, kind, .. } = column.spec();
-        format!("{name} {} = {}/{}", kind.clickhouse(), user.pen, user.id)
-    };
-    format!("flows and {}", Column::extra().zip(&config.columns).map(column).collect::<Vec<_>>().join(", "))
-}
-
-fn password(file: Option<&Path>, variable: bool) -> String {
-    match (file, variable) {
-        (Some(file), _) => format!("from {}", file.display()),
-        (None, true) => "from the variable CLICKHOUSE_PASSWORD".to_owned(),
-        (None, false) => "none".to_owned(),
-    }
-}
-
-/// The kernel's limit for receive buffers without CAP_NET_ADMIN.
-fn rmem_max() -> Option<usize> {
-    std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok()?.trim().parse().ok()
-}
-
-fn receive_buffer(asked: usize, limit: Option<usize>) -> String {
-    let asked_text = format!("{} per socket", bytes(asked as u64));
-    match limit {
-        Some(limit) if limit < asked => {
-            format!("{asked_text}; without CAP_NET_ADMIN the kernel grants {} (net.core.rmem_max)", bytes(limit as u64))
-        }
-        _ => asked_text,
-    }
-}
-
-/// Binary prefixes, as the keys are usually set.
-fn bytes(bytes: u64) -> String {
-    match bytes {
-        b if b >= 1 << 30 && b.is_multiple_of(1 << 30) => format!("{} GiB", b >> 30),
-        b if b >= 1 << 20 => format!("{} MiB", b >> 20),
-        b if b >= 1 << 10 => format!("{} KiB", b >> 10),
-        b => format!("{b} bytes"),
-    }
-}
-
 /// Opens every file that the configuration names, and describes the databases among them.
 fn files(config: &Config, now: SystemTime) -> Result<Vec<String>, Exit> {
     let geoip = &config.enricher.geoip;
@@ -306,11 +165,38 @@ fn files(config: &Config, now: SystemTime) -> Result<Vec<String>, Exit> {
     let networks = lists.networks.files.iter().map(|path| File::networks(path, &Names::new()));
     let devices = lists.inventory.files.iter().map(|path| File::devices(path, &Names::new()));
     mistakes.extend(networks.chain(devices).filter_map(|file| Some(file.err()?.to_string())));
+    mistakes.extend(helios_collector::tcp::check_certificates(&config.collector.tcp.tls).err().map(|e| e.to_string()));
+    mistakes.extend(unreadable(config));
     // Reads the password and the certificates, and connects to nobody yet.
     if let Err(error) = client::connect(&config.clickhouse) {
         mistakes.push(error.to_string());
     }
     if mistakes.is_empty() { Ok(found) } else { Err(Exit::configuration(mistakes)) }
+}
+
+/// Tokens and authorities for NetBox, Prometheus and other web servers: `helios run` would do without their names.
+fn unreadable(config: &Config) -> Vec<String> {
+    let (netbox, prometheus) = (&config.netbox, &config.enricher.interfaces.prometheus);
+    let mut files = Vec::new();
+    let mut add = |section: &str, token: &Option<PathBuf>, authorities: &Option<PathBuf>| {
+        for (key, path) in [("token_file", token), ("ca_file", authorities)] {
+            files.extend(path.clone().map(|path| (format!("{section}.{key}"), path)));
+        }
+    };
+    if netbox.url.is_some() {
+        add("netbox", &netbox.token_file, &netbox.ca_file);
+    }
+    if prometheus.url.is_some() {
+        add("enricher.interfaces.prometheus", &prometheus.token_file, &prometheus.ca_file);
+    }
+    for (n, list) in config.enricher.networks.http.iter().enumerate() {
+        add(&format!("enricher.networks.http[{n}]"), &list.token_file, &list.ca_file);
+    }
+    let error = |(key, path): (String, PathBuf)| {
+        let error = fs::File::open(&path).err()?;
+        Some(format!("{key}: cannot read {}: {error}; check the path and its permissions", path.display()))
+    };
+    files.into_iter().filter_map(error).collect()
 }
 
 #[cfg(test)]
@@ -345,19 +231,5 @@ mod tests {
         let refusing = Server::start(World { authorization: "Token of somebody else".into(), ..World::default() });
         let (read, text) = said(&refusing, hour);
         assert!(!read && text.contains("netbox.token_file"), "{text}");
-    }
-
-    #[test]
-    fn sizes_are_shown_as_they_are_set() {
-        for (octets, text) in [(100, "100 bytes"), (4 << 10, "4 KiB"), (240 << 20, "240 MiB"), (1 << 30, "1 GiB")] {
-            assert_eq!(bytes(octets), text);
-        }
-    }
-
-    #[test]
-    fn a_buffer_that_the_kernel_will_not_grant_is_said_to_be_one() {
-        assert_eq!(receive_buffer(32 << 20, Some(64 << 20)), "32 MiB per socket");
-        let capped = receive_buffer(32 << 20, Some(4 << 20));
-        assert_eq!(capped, "32 MiB per socket; without CAP_NET_ADMIN the kernel grants 4 MiB (net.core.rmem_max)");
     }
 }

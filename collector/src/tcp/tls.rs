@@ -15,12 +15,20 @@ use crate::config::TlsConfig;
 /// A file that TLS cannot be had with.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("collector.tcp.tls.{key}: cannot read {}: {source}", path.display())]
+    #[error("collector.tcp.tls.{key}: cannot read {}: {source}; check the path and its permissions", path.display())]
     Read { key: &'static str, path: PathBuf, source: io::Error },
     #[error("collector.tcp.tls.{key}: {} has nothing usable in PEM form: {problem}", path.display())]
     Content { key: &'static str, path: PathBuf, problem: String },
     #[error("collector.tcp.tls: certificate and key do not work together: {0}")]
     Pair(rustls::Error),
+}
+
+/// Whether TLS can be had with these files, before anything listens.
+///
+/// # Errors
+/// [`TlsError`] with the key of the configuration.
+pub fn check_certificates(config: &TlsConfig) -> Result<(), TlsError> {
+    acceptor(config).map(|_| ())
 }
 
 /// What accepts TLS connections; `None` where no certificate is configured.

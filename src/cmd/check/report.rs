@@ -1,0 +1,202 @@
+//! What `helios check` prints: a line for each thing that `helios run` would do.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use helios_common::columns::{Column, Spec};
+use helios_sink::config::ClusterConfig;
+use helios_sink::schema::Table;
+
+use crate::config::{Config, UserColumn};
+
+/// The report; `databases` are the GeoIP databases as they were found.
+pub fn describe(config: &Config, databases: &[String]) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let mut line = |name: &str, what: String| {
+        let _ = writeln!(out, "{name:<16}{what}");
+    };
+    let collector = &config.collector;
+    line("listen", listen(config));
+    line("workers", format!("{}, exporters spread over them by source address", collector.workers));
+    line("receive buffer", receive_buffer(collector.receive_buffer_bytes, rmem_max()));
+    let kept = |path: &Path| format!("templates, sampling tables and names are kept in {}", path.display());
+    line(
+        "state",
+        collector.state_dir.as_deref().map_or("nothing survives a restart (collector.state_dir)".into(), kept),
+    );
+    for database in databases {
+        line("geoip", database.clone());
+    }
+    if databases.is_empty() {
+        line("geoip", "none: countries, cities and AS names stay empty (enricher.geoip)".into());
+    }
+    for source in names_of(config) {
+        line("names", source);
+    }
+    let clickhouse = &config.clickhouse;
+    line("clickhouse", format!("{}, database {}, user {}", clickhouse.url, clickhouse.database, clickhouse.user));
+    if clickhouse.cluster != ClusterConfig::default() {
+        line("cluster", cluster(&clickhouse.cluster));
+    }
+    line("password", password(clickhouse.password_file.as_deref(), std::env::var_os("CLICKHOUSE_PASSWORD").is_some()));
+    line("tables", retention(config));
+    if clickhouse.max_table_bytes.is_set() {
+        line("limits", limits(config));
+    }
+    if !config.columns.is_empty() {
+        line("columns", columns(config));
+    }
+    line(
+        "schema",
+        match clickhouse.migrate {
+            true => "created and upgraded at start".into(),
+            false => "left alone; rows wait until `helios migrate` has run".into(),
+        },
+    );
+    line(
+        "blocks",
+        format!(
+            "closed by {} rows, {} or {} ms; {} connections",
+            clickhouse.block_rows,
+            bytes(clickhouse.block_bytes),
+            clickhouse.flush_interval_ms,
+            clickhouse.connections
+        ),
+    );
+    line("backlog", format!("{} in memory while ClickHouse is away", bytes(clickhouse.max_backlog_bytes)));
+    line("spool", spool(config));
+    line("admin", config.admin.listen.map_or("off".into(), |address| format!("http://{address}/")));
+    line("stop", format!("within {} ms", config.pipeline.shutdown_timeout_ms));
+    out
+}
+
+/// Sources of names beside GeoIP, a line each.
+fn names_of(config: &Config) -> Vec<String> {
+    let enricher = &config.enricher;
+    let file = |what: &'static str| move |path: &PathBuf| format!("{what} from {}", path.display());
+    let mut lines: Vec<String> = enricher.networks.files.iter().map(file("networks")).collect();
+    let servers = enricher.networks.http.iter();
+    lines.extend(servers.map(|source| format!("networks from {} every {} s", source.url, source.refresh_secs)));
+    lines.extend(config.netbox.url.iter().map(|url| format!("NetBox at {url}")));
+    let prometheus = &enricher.interfaces.prometheus;
+    lines.extend(prometheus.url.iter().map(|url| format!("interfaces from {url} every {} s", prometheus.refresh_secs)));
+    lines.extend(enricher.inventory.files.iter().map(file("devices")));
+    let (exporters, interfaces) = (enricher.rules.exporters.len(), enricher.rules.interfaces.len());
+    if exporters + interfaces > 0 {
+        lines.push(format!("{exporters} rules for exporters, {interfaces} for interfaces"));
+    }
+    lines
+}
+
+fn spool(config: &Config) -> String {
+    let spool = config.sink().spool;
+    match spool.active() {
+        Some(path) => {
+            format!("{} in {}; {} stay free there", bytes(spool.max_bytes), path.display(), bytes(spool.min_free_bytes))
+        }
+        None => "none: a crash loses what is in memory (collector.state_dir, clickhouse.spool)".to_owned(),
+    }
+}
+
+fn listen(config: &Config) -> String {
+    let collector = &config.collector;
+    let tcp = if collector.tcp.tls.certificate.is_some() { "tls" } else { "tcp" };
+    let udp = collector.listen.iter().map(|address| format!("udp {address}"));
+    udp.chain(collector.tcp.listen.iter().map(|address| format!("{tcp} {address}"))).collect::<Vec<_>>().join(", ")
+}
+
+fn cluster(config: &ClusterConfig) -> String {
+    let tables = match &config.name {
+        Some(name) => format!("{name}: replicated tables with Distributed ones to read from"),
+        None => "without a name: plain tables on every shard".to_owned(),
+    };
+    let shards: Vec<String> = config.shards.iter().map(|replicas| replicas.join(" or ")).collect();
+    match shards.as_slice() {
+        [] => format!("{tables}; shards as system.clusters has them"),
+        shards => format!("{tables}; shards {}", shards.join(", ")),
+    }
+}
+
+fn retention(config: &Config) -> String {
+    let days = |table: Table| match config.clickhouse.retention_days.days(table) {
+        0 => format!("{} for ever", table.name()),
+        1 => format!("{} 1 day", table.name()),
+        days => format!("{} {days} days", table.name()),
+    };
+    Table::ALL.map(days).join(", ")
+}
+
+fn limits(config: &Config) -> String {
+    let limit =
+        |table: Table| Some(format!("{} {}", table.name(), bytes(config.clickhouse.max_table_bytes.bytes(table)?)));
+    let limits: Vec<String> = Table::ALL.into_iter().filter_map(limit).collect();
+    format!("{}; the oldest partitions go when a table takes more", limits.join(", "))
+}
+
+/// The columns that are added, as `name type = enterprise/element`.
+fn columns(config: &Config) -> String {
+    let column = |(column, user): (Column, &UserColumn)| {
+        let Spec { name, kind, .. } = column.spec();
+        format!("{name} {} = {}/{}", kind.clickhouse(), user.pen, user.id)
+    };
+    format!("flows and {}", Column::extra().zip(&config.columns).map(column).collect::<Vec<_>>().join(", "))
+}
+
+fn password(file: Option<&Path>, variable: bool) -> String {
+    match (file, variable) {
+        (Some(file), _) => format!("from {}", file.display()),
+        (None, true) => "from the variable CLICKHOUSE_PASSWORD".to_owned(),
+        (None, false) => "none".to_owned(),
+    }
+}
+
+/// The kernel's limit for receive buffers without CAP_NET_ADMIN.
+fn rmem_max() -> Option<usize> {
+    std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok()?.trim().parse().ok()
+}
+
+fn receive_buffer(asked: usize, limit: Option<usize>) -> String {
+    let asked_text = format!("{} per socket", bytes(asked as u64));
+    match limit {
+        Some(limit) if limit < asked => {
+            format!(
+                "{asked_text}; the kernel grants {} unless Helios has CAP_NET_ADMIN: `sysctl -w net.core.rmem_max={asked}`",
+                bytes(limit as u64)
+            )
+        }
+        _ => asked_text,
+    }
+}
+
+/// Binary prefixes, as the keys are usually set.
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        b if b >= 1 << 30 && b.is_multiple_of(1 << 30) => format!("{} GiB", b >> 30),
+        b if b >= 1 << 20 => format!("{} MiB", b >> 20),
+        b if b >= 1 << 10 => format!("{} KiB", b >> 10),
+        b => format!("{b} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_shown_as_they_are_set() {
+        for (octets, text) in [(100, "100 bytes"), (4 << 10, "4 KiB"), (240 << 20, "240 MiB"), (1 << 30, "1 GiB")] {
+            assert_eq!(bytes(octets), text);
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_the_kernel_will_not_grant_is_said_to_be_one() {
+        assert_eq!(receive_buffer(32 << 20, Some(64 << 20)), "32 MiB per socket");
+        let capped = receive_buffer(32 << 20, Some(4 << 20));
+        assert_eq!(
+            capped,
+            "32 MiB per socket; the kernel grants 4 MiB unless Helios has CAP_NET_ADMIN: `sysctl -w net.core.rmem_max=33554432`"
+        );
+    }
+}
