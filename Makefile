@@ -114,7 +114,7 @@ exporters: ## install the real exporters and decoders that the end-to-end tests 
 	tools/exporters.sh
 
 docs: ## write the generated pages under docs/ anew
-	UPDATE_EXPECT=1 cargo test --workspace --all-features --locked -- docs:: generated
+	UPDATE_EXPECT=1 cargo test -p helios -p helios-sink --all-features --locked -- docs:: up_to_date generated
 
 clean: ## remove what was built and installed in this folder
 	rm -rf target .cache

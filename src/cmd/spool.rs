@@ -40,21 +40,21 @@ enum Action {
     List,
     /// All about one block
     Show {
-        /// As `list` shows it, or the begin of it
+        /// As `list` shows it, or the beginning of it
         name: String,
     },
     /// Send refused blocks again
     Retry(Chosen),
-    /// Remove blocks; without a name only those that are set aside
+    /// Remove blocks: those named, or with --all those that are set aside
     Drop(Chosen),
 }
 
 #[derive(Debug, clap::Args)]
 struct Chosen {
-    /// Names as `list` shows them, or the begins of them
+    /// Names as `list` shows them, or the beginnings of names
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     names: Vec<String>,
-    /// All that ClickHouse refused; for `drop` damaged ones as well
+    /// All blocks that ClickHouse refused; `drop` takes damaged files as well
     #[arg(long)]
     all: bool,
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use helios::config::{Config, NAMED, Sources, paths};
 use serde_json::Value;
 
-use crate::expect::{expect, head, root};
+use crate::expect::{expect, head, pages, root};
 use crate::running::nobody;
 use crate::sections::{Key, keys};
 
@@ -160,13 +160,40 @@ fn the_worked_example_of_enrichment_says_what_the_page_shows() {
 }
 
 #[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut links = 0;
+    for (page, text) in pages() {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            if target.starts_with("http") {
+                continue;
+            }
+            let file = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(file.exists(), "{}: {target} leads nowhere", page.display());
+            if !anchor.is_empty() {
+                let text = std::fs::read_to_string(&file).unwrap();
+                let headings = text.lines().filter(|line| line.starts_with('#'));
+                let found = headings.map(anchor_of).any(|heading| heading == anchor);
+                assert!(found, "{}: {target} names no heading", page.display());
+            }
+            links += 1;
+        }
+    }
+    assert!(links >= 25, "only {links} links were found");
+}
+
+/// What a heading is called in a link, as GitHub makes it.
+fn anchor_of(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    text.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
 fn every_configuration_on_a_page_can_be_pasted() {
     let mut sections: Vec<String> = paths(&Config::default());
     sections.iter_mut().for_each(|path| path.truncate(path.find('.').unwrap_or(path.len())));
     let mut pasted = 0;
-    let pages = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    for page in pages.chain([root().join("README.md")]).filter(|path| path.extension().is_some_and(|end| end == "md")) {
-        let text = std::fs::read_to_string(&page).unwrap();
+    for (_, text) in pages() {
         for block in text.split("```yaml\n").skip(1) {
             let block = block.split("```").next().unwrap();
             // Others are lists of devices or networks.

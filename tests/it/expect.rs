@@ -35,3 +35,15 @@ pub fn head(path: &str, marker: &str) -> String {
     let (head, _) = present.split_once(marker).unwrap_or_else(|| panic!("{path} has no line {marker}"));
     format!("{head}{marker}\n")
 }
+
+/// What a reader of the repository reads: the pages at the root and those of docs/, each with its path.
+pub fn pages() -> Vec<(PathBuf, String)> {
+    let folders = [root(), root().join("docs")];
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let pages: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+        .collect();
+    assert!(pages.len() >= 10, "only {} pages were found", pages.len());
+    pages
+}
