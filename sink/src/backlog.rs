@@ -7,7 +7,7 @@
 //! What goes to one table of one shard is a lane. A lane whose insert failed is paused, the others go on: one table
 //! that is missing, or one shard that is away, stops nobody else.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,9 @@ use crate::spool::{Policy, ReplayOrder, Spool, Stub, WhenFull, directory};
 
 /// Room that is made in the spool before it is needed: more than the chunk of a block that is being filled.
 const ROOM: u64 = 16 << 20;
+
+/// A kept block that cannot be read for want of descriptors or memory is tried again after so long.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// What waits and what is being sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,6 +65,10 @@ struct State {
     /// Table and rows of blocks that this process has set aside.
     aside: HashMap<Arc<str>, (Table, u64)>,
     paused: HashMap<Lane, Instant>,
+    /// Shards without a schema yet: nothing goes there.
+    held: BTreeSet<usize>,
+    /// Reading kept blocks failed for want of something: none is read before then.
+    unreadable_until: Option<Instant>,
     /// Shards of the cluster; 0 while they are not known, which is as one.
     shards: usize,
     occupancy: Occupancy,
@@ -100,6 +107,21 @@ impl Backlog {
     /// The cluster has so many shards.
     pub fn set_shards(&self, shards: usize) {
         self.state().shards = shards;
+    }
+
+    /// Nothing goes to these shards before they are [released](Self::release).
+    pub fn hold(&self, shards: impl IntoIterator<Item = usize>) {
+        self.state().held = shards.into_iter().collect();
+    }
+
+    pub fn held_shards(&self) -> Vec<usize> {
+        self.state().held.iter().copied().collect()
+    }
+
+    /// The shard takes blocks.
+    pub fn release(&self, shard: usize) {
+        self.state().held.remove(&shard);
+        self.changed.notify_waiters();
     }
 
     /// Whether another block of the table would only wait: every lane has as many as can be `sent` at a time. A shard
@@ -180,14 +202,16 @@ impl Backlog {
         }
     }
 
-    /// Reads a kept block; `None` if its file is damaged, which is then set aside.
+    /// Reads a kept block; `None` if its file is damaged, which is then set aside, or cannot be read just now.
     async fn load(&self, stub: Stub) -> Option<Block> {
         let spool = self.spool.clone()?;
         let kept = stub.kept.clone();
         let loaded = tokio::task::spawn_blocking(move || {
             let loaded = spool.load(&kept);
-            if let Err(error) = &loaded {
-                spool.set_aside(&kept, directory::DAMAGED, &error.to_string());
+            match &loaded {
+                Err(error) if error.may_pass() => spool.cannot_reach(&kept.name, error),
+                Err(error) => spool.set_aside(&kept, directory::DAMAGED, &error.to_string()),
+                Ok(_) => {}
             }
             loaded
         });
@@ -200,9 +224,14 @@ impl Backlog {
                 state.occupancy.in_flight += 1;
                 Some(block)
             }
-            Err(_) => {
+            Err(error) => {
                 state.replaying.remove(&stub.kept.name);
                 state.occupancy.replaying = state.replaying.len();
+                if error.may_pass() {
+                    state.unreadable_until = Some(Instant::now() + READ_AGAIN);
+                    state.keep(stub);
+                    return None;
+                }
                 drop(state);
                 self.books.dropped(stub.table, Stage::Spool, DropReason::Damaged, stub.rows);
                 None
@@ -302,9 +331,19 @@ impl Backlog {
         }
     }
 
-    /// No more blocks will come, and kept ones stay for the next process.
+    /// No more blocks will come, and kept ones stay for the next process, as do those of a shard that is not there.
     pub fn close(&self) {
-        self.state().closed = true;
+        let mut state = self.state();
+        state.closed = true;
+        if !state.held.is_empty() {
+            let (stay, go) = std::mem::take(&mut state.fresh)
+                .into_iter()
+                .partition(|block| block.kept.is_some() && state.held.contains(&state.lane(block).shard));
+            state.fresh = go;
+            let stay: VecDeque<Block> = stay;
+            stay.into_iter().for_each(|block| self.unload(&mut state, block));
+        }
+        drop(state);
         self.changed.notify_waiters();
     }
 
@@ -442,11 +481,12 @@ impl State {
     fn pick(&mut self, spool: Option<&Spool>) -> Pick {
         let now = Instant::now();
         self.paused.retain(|_, until| *until > now);
+        self.unreadable_until = self.unreadable_until.filter(|until| *until > now);
         let fresh_first = spool.is_none_or(|spool| spool.config.fresh_first);
         if !fresh_first && let Some(stub) = self.pick_kept(spool) {
             return Pick::Kept(stub);
         }
-        let ready = self.fresh.iter().position(|block| !self.paused.contains_key(&self.lane(block)));
+        let ready = self.fresh.iter().position(|block| self.may_go(self.lane(block)));
         if let Some(block) = ready.and_then(|at| self.fresh.remove(at)) {
             self.occupancy.in_flight += 1;
             *self.sending.entry(self.lane(&block)).or_default() += 1;
@@ -458,15 +498,21 @@ impl State {
         if self.closed && self.fresh.is_empty() {
             return Pick::End;
         }
-        self.paused.values().min().map_or(Pick::Nothing, |until| Pick::Paused(*until))
+        let resume = self.paused.values().copied().chain(self.unreadable_until).min();
+        resume.map_or(Pick::Nothing, Pick::Paused)
+    }
+
+    /// Whether a block of the lane may be sent now.
+    fn may_go(&self, lane: Lane) -> bool {
+        !self.paused.contains_key(&lane) && !self.held.contains(&lane.shard)
     }
 
     fn pick_kept(&mut self, spool: Option<&Spool>) -> Option<Stub> {
         let config = &spool?.config;
-        if self.closed || self.replaying.len() >= config.replay_parallel {
+        if self.closed || self.unreadable_until.is_some() || self.replaying.len() >= config.replay_parallel {
             return None;
         }
-        let ready = |stub: &&Stub| !self.paused.contains_key(&self.lane_of(stub.table, stub.number));
+        let ready = |stub: &&Stub| self.may_go(self.lane_of(stub.table, stub.number));
         let doubtful = self.kept.values().take_while(|stub| stub.kept.sent).find(ready);
         let stub = doubtful.or_else(|| match config.replay_order {
             ReplayOrder::Oldest => self.kept.values().find(ready),

@@ -24,6 +24,10 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// What a statement about the schema or the sizes of tables may take: more than ClickHouse waits for its locks (2 min)
+/// and for the replicas of a cluster (1 min). A server that hangs would be waited for for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
+
 /// A connection cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -94,6 +98,14 @@ fn password(config: &SinkConfig) -> Result<Option<String>, ConnectError> {
 
 fn read(key: &'static str, path: &Path) -> Result<String, ConnectError> {
     fs::read_to_string(path).map_err(|source| ConnectError::Unreadable { key, path: path.to_owned(), source })
+}
+
+/// Waits for the answer to a statement, but not for ever.
+///
+/// # Errors
+/// What `query` says, or that it says nothing.
+pub(crate) async fn answer<T>(query: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(ANSWER_TIMEOUT, query).await.unwrap_or(Err(Error::TimedOut))
 }
 
 /// Sends a block and waits until ClickHouse has stored it.

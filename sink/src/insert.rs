@@ -114,33 +114,68 @@ impl Inserter {
         Arc::clone(&self.cluster.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
-    /// Brings the schema up to date, or waits until somebody else has, as often as it takes.
+    /// Brings the schema up to date, or waits until somebody else has, as often as it takes. The end of draining cuts
+    /// it short: a server that does not answer must not hold up a stop.
     pub async fn prepare(&self) {
+        let mut abandon = self.abandon.subscribe();
+        tokio::select! {
+            () = self.prepare_at_last() => self.stats().schema_ready = true,
+            _ = abandon.wait_for(|abandon| *abandon) => {}
+        }
+    }
+
+    async fn prepare_at_last(&self) {
         let mut retry = Retry::new(&self.config);
-        while !*self.abandon.borrow() {
-            let Err(class) = self.try_prepare().await else {
-                self.stats().schema_ready = true;
-                return;
-            };
+        while let Err(class) = self.try_prepare().await {
             self.pause(&mut retry, class).await;
         }
     }
 
+    /// `Ok` as soon as there is a shard that takes rows; blocks of the others wait for
+    /// [`prepare_rest`](Self::prepare_rest).
     async fn try_prepare(&self) -> Result<(), Class> {
         let cluster = Cluster::discover(&self.config).await.map_err(|error| self.discover_failed(&error))?;
         let cluster = Arc::new(cluster);
         self.backlog.set_shards(cluster.n_shards());
         *self.cluster.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::clone(&cluster);
-        let mut outcome = Err(Class::Transient);
+        let mut unprepared: Vec<usize> = Vec::new();
+        let mut latest = Class::Transient;
         for shard in 0..cluster.n_shards() {
-            outcome = self.prepare_shard(&cluster, shard).await;
-            // Made ON CLUSTER, the schema is everywhere with the first success; else every shard has to be reached.
-            let everywhere = self.config.cluster.name.is_some();
-            if outcome.is_ok() == everywhere {
-                break;
+            match self.prepare_shard(&cluster, shard).await {
+                // Made ON CLUSTER, the schema is everywhere with the first success; else every shard has to be reached.
+                Ok(()) if self.config.cluster.name.is_some() => {
+                    unprepared.clear();
+                    break;
+                }
+                Ok(()) => {}
+                Err(class) => {
+                    latest = class;
+                    unprepared.push(shard);
+                }
             }
         }
-        outcome
+        if unprepared.len() == cluster.n_shards() {
+            return Err(latest);
+        }
+        self.backlog.hold(unprepared);
+        Ok(())
+    }
+
+    /// Prepares the shards that could not be reached at first, one as soon as the other.
+    pub async fn prepare_rest(&self) {
+        let cluster = self.cluster();
+        let mut retry = Retry::new(&self.config);
+        loop {
+            let mut class = None;
+            for shard in self.backlog.held_shards() {
+                match self.prepare_shard(&cluster, shard).await {
+                    Ok(()) => self.backlog.release(shard),
+                    Err(failure) => class = Some(failure),
+                }
+            }
+            let Some(class) = class else { return };
+            self.pause(&mut retry, class).await;
+        }
     }
 
     async fn prepare_shard(&self, cluster: &Cluster, shard: usize) -> Result<(), Class> {

@@ -12,6 +12,7 @@ use clickhouse::Client;
 use clickhouse::error::Error;
 use helios_common::columns::{Column, Spec};
 
+use crate::client;
 use crate::config::SinkConfig;
 use crate::schema::ddl::Target;
 use crate::schema::{MIGRATIONS_TABLE, Table, ddl, rollup};
@@ -129,7 +130,8 @@ pub async fn apply(
                 .with_setting("distributed_ddl_output_mode", "null_status_on_timeout")
                 .with_setting("distributed_ddl_task_timeout", DDL_TIMEOUT_SECS);
         }
-        query.execute().await.map_err(|source| MigrateError::Step { purpose: step.purpose.clone(), source })?;
+        let done = client::answer(query.execute()).await;
+        done.map_err(|source| MigrateError::Step { purpose: step.purpose.clone(), source })?;
     }
     Ok(plan)
 }
@@ -220,7 +222,8 @@ fn questions(database: &str, cluster: Option<&str>) -> [String; 3] {
 
 /// The rows of a query, as text.
 pub(crate) async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Error> {
-    let bytes = client.query(&escaped(sql)).fetch_bytes("TabSeparated")?.collect().await?;
+    let mut answer = client.query(&escaped(sql)).fetch_bytes("TabSeparated")?;
+    let bytes = client::answer(answer.collect()).await?;
     let unescape = |field: &str| field.replace("\\n", "\n").replace("\\'", "'").replace("\\\\", "\\");
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.lines().map(|line| line.split('\t').map(unescape).collect()).collect())

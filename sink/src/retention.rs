@@ -10,6 +10,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use clickhouse::error::Error;
 
+use crate::client;
 use crate::config::SinkConfig;
 use crate::migrate::rows;
 use crate::schema::{Table, ddl};
@@ -98,7 +99,7 @@ pub async fn apply(client: &Client, config: &SinkConfig) -> Result<Vec<Excess>, 
     let plan = plan(client, config).await?;
     for drop in &plan {
         // Of a replicated table, ask the other replicas no more than to follow when they can.
-        client.query(&drop.sql).with_setting("alter_sync", "1").execute().await?;
+        client::answer(client.query(&drop.sql).with_setting("alter_sync", "1").execute()).await?;
     }
     Ok(plan)
 }

@@ -81,8 +81,8 @@ pub struct Sink {
     stop_side: Arc<AtomicBool>,
     spool: Disk,
     tasks: JoinSet<()>,
-    /// Keeps tables within their bytes; not waited for at a stop.
-    retention: tokio::task::JoinHandle<()>,
+    /// Reaches shards that were away at the start, and keeps tables within their bytes; not waited for at a stop.
+    upkeep: tokio::task::JoinHandle<()>,
 }
 
 /// The spool and the thread that looks after it.
@@ -205,9 +205,9 @@ impl Sink {
             runtime,
         );
         let (keeper, mut is_ready) = (Arc::clone(&inserter), waiting.clone());
-        let retention = runtime.spawn(async move {
+        let upkeep = runtime.spawn(async move {
             let _ = is_ready.wait_for(|ready| *ready).await;
-            keeper.keep_within_budget().await;
+            tokio::join!(keeper.prepare_rest(), keeper.keep_within_budget());
         });
         for _ in 0..config.connections {
             let (inserter, mut waiting) = (Arc::clone(&inserter), waiting.clone());
@@ -220,7 +220,7 @@ impl Sink {
                 runtime,
             );
         }
-        Ok(Self { inserter, assembly, block_thread, side_thread, stop_side, spool: disk, tasks, retention })
+        Ok(Self { inserter, assembly, block_thread, side_thread, stop_side, spool: disk, tasks, upkeep })
     }
 
     pub fn stats(&self) -> SinkStats {
@@ -249,7 +249,7 @@ impl Sink {
         let deadline = tokio::time::Instant::now() + limit;
         let before = self.inserter.books.flows.snapshot().dropped_total();
         self.stop_side.store(true, Ordering::Release);
-        self.retention.abort();
+        self.upkeep.abort();
         let threads = [self.block_thread, self.side_thread];
         let joined = tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok()));
         match tokio::time::timeout_at(deadline, joined).await {

@@ -95,6 +95,17 @@ struct State {
     unsynced: Vec<File>,
 }
 
+impl State {
+    /// Whether trouble is to be logged: not what was logged a moment ago.
+    fn is_log_due(&mut self) -> bool {
+        let due = self.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+        if due {
+            self.logged = Some(Instant::now());
+        }
+        due
+    }
+}
+
 /// The spool of this process.
 #[derive(Debug)]
 pub struct Spool {
@@ -261,15 +272,25 @@ impl Spool {
         tracing::error!(file = %target.display(), reason, "a file of the spool is set aside: see `helios spool list`");
     }
 
+    /// A file that is there cannot be read or moved just now: its block waits, the others do not.
+    pub(crate) fn cannot_reach(&self, name: &str, error: &FileError) {
+        let mut state = self.state();
+        state.stats.last_error = Some(format!("cannot reach block {name}: {error}"));
+        if state.is_log_due() {
+            tracing::error!(
+                directory = %self.root.display(), block = name, %error,
+                "a block in the spool cannot be reached and waits: check permissions, open files (ulimit -n) and memory"
+            );
+        }
+    }
+
     /// Counts a failure, and logs it unless one was logged a moment ago.
     fn failed(&self, what: &'static str, error: &io::Error) {
         let mut state = self.state();
         state.stats.available = false;
         state.stats.write_failures += 1;
         state.stats.last_error = Some(format!("{what}: {error}"));
-        let due = state.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
-        if due {
-            state.logged = Some(Instant::now());
+        if state.is_log_due() {
             tracing::error!(
                 directory = %self.root.display(), %error,
                 "the spool fails ({what}): blocks are in memory only and a crash would lose them"

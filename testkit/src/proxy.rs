@@ -46,6 +46,7 @@ struct Shared {
     /// What happened to inserts, in order.
     done: Mutex<Vec<Fault>>,
     ended: AtomicBool,
+    away: AtomicBool,
 }
 
 impl Proxy {
@@ -75,6 +76,7 @@ impl Proxy {
             schedule: Mutex::new(schedule),
             done: Mutex::default(),
             ended: AtomicBool::new(false),
+            away: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
         let config = authority.as_ref().map(Authority::server);
@@ -82,6 +84,9 @@ impl Proxy {
             for stream in listener.incoming() {
                 if accepting.ended.load(Ordering::Acquire) {
                     return;
+                }
+                if accepting.away.load(Ordering::Acquire) {
+                    continue;
                 }
                 let (Ok(stream), shared, config) = (stream, Arc::clone(&accepting), config.clone()) else { continue };
                 // A connection that fails has failed for its client, which is what the test looks at.
@@ -112,6 +117,11 @@ impl Proxy {
     /// What is to happen from now on.
     pub fn follow(&self, schedule: Schedule) {
         *locked(&self.shared.schedule) = schedule;
+    }
+
+    /// While it is away every new connection ends at once, whatever it is for.
+    pub fn be_away(&self, away: bool) {
+        self.shared.away.store(away, Ordering::Release);
     }
 
     /// What has happened to inserts, in the order in which they came.

@@ -233,3 +233,27 @@ async fn a_table_is_busy_when_none_of_its_shards_would_send_another_block_and_no
     push(&backlog, of_shard(1, Table::Flows));
     assert!(busy(Table::Flows));
 }
+
+#[tokio::test]
+async fn a_shard_without_a_schema_gets_nothing_and_keeps_nobody_waiting() {
+    let root = tempfile::tempdir().unwrap();
+    let backlog = backlog(1000, Some((root.path(), small())));
+    backlog.set_shards(2);
+    backlog.hold([1]);
+    for n in [1, 3, 2, 5] {
+        push(&backlog, Block { token: n.to_string(), ..block(n) });
+    }
+    let first = backlog.next().await.unwrap();
+    assert_eq!(first.token, "2", "the others are of the shard that is held");
+    backlog.stored(&first);
+    backlog.release(1);
+    let second = backlog.next().await.unwrap();
+    assert_eq!((&*second.token, backlog.held_shards().len()), ("1", 0));
+    backlog.stored(&second);
+    backlog.hold([1]);
+    // A stop does not wait for a shard that is not there.
+    backlog.close();
+    assert!(backlog.next().await.is_none());
+    let accounts = backlog.books.flows.snapshot();
+    assert_eq!((accounts.stored, accounts.kept(), accounts.imbalance()), (2, 2, 0));
+}

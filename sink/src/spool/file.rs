@@ -22,6 +22,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use helios_common::time::UnixMs;
+use nix::errno::Errno;
 
 use crate::block::{Block, compressed};
 use crate::config::Compression;
@@ -44,6 +45,20 @@ pub enum FileError {
     Io(#[from] io::Error),
     #[error("{0}")]
     Damaged(&'static str),
+}
+
+impl FileError {
+    /// Whether the octets may well be there and only this attempt did not get at them: descriptors or memory ran out, a
+    /// permission is missing, a network file system does not answer. A block must not be given up for that.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Damaged(_) => false,
+            Self::Io(error) => !matches!(
+                error.raw_os_error().map(Errno::from_raw),
+                None | Some(Errno::ENOENT | Errno::EIO | Errno::EISDIR | Errno::EBADMSG | Errno::EUCLEAN)
+            ),
+        }
+    }
 }
 
 /// What an insert is, apart from its data.

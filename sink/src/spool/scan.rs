@@ -96,7 +96,7 @@ impl Scanner {
         let aside: HashSet<_> =
             directory::files(&directory::aside(&self.spool.root))?.into_iter().map(|file| file.name).collect();
         for file in directory::files(&directory::retry(&self.spool.root))? {
-            self.take(&file, false)?;
+            self.take(&file, false);
         }
         for name in known.iter().filter(|name| !aside.contains(*name)) {
             self.backlog.given_up(name);
@@ -111,11 +111,17 @@ impl Scanner {
     fn adopt(&self, dead: &RunFolder) -> io::Result<()> {
         let files = directory::files(&dead.path)?;
         let before = self.spool.stats();
+        let mut synced = Instant::now();
         for file in &files {
             if self.stop.load(Ordering::Acquire) {
                 return Ok(());
             }
-            self.take(file, true)?;
+            self.take(file, true);
+            // Files that are closed meanwhile do not wait for the end of a long search, nor do their descriptors.
+            if self.spool.config.fsync == Fsync::Interval && synced.elapsed() >= INTERVAL {
+                self.spool.sync();
+                synced = Instant::now();
+            }
         }
         dead.remove_if_empty()?;
         let now = self.spool.stats();
@@ -131,21 +137,26 @@ impl Scanner {
         Ok(())
     }
 
-    /// Moves a file into the folder of this process and hands its block on.
-    fn take(&self, file: &Named, recovered: bool) -> io::Result<()> {
+    /// Moves a file into the folder of this process and hands its block on. One that cannot be had is left for the
+    /// next round, or set aside if it never will be, and keeps nobody from those behind it.
+    fn take(&self, file: &Named, recovered: bool) {
+        match self.try_take(file, recovered) {
+            Ok(()) => {}
+            // Somebody has dropped it meanwhile.
+            Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.may_pass() => self.spool.cannot_reach(&file.name, &error),
+            Err(error) => self.spool.put_aside(&file.path, &file.name, directory::DAMAGED, &error.to_string()),
+        }
+    }
+
+    fn try_take(&self, file: &Named, recovered: bool) -> Result<(), FileError> {
         let outline = match file.kind {
             directory::OPEN => self.close_as_it_stands(file),
             _ => file::outline(&file.path).map(Some),
         };
-        let (head, end) = match outline {
-            Ok(Some(outline)) => outline,
+        let Some((head, end)) = outline? else {
             // Nothing was encoded yet.
-            Ok(None) => return fs::remove_file(&file.path),
-            Err(FileError::Io(error)) => return Err(error),
-            Err(FileError::Damaged(what)) => {
-                self.spool.put_aside(&file.path, &file.name, directory::DAMAGED, what);
-                return Ok(());
-            }
+            return Ok(fs::remove_file(&file.path)?);
         };
         let octets = fs::metadata(&file.path)?.len();
         let kept = Kept { name: Arc::clone(&file.name), sent: file.kind == directory::SENT, octets };

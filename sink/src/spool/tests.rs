@@ -314,6 +314,62 @@ fn a_disk_that_cannot_be_written_is_an_alarm_and_nothing_else() {
 }
 
 #[test]
+fn a_file_that_cannot_be_had_holds_up_none_behind_it() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = open(root.path());
+    for token in ["a", "b", "c"] {
+        begun(&spool, token, 1).close().unwrap();
+    }
+    let first = directory::files(&spool.folder.path).unwrap().remove(0);
+    release(spool);
+    // Opening it fails, whoever tries, and not because of its octets.
+    fs::remove_file(&first.path).unwrap();
+    std::os::unix::fs::symlink(&first.path, &first.path).unwrap();
+    let (spool, backlog) = restart(root.path());
+    assert_eq!(tokens(&all(&backlog)), ["b", "c"]);
+    let stats = spool.stats();
+    assert!(stats.scanned && stats.damaged_files == 0 && stats.available, "{stats:?}");
+    assert!(stats.last_error.unwrap().starts_with(&format!("cannot reach block {}: ", first.name)));
+    // Once it can be had, it is.
+    fs::remove_file(&first.path).unwrap();
+    let other = begun(&spool, "d", 1).close().unwrap();
+    fs::rename(spool.path_of(&other), &first.path).unwrap();
+    look(&spool, &backlog);
+    assert_eq!(tokens(&all(&backlog)), ["d"]);
+}
+
+#[test]
+fn a_block_that_cannot_be_read_just_now_is_not_given_up() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = open(root.path());
+    begun(&spool, "a", 3).close().unwrap();
+    drop(spool);
+    let (spool, backlog) = restart(root.path());
+    let path = directory::files(&spool.folder.path).unwrap().remove(0).path;
+    let hidden = root.path().join("hidden");
+    fs::rename(&path, &hidden).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let block = runtime.block_on(async {
+        let mut block = std::pin::pin!(backlog.next());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while spool.stats().last_error.is_none() {
+            // Between two looks at what the spool says.
+            assert!(tokio::time::timeout(Duration::from_millis(5), block.as_mut()).await.is_err());
+            assert!(Instant::now() < deadline);
+        }
+        fs::remove_file(&path).unwrap();
+        fs::rename(&hidden, &path).unwrap();
+        tokio::time::timeout(Duration::from_secs(60), block).await.unwrap().unwrap()
+    });
+    assert_eq!((&*block.token, block.rows), ("a", 3));
+    backlog.stored(&block);
+    let (stats, accounts) = (spool.stats(), backlog.books().flows.snapshot());
+    assert_eq!((stats.files, stats.damaged_files, stats.aside_files), (0, 0, 0));
+    assert_eq!((accounts.stored, accounts.dropped_total(), accounts.imbalance()), (3, 0, 0));
+}
+
+#[test]
 fn a_spool_is_full_by_octets_or_by_what_is_free() {
     let root = tempfile::tempdir().unwrap();
     let spool = Spool::open(&SpoolConfig { max_bytes: 1000, ..config() }, root.path()).unwrap();

@@ -207,6 +207,25 @@ fn a_shard_that_is_away_does_not_stop_the_others() {
 }
 
 #[test]
+fn a_shard_that_is_away_at_the_start_gets_its_blocks_when_it_comes() {
+    let engine = Engine::start();
+    for away_first in [true, false] {
+        let (good, bad) = (Proxy::start(&engine.url(), Schedule::Quiet), Proxy::start(&engine.url(), Schedule::Quiet));
+        bad.be_away(true);
+        let order = if away_first { [&bad, &good] } else { [&good, &bad] };
+        let database = format!("late_{away_first}");
+        let mut running = Running::start(&config(&order.each_ref().map(std::slice::from_ref), &database));
+        running.send(10);
+        running.wait_for_stored(5000);
+        let stats = running.sink.stats();
+        assert!(stats.insert.schema_ready && bad.done().is_empty(), "{:?}", bad.done());
+        bad.be_away(false);
+        running.end(&engine, &database);
+        assert!(!bad.done().is_empty());
+    }
+}
+
+#[test]
 fn over_tls_with_an_authority_of_ones_own() {
     let engine = Engine::start();
     let proxy = Proxy::encrypted(&engine.url(), Schedule::list([Fault::LoseAnswer]));

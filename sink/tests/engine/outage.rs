@@ -127,6 +127,28 @@ fn what_clickhouse_never_takes_is_counted_as_lost_at_the_deadline() {
     }
 }
 
+#[test]
+fn a_server_that_hangs_before_the_schema_is_there_does_not_hold_up_a_stop() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (ledger, names) = (Arc::new(Ledger::new()), Arc::new(Names::new()));
+    let (sender, receiver) = bounded_queue(8);
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", hanging.local_addr().unwrap());
+    let config = SinkConfig { url, block_rows: 1000, ..SinkConfig::default() };
+    let (_side, side) = side_queue();
+    let sink = Sink::start(&config, receiver, side, Arc::clone(&ledger), Arc::clone(&names), runtime.handle()).unwrap();
+    // It takes the question and says nothing.
+    let (asked, _) = hanging.accept().unwrap();
+    send(&sender, &ledger, &names, 0, 700);
+    drop(sender);
+    let drained =
+        runtime.block_on(async { tokio::time::timeout(PATIENCE, sink.drain(Duration::from_millis(300))).await });
+    let drained = drained.expect("a stop waits for a server that hangs");
+    let accounts = ledger.snapshot();
+    assert_eq!((drained.lost_rows, accounts.in_flight(), accounts.imbalance()), (700, 0, 0));
+    drop(asked);
+}
+
 /// Files of blocks in a spool, those that are being filled included.
 fn files(spool: &Path) -> usize {
     let runs = std::fs::read_dir(spool).unwrap().map(|entry| entry.unwrap().path());
