@@ -324,6 +324,24 @@ fn ipfix_sysuptime_needs_the_boot_time_from_options_data() {
 }
 
 #[test]
+fn ipfix_sysuptime_without_a_boot_time_keeps_the_durations_of_flows() {
+    let mut bench = Bench::new();
+    bench.decode(&ipfix(|m| {
+        let fields = [field(22, 4), field(21, 4), field(1, 4), enterprise_field(29305, 1, 4)];
+        m.template(256, &fields);
+        m.data(256, |out| {
+            // Begin and end in milliseconds, over the wrap; octets of both directions. The second flow ended last.
+            for (start, end, octets, back) in [(u32::MAX - 2999, u32::MAX - 999, 1, 3), (u32::MAX, 4000, 2, 0)] {
+                [start, end, octets, back].into_iter().for_each(|value| out.put_u32(value));
+            }
+        });
+    }));
+    assert_eq!(bench.out.values(BYTES), [1, 2, 3]);
+    assert_eq!(bench.out.values(FLOW_END), [NOW - 5000, NOW, NOW - 5000], "the way back has the clock of the record");
+    assert_eq!(bench.out.values(FLOW_START), [NOW - 7000, NOW - 4001, NOW - 7000]);
+}
+
+#[test]
 fn a_time_that_is_none_becomes_the_arrival() {
     let mut bench = Bench::new();
     bench.decode(&ipfix(|m| {

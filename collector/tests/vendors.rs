@@ -141,6 +141,22 @@ fn huawei_uptimes_wrap_beside_a_boot_time_of_49_days_ago() {
 }
 
 #[test]
+fn huaweis_octets_under_the_number_of_a_responders_are_no_way_back() {
+    let rows = |template: &[Field], record: &[u8]| {
+        let mut bench = Bench::new();
+        bench.decode(&netflow9(0, |m| {
+            m.template(1315, template);
+            m.data(1315, 1, |out| out.put(record));
+        }));
+        bench.out.values(BYTES).to_vec()
+    };
+    assert_eq!(rows(&[field(8, 4), field(1, 2), field(232, 2)], &[10, 0, 0, 1, 0, 200, 0, 7]), [200]);
+    // Beside an initiator's they are a responder's.
+    assert_eq!(rows(&[field(8, 4), field(231, 2), field(232, 2)], &[10, 0, 0, 1, 0, 200, 0, 7]), [200, 7]);
+    assert_eq!(rows(&[field(298, 2), field(1, 2), field(232, 2)], &[0, 3, 0, 200, 0, 7]), [200, 7]);
+}
+
+#[test]
 fn a_boot_time_that_is_none_is_not_believed() {
     // Zero, as of a device that does not know the time; one that no subtraction survives.
     for boot in [0, 1 << 63, u64::MAX] {

@@ -7,7 +7,8 @@
 //! Memory is bounded by [`MAX_NAMES`] and [`MAX_NAME_BYTES`]: an exporter that invents names gets the empty
 //! name once its half of the table is full (see [`MAX_WIRE_NAMES`]), and the refusals are counted.
 
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use hashbrown::HashMap;
 
@@ -39,14 +40,14 @@ struct Table {
     names: Vec<Arc<str>>,
     /// Names that an exporter sent before anybody else had them.
     n_wire: usize,
-    refused: u64,
+    refused: AtomicU64,
 }
 
 impl Default for Table {
     fn default() -> Self {
         let empty: Arc<str> = Arc::from("");
         let ids = std::iter::once((Arc::clone(&empty), NO_NAME)).collect();
-        Self { ids, names: vec![empty], n_wire: 0, refused: 0 }
+        Self { ids, names: vec![empty], n_wire: 0, refused: AtomicU64::new(0) }
     }
 }
 
@@ -57,28 +58,27 @@ impl Names {
 
     /// The id of `name`, cut to [`MAX_NAME_BYTES`]; [`NO_NAME`] when the table is full.
     pub fn intern(&self, name: &str) -> NameId {
-        let name = cut(name);
-        self.known(name).unwrap_or_else(|| self.write().add(name, MAX_NAMES))
+        self.id_of(cut(name), None)
     }
 
     /// The same for a name that an exporter sent; [`NO_NAME`] for a new one when there are `most` of such names.
     pub fn intern_wire(&self, name: &str, most: usize) -> NameId {
-        let name = cut(name);
-        self.known(name).unwrap_or_else(|| {
-            let mut table = self.write();
-            let (before, most_of_all) = (table.names.len(), if table.n_wire < most { MAX_NAMES } else { 0 });
-            let id = table.add(name, most_of_all);
-            table.n_wire += table.names.len() - before;
-            id
-        })
+        self.id_of(cut(name), Some(most))
     }
 
-    fn known(&self, name: &str) -> Option<NameId> {
-        self.read().0.ids.get(name).copied()
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.table.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn id_of(&self, name: &str, most_wire: Option<usize>) -> NameId {
+        let table = self.read().0;
+        if let Some(&id) = table.ids.get(name) {
+            return id;
+        }
+        // Who floods the table makes nobody wait for it: a refusal takes no lock that keeps others out.
+        if table.names.len() >= MAX_NAMES || most_wire.is_some_and(|most| table.n_wire >= most) {
+            table.refused.fetch_add(1, Ordering::Relaxed);
+            return NO_NAME;
+        }
+        drop(table);
+        let mut table = self.table.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        table.add(name, most_wire.is_some())
     }
 
     /// A view for resolving many ids under one lock.
@@ -89,24 +89,21 @@ impl Names {
     /// How many distinct names are held, and how many were refused because the table was full.
     pub fn usage(&self) -> (usize, u64) {
         let view = self.read();
-        (view.0.names.len(), view.0.refused)
+        (view.0.names.len(), view.0.refused.load(Ordering::Relaxed))
     }
 }
 
 impl Table {
-    /// The id of a name, which is new unless another thread was faster, if there are less than `most`.
-    fn add(&mut self, name: &str, most: usize) -> NameId {
+    /// The id of a name, which is new unless another thread was faster.
+    fn add(&mut self, name: &str, from_wire: bool) -> NameId {
         if let Some(&id) = self.ids.get(name) {
             return id;
-        }
-        if self.names.len() >= most {
-            self.refused += 1;
-            return NO_NAME;
         }
         let id = self.names.len() as NameId;
         let shared: Arc<str> = Arc::from(name);
         self.names.push(Arc::clone(&shared));
         self.ids.insert(shared, id);
+        self.n_wire += usize::from(from_wire);
         id
     }
 }

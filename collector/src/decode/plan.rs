@@ -42,6 +42,9 @@ pub const fn is_time(ms: u64) -> bool {
 /// IANA `systemInitTimeMilliseconds`.
 const SYSTEM_INIT: Ie = iana(160);
 
+/// IANA `flowEndSysUpTime`.
+const UPTIME_END: Ie = iana(21);
+
 /// Juniper's `commonPropertiesId`: properties of a sampled packet, each with its kind in the upper 6 bits.
 const JUNIPER_PROPERTY: Ie = Ie { pen: 2636, id: 137 };
 
@@ -191,6 +194,8 @@ pub struct Plan {
     pub inner: Option<Box<Inner>>,
     /// The field that tells when the device booted, for the sysUptime fields beside it.
     system_init: Option<usize>,
+    /// `flowEndSysUpTime`, if the columns of time are filled by it.
+    uptime_end: Option<usize>,
     pub has_icmp: bool,
     pub has_addresses: AddressFamilies,
 }
@@ -267,6 +272,7 @@ impl Plan {
         if let Some(field) = exception {
             steps.push(Step { field, merge: find(iana(89)).is_some(), op: Op::JuniperException });
         }
+        let has_uptimes = steps.iter().any(|step| matches!(step.op, Op::Uptime(_)));
         let either = |elements: &[u16]| elements.iter().any(|&id| find(iana(id)).is_some());
         Self {
             steps,
@@ -292,9 +298,21 @@ impl Plan {
             reverse: None,
             inner: None,
             system_init: find(SYSTEM_INIT),
+            uptime_end: find(UPTIME_END).filter(|_| has_uptimes),
             has_icmp: either(&[32, 139, 176, 178]),
             has_addresses: AddressFamilies { v4: either(&[8, 12, 44, 45]), v6: either(&[27, 28, 169, 170]) },
         }
+    }
+
+    /// The clock of `records` whose message came by `clock`. Of a device that nobody knows the boot time of (IPFIX of
+    /// MikroTik and of Cisco IOS), the flow that ended last ended when the message left: durations, and the distances
+    /// between flows, are true then.
+    pub fn clock<R: Records>(&self, records: &R, clock: Clock) -> Clock {
+        let unknown = clock.uptime.is_none() && self.system_init.is_none();
+        let Some(field) = self.uptime_end.filter(|_| unknown) else { return clock };
+        let ends = (0..records.len()).map(|row| records.unsigned(row, field) as u32).filter(|&end| end != 0);
+        let latest = ends.reduce(|latest, end| if end.wrapping_sub(latest) as i32 > 0 { end } else { latest });
+        Clock { uptime: latest.map(|uptime_ms| UptimeClock::new(clock.export_ms, uptime_ms)), ..clock }
     }
 
     /// Appends the fields of `records` to the open rows of `out`.

@@ -80,9 +80,11 @@ pub fn decode_set(
 ) -> Result<SetCounts, DecodeError> {
     let Scratch { positions, reverse_positions, reverse_records, memo } = scratch;
     let texts = Texts::new(context.names, memo, context.message.max_names);
-    let mut writer = Writer { context, texts, out, unreadable_lists: 0 };
+    let clock = context.message.clock;
+    let mut writer = Writer { context, clock, texts, out, unreadable_lists: 0 };
     if let Some(places) = &template.places {
         let records = FixedRecords::new(octets, template.record_octets, places);
+        writer.clock = plan.clock(&records, clock);
         let n = writer.set(plan, &records)?;
         let mut rows = n;
         if let Some(reverse) = &plan.reverse {
@@ -98,6 +100,7 @@ pub fn decode_set(
     }
     positions.locate(octets, &template.fields, template.record_octets)?;
     let records = LocatedRecords { data: octets, positions };
+    writer.clock = plan.clock(&records, clock);
     let n = writer.set(plan, &records)?;
     let mut rows = n;
     if let Some(reverse) = &plan.reverse {
@@ -123,6 +126,8 @@ pub struct Context<'a> {
 
 struct Writer<'a> {
     context: &'a Context<'a>,
+    /// Of both directions of the records.
+    clock: Clock,
     texts: Texts<'a>,
     out: &'a mut FlowBatch,
     unreadable_lists: u32,
@@ -143,7 +148,7 @@ impl Writer<'_> {
             return Ok(0);
         }
         let message = self.context.message;
-        let times = Times { clock: message.clock, absent: message.received_at };
+        let times = Times { clock: self.clock, absent: message.received_at };
         let inner = plan.inner.as_deref().filter(|inner| message.decapsulate.contains(inner.family));
         let plan = inner.map_or(plan, |inner| &inner.plan);
         plan.run(records, &times, &mut self.texts, self.out);

@@ -24,6 +24,9 @@ const fn reversed(element: Ie) -> Ie {
 const REVERSE_BYTES: [Ie; 4] = [reversed(iana(1)), reversed(iana(85)), iana(232), reversed(iana(23))];
 const REVERSE_PACKETS: [Ie; 4] = [reversed(iana(2)), reversed(iana(86)), iana(299), reversed(iana(24))];
 
+/// `initiatorOctets` and `initiatorPackets`, beside which those of the responder have their meaning.
+const INITIATOR: [Ie; 2] = [iana(231), iana(298)];
+
 /// Columns that change places when a flow is seen from the other end.
 fn turned(column: Column) -> Column {
     let pairs = [
@@ -70,7 +73,12 @@ fn is_one_sided(column: Column) -> bool {
 /// The reverse direction of a template, if it has one.
 pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
     let find = |element: &Ie| fields.iter().position(|field| field.ie == *element && field.length > 0);
-    let counters: Vec<usize> = REVERSE_BYTES.iter().chain(&REVERSE_PACKETS).filter_map(find).collect();
+    // Devices that do not know of initiators have something else under these numbers (Huawei: two octets under 232).
+    let initiated = INITIATOR.iter().any(|element| find(element).is_some());
+    let counts = |element: &Ie| element.pen == REVERSE_PEN || initiated;
+    let [bytes, packets] =
+        [REVERSE_BYTES, REVERSE_PACKETS].map(|elements| elements.into_iter().filter(counts).collect::<Vec<_>>());
+    let counters: Vec<usize> = bytes.iter().chain(&packets).filter_map(find).collect();
     if counters.is_empty() {
         return None;
     }
@@ -78,9 +86,9 @@ pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
         // Only IANA's elements have a reverse one by their number alone (RFC 5103 §6.1).
         let own = elements.iter().copied().filter(|element| element.pen == 0).map(reversed);
         let elements = if column == BYTES.column() {
-            REVERSE_BYTES.to_vec()
+            bytes.clone()
         } else if column == PACKETS.column() {
-            REVERSE_PACKETS.to_vec()
+            packets.clone()
         } else if is_one_sided(column) {
             own.collect()
         } else if turned(column) != column || column == FLOW_DIRECTION.column() {
