@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput};
 use helios_common::flow::FlowBatch;
 use helios_common::queue::{Received, bounded_queue};
 use helios_enricher::memo::Memo;
@@ -19,7 +18,7 @@ mod support {
     pub mod simulated;
 }
 
-use support::cpu::{Case, CpuTime, Rounds};
+use support::cpu::{Case, Ratio, Rounds, measure};
 use support::simulated::Simulated;
 
 #[global_allocator]
@@ -28,7 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const METHODS: [(&str, Compression); 3] =
     [("block/none", Compression::None), ("block/lz4", Compression::Lz4), ("block/lz4_fast", Compression::Lz4Fast)];
 
-const RATIOS: [(&str, &str, &str); 2] = [
+const RATIOS: [Ratio; 2] = [
     ("block_lz4_cost_of_lz4_fast", "block/lz4", "block/lz4_fast"),
     ("block_lz4_cost_of_none", "block/lz4", "block/none"),
 ];
@@ -79,41 +78,19 @@ fn main() {
     }
     let mut travelling = batches.clone();
     cases.push(Case { name: "queue/hand_over", pass: Box::new(move || hand_over(&mut travelling)) });
-    let mut criterion = Criterion::default()
-        .with_measurement(CpuTime)
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    for case in &mut cases {
-        let (group, name) = case.name.split_once('/').unwrap_or((case.name, "helios"));
-        let mut group = criterion.benchmark_group(group);
-        group.throughput(Throughput::Elements((case.pass)() as u64));
-        group.bench_function(name, |bencher| bencher.iter(&mut case.pass));
-        group.finish();
-    }
-    criterion.final_summary();
-    if std::env::args().skip(1).all(|argument| argument == "--bench") && std::env::args().len() > 1 {
-        let rounds = Rounds::run(&mut cases);
+    if let Some(rounds) = measure("", &mut cases) {
         drop(cases);
         report(&rounds, &assemblers).expect("standard output takes the report");
     }
 }
 
 fn report(rounds: &Rounds, assemblers: &[RefCell<Assembler>]) -> std::io::Result<()> {
+    rounds.print_figures("row")?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "\n{:<24}{:>12}{:>12}{:>16}", "CPU time per row", "median ns", "best ns", "rows/s/core")?;
-    for (name, median, best) in rounds.figures() {
-        writeln!(out, "{name:<24}{median:>12.1}{best:>12.1}{:>14.1} M", 1e3 / median)?;
-    }
-    writeln!(out)?;
     for ((name, _), assembler) in METHODS.iter().zip(assemblers) {
         let costs = assembler.borrow().costs;
-        writeln!(out, "{name:<24}{:>8.1} octets/row", costs.octets_written as f64 / costs.rows.max(1) as f64)?;
+        writeln!(out, "{name:<40}{:>12.1} octets/row", costs.octets_written as f64 / costs.rows.max(1) as f64)?;
     }
     writeln!(out)?;
-    for (name, slow, fast) in RATIOS {
-        writeln!(out, "{name}: {:.2} x", rounds.ratio(slow, fast))?;
-    }
-    Ok(())
+    rounds.print_ratios(&RATIOS)
 }

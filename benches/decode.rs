@@ -9,17 +9,13 @@
 //! `cargo bench --bench decode -- ipfix` measures a part; the ratios are left out then.
 
 use std::cell::RefCell;
-use std::io::Write;
-use std::time::Duration;
 
-use criterion::measurement::Measurement;
-use criterion::{Criterion, Throughput};
 use helios_common::columns::Column;
 use helios_common::flow::FlowBatch;
 
 mod support;
 
-use support::cpu::{Case, CpuTime, Rounds};
+use support::cpu::{Case, Ratio, measure};
 use support::helios::Helios;
 use support::netflow_peer::NetflowPeer;
 use support::sflow_peer::SflowPeer;
@@ -34,7 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const MANY_EXPORTERS: usize = 8000;
 
 /// Ratios to print: name, the slow case, the fast one.
-const RATIOS: [(&str, &str, &str); 11] = [
+const RATIOS: [Ratio; 11] = [
     ("decode_v5_vs_netflow_parser_parse", "v5/netflow_parser", "v5/helios"),
     ("decode_v5_vs_netflow_parser_columns", "v5/netflow_parser_columns", "v5/helios"),
     ("decode_v9_vs_netflow_parser_parse", "v9/netflow_parser", "v9/helios"),
@@ -159,44 +155,15 @@ fn assert_same_columns(helios: &mut FlowBatch, peer: &mut FlowBatch) {
     }
 }
 
-fn measure<M: Measurement>(criterion: &mut Criterion<M>, cases: &mut [Case<'_>]) {
-    for case in cases {
-        let (group, name) = case.name.split_once('/').unwrap_or((case.name, "helios"));
-        let mut group = criterion.benchmark_group(format!("decode_{group}"));
-        group.throughput(Throughput::Elements((case.pass)() as u64));
-        group.bench_function(name, |bencher| bencher.iter(&mut case.pass));
-        group.finish();
-    }
-}
-
 fn main() {
     helios::memory::use_small_pages();
     let all = Traffics::new();
     peers_do_the_same_work(&all);
-    let mut criterion = Criterion::default()
-        .with_measurement(CpuTime)
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
     let mut cases = cases(&all);
-    measure(&mut criterion, &mut cases);
-    criterion.final_summary();
-    // Only `cargo bench` itself, which adds `--bench`, asks for everything.
-    if std::env::args().skip(1).all(|argument| argument == "--bench") && std::env::args().len() > 1 {
-        report(&Rounds::run(&mut cases)).expect("standard output takes the report");
+    if let Some(rounds) = measure("decode_", &mut cases) {
+        rounds
+            .print_figures("flow")
+            .and_then(|()| rounds.print_ratios(&RATIOS))
+            .expect("standard output takes the report");
     }
-}
-
-fn report(rounds: &Rounds) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "\n{:<40}{:>12}{:>12}{:>14}", "CPU time per flow", "median ns", "best ns", "flows/s/core")?;
-    for (name, median, best) in rounds.figures() {
-        writeln!(out, "{name:<40}{median:>12.1}{best:>12.1}{:>12.1} M", 1e3 / median)?;
-    }
-    writeln!(out)?;
-    for (name, slow, fast) in RATIOS {
-        writeln!(out, "{name}: {:.2} x", rounds.ratio(slow, fast))?;
-    }
-    Ok(())
 }

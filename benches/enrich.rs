@@ -9,18 +9,12 @@
 //!
 //! `cargo bench --bench enrich -- all` measures a part; the ratios are left out then.
 
-use std::io::Write;
-use std::time::Duration;
-
-use criterion::measurement::Measurement;
-use criterion::{Criterion, Throughput};
-
 mod support {
     pub mod cpu;
     pub mod enrichment;
 }
 
-use support::cpu::{Case, CpuTime, Rounds};
+use support::cpu::{Case, Ratio, measure};
 use support::enrichment::{Flows, Helios, Lookup, Mix, Peer, Spread, World};
 
 /// As the binary has it.
@@ -28,7 +22,7 @@ use support::enrichment::{Flows, Helios, Lookup, Mix, Peer, Spread, World};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Ratios to print: name, the slow case, the fast one.
-const RATIOS: [(&str, &str, &str); 11] = [
+const RATIOS: [Ratio; 11] = [
     ("enrich_lookup_ipv4_zipf_vs_maxminddb", "ipv4_zipf/maxminddb", "ipv4_zipf/lookup"),
     ("enrich_lookup_mixed_zipf_vs_maxminddb", "mixed_zipf/maxminddb", "mixed_zipf/lookup"),
     ("enrich_lookup_ipv4_uniform_vs_maxminddb", "ipv4_uniform/maxminddb", "ipv4_uniform/lookup"),
@@ -80,39 +74,10 @@ fn main() {
         cases.push(Case { name: lookup, pass: Box::new(move || tables.pass(flows)) });
         cases.push(Case { name: peer, pass: Box::new(move || plain.pass(flows)) });
     }
-    let mut criterion = Criterion::default()
-        .with_measurement(CpuTime)
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    measure(&mut criterion, &mut cases);
-    criterion.final_summary();
-    // Only `cargo bench` itself, which adds `--bench`, asks for everything.
-    if std::env::args().skip(1).all(|argument| argument == "--bench") && std::env::args().len() > 1 {
-        report(&Rounds::run(&mut cases)).expect("standard output takes the report");
+    if let Some(rounds) = measure("enrich_", &mut cases) {
+        rounds
+            .print_figures("flow")
+            .and_then(|()| rounds.print_ratios(&RATIOS))
+            .expect("standard output takes the report");
     }
-}
-
-fn measure<M: Measurement>(criterion: &mut Criterion<M>, cases: &mut [Case<'_>]) {
-    for case in cases {
-        let (group, name) = case.name.split_once('/').unwrap_or((case.name, "helios"));
-        let mut group = criterion.benchmark_group(format!("enrich_{group}"));
-        group.throughput(Throughput::Elements((case.pass)() as u64));
-        group.bench_function(name, |bencher| bencher.iter(&mut case.pass));
-        group.finish();
-    }
-}
-
-fn report(rounds: &Rounds) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "\n{:<40}{:>12}{:>12}{:>14}", "CPU time per flow", "median ns", "best ns", "flows/s/core")?;
-    for (name, median, best) in rounds.figures() {
-        writeln!(out, "{name:<40}{median:>12.1}{best:>12.1}{:>12.1} M", 1e3 / median)?;
-    }
-    writeln!(out)?;
-    for (name, slow, fast) in RATIOS {
-        writeln!(out, "{name}: {:.2} x", rounds.ratio(slow, fast))?;
-    }
-    Ok(())
 }

@@ -7,10 +7,7 @@
 //! `cargo bench --bench pipeline -- lz4` measures a part; the ratios are left out then.
 
 use std::cell::RefCell;
-use std::io::Write;
-use std::time::Duration;
 
-use criterion::{Criterion, Throughput};
 use helios_common::flow::FlowBatch;
 use helios_enricher::memo::Memo;
 use helios_sink::config::Compression;
@@ -24,7 +21,7 @@ mod support {
     pub mod traffic;
 }
 
-use support::cpu::{Case, CpuTime, Rounds};
+use support::cpu::{Case, Ratio, measure};
 use support::helios::Helios;
 use support::simulated::Simulated;
 use support::traffic::{self, Traffic};
@@ -43,7 +40,7 @@ const METHODS: [(&str, Compression); 3] = [
 ];
 
 /// Ratios to print: name, the slow case, the fast one.
-const RATIOS: [(&str, &str, &str); 5] = [
+const RATIOS: [Ratio; 5] = [
     ("pipeline_lz4_cost_of_decode", "pipeline/lz4", "pipeline/decode"),
     ("pipeline_lz4_cost_of_none", "pipeline/lz4", "pipeline/none"),
     ("pipeline_lz4_cost_of_lz4_fast", "pipeline/lz4", "pipeline/lz4_fast"),
@@ -112,35 +109,10 @@ fn main() {
     let traffic = Simulated::new();
     let exporters = [false, true].map(|many| RefCell::new(traffic::from_exporters(MANY_EXPORTERS, many)));
     let mut cases = cases(&traffic, &exporters);
-    let mut criterion = Criterion::default()
-        .with_measurement(CpuTime)
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    for case in &mut cases {
-        let (group, name) = case.name.split_once('/').unwrap_or((case.name, "helios"));
-        let mut group = criterion.benchmark_group(group);
-        group.throughput(Throughput::Elements((case.pass)() as u64));
-        group.bench_function(name, |bencher| bencher.iter(&mut case.pass));
-        group.finish();
+    if let Some(rounds) = measure("", &mut cases) {
+        rounds
+            .print_figures("flow")
+            .and_then(|()| rounds.print_ratios(&RATIOS))
+            .expect("standard output takes the report");
     }
-    criterion.final_summary();
-    // Only `cargo bench` itself, which adds `--bench`, asks for everything.
-    if std::env::args().skip(1).all(|argument| argument == "--bench") && std::env::args().len() > 1 {
-        report(&Rounds::run(&mut cases)).expect("standard output takes the report");
-    }
-}
-
-fn report(rounds: &Rounds) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "\n{:<32}{:>12}{:>12}{:>16}", "CPU time per flow", "median ns", "best ns", "flows/s/core")?;
-    for (name, median, best) in rounds.figures() {
-        writeln!(out, "{name:<32}{median:>12.1}{best:>12.1}{:>14.1} M", 1e3 / median)?;
-    }
-    writeln!(out)?;
-    for (name, slow, fast) in RATIOS {
-        writeln!(out, "{name}: {:.2} x", rounds.ratio(slow, fast))?;
-    }
-    Ok(())
 }

@@ -1,12 +1,14 @@
-//! CPU time of the benching thread: for criterion, and for ratios of one run.
+//! CPU time of the benching thread: for criterion, and for ratios of one run. Every bench is measured and told the same way.
 //!
 //! A bench shares its cores with whatever else runs. Time in which the thread did not run is left out, and what cannot be
 //! left out (a slower clock, a cache that others use) hits everything in a round alike: a round runs every case once,
 //! a ratio is taken within a round, and what is told is the median over the rounds.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{Criterion, Throughput};
 use nix::time::{ClockId, clock_gettime};
 
 /// Rounds that a ratio is the median of.
@@ -15,13 +17,39 @@ const ROUNDS: usize = 7;
 /// What a case runs in a round: long enough that reading the clock and warming the caches do not count.
 const TURN: Duration = Duration::from_millis(80);
 
+/// A ratio to print: its name, the slow case, the fast one.
+pub type Ratio = (&'static str, &'static str, &'static str);
+
+/// Has criterion measure every case, in groups by what stands before the slash of its name.
+///
+/// Returns the rounds for the ratios where everything was asked for, as only `cargo bench` itself does, which adds
+/// `--bench`.
+pub fn measure(prefix: &str, cases: &mut [Case<'_>]) -> Option<Rounds> {
+    let mut criterion = Criterion::default()
+        .with_measurement(CpuTime)
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    for case in cases.iter_mut() {
+        let (group, name) = case.name.split_once('/').unwrap_or((case.name, "helios"));
+        let mut group = criterion.benchmark_group(format!("{prefix}{group}"));
+        group.throughput(Throughput::Elements((case.pass)() as u64));
+        group.bench_function(name, |bencher| bencher.iter(&mut case.pass));
+        group.finish();
+    }
+    criterion.final_summary();
+    let everything = std::env::args().skip(1).all(|argument| argument == "--bench") && std::env::args().len() > 1;
+    everything.then(|| Rounds::run(cases))
+}
+
 /// CPU time that this thread used since it began.
-pub fn now() -> Duration {
+fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has this clock").into()
 }
 
 /// Lets criterion measure CPU time.
-pub struct CpuTime;
+struct CpuTime;
 
 impl Measurement for CpuTime {
     type Intermediate = Duration;
@@ -66,7 +94,7 @@ pub struct Rounds {
 
 impl Rounds {
     /// Runs all cases by turns.
-    pub fn run(cases: &mut [Case<'_>]) -> Self {
+    fn run(cases: &mut [Case<'_>]) -> Self {
         let mut ns_per_row = vec![Vec::new(); cases.len()];
         for round in 0..=ROUNDS {
             for (case, results) in cases.iter_mut().zip(&mut ns_per_row) {
@@ -81,14 +109,37 @@ impl Rounds {
     }
 
     /// Nanoseconds per row of each case: median and best.
-    pub fn figures(&self) -> impl Iterator<Item = (&'static str, f64, f64)> + '_ {
+    fn figures(&self) -> impl Iterator<Item = (&'static str, f64, f64)> + '_ {
         self.names.iter().zip(&self.ns_per_row).map(|(&name, results)| {
             (name, median(results.clone()), results.iter().copied().fold(f64::INFINITY, f64::min))
         })
     }
 
+    /// Prints the figures of each case; a row is a `unit`.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn print_figures(&self, unit: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let (title, rate) = (format!("CPU time per {unit}"), format!("{unit}s/s/core"));
+        writeln!(out, "\n{title:<40}{:>12}{:>12}{rate:>14}", "median ns", "best ns")?;
+        for (name, median, best) in self.figures() {
+            writeln!(out, "{name:<40}{median:>12.1}{best:>12.1}{:>12.1} M", 1e3 / median)?;
+        }
+        writeln!(out)
+    }
+
+    /// Prints the ratios, which `make bench` finds by their form.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn print_ratios(&self, ratios: &[Ratio]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        ratios.iter().try_for_each(|(name, slow, fast)| writeln!(out, "{name}: {:.2} x", self.ratio(slow, fast)))
+    }
+
     /// How many times as long `slow` takes per row as `fast`.
-    pub fn ratio(&self, slow: &str, fast: &str) -> f64 {
+    fn ratio(&self, slow: &str, fast: &str) -> f64 {
         median(self.of(slow).iter().zip(self.of(fast)).map(|(slow, fast)| slow / fast).collect())
     }
 

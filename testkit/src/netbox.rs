@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use self::lifelike::Network;
+use crate::http::{self, Request};
 
 pub mod lifelike;
 mod plain;
@@ -93,17 +93,9 @@ impl Server {
     /// # Panics
     /// When there is none.
     pub fn start(world: World) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
         let world = Arc::new(Mutex::new(world));
         let shared = Arc::clone(&world);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || serve(stream, &shared));
-            }
-        });
-        Self { address, world }
+        Self { address: http::serve(move |stream| serve(stream, &shared)), world }
     }
 
     /// For `netbox.url`.
@@ -122,22 +114,7 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
     loop {
-        let mut request = String::new();
-        reader.read_line(&mut request).ok().filter(|octets| *octets > 0)?;
-        let (mut authorization, mut last) = (String::new(), false);
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).ok()?;
-            match line.trim_end().split_once(": ") {
-                Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
-                    value.clone_into(&mut authorization)
-                }
-                Some((name, "close")) if name.eq_ignore_ascii_case("connection") => last = true,
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let target = request.split(' ').nth(1)?.to_owned();
+        let Request { target, authorization, last } = Request::read(&mut reader)?;
         let (fault, world) = {
             let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
             world.requests.push(target.clone());

@@ -5,12 +5,13 @@
 //! Source: <https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries>.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use serde_json::{Value, json};
+
+use crate::http::{self, Request};
 
 /// A series and its value.
 #[derive(Debug, Clone)]
@@ -50,17 +51,9 @@ impl Server {
     /// # Panics
     /// When there is none.
     pub fn start(store: Store) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
         let store = Arc::new(Mutex::new(store));
         let shared = Arc::clone(&store);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || serve(stream, &shared));
-            }
-        });
-        Self { address, store }
+        Self { address: http::serve(move |stream| serve(stream, &shared)), store }
     }
 
     /// For `enricher.interfaces.prometheus.url`.
@@ -76,22 +69,10 @@ impl Server {
 
 /// Answers one request.
 fn serve(mut stream: TcpStream, store: &Mutex<Store>) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut request = String::new();
-    reader.read_line(&mut request).ok()?;
-    let mut authorization = String::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        match line.trim_end().split_once(": ") {
-            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => value.clone_into(&mut authorization),
-            Some(_) => {}
-            None => break,
-        }
-    }
+    let request = Request::read(&mut BufReader::new(stream.try_clone().ok()?))?;
     let store = store.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let allowed = store.token.as_ref().is_none_or(|token| authorization == format!("Bearer {token}"));
-    let (status, body) = match request.split(' ').nth(1)? {
+    let allowed = store.token.as_ref().is_none_or(|token| request.authorization == format!("Bearer {token}"));
+    let (status, body) = match request.target.as_str() {
         _ if !allowed => (401, json!({"status": "error", "errorType": "unauthorized", "error": "no or a wrong token"})),
         _ if store.ill => (503, json!({"status": "error", "errorType": "unavailable", "error": "no store matched"})),
         target => answer(&store, target),

@@ -1,9 +1,10 @@
 //! A web server that answers every request with what a test tells it to.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+
+use crate::http::{self, Request};
 
 /// The server, gone with the process.
 #[derive(Debug)]
@@ -18,21 +19,15 @@ impl Server {
     /// # Panics
     /// When there is no port.
     pub fn start(body: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
         let answer = Arc::new(Mutex::new((200, body.to_owned())));
         let shared = Arc::clone(&answer);
-        thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let mut request = [0; 4096];
-                let _ = stream.read(&mut request);
-                let (status, body) = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let head =
-                    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-                let _ = stream.write_all((head + &body).as_bytes());
-            }
-        });
-        Self { address, answer }
+        let serve = move |mut stream: TcpStream| {
+            Request::read(&mut BufReader::new(stream.try_clone().ok()?))?;
+            let (status, body) = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let length = body.len();
+            write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").ok()
+        };
+        Self { address: http::serve(serve), answer }
     }
 
     /// Its address with this path.
