@@ -57,9 +57,9 @@ impl Default for EnricherConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GeoipConfig {
-    /// The .mmdb file with countries and cities (City, Country, Enterprise). The variable GEOIP_CITY_DB goes before.
+    /// The .mmdb file with countries and cities (City, Country, Enterprise). The variable GEOIP_CITY_DB takes precedence.
     pub city: Option<PathBuf>,
-    /// The .mmdb file with autonomous systems (ASN, ISP). The variable GEOIP_ASN_DB goes before.
+    /// The .mmdb file with autonomous systems (ASN, ISP). The variable GEOIP_ASN_DB takes precedence.
     pub asn: Option<PathBuf>,
 }
 
@@ -200,17 +200,6 @@ pub struct ConfigError {
 }
 
 impl EnricherConfig {
-    /// Takes over what the environment sets: `variable` looks a variable up. An empty one counts as not set.
-    pub fn apply_env(&mut self, variable: impl Fn(&str) -> Option<String>) {
-        let path = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        if let Some(city) = path("GEOIP_CITY_DB") {
-            self.geoip.city = Some(city);
-        }
-        if let Some(asn) = path("GEOIP_ASN_DB") {
-            self.geoip.asn = Some(asn);
-        }
-    }
-
     /// Checks what the types cannot say. Whether the files can be read shows when they are loaded.
     ///
     /// # Errors

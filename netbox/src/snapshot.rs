@@ -122,12 +122,6 @@ impl Snapshot {
         primary.chain(self.addresses_of(device.id).map(|address| address.address))
     }
 
-    /// The device whose interface has the address.
-    pub fn device_of(&self, address: &IpAddress) -> Option<&Device> {
-        let Assigned::Interface(interface) = address.assigned else { return None };
-        self.tables.devices.get(self.tables.interfaces.get(interface)?.device)
-    }
-
     /// The virtual machine whose interface has the address.
     pub fn virtual_machine_of(&self, address: &IpAddress) -> Option<&VirtualMachine> {
         let Assigned::VmInterface(interface) = address.assigned else { return None };

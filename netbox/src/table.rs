@@ -40,10 +40,6 @@ impl<T: Row> Table<T> {
         &self.0
     }
 
-    pub fn into_rows(self) -> Vec<T> {
-        self.0
-    }
-
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -20,18 +20,6 @@ fn an_unknown_key_is_refused_by_name() {
 }
 
 #[test]
-fn the_environment_goes_before_the_file_and_empty_is_not_set() {
-    let mut config = parse(r#"{"geoip": {"city": "a.mmdb", "asn": "b.mmdb"}}"#).unwrap();
-    config.apply_env(|name| match name {
-        "GEOIP_CITY_DB" => Some("/data/city.mmdb".into()),
-        "GEOIP_ASN_DB" => Some(String::new()),
-        _ => None,
-    });
-    assert_eq!(config.geoip.city, Some("/data/city.mmdb".into()));
-    assert_eq!(config.geoip.asn, Some("b.mmdb".into()));
-}
-
-#[test]
 fn an_interval_is_long_enough_or_never() {
     let with = |json: &str| parse(json).unwrap();
     assert_eq!(
