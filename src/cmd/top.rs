@@ -72,6 +72,10 @@ async fn once(args: &Args, config: &Config) -> Result<(), Exit> {
     let talkers = ask(config, question).await.map_err(Exit::run_time)?;
     let mut text = render::table(args.by, &talkers).join("\n");
     text.push('\n');
+    if talkers.is_empty() {
+        // Nobody is left to tell when standard error is closed.
+        let _ = writeln!(io::stderr().lock(), "helios: {}", nothing(question));
+    }
     io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::output(&error))
 }
 
@@ -140,10 +144,19 @@ fn frame(question: Question, shown: &Result<Vec<Talker>, String>) -> Vec<String>
     );
     let mut lines = vec![title, String::new()];
     match shown {
+        Ok(talkers) if talkers.is_empty() => lines.push(nothing(question)),
         Ok(talkers) => lines.extend(render::table(question.by, talkers)),
         Err(error) => lines.push(error.clone()),
     }
     lines
+}
+
+/// An empty table by itself would leave open whether anything is wrong.
+fn nothing(question: Question) -> String {
+    format!(
+        "no flows arrived in the last {} s: widen --window, or see who sends at /api/v1/exporters of `helios run`",
+        question.window.as_secs()
+    )
 }
 
 /// `12 ` and `1.2 M`: a unit follows a number at a distance, a prefix at once.
@@ -174,5 +187,7 @@ mod tests {
         let lines = frame(question, &Err("ClickHouse is away".to_owned()));
         assert_eq!(lines[0], "helios top  by src  last 60 s  0 bit/s in all  (space: next key, q: quit)");
         assert_eq!(lines[2], "ClickHouse is away");
+        let lines = frame(question, &Ok(Vec::new()));
+        assert!(lines.len() == 3 && lines[2].starts_with("no flows arrived in the last 60 s: "), "{lines:?}");
     }
 }
