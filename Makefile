@@ -101,7 +101,7 @@ netbox-scale: ## read a NetBox of 8,000 devices, 400,000 interfaces and 100,000 
 	NETBOX_API_TOKEN=0123456789abcdef0123456789abcdef01234567 "$$examples/netbox_read" "$$url"; \
 	exec {SERVER[1]}>&-
 
-ci: ## what continuous integration runs
+ci: ## the tests, as continuous integration runs them
 	bash .ci/run
 
 engine: ## install the ClickHouse engine for trials and tests into .cache/engine

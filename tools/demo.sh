@@ -100,7 +100,9 @@ stop
 say "What to try next"
 cat <<EOF
   $helios decode CAPTURE.pcap             what Helios reads in a capture of yours
-  $helios run --config $data/helios.yaml  the same configuration again (start the engine first, see tools/clickhouse-http)
+  the same once more, with the data of now, in two terminals:
+    PYTHONPATH=tools/clickhouse-http $python -m clickhouse_http --path $data/clickhouse --port ${clickhouse##*:}
+    $helios run --config $data/helios.yaml
   $helios run --clickhouse-url http://your-clickhouse:8123    with your network: exporters to UDP port 2055
   docs/clickhouse.md                      queries to paste; docs/configuration.md: every key
 EOF
