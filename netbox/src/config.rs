@@ -13,10 +13,10 @@ pub const TOKEN_VARIABLE: &str = "NETBOX_API_TOKEN";
 #[serde(deny_unknown_fields, default)]
 pub struct NetBoxConfig {
     /// Address of NetBox, `https://netbox.example.net`, with the path it is served under if there is one. `null`: names
-    /// do not come from NetBox. The variable NETBOX_API_URL goes before.
+    /// do not come from NetBox. The variable NETBOX_API_URL takes precedence.
     pub url: Option<String>,
 
-    /// File that holds the API token, of version 1 or 2 (`nbt_...`); a trailing line break is ignored. It is read anew
+    /// File that holds the API token, of version 1 or 2 (`nbt_...`); a trailing line break is ignored. It is read again
     /// for every refresh, so a rotated token needs no restart. Without it the environment variable NETBOX_API_TOKEN
     /// counts. The token needs no write permission.
     pub token_file: Option<PathBuf>,

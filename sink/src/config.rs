@@ -51,7 +51,7 @@ pub struct SinkConfig {
 
     pub max_table_bytes: Budget,
 
-    /// Inserts on their way at the same time, one per connection. While all are busy the open block grows instead of
+    /// Concurrent inserts, one per connection. While all are busy the open block grows instead of
     /// closing by age, so a slow ClickHouse gets fewer, bigger blocks. Two keep it busy while the next block is sent.
     pub connections: usize,
 
@@ -84,7 +84,7 @@ pub struct SinkConfig {
     /// again, with the same deduplication token. Doubled up to four times for a server that is always slower.
     pub insert_timeout_ms: u64,
 
-    /// Milliseconds before the first retry; doubles with every further one, plus or minus a quarter by chance.
+    /// Milliseconds before the first retry; doubles with every further one, plus or minus a random quarter.
     pub retry_initial_ms: u64,
 
     /// Milliseconds between retries at most, and always after a mistake that only a person can fix, such as a wrong

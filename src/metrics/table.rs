@@ -95,7 +95,7 @@ metrics! {
     EXPORTER_LOST: Counter "helios_collector_exporter_lost_total" ["exporter", "protocol"] "What never arrived, by sequence numbers: flows (v5, v7), messages (v9), records (IPFIX) or datagrams (sFlow)";
     EXPORTER_REORDERED: Counter "helios_collector_exporter_reordered_total" ["exporter"] "Messages of an exporter that came late";
     EXPORTER_DUPLICATES: Counter "helios_collector_exporter_duplicates_total" ["exporter"] "Messages of an exporter that came twice";
-    EXPORTER_RESTARTS: Counter "helios_collector_exporter_restarts_total" ["exporter"] "Times that an exporter's sequence numbers began anew";
+    EXPORTER_RESTARTS: Counter "helios_collector_exporter_restarts_total" ["exporter"] "Times that an exporter's sequence numbers started again";
     EXPORTER_CLOCK_SKEW: Gauge "helios_collector_exporter_clock_skew_seconds" ["exporter"] "An exporter's clock in its last message minus its arrival; of further exporters the one that is farthest off";
     EXPORTER_SAMPLING: Gauge "helios_collector_exporter_sampling_interval" ["exporter"] "N of 1-in-N as an exporter announced it last, 0 if it did not; of further exporters the greatest";
     EXPORTER_SAMPLING_EFFECTIVE: Gauge "helios_collector_exporter_effective_sampling_interval" ["exporter"] "Packets per sample by the sample pools of an sFlow agent since it was first seen, 0 if it has none";
@@ -114,10 +114,10 @@ metrics! {
     ENRICHER_TABLE_BYTES: Gauge "helios_enricher_table_bytes" [] "Memory of the tables of addresses";
     ENRICHER_DEVICES: Gauge "helios_enricher_devices" [] "Devices in the inventory";
     ENRICHER_INTERFACES: Gauge "helios_enricher_interfaces" [] "Interfaces of these devices";
-    ENRICHER_GENERATION: Gauge "helios_enricher_generation" [] "How often names were taken up anew since the start";
+    ENRICHER_GENERATION: Gauge "helios_enricher_generation" [] "How often the names in use were replaced since the start";
     SOURCE_ENTRIES: Gauge "helios_enricher_source_entries" ["source"] "Networks, devices, interfaces and VRFs in the version in use";
     SOURCE_LOADED: Gauge "helios_enricher_source_loaded_timestamp_seconds" ["source"] "When the source last answered with something usable, Unix time";
-    SOURCE_LOADS: Counter "helios_enricher_source_loads_total" ["source"] "Versions or answers taken up";
+    SOURCE_LOADS: Counter "helios_enricher_source_loads_total" ["source"] "Versions or answers put into use";
     SOURCE_FAILURES: Counter "helios_enricher_source_failures_total" ["source"] "Versions refused and attempts that failed; what was known before stays in use";
     DATABASE_BUILT: Gauge "helios_enricher_database_build_timestamp_seconds" ["source"] "When the database in use was built, Unix time";
     DATABASE_SIZE: Gauge "helios_enricher_database_size_bytes" ["source"] "Size of the database's file";
@@ -134,7 +134,7 @@ metrics! {
     SCHEMA_READY: Gauge "helios_sink_schema_ready" [] "1 when the schema is as this version needs it";
     OPEN_ROWS: Gauge "helios_sink_open_block_rows" [] "Rows in the block that is being filled";
     BLOCKS_CLOSED: Counter "helios_sink_blocks_closed_total" ["reason"] "Blocks closed, by what closed them";
-    BACKLOG_BLOCKS: Gauge "helios_sink_backlog_blocks" [] "Closed blocks that are not stored yet, those on their way included";
+    BACKLOG_BLOCKS: Gauge "helios_sink_backlog_blocks" [] "Closed blocks that are not stored yet, those being sent included";
     BACKLOG_ROWS: Gauge "helios_sink_backlog_rows" [] "Rows of these blocks";
     BACKLOG_BYTES: Gauge "helios_sink_backlog_bytes" [] "Bytes of these blocks, bounded by clickhouse.max_backlog_bytes";
     INSERTS_IN_FLIGHT: Gauge "helios_sink_inserts_in_flight" [] "Blocks being sent now";

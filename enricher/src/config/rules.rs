@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RulesConfig {
-    /// What the names of exporters say of them. A rule's value goes before the inventory's.
+    /// What the names of exporters say of them. A rule's value takes precedence over the inventory's.
     pub exporters: Vec<ExporterRule>,
-    /// What the names and descriptions of interfaces say of them. A rule's value goes before the inventory's.
+    /// What the names and descriptions of interfaces say of them. A rule's value takes precedence over the inventory's.
     pub interfaces: Vec<InterfaceRule>,
 }
 

@@ -30,7 +30,7 @@ pub struct SpoolConfig {
     pub when_full: WhenFull,
 
     /// With policy `always`: rows after which they are encoded and written, and so survive a crash. Fewer than 65536
-    /// make the blocks dearer for ClickHouse.
+    /// make the blocks more expensive for ClickHouse.
     pub max_unwritten_rows: usize,
 
     /// With policy `always`: milliseconds after which the rows of an open block are encoded and written.
@@ -43,10 +43,10 @@ pub struct SpoolConfig {
     /// Which of the kept blocks goes first: `oldest` or `newest`. Blocks whose insert was cut off come before both.
     pub replay_order: ReplayOrder,
 
-    /// Kept blocks on their way to ClickHouse at the same time; the other connections are for fresh ones.
+    /// Kept blocks sent to ClickHouse at the same time; the other connections are for fresh ones.
     pub replay_parallel: usize,
 
-    /// Whether fresh blocks go before kept ones where both wait for a connection.
+    /// Whether fresh blocks are sent before kept ones where both wait for a connection.
     pub fresh_first: bool,
 }
 

@@ -104,9 +104,11 @@ fn the_queries_of_the_documentation_work() {
     let names = Arc::new(Names::new());
     stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 0, 1000)]));
     insert_side_rows(&stand);
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/clickhouse.md")).unwrap();
-    let queries: Vec<&str> = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(queries.len() >= 8, "{}", queries.len());
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/");
+    let pages = ["clickhouse.md", "enrichment.md"].map(|page| std::fs::read_to_string(root.to_owned() + page).unwrap());
+    let pages = pages.concat();
+    let queries: Vec<&str> = pages.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(queries.len() >= 9, "{}", queries.len());
     for query in queries {
         let answer = stand.engine.query(&query.replace("helios.", "t.").replace(';', ""));
         assert!(!answer.is_empty(), "no row answers {query}");
