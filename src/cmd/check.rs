@@ -32,7 +32,7 @@ mod report;
 #[command(after_help = "Examples:
   helios check --config helios.yaml
   helios check --config helios.yaml --connect       also ask ClickHouse whether it would take the flows
-  helios check --explain 192.0.2.1 7                which name has the interface, and why?
+  helios check --explain 192.0.2.1 7                what is the interface called, and why?
   helios check --print > effective.yaml             every key with its effective value")]
 pub struct Args {
     /// Print the effective configuration as YAML, every key

@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "DATAGRAMS", value_parser = super::simulate::rate, conflicts_with_all = ["speed", "max"])]
     rate: Option<f64>,
 
-    /// So many times the captured pace, such as 10x or 0.5x
+    /// Multiple of the captured pace, such as 10x or 0.5x
     #[arg(long, value_name = "FACTOR", value_parser = factor, default_value = "1x", conflicts_with = "max")]
     speed: f64,
 
@@ -47,11 +47,11 @@ pub struct Args {
     #[arg(long)]
     max: bool,
 
-    /// Pauses of the capture that are longer are shortened to this
+    /// Longest pause of the capture that is kept; longer ones are cut to it
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
     max_gap: Duration,
 
-    /// Send the capture so many times
+    /// How many times the capture is sent
     #[arg(long = "loop", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
 

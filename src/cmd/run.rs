@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{ConfigArgs, ListenArgs};
 use crate::config::Config;
@@ -123,11 +123,18 @@ fn announce(config: &Config, snapshot: &Snapshot, admin: Option<SocketAddr>) {
         receive_buffer_asked_bytes = config.collector.receive_buffer_bytes,
         clickhouse = config.clickhouse.url,
         database = config.clickhouse.database,
-        spool = config.sink().spool.active().map_or("none".to_owned(), |path| path.display().to_string()),
+        spool = config
+            .sink()
+            .spool
+            .active()
+            .map_or("none, blocks wait in memory only".to_owned(), |path| path.display().to_string()),
         geoip = if databases.is_empty() { "none".to_owned() } else { databases.join(", ") },
         admin = admin.map_or("off".to_owned(), |address| format!("http://{address}/")),
         "helios is receiving"
     );
+    if config.collector.state_dir.is_none() {
+        warn!("templates and sampling tables do not survive a restart: set collector.state_dir");
+    }
 }
 
 fn tcp_text(config: &Config) -> String {

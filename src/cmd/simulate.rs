@@ -80,7 +80,7 @@ pub struct Args {
     #[arg(long)]
     max: bool,
 
-    /// Stop after so many flows; k, M and G are understood
+    /// Stop after this many flows; k, M and G are understood
     #[arg(long, value_name = "FLOWS", value_parser = count)]
     count: Option<u64>,
 

@@ -18,8 +18,8 @@ use crate::top::{By, Question, Talker, render};
 /// Show who moves the most, live
 ///
 /// Asks ClickHouse every few seconds and shows bits, packets and flows per second, averaged over the window and scaled
-/// by the flows' sampling intervals. Space or Tab sums by the next key, q quits. On something else than a terminal, or
-/// with --once, it prints one table.
+/// by the flows' sampling intervals. Space or Tab sums by the next key, q quits. With --once, or
+/// where standard output is no terminal, it prints one table.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios top                                     source and destination addresses of the last minute
