@@ -50,7 +50,7 @@ fuzz-smoke: ## every fuzz target for 30 s; installs a nightly toolchain and carg
 fuzz: ## every fuzz target for an hour in all
 	tools/fuzz.sh 514
 
-lint: ## formatting, clippy, licences and duplicate dependencies, documentation links
+lint: ## formatting, clippy, licences, advisories and sources of dependencies, documentation links
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --locked --quiet
@@ -113,8 +113,8 @@ engine-test: ## the same, with what its own tests need
 exporters: ## install the real exporters and decoders that the end-to-end tests use (Debian packages)
 	tools/exporters.sh
 
-docs: ## write the generated pages under docs/ anew
+docs: ## regenerate the pages under docs/ and helios.example.yaml from the code
 	UPDATE_EXPECT=1 cargo test -p helios -p helios-sink --all-features --locked -- docs:: up_to_date generated
 
-clean: ## remove what was built and installed in this folder
+clean: ## remove everything built or installed in this folder
 	rm -rf target .cache
