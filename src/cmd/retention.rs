@@ -64,7 +64,11 @@ fn describe(out: &mut String, url: &str, usage: &[Usage], drops: &[Excess], dry_
             let _ = writeln!(out, "{url}: {name} is empty, or not there (clickhouse.database, `helios migrate`)");
             continue;
         }
-        let _ = writeln!(out, "{url}: {name} takes {bytes} of {budget} bytes, in {partitions} partitions");
+        let _ = writeln!(
+            out,
+            "{url}: {name} takes {bytes} of {budget} bytes, in {partitions} partition{}",
+            if partitions == 1 { "" } else { "s" }
+        );
         let mut left = bytes;
         for drop in drops.iter().filter(|drop| drop.table == table) {
             left = left.saturating_sub(drop.bytes);
@@ -104,7 +108,7 @@ mod tests {
   would drop 2026-11-20: 7 rows, 60 bytes
   would drop 2026-11-21: 7 rows, 50 bytes
   140 bytes are left, which is more than the limit: the newest partition always stays
-http://a: flows_1m takes 80 of 100 bytes, in 1 partitions
+http://a: flows_1m takes 80 of 100 bytes, in 1 partition
   within its limit
 http://a: flows_1h is empty, or not there (clickhouse.database, `helios migrate`)
 ";

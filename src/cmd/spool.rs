@@ -111,7 +111,7 @@ impl Chosen {
 
 fn done(what: &str, blocks: &[&Listed]) -> String {
     let rows: u64 = blocks.iter().filter_map(|block| block.rows).sum();
-    format!("{} blocks with {rows} rows {what}\n", blocks.len())
+    format!("{} with {rows} rows {what}\n", counted(blocks.len()))
 }
 
 /// A line per block and one for all of them.
@@ -137,8 +137,12 @@ fn table(listed: &[Listed]) -> String {
     }
     let rows: u64 = listed.iter().filter_map(|block| block.rows).sum();
     let octets: u64 = listed.iter().map(|block| block.octets).sum();
-    let _ = writeln!(out, "{} blocks, {rows} rows, {octets} bytes", listed.len());
+    let _ = writeln!(out, "{}, {rows} rows, {octets} bytes", counted(listed.len()));
     out
+}
+
+fn counted(blocks: usize) -> String {
+    if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") }
 }
 
 fn begun(block: &Listed) -> String {
