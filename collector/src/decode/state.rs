@@ -15,7 +15,7 @@ use super::{DecodeError, Decoded, Protocol, Transport};
 /// Observation domains per exporter: a large chassis has one per line card, a probe one per port.
 pub(super) const MAX_DOMAINS: usize = 256;
 
-/// Domains of one worker, at about 1 KiB each: 256 MiB. 8,000 devices with 30 each have room. An exporter's first domain
+/// Domains of one worker, at 1.5 KiB each at the most: 384 MiB. 8,000 devices with 30 each have room. An exporter's first domain
 /// is always taken in, so that made-up ones take away the line cards of newcomers at the most; an eighth is kept for
 /// exporters that are established (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)).
 pub const MAX_WORKER_DOMAINS: usize = 1 << 18;
