@@ -3,7 +3,7 @@
 //! [`Capture`] iterates over the UDP datagrams of a file or of standard input, of a live `tcpdump -w -` too. What is
 //! not UDP is skipped and counted; a capture that breaks off ends where it breaks off, and [`Counts::notes`] says
 //! so. It does not decompress, does not verify checksums (captures of a sending host have none), and knows no more
-//! of IP than it takes to find UDP: VLAN tags, IPv6 extension headers, fragments in order.
+//! of IP than it takes to find UDP: VLAN tags, IPv6 extension headers, fragments.
 //!
 //! Sources: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng, tcpdump.org's list of link-layer header types.
 

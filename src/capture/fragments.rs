@@ -1,8 +1,9 @@
 //! IP fragments to whole packets, for datagrams bigger than the path's MTU.
 //!
-//! Fragments are joined as captured: the first one first, each continuing where the last one ended. That is how
-//! hosts send them. Anything else (reordered, overlapping, lost) gives the datagram up, and its fragments are counted.
+//! Fragments are joined in whatever order they were captured. Of those that contradict each other the later ones count:
+//! hosts use the numbers of their packets again and again. What never gets complete is given up and counted.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Counts;
@@ -14,7 +15,7 @@ const MAX_INCOMPLETE: usize = 64;
 /// The longest payload that an IP packet can have.
 const MAX_OCTETS: usize = 65_535;
 
-/// Datagrams of which the last fragment is missing, oldest first.
+/// Datagrams of which fragments are missing, the one that got none for longest first.
 #[derive(Debug, Default)]
 pub struct Fragments {
     incomplete: Vec<Incomplete>,
@@ -23,7 +24,12 @@ pub struct Fragments {
 #[derive(Debug)]
 struct Incomplete {
     key: Key,
-    octets: Vec<u8>,
+    /// By their offset.
+    pieces: BTreeMap<usize, Vec<u8>>,
+    /// Octets of all pieces.
+    octets: usize,
+    /// Where the last fragment ends, once it is there.
+    end: Option<usize>,
     fragments: u64,
 }
 
@@ -39,20 +45,18 @@ impl Fragments {
     pub fn join(&mut self, ip: &Ip<'_>, fragment: Fragment, counts: &mut Counts) -> Option<Vec<u8>> {
         let key = Key { src: ip.src, dst: ip.dst, id: fragment.id };
         let at = self.incomplete.iter().position(|incomplete| incomplete.key == key);
-        let mut incomplete = match at {
-            Some(at) => self.incomplete.remove(at),
-            None => Incomplete { key, octets: Vec::new(), fragments: 0 },
-        };
-        incomplete.fragments += 1;
-        let continues = fragment.offset == incomplete.octets.len();
-        if !continues || incomplete.octets.len() + ip.payload.len() > MAX_OCTETS {
+        let mut incomplete = at.map_or_else(|| Incomplete::new(key), |at| self.incomplete.remove(at));
+        if !incomplete.add(fragment, ip.payload) {
             counts.fragments_lost += incomplete.fragments;
-            return None;
+            incomplete = Incomplete::new(key);
+            if !incomplete.add(fragment, ip.payload) {
+                counts.fragments_lost += 1;
+                return None;
+            }
         }
-        incomplete.octets.extend_from_slice(ip.payload);
-        if !fragment.more {
+        if let Some(whole) = incomplete.whole() {
             counts.fragments_joined += incomplete.fragments;
-            return Some(incomplete.octets);
+            return Some(whole);
         }
         if self.incomplete.len() == MAX_INCOMPLETE {
             counts.fragments_lost += self.incomplete.remove(0).fragments;
@@ -64,5 +68,43 @@ impl Fragments {
     /// Gives up what is incomplete and returns how many fragments that were.
     pub fn abandon(&mut self) -> u64 {
         self.incomplete.drain(..).map(|incomplete| incomplete.fragments).sum()
+    }
+}
+
+impl Incomplete {
+    fn new(key: Key) -> Self {
+        Self { key, pieces: BTreeMap::new(), octets: 0, end: None, fragments: 0 }
+    }
+
+    /// Takes a fragment in, unless it contradicts those that are there. One that was captured twice does not.
+    fn add(&mut self, fragment: Fragment, payload: &[u8]) -> bool {
+        let end = fragment.offset + payload.len();
+        let ends_elsewhere = !fragment.more && self.end.is_some_and(|known| known != end);
+        let known = self.pieces.get(&fragment.offset);
+        if end > MAX_OCTETS || ends_elsewhere || known.is_some_and(|piece| piece != payload) {
+            return false;
+        }
+        self.fragments += 1;
+        if known.is_none() {
+            self.octets += payload.len();
+            self.pieces.insert(fragment.offset, payload.to_vec());
+        }
+        if !fragment.more {
+            self.end = Some(end);
+        }
+        true
+    }
+
+    /// The payload, if it is all there.
+    fn whole(&self) -> Option<Vec<u8>> {
+        let end = self.end.filter(|&end| end == self.octets)?;
+        let mut whole = Vec::with_capacity(end);
+        for (&offset, piece) in &self.pieces {
+            if offset != whole.len() {
+                return None;
+            }
+            whole.extend_from_slice(piece);
+        }
+        Some(whole)
     }
 }

@@ -131,6 +131,28 @@ fn fragments_in_order_are_joined_even_when_datagrams_interleave() {
 }
 
 #[test]
+fn fragments_are_joined_in_any_order_and_twice_captured_ones_once() {
+    let (parts, payload) = fragments(1);
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let (datagrams, counts) = read(pcap(101, &order.map(|part| parts[part].clone())));
+        assert_eq!(datagrams.len(), 1, "{order:?}");
+        assert_eq!((&datagrams[0].payload, counts.fragments_joined), (&payload, 3), "{order:?}");
+    }
+    let (datagrams, counts) = read(pcap(101, &[0, 0, 1, 1, 2].map(|part: usize| parts[part].clone())));
+    assert_eq!((datagrams[0].payload == payload, counts.fragments_joined, counts.fragments_lost), (true, 5, 0));
+}
+
+#[test]
+fn a_number_that_is_used_again_begins_a_datagram_anew() {
+    let (parts, payload) = fragments(1);
+    let mut other = parts[0].clone();
+    *other.last_mut().unwrap() ^= 1;
+    let (datagrams, counts) = read(pcap(101, &[other, parts[0].clone(), parts[1].clone(), parts[2].clone()]));
+    assert_eq!((datagrams.len(), counts.fragments_joined, counts.fragments_lost), (1, 3, 1));
+    assert_eq!(datagrams[0].payload, payload);
+}
+
+#[test]
 fn ipv6_fragments_are_joined() {
     let whole = built(&[Layer::Ipv6(IPV6), UDP, Layer::Payload(&[5; 100])]);
     let fragment = |offset: u16, more: u16, octets: &[u8]| {
