@@ -65,6 +65,8 @@ struct State {
     /// Table and rows of blocks that this process has set aside.
     aside: HashMap<Arc<str>, (Table, u64)>,
     paused: HashMap<Lane, Instant>,
+    /// Token of each lane's block that failed last: others have their turn before it.
+    failed: HashMap<Lane, String>,
     /// Shards without a schema yet: nothing goes there.
     held: BTreeSet<usize>,
     /// Reading kept blocks failed for want of something: none is read before then.
@@ -162,6 +164,7 @@ impl Backlog {
         state.failing = true;
         let lane = state.lane(&block);
         state.paused.insert(lane, Instant::now() + pause);
+        state.failed.insert(lane, block.token.clone());
         state.end_sending(&block);
         state.fresh.push_front(block);
         let closed = state.closed;
@@ -252,6 +255,9 @@ impl Backlog {
         state.failing = false;
         let lane = state.lane(block);
         state.paused.remove(&lane);
+        if state.failed.get(&lane).is_some_and(|token| *token == block.token) {
+            state.failed.remove(&lane);
+        }
         state.end_sending(block);
         state.occupancy.remove(block);
         drop(state);
@@ -318,13 +324,19 @@ impl Backlog {
             let mut state = self.state();
             if let Some((_, stub)) = state.oldest_kept() {
                 state.forget_kept(&stub);
-                self.books.dropped(stub.table, Stage::Spool, DropReason::SpoolFull, stub.rows);
                 drop(state);
-                spool.remove(&stub.kept);
+                if !spool.try_remove(&stub.kept) {
+                    // To give up more would make no more room: the block stays where it is.
+                    self.state().keep(stub);
+                    return;
+                }
+                self.books.dropped(stub.table, Stage::Spool, DropReason::SpoolFull, stub.rows);
             } else if let Some(kept) = state.fresh.iter_mut().find_map(|block| block.kept.take()) {
                 // The rows stay in memory: only a crash would lose them now.
                 drop(state);
-                spool.remove(&kept);
+                if !spool.remove(&kept) {
+                    return;
+                }
             } else {
                 return;
             }
@@ -486,7 +498,11 @@ impl State {
         if !fresh_first && let Some(stub) = self.pick_kept(spool) {
             return Pick::Kept(stub);
         }
-        let ready = self.fresh.iter().position(|block| self.may_go(self.lane(block)));
+        // A block that fails for reasons of its own must not keep a single connection from all behind it.
+        let failed = |block: &Block| self.failed.get(&self.lane(block)).is_some_and(|token| *token == block.token);
+        let ready = |block: &Block| self.may_go(self.lane(block));
+        let other = self.fresh.iter().position(|block| ready(block) && !failed(block));
+        let ready = other.or_else(|| self.fresh.iter().position(ready));
         if let Some(block) = ready.and_then(|at| self.fresh.remove(at)) {
             self.occupancy.in_flight += 1;
             *self.sending.entry(self.lane(&block)).or_default() += 1;

@@ -128,13 +128,14 @@ impl Disk {
         self.spool.as_ref().map_or_else(none, |spool| spool.stats())
     }
 
-    /// Ends the thread; the files stay.
-    fn close(self) {
+    /// Ends the thread; the files stay. Another process may have them at once if nobody `writes` any more, else when
+    /// this one has ended.
+    fn close(self, writes: bool) {
         self.stop.store(true, Ordering::Release);
         if self.thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the spool thread panicked");
         }
-        if let Some(spool) = self.spool {
+        if let Some(spool) = self.spool.filter(|_| !writes) {
             spool.release();
         }
     }
@@ -252,7 +253,9 @@ impl Sink {
         self.upkeep.abort();
         let threads = [self.block_thread, self.side_thread];
         let joined = tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok()));
-        match tokio::time::timeout_at(deadline, joined).await {
+        let joined = tokio::time::timeout_at(deadline, joined).await;
+        let writes = joined.is_err();
+        match joined {
             Ok(Ok([true, true])) => {}
             Ok(_) => tracing::error!("a block thread panicked"),
             // Its rows stay in flight in the accounts, where the pipeline counts them as lost.
@@ -266,7 +269,7 @@ impl Sink {
             let _ = tokio::task::spawn_blocking(move || backlog.abandon()).await;
             while self.tasks.join_next().await.is_some() {}
         }
-        let _ = tokio::task::spawn_blocking(move || self.spool.close()).await;
+        let _ = tokio::task::spawn_blocking(move || self.spool.close(writes)).await;
         let accounts = self.inserter.books.flows.snapshot();
         Drained { lost_rows: accounts.dropped_total() - before, kept_rows: u64::try_from(accounts.kept()).unwrap_or(0) }
     }

@@ -93,6 +93,8 @@ struct State {
     free: Option<(Instant, u64)>,
     logged: Option<Instant>,
     unsynced: Vec<File>,
+    /// Blocks that are done with and whose files could not be removed.
+    unremoved: Vec<Kept>,
 }
 
 impl State {
@@ -127,6 +129,10 @@ impl Spool {
         let folder = RunFolder::create(root)?;
         let stats = SpoolStats { configured: true, available: true, ..SpoolStats::default() };
         let state = Mutex::new(State { stats, ..State::default() });
+        if config.fsync != Fsync::Never {
+            directory::sync(&folder.path)?;
+            directory::sync(root)?;
+        }
         let (config, root) = (config.clone(), root.to_owned());
         let process = RandomState::new().build_hasher().finish();
         Ok(Arc::new(Self { config, root, folder, process, blocks: AtomicU64::new(0), state }))
@@ -226,12 +232,34 @@ impl Spool {
         }
     }
 
-    /// Removes a block that is stored or given up.
-    pub fn remove(&self, kept: &Kept) {
-        if let Err(error) = fs::remove_file(self.path_of(kept)) {
-            self.failed("cannot remove a file", &error);
+    /// Removes a block that is stored or given up: later if that is not possible now, since the next process would
+    /// send what is left.
+    pub fn remove(&self, kept: &Kept) -> bool {
+        let removed = self.try_remove(kept);
+        if !removed {
+            self.state().unremoved.push(kept.clone());
         }
-        self.forget(kept);
+        removed
+    }
+
+    /// Removes a block's file. `false`, and the file still counts, if it is there afterwards.
+    pub(crate) fn try_remove(&self, kept: &Kept) -> bool {
+        match fs::remove_file(self.path_of(kept)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                self.failed("cannot remove a file", &error);
+                false
+            }
+            _ => {
+                self.forget(kept);
+                true
+            }
+        }
+    }
+
+    /// Removes what could not be removed before.
+    fn remove_left(&self) {
+        let left = std::mem::take(&mut self.state().unremoved);
+        left.iter().for_each(|kept| _ = self.remove(kept));
     }
 
     fn forget(&self, kept: &Kept) {
@@ -301,8 +329,10 @@ impl Spool {
     /// Forces onto the medium what was closed since the last call.
     pub(crate) fn sync(&self) {
         let files = std::mem::take(&mut self.state().unsynced);
-        for file in files {
-            if let Err(error) = file.sync_data() {
+        // The folder last: it has the files' names.
+        let folder = (!files.is_empty()).then(|| directory::sync(&self.folder.path));
+        for synced in files.iter().map(File::sync_data).chain(folder) {
+            if let Err(error) = synced {
                 self.failed("cannot force a file onto the medium", &error);
             }
         }
@@ -352,17 +382,22 @@ impl OpenFile {
         let end = self.sum.encode();
         let this = self.write(&end)?;
         let spool = Arc::clone(&this.spool);
-        let synced = if spool.config.fsync == Fsync::Block { this.file.sync_data() } else { Ok(()) };
+        let at_once = spool.config.fsync == Fsync::Block;
+        let synced = if at_once { this.file.sync_data() } else { Ok(()) };
         let (from, to) = (spool.path(&this.name, directory::OPEN), spool.path(&this.name, directory::BLOCK));
         if let Err(error) = synced.and_then(|()| fs::rename(from, to)) {
             spool.failed("cannot close a file", &error);
             this.give_up();
             return None;
         }
-        let mut state = spool.state();
-        state.stats.available = true;
+        // The name is the folder's.
+        if at_once && let Err(error) = directory::sync(&spool.folder.path) {
+            spool.failed("cannot force the folder onto the medium", &error);
+        } else {
+            spool.state().stats.available = true;
+        }
         if spool.config.fsync == Fsync::Interval {
-            state.unsynced.push(this.file);
+            spool.state().unsynced.push(this.file);
         }
         Some(Kept { name: this.name, sent: false, octets: this.octets })
     }

@@ -116,7 +116,8 @@ async fn one_table_that_fails_stops_no_other() {
     assert_eq!(backlog.next().await.unwrap().table, side);
     // A table that is paused for a moment gets its block when the moment is over.
     backlog.put_back(Block { table: Table::Flows, ..block(3) }.taken_from(&backlog), Duration::from_millis(20));
-    assert_eq!(backlog.next().await.unwrap().octets, 3);
+    let next = [backlog.next().await.unwrap().octets, backlog.next().await.unwrap().octets];
+    assert_eq!(next, [1, 3], "the one that failed last comes last");
 }
 
 impl Block {
@@ -256,4 +257,37 @@ async fn a_shard_without_a_schema_gets_nothing_and_keeps_nobody_waiting() {
     assert!(backlog.next().await.is_none());
     let accounts = backlog.books.flows.snapshot();
     assert_eq!((accounts.stored, accounts.kept(), accounts.imbalance()), (2, 2, 0));
+}
+
+#[tokio::test]
+async fn a_block_that_fails_lets_others_of_its_table_go_first() {
+    let backlog = backlog(1000, None);
+    push(&backlog, block(1));
+    push(&backlog, block(2));
+    let failing = backlog.next().await.unwrap();
+    backlog.put_back(failing, Duration::ZERO);
+    let other = backlog.next().await.unwrap();
+    assert_eq!(other.octets, 2, "one connection is enough for those behind a block that fails");
+    backlog.stored(&other);
+    assert_eq!(backlog.next().await.unwrap().octets, 1);
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_removed_no_block_is_given_up_for_room() {
+    let root = tempfile::tempdir().unwrap();
+    let config = SpoolConfig { max_bytes: ROOM + 1800, ..small() };
+    let backlog = backlog(900, Some((root.path(), config)));
+    push(&backlog, block(1000));
+    push(&backlog, block(700));
+    let spool = backlog.spool.as_ref().unwrap();
+    let kept = backlog.state().oldest_kept().unwrap().1.kept;
+    let run = std::fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().path());
+    let path =
+        run.map(|run| run.join(format!("{}.{}", kept.name, directory::BLOCK))).find(|path| path.exists()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(spool.is_full(ROOM));
+    backlog.make_room();
+    assert_eq!((dropped(&backlog, DropReason::SpoolFull), backlog.occupancy().kept_blocks), (0, 1));
+    assert!(!spool.stats().available, "an alarm");
 }

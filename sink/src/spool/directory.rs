@@ -89,6 +89,14 @@ impl RunFolder {
     }
 }
 
+/// Forces the names in a folder onto the medium, where the file system knows how.
+pub fn sync(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
+}
+
 /// All processes' folders, oldest first.
 pub fn runs(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut runs = Vec::new();

@@ -50,6 +50,7 @@ impl Scanner {
                 self.spool.failed("cannot look for blocks", &error);
             }
             self.tell(&mut told);
+            self.spool.remove_left();
             if self.spool.config.fsync == Fsync::Interval {
                 self.spool.sync();
             }

@@ -370,6 +370,42 @@ fn a_block_that_cannot_be_read_just_now_is_not_given_up() {
 }
 
 #[test]
+fn a_file_that_cannot_be_removed_counts_and_is_removed_later() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = open(root.path());
+    let kept = begun(&spool, "a", 1).close().unwrap();
+    // A folder cannot be removed as a file, whoever tries.
+    let path = spool.path_of(&kept);
+    let hidden = root.path().join("hidden");
+    fs::rename(&path, &hidden).unwrap();
+    fs::create_dir(&path).unwrap();
+    spool.remove(&kept);
+    spool.remove_left();
+    let stats = spool.stats();
+    assert_eq!((stats.files, stats.octets, stats.available), (1, kept.octets, false));
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&hidden, &path).unwrap();
+    spool.remove_left();
+    assert!(!path.exists());
+    assert_eq!((spool.stats().files, spool.stats().octets), (0, 0));
+    spool.remove_left();
+    assert_eq!(spool.stats().write_failures, 2);
+}
+
+#[test]
+fn files_and_their_names_are_forced_onto_the_medium_as_configured() {
+    for fsync in [Fsync::Block, Fsync::Interval, Fsync::Never] {
+        let root = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&SpoolConfig { fsync, ..config() }, root.path()).unwrap();
+        begun(&spool, "a", 1).close().unwrap();
+        assert_eq!(spool.state().unsynced.len(), usize::from(fsync == Fsync::Interval), "{fsync:?}");
+        spool.sync();
+        assert!(spool.state().unsynced.is_empty(), "{fsync:?}");
+        assert_eq!(spool.stats().write_failures, 0, "{fsync:?}");
+    }
+}
+
+#[test]
 fn a_spool_is_full_by_octets_or_by_what_is_free() {
     let root = tempfile::tempdir().unwrap();
     let spool = Spool::open(&SpoolConfig { max_bytes: 1000, ..config() }, root.path()).unwrap();
