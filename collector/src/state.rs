@@ -1,6 +1,6 @@
 //! The state directory: what exporters announced, kept over restarts.
 //!
-//! Two files: the [journal](journal) of templates and tables of options data, and the [sequence numbers](sequences),
+//! Two files: the [journal] of templates and tables of options data, and the [sequence numbers](sequences),
 //! which change with every message.
 //!
 //! Receive workers never touch the disk: they hand lines to the thread `state`. What a disk does not take is kept, and

@@ -1,6 +1,6 @@
 //! Blocks on disk until ClickHouse has them.
 //!
-//! A block is a file ([`file`] has the format) in the folder of its process ([`directory`] has the layout). It is
+//! A block is a file ([`mod@file`] has the format) in the folder of its process ([`directory`] has the layout). It is
 //! written piece by piece while it is filled, named `.block` when it is closed, `.sent` before its first insert, and
 //! removed when ClickHouse has acknowledged it: there is no index that could disagree with the files.
 //!
