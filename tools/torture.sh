@@ -33,9 +33,9 @@ part() {
 }
 
 part crashes "kill -9 x $HELIOS_KILLS, stops, takeovers, full disks, a killed engine, clocks" \
-    "${tests[@]}" --test it -- --show-output spool:: ills::
+    "${tests[@]}" --test it -- --show-output spool:: ills:: takeover::
 part faults "resets, cuts, lost and late answers, 500/503, exceptions; $HELIOS_FAULT_SEEDS schedules" \
-    "${tests[@]}" --test engine -- faults:: outage::
+    "${tests[@]}" --test engine -- faults:: outage:: ills::
 part blocks "blocks of $HELIOS_BLOCK_ROWS rows and many days, recovered, cut, half committed, sent again" \
     "${tests[@]}" --test engine -- once::
 part files "flipped octets, truncations, crashes against a model of the spool" \

@@ -26,7 +26,7 @@ fn read(network: &Arc<Network>) -> NetBox {
     let server = Server::start(World { network: Some(Arc::clone(network)), ..World::default() });
     let config = NetBoxConfig { url: Some(server.url()), token_file: Some(token_file), ..NetBoxConfig::default() };
     let netbox = NetBox::start(config, None).expect("a thread");
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while netbox.current().is_none() {
         assert!(Instant::now() < deadline, "{:?}", netbox.stats());
         std::thread::sleep(Duration::from_millis(5)); // between two looks whether it was read

@@ -146,7 +146,7 @@ fn delete(network: &mut Network, device: u32) {
 
 /// Waits until the snapshot is what the network is, and says what it lacks where that does not come.
 fn wait_for(netbox: &NetBox, server: &Server, version: &str) -> Result<(), TestCaseError> {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let network = server.world().network.clone().unwrap_or_default();
         let found = match netbox.current() {

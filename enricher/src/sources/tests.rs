@@ -8,7 +8,7 @@ use helios_testkit::web::Server;
 
 use super::*;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 fn config(json: serde_json::Value) -> EnricherConfig {
     serde_json::from_value(json).unwrap()

@@ -14,7 +14,7 @@ use helios_testkit::Engine;
 
 use super::support::{last_hour, traffic};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Passes rows on as the stages before the sink would.
 fn send(sender: &BatchSender, ledger: &Ledger, names: &Names, first: usize, rows: usize) {
