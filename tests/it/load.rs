@@ -46,15 +46,43 @@ impl Exporter {
         self.sent += RECORDS;
     }
 
+    /// Sends rows of which a collector that lives reads every one, however slow the machine is.
     pub fn send_rows(&mut self, rows: u32) {
         for n in 0..rows / RECORDS {
+            if n % 10 == 0 {
+                wait_for_room(self.to.port());
+            }
             self.send();
-            // Not faster than an untuned receive buffer takes.
+        }
+    }
+
+    /// Sends rows without a look at whether they are read, in bursts with pauses.
+    pub fn flood(&mut self, rows: u32) {
+        for n in 0..rows / RECORDS {
+            self.send();
             if n % 50 == 49 {
                 std::thread::sleep(Duration::from_millis(2)); // paces, waits for nothing
             }
         }
     }
+}
+
+/// What may wait in a socket before the next datagram is sent: a quarter of an untuned receive buffer.
+const QUEUED_MAX: u64 = 100_000;
+
+/// Waits until those who listen on the UDP port have read most of what was sent to it. Nobody may, which is as good.
+pub fn wait_for_room(port: u16) {
+    let local = format!(":{port:04X}");
+    wait_for("the receiver to read", || {
+        let table = std::fs::read_to_string("/proc/net/udp").unwrap();
+        // Number, local and remote address, state, lengths of both queues.
+        let queued = table.lines().filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            fields.nth(1)?.ends_with(&local).then_some(())?;
+            u64::from_str_radix(fields.nth(2)?.split_once(':')?.1, 16).ok()
+        });
+        queued.max().is_none_or(|octets| octets < QUEUED_MAX).then_some(())
+    });
 }
 
 pub fn number(engine: &Engine, sql: &str) -> u64 {
@@ -137,7 +165,7 @@ impl Load {
         let thread = std::thread::spawn(move || {
             let mut exporter = Exporter::new(to);
             while !stopped.load(Ordering::Relaxed) {
-                exporter.send();
+                exporter.send_rows(RECORDS);
                 count.store(exporter.sent, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(1)); // paces, waits for nothing
             }

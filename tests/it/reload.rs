@@ -15,7 +15,7 @@ use helios_testkit::Engine;
 use helios_testkit::netbox::lifelike::{Address, Device, Interface, Network, On, Prefix, Scope, Site};
 use helios_testkit::netbox::{Server, TOKEN, World};
 
-use crate::load::{assert_balanced, number};
+use crate::load::{assert_balanced, number, wait_for_room};
 use crate::running::{Helios, wait_for};
 
 /// Versions of every source, the first one included.
@@ -40,6 +40,7 @@ fn load(to: SocketAddr, exporter: u8, stop: &AtomicBool) -> u32 {
     while !stop.load(Ordering::Relaxed) {
         let mut message = Vec::new();
         netflow5::message(&Header { sequence, ..Header::default() }, &records, &mut message);
+        wait_for_room(to.port());
         socket.send_to(&message, to).unwrap();
         sequence += records.len() as u32;
         thread::sleep(Duration::from_millis(1)); // paces, waits for nothing

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -29,13 +30,19 @@ pub fn free_udp_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn free_tcp_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// An address of this host that no other test listens on: a port that was free a moment ago on 127.0.0.1 may be
+/// another test's by the time that it is used.
+fn free_tcp_address() -> SocketAddr {
+    static USED: AtomicU32 = AtomicU32::new(0);
+    // Processes differ in the two middle octets, from 127.64 on, and tests of a process in the last one.
+    let [.., high, low] = (std::process::id() % (128 << 8)).to_be_bytes();
+    let [.., n] = (USED.fetch_add(1, Ordering::Relaxed) % 254 + 1).to_be_bytes();
+    TcpListener::bind(SocketAddr::from(([127, 64 + high, low, n], 0))).unwrap().local_addr().unwrap()
 }
 
-/// An address that refuses connections.
+/// An address that refuses connections: nothing listens on port 1, which is nobody's to take.
 pub fn nobody() -> String {
-    format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+    "http://127.0.0.1:1".to_owned()
 }
 
 /// A running helios.
@@ -68,7 +75,7 @@ impl Helios {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         let flows = SocketAddr::from(([127, 0, 0, 1], port));
-        let admin = SocketAddr::from(([127, 0, 0, 1], free_tcp_port()));
+        let admin = free_tcp_address();
         command.args(["run", "--listen", &flows.to_string(), "--clickhouse-url", clickhouse]);
         command.args(["--set", &format!("admin.listen={admin}"), "--set", "clickhouse.flush_interval_ms=200"]);
         for setting in settings {

@@ -53,7 +53,7 @@ fn kill_9_costs_no_row_that_was_encoded_and_doubles_none() {
         // From here on rows may be lost; the moment of the end is anywhere in the work of a block.
         let end = Instant::now() + Duration::from_millis(random.below(700));
         while Instant::now() < end {
-            exporter.send_rows(600);
+            exporter.flood(600);
         }
         helios.kill();
         sent = exporter.sent;
