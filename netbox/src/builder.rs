@@ -172,7 +172,7 @@ mod tests {
         let snapshot = sample();
         let device = snapshot.tables.devices.get(7).unwrap();
         assert_eq!(snapshot.interfaces_of(7).map(|interface| interface.index).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(snapshot.device_addresses(device).collect::<Vec<_>>(), [ip("192.0.2.1"), ip("192.0.2.9")]);
+        assert_eq!(snapshot.addresses_of(7).map(|row| row.address).collect::<Vec<_>>(), [ip("192.0.2.9")]);
         assert_eq!((snapshot.site_name(device.site), snapshot.region_name(device.site)), ("Zurich", "Alps"));
         assert_eq!(snapshot.texts(device.tags).collect::<Vec<_>>(), ["flow", "core"]);
         assert_eq!(snapshot.fields(device.custom_fields).collect::<Vec<_>>(), [("snmp", "v3")]);

@@ -86,7 +86,7 @@ impl Client {
     /// # Errors
     /// When a file that the configuration names cannot be used.
     pub fn new(config: &NetBoxConfig, counters: Arc<Counters>) -> Result<Self, NetBoxError> {
-        let url = config.url.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
+        let url = base(config.url.as_deref().unwrap_or_default()).to_owned();
         Ok(Self {
             http: HttpClient::builder(TokioExecutor::new()).build(connector(config, &url)?),
             authorization: authorization(config)?,
@@ -167,6 +167,12 @@ impl Client {
         }
         Ok(body)
     }
+}
+
+/// The address of NetBox, also of one that is written as that of its API.
+fn base(url: &str) -> &str {
+    let url = url.trim_end_matches('/');
+    url.strip_suffix("/api").unwrap_or(url).trim_end_matches('/')
 }
 
 fn connector(config: &NetBoxConfig, url: &str) -> Result<HttpsConnector<HttpConnector>, NetBoxError> {
@@ -269,6 +275,15 @@ mod tests {
         assert_eq!(sent("nbt_key.secret").unwrap(), "Bearer nbt_key.secret");
         assert_eq!(sent(""), None);
         assert!(matches!(header("a\nb"), Some(Err(NetBoxError::TokenText))));
+    }
+
+    #[test]
+    fn the_address_may_be_that_of_the_api() {
+        for url in ["http://netbox", "http://netbox/", "http://netbox/api", "http://netbox/api/"] {
+            assert_eq!(base(url), "http://netbox", "{url}");
+        }
+        assert_eq!(base("https://ipam.example.net/netbox/api/"), "https://ipam.example.net/netbox");
+        assert_eq!(base("https://netbox-api"), "https://netbox-api");
     }
 
     #[test]

@@ -12,8 +12,8 @@ pub const TOKEN_VARIABLE: &str = "NETBOX_API_TOKEN";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetBoxConfig {
-    /// Address of NetBox, `https://netbox.example.net`, with the path it is served under if there is one. `null`: names
-    /// do not come from NetBox. The variable NETBOX_API_URL takes precedence.
+    /// Address of NetBox, `https://netbox.example.net`, with the path it is served under if there is one; `/api` at its
+    /// end makes no difference. `null`: names do not come from NetBox. The variable NETBOX_API_URL takes precedence.
     pub url: Option<String>,
 
     /// File that holds the API token, of version 1 or 2 (`nbt_...`); a trailing line break is ignored. It is read again

@@ -26,7 +26,7 @@ mod saved;
 mod codec;
 
 pub use builder::Builder;
-pub use config::NetBoxConfig;
+pub use config::{Filters, NetBoxConfig};
 pub use error::NetBoxError;
 pub use snapshot::Snapshot;
 pub use source::{NetBox, Stats};

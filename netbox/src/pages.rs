@@ -102,11 +102,10 @@ fn position(version: Version) -> &'static str {
 }
 
 fn fixed_query<K: Kind>(context: &Context, ids: Ids, since: Option<&str>) -> String {
-    let mut query = format!("limit={}", context.config.page_size);
+    // NetBox puts every object's config contexts together unless they are excluded, also when `fields` leaves them out.
+    let mut query = format!("limit={}&exclude=config_context", context.config.page_size);
     if context.version >= Version::FIELDS {
         append(&mut query, &format!("fields={}", K::fields(context.version)));
-    } else {
-        append(&mut query, "exclude=config_context");
     }
     if context.version < Version::CURSORS {
         append(&mut query, "ordering=id");

@@ -2,8 +2,6 @@
 //!
 //! A snapshot never changes. Readers hold it by `Arc` and see interfaces, addresses and devices that belong together.
 
-use std::net::IpAddr;
-
 use crate::model::{
     Asn, Assigned, Device, Group, Interface, IpAddress, Location, Prefix, Scope, Site, Span, Tenant, VirtualMachine,
     VmInterface, Vrf,
@@ -114,12 +112,6 @@ impl Snapshot {
     /// The addresses that are assigned to interfaces of a device.
     pub fn addresses_of(&self, device: u32) -> impl Iterator<Item = &IpAddress> {
         self.addresses_by_device.of(device).iter().filter_map(|&row| self.tables.ip_addresses.rows().get(row as usize))
-    }
-
-    /// Every address that a device may be known by: primary ones first, out-of-band, then those of its interfaces.
-    pub fn device_addresses(&self, device: &Device) -> impl Iterator<Item = IpAddr> {
-        let primary = [device.primary_ip4, device.primary_ip6, device.oob_ip].into_iter().flatten();
-        primary.chain(self.addresses_of(device.id).map(|address| address.address))
     }
 
     /// The virtual machine whose interface has the address.

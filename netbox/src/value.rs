@@ -66,9 +66,14 @@ impl<'de> Visitor<'de> for StrVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Str, A::Error> {
         let mut best = (NAMES.len(), Str::default());
         while let Some(Str(key)) = map.next_key()? {
-            match NAMES.iter().position(|name| *name == key) {
-                Some(rank) if rank < best.0 => best = (rank, map.next_value()?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
+            let Some(rank) = NAMES.iter().position(|name| *name == key).filter(|rank| *rank < best.0) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            // A device without a name still has what NetBox displays for it.
+            let text: Str = map.next_value()?;
+            if !text.0.is_empty() {
+                best = (rank, text);
             }
         }
         Ok(best.1)
@@ -192,6 +197,7 @@ mod tests {
             (r#"{"value": "active", "label": "Active"}"#, "active"),
             (r#"{"label": "IPv4", "value": 4}"#, "4"),
             (r#"{"id": 1, "display": "Zurich (ZRH)", "name": "Zurich", "nested": {"name": "x"}}"#, "Zurich"),
+            (r#"{"id": 1, "display": "MX480 (7)", "name": null}"#, "MX480 (7)"),
             ("null", ""),
             ("true", "true"),
             ("-3", "-3"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use helios_netbox::model::Scope;
-use helios_netbox::{NetBox, NetBoxConfig, Stats};
+use helios_netbox::{Filters, NetBox, NetBoxConfig, Stats};
 use helios_testkit::netbox::{Fault, Server, TOKEN, World};
 use helios_testkit::proxy::{Proxy, Schedule};
 
@@ -55,8 +55,42 @@ fn every_version_is_read_whole_page_by_page() {
         assert_eq!(device.primary_ip4, "10.0.7.1".parse().ok());
         let indices: Vec<u32> = snapshot.interfaces_of(7).map(|interface| interface.index).collect();
         assert_eq!(indices, [500, 501, 502, 503]);
+        let contexts = ["/api/dcim/devices/", "/api/virtualization/virtual-machines/"];
+        let with_contexts = server
+            .world()
+            .requests
+            .iter()
+            .find(|request| {
+                contexts.iter().any(|list| request.starts_with(list)) && !request.contains("exclude=config_context")
+            })
+            .cloned();
+        assert_eq!(with_contexts, None, "{version}: NetBox computes config contexts for nothing");
         let by_id = server.world().requests.iter().any(|request| request.contains("&start="));
         assert_eq!(by_id, version == "4.6.0", "{version}");
+    }
+}
+
+#[test]
+fn a_configured_filter_goes_with_every_request_for_its_kind() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(World::default());
+    let filters: Vec<(&str, String)> =
+        ["dcim/devices", "dcim/interfaces", "ipam/ip-addresses", "ipam/prefixes", "virtualization/virtual-machines"]
+            .into_iter()
+            .zip(1..)
+            .map(|(list, n)| (list, format!("status=active&tag=of-list-{n}")))
+            .collect();
+    let [devices, interfaces, ip_addresses, prefixes, virtual_machines] = [0, 1, 2, 3, 4].map(|n| filters[n].1.clone());
+    let set = Filters { devices, interfaces, ip_addresses, prefixes, virtual_machines };
+    let netbox = start(NetBoxConfig { filters: set, ..config(&server, directory.path(), TOKEN) }, None);
+    // A full refresh and an incremental one.
+    wait(&netbox, "read twice", |stats| stats.refreshes >= 2);
+    let requests = server.world().requests.clone();
+    for (list, filter) in &filters {
+        let of_list: Vec<&String> =
+            requests.iter().filter(|request| request.starts_with(&format!("/api/{list}/"))).collect();
+        let without = of_list.iter().find(|request| !request.contains(&format!("&{filter}")));
+        assert_eq!((of_list.len() >= 4, without), (true, None), "{list}");
     }
 }
 

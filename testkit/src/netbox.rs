@@ -132,7 +132,7 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
             _ if world.forbidden.iter().any(|list| target.starts_with(&format!("/api/{list}/"))) => {
                 (403, r#"{"detail": "You do not have permission to perform this action."}"#.to_owned())
             }
-            _ => (200, answer(&world, &target)),
+            _ => answer(&world, &target),
         };
         let length = body.len();
         if matches!(fault, Some(Fault::Cut | Fault::Stall)) {
@@ -167,14 +167,23 @@ impl World {
 /// Ids of a list and how an object of it is written.
 type List<'a> = (Vec<u32>, Box<dyn Fn(u32) -> String + 'a>);
 
-fn answer(world: &World, target: &str) -> String {
+/// Status and body.
+fn answer(world: &World, target: &str) -> (u16, String) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let list = path.trim_start_matches("/api/").trim_end_matches('/');
     if list == "status" {
-        return format!(r#"{{"netbox-version": "{}", "plugins": {{}}}}"#, world.version);
+        return (200, format!(r#"{{"netbox-version": "{}", "plugins": {{}}}}"#, world.version));
     }
+    let cursors = is_at_least(world.version, 4, 6);
+    if cursors && parameter(query, "start").is_some() {
+        // As NetBox does it, lest the client relies on an order that it does not get.
+        if let Some(refused) = ["ordering", "offset"].into_iter().find(|name| parameter(query, name).is_some()) {
+            return (400, format!(r#"["{refused} cannot be specified in conjunction with start."]"#));
+        }
+    }
+    let fields = parameter(query, "fields").filter(|_| is_at_least(world.version, 4, 0));
     let (mut ids, object): List<'_> = match &world.network {
-        Some(network) => (network.ids(list), Box::new(|id| network.object(list, id, world.version))),
+        Some(network) => (network.ids(list), Box::new(|id| network.object(list, id, world.version, fields))),
         None => (plain::ids(world, list), Box::new(|id| plain::object(world, list, id))),
     };
     let (from, to) = (number(query, "id__gte").unwrap_or(0), number(query, "id__lt").unwrap_or(u32::MAX));
@@ -189,7 +198,14 @@ fn answer(world: &World, target: &str) -> String {
     if query.contains("ordering=-id") {
         ids.reverse();
     }
-    page(path, query, &ids, &object)
+    // A version that does not know a parameter ignores it.
+    let start = number(query, "start").filter(|_| cursors);
+    (200, page(path, query, start, &ids, &object))
+}
+
+fn is_at_least(version: &str, major: u32, minor: u32) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next(), parts.next()) >= (Some(major), Some(minor))
 }
 
 /// `2026-11-23T01:02:03Z` as Unix time, by the days of the Gregorian calendar.
@@ -213,9 +229,8 @@ fn number(query: &str, name: &str) -> Option<u32> {
     parameter(query, name)?.parse().ok()
 }
 
-fn page(path: &str, query: &str, ids: &[u32], object: &dyn Fn(u32) -> String) -> String {
-    let (limit, start, offset) =
-        (number(query, "limit").unwrap_or(50), number(query, "start"), number(query, "offset"));
+fn page(path: &str, query: &str, start: Option<u32>, ids: &[u32], object: &dyn Fn(u32) -> String) -> String {
+    let (limit, offset) = (number(query, "limit").unwrap_or(50), number(query, "offset"));
     let limit = limit.min(1000) as usize;
     let first = match start {
         Some(start) => ids.partition_point(|id| *id < start),

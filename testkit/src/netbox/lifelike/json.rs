@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use crate::netbox::is_at_least;
+
 use super::{Address, Device, Interface, Machine, MachineInterface, Network, On, Prefix, Scope, Site, Table};
 
 impl Network {
@@ -30,8 +32,8 @@ impl Network {
         }
     }
 
-    /// The object of an id that [`ids`](Self::ids) has.
-    pub fn object(&self, list: &str, id: u32, version: &str) -> String {
+    /// The object of an id that [`ids`](Self::ids) has; of its fields only those that are asked for, if any are.
+    pub fn object(&self, list: &str, id: u32, version: &str, fields: Option<&str>) -> String {
         let mut object = match list {
             "dcim/regions" => json!({
                 "name": self.regions[&id].name, "slug": slug("region", id), "description": "",
@@ -59,6 +61,9 @@ impl Network {
         };
         object["id"] = id.into();
         object["url"] = format!("http://proxied.invalid/api/{list}/{id}/").into();
+        if let (Some(fields), Value::Object(object)) = (fields, &mut object) {
+            object.retain(|field, _| fields.split(',').any(|asked| asked == field));
+        }
         object.to_string()
     }
 
@@ -184,8 +189,7 @@ impl Network {
 
 /// Whether prefixes have a scope (4.2 and later) and not a site.
 pub(in crate::netbox) fn has_scopes(version: &str) -> bool {
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    (parts.next(), parts.next()) >= (Some(4), Some(2))
+    is_at_least(version, 4, 2)
 }
 
 fn choice(value: &str) -> Value {
