@@ -42,17 +42,21 @@ pub struct Device {
     pub region: NameId,
     pub role: NameId,
     pub tenant: NameId,
-    /// Addresses that the device may export from: primary ones first, then those of its interfaces.
+    /// Addresses that the device may export from: primary ones first, then those of its interfaces, those of a VRF last.
     pub addresses: Vec<Address>,
-    /// How many of them are primary: those go before interface addresses of other devices, which may be of a VRF.
+    /// How many of them are primary: those go before interface addresses of other devices.
     pub primary: usize,
+    /// How many of them are of a VRF: global ones of other devices go before, since VRFs use the same space again.
+    pub in_vrf: usize,
     pub interfaces: Vec<Interface>,
 }
 
 impl Device {
-    /// Primary addresses and the others.
-    pub fn by_primary(&self) -> (&[Address], &[Address]) {
-        self.addresses.split_at(self.primary.min(self.addresses.len()))
+    /// Primary addresses, other global ones, and those of a VRF: the order in which addresses are claimed.
+    pub fn by_claim(&self) -> [&[Address]; 3] {
+        let (primary, others) = self.addresses.split_at(self.primary.min(self.addresses.len()));
+        let (global, in_vrf) = others.split_at(others.len().saturating_sub(self.in_vrf));
+        [primary, global, in_vrf]
     }
 }
 

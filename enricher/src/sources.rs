@@ -233,7 +233,7 @@ impl Part {
         remotes: Remotes,
         names: &Arc<Names>,
     ) -> Result<Self, SourceError> {
-        let location = remote.location().to_owned();
+        let location = remote.location();
         let status = Status::shared(format!("{kind}:{location}"), location);
         match remotes {
             Remotes::AskOnce => {

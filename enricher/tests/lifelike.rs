@@ -34,7 +34,8 @@ fn read(network: &Arc<Network>) -> NetBox {
     netbox
 }
 
-/// Who has an address: a device by its id. Primary addresses go before those of interfaces, lower ids before higher ones.
+/// Who has an address: a device by its id. Primary addresses go before those of interfaces, global ones before those of a
+/// VRF, lower ids before higher ones.
 fn owners(network: &Network) -> HashMap<IpAddr, u32> {
     let mut owners = HashMap::new();
     for (&id, device) in &network.devices {
@@ -42,8 +43,9 @@ fn owners(network: &Network) -> HashMap<IpAddr, u32> {
             owners.entry(network.addresses[&address].address).or_insert(id);
         }
     }
-    for &id in network.devices.keys() {
-        for address in network.addresses.values() {
+    for (in_vrf, &id) in [false, true].into_iter().flat_map(|in_vrf| network.devices.keys().map(move |id| (in_vrf, id)))
+    {
+        for address in network.addresses.values().filter(|address| address.vrf.is_some() == in_vrf) {
             let on_device = matches!(address.on, On::Interface(port) if network.interfaces[&port].device == id);
             if on_device {
                 owners.entry(address.address).or_insert(id);

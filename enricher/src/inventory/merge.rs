@@ -103,12 +103,13 @@ impl Merged {
         for (device, found) in inventory.devices.iter().zip(found) {
             indices.push(self.device(device, found, source, view));
         }
-        let claims = || indices.iter().copied().zip(&inventory.devices);
-        for (index, device) in claims() {
-            self.claim(index, device.by_primary().0, source);
-        }
-        for (index, device) in claims() {
-            self.claim(index, device.by_primary().1, source);
+        // All devices claim their primary addresses before any of them claims others.
+        for round in 0..3 {
+            for (&index, device) in indices.iter().zip(&inventory.devices) {
+                if let Some(addresses) = device.by_claim().get(round) {
+                    self.claim(index, addresses, source);
+                }
+            }
         }
     }
 

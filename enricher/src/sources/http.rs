@@ -85,8 +85,12 @@ impl Remote {
     }
 
     /// The address without what may be secret in it.
-    pub fn location(&self) -> &str {
-        self.url.split('?').next().unwrap_or("")
+    pub fn location(&self) -> String {
+        let url = self.url.split(['?', '#']).next().unwrap_or("");
+        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        format!("{scheme}://{host}{path}")
     }
 
     /// Asks once. The outcome goes into the status.
@@ -197,6 +201,22 @@ fn poll(
         }
         if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_source_is_tells_nothing_secret() {
+        for (url, shown) in [
+            ("http://prometheus:9090", "http://prometheus:9090/api/v1/query"),
+            ("https://user:secret@thanos/path/", "https://thanos/path/api/v1/query"),
+        ] {
+            let config = PrometheusConfig { url: Some(url.to_owned()), ..PrometheusConfig::default() };
+            assert_eq!(Remote::prometheus(&config).unwrap().location(), shown);
         }
     }
 }

@@ -7,9 +7,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use helios_common::exporter::{Address, address_of};
-use helios_common::names::{NameId, Names};
+use helios_common::names::{NO_NAME, NameId, Names};
 use helios_netbox::Snapshot;
 use helios_netbox::model::{self, Assigned};
 
@@ -43,19 +43,35 @@ pub fn inventory(snapshot: &Snapshot, names: &Names) -> Inventory {
     let tables = &snapshot.tables;
     let mut devices: Vec<Device> = tables.devices.into_iter().map(|row| device(snapshot, row, names)).collect();
     devices.extend(virtual_machines(snapshot, names));
-    let vrf =
-        |row: &model::Vrf| Vrf { name: names.intern(snapshot.text(row.name)), rd: names.intern(snapshot.text(row.rd)) };
+    let vrfs = vrfs(snapshot, names);
+    let network = |row| network(snapshot, &vrfs, row, names);
     Inventory {
         devices,
-        networks: tables.prefixes.into_iter().filter_map(|row| network(snapshot, row, names)).collect(),
-        vrfs: tables.vrfs.into_iter().map(vrf).collect(),
+        networks: tables.prefixes.into_iter().filter_map(network).collect(),
+        vrfs: tables.vrfs.into_iter().filter_map(|row| vrfs.get(&row.id)).copied().collect(),
     }
+}
+
+type Vrfs = HashMap<u32, Vrf, foldhash::fast::RandomState>;
+
+/// VRFs by their ids. Of several with one name, which NetBox allows, the first one is found by it; the others are called
+/// by their route distinguishers, lest the networks of two customers become those of one.
+fn vrfs(snapshot: &Snapshot, names: &Names) -> Vrfs {
+    let mut taken = HashSet::<NameId, foldhash::fast::RandomState>::default();
+    let vrf = |row: &model::Vrf| {
+        let (name, rd) = (names.intern(snapshot.text(row.name)), names.intern(snapshot.text(row.rd)));
+        let name = if taken.insert(name) || rd == NO_NAME { name } else { rd };
+        (row.id, Vrf { name, rd })
+    };
+    snapshot.tables.vrfs.into_iter().map(vrf).collect()
 }
 
 fn device(snapshot: &Snapshot, row: &model::Device, names: &Names) -> Device {
     let name = |text| names.intern(snapshot.text(text));
-    let primary = [row.primary_ip4, row.primary_ip6].iter().flatten().count();
-    let addresses: Vec<Address> = snapshot.device_addresses(row).map(address_of).collect();
+    let primary: Vec<IpAddr> = [row.primary_ip4, row.primary_ip6].into_iter().flatten().collect();
+    let assigned = snapshot.addresses_of(row.id).map(|assigned| (assigned.vrf, assigned.address));
+    let Claims { addresses, primary, in_vrf } =
+        claims(primary, row.oob_ip.map(|address| (0, address)).into_iter().chain(assigned));
     let named = |row| interface(snapshot, row, names);
     let interfaces = match addresses.is_empty() {
         // Flows of its ports come from the member of its stack that has the address.
@@ -70,8 +86,24 @@ fn device(snapshot: &Snapshot, row: &model::Device, names: &Names) -> Device {
         tenant: name(row.tenant.name),
         addresses,
         primary,
+        in_vrf,
         interfaces,
     }
+}
+
+/// The addresses of a device as [`Device`] has them.
+struct Claims {
+    addresses: Vec<Address>,
+    primary: usize,
+    in_vrf: usize,
+}
+
+/// Of assigned addresses with their VRFs the global ones go first.
+fn claims(primary: Vec<IpAddr>, assigned: impl Iterator<Item = (u32, IpAddr)>) -> Claims {
+    let (global, others): (Vec<_>, Vec<_>) = assigned.partition(|(vrf, _)| *vrf == 0);
+    let (n_primary, in_vrf) = (primary.len(), others.len());
+    let assigned = global.into_iter().chain(others).map(|(_, address)| address);
+    Claims { addresses: primary.into_iter().chain(assigned).map(address_of).collect(), primary: n_primary, in_vrf }
 }
 
 fn interface(snapshot: &Snapshot, row: &model::Interface, names: &Names) -> Interface {
@@ -95,34 +127,39 @@ fn virtual_machines(snapshot: &Snapshot, names: &Names) -> Vec<Device> {
             Interface { name: names.intern(name), description: names.intern(description), ..Interface::default() };
         interfaces.entry(row.virtual_machine).or_default().push(interface);
     }
-    let mut addresses: HashMap<u32, Vec<IpAddr>, foldhash::fast::RandomState> = HashMap::default();
+    let mut addresses: HashMap<u32, Vec<(u32, IpAddr)>, foldhash::fast::RandomState> = HashMap::default();
     for row in tables.ip_addresses.into_iter().filter(|row| matches!(row.assigned, Assigned::VmInterface(_))) {
         if let Some(machine) = snapshot.virtual_machine_of(row) {
-            addresses.entry(machine.id).or_default().push(row.address);
+            addresses.entry(machine.id).or_default().push((row.vrf, row.address));
         }
     }
     let name = |text| names.intern(snapshot.text(text));
     let machine = |row: &model::VirtualMachine| {
         let primary: Vec<IpAddr> = [row.primary_ip4, row.primary_ip6].into_iter().flatten().collect();
-        let others = addresses.remove(&row.id).unwrap_or_default();
+        let assigned = addresses.remove(&row.id).unwrap_or_default();
+        let Claims { addresses, primary, in_vrf } = claims(primary, assigned.into_iter());
         Device {
             name: name(row.name),
             site: names.intern(snapshot.site_name(row.site)),
             region: names.intern(snapshot.region_name(row.site)),
             role: name(row.role.name),
             tenant: name(row.tenant.name),
-            primary: primary.len(),
-            addresses: primary.into_iter().chain(others).map(address_of).collect(),
+            addresses,
+            primary,
+            in_vrf,
             interfaces: interfaces.remove(&row.id).unwrap_or_default(),
         }
     };
     tables.virtual_machines.into_iter().map(machine).collect()
 }
 
-fn network(snapshot: &Snapshot, row: &model::Prefix, names: &Names) -> Option<Network> {
+/// `None` for a prefix of a VRF that the snapshot has not: the token may not view it, or it came while the prefixes were
+/// read. In the global table the prefix would name addresses that are not its own.
+fn network(snapshot: &Snapshot, vrfs: &Vrfs, row: &model::Prefix, names: &Names) -> Option<Network> {
     let name = |text| -> NameId { names.intern(snapshot.text(text)) };
+    let vrf = if row.vrf == 0 { NO_NAME } else { vrfs.get(&row.vrf)?.name };
     Some(Network {
-        vrf: names.intern(snapshot.vrf_name(row.vrf)),
+        vrf,
         site: names.intern(snapshot.site_name(snapshot.site_of(row.scope))),
         role: name(row.role.name),
         tenant: name(row.tenant.name),
@@ -136,6 +173,42 @@ mod tests {
     use helios_netbox::model::{Named, Scope};
 
     use super::*;
+
+    /// The inventory of prefixes, each in the VRF of an id.
+    fn networks(mut builder: Builder, vrfs: [u32; 4], names: &Names) -> Inventory {
+        for (id, vrf) in (1..).zip(vrfs) {
+            builder.prefixes.push(model::Prefix {
+                id,
+                network: IpAddr::from([10, id as u8, 0, 0]),
+                bits: 16,
+                vrf,
+                scope: Scope::Nothing,
+                status: Default::default(),
+                role: Named::default(),
+                tenant: Named::default(),
+                description: Default::default(),
+                tags: Default::default(),
+            });
+        }
+        inventory(&builder.finish(Default::default()), names)
+    }
+
+    #[test]
+    fn a_prefix_is_of_its_vrf_alone_also_where_two_have_one_name_and_one_is_unknown() {
+        let (mut builder, names) = (Builder::default(), Names::new());
+        let (name, first, second) = (builder.text("blue"), builder.text("64500:1"), builder.text("64500:2"));
+        for (id, rd) in [(1, first), (2, second)] {
+            builder.vrfs.push(model::Vrf { id, name, rd, ..model::Vrf::default() });
+        }
+        let inventory = networks(builder, [0, 1, 2, 3], &names);
+        let view = names.read();
+        let found: Vec<_> =
+            inventory.networks.iter().map(|network| (network.prefix.to_string(), view.get(network.vrf))).collect();
+        let expected = [("10.1.0.0/16", ""), ("10.2.0.0/16", "blue"), ("10.3.0.0/16", "64500:2")];
+        assert_eq!(found, expected.map(|(prefix, vrf)| (prefix.to_owned(), vrf)));
+        let found: Vec<_> = inventory.vrfs.iter().map(|vrf| (view.get(vrf.name), view.get(vrf.rd))).collect();
+        assert_eq!(found, [("blue", "64500:1"), ("64500:2", "64500:2")]);
+    }
 
     #[test]
     fn only_another_snapshot_is_news() {

@@ -152,6 +152,7 @@ pub fn devices(text: &str, names: &Names) -> Result<Inventory, String> {
             tenant: names.intern(&entry.tenant),
             addresses: entry.addresses.iter().copied().map(address_of).collect(),
             primary: entry.addresses.len(),
+            in_vrf: 0,
             interfaces: entry.interfaces.iter().map(interface).collect(),
         });
     }

@@ -55,6 +55,20 @@ fn a_source_without_names_adds_to_the_device_with_the_address() {
 }
 
 #[test]
+fn an_address_is_claimed_by_whom_it_is_primary_then_globally_then_in_a_vrf() {
+    let stand = Stand(Names::new());
+    let mut inventory = Inventory::default();
+    for (name, primary, in_vrf) in [("in a VRF", 0, 2), ("global", 0, 0), ("primary", 1, 1)] {
+        let device = stand.device(name, "", &[1, 2], vec![]).devices.remove(0);
+        inventory.devices.push(Device { primary, in_vrf, ..device });
+    }
+    let merged = Merged::new([&inventory], &stand.0);
+    let owner = |last| stand.0.read().get(merged.at(address(last)).unwrap().name.value).to_owned();
+    assert_eq!((owner(1), owner(2)), ("primary".to_owned(), "global".to_owned()));
+    assert_eq!(merged.contested_addresses, 4);
+}
+
+#[test]
 fn two_named_devices_stay_two_and_the_first_claim_of_an_address_counts() {
     let stand = Stand(Names::new());
     let (a, b) = (stand.device("a", "", &[1], vec![]), stand.device("b", "", &[1, 2], vec![]));
