@@ -15,6 +15,10 @@ pub fn serve(handle: impl Fn(TcpStream) -> Option<()> + Send + Sync + 'static) -
     let handle = Arc::new(handle);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            // An answer is written in pieces: each would wait 40 ms for the acknowledgement of the one before.
+            if stream.set_nodelay(true).is_err() {
+                continue;
+            }
             let handle = Arc::clone(&handle);
             thread::spawn(move || handle(stream));
         }
