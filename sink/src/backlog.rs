@@ -65,7 +65,7 @@ struct State {
     /// Table and rows of blocks that this process has set aside.
     aside: HashMap<Arc<str>, (Table, u64)>,
     paused: HashMap<Lane, Instant>,
-    /// Token of each lane's block that failed last: others have their turn before it.
+    /// Token of each lane's block that failed last: another one has its turn before it.
     failed: HashMap<Lane, String>,
     /// Shards without a schema yet: nothing goes there.
     held: BTreeSet<usize>,
@@ -255,9 +255,6 @@ impl Backlog {
         state.failing = false;
         let lane = state.lane(block);
         state.paused.remove(&lane);
-        if state.failed.get(&lane).is_some_and(|token| *token == block.token) {
-            state.failed.remove(&lane);
-        }
         state.end_sending(block);
         state.occupancy.remove(block);
         drop(state);
@@ -498,14 +495,16 @@ impl State {
         if !fresh_first && let Some(stub) = self.pick_kept(spool) {
             return Pick::Kept(stub);
         }
-        // A block that fails for reasons of its own must not keep a single connection from all behind it.
+        // A block that fails for reasons of its own must not keep a single connection from all behind it, nor they it.
         let failed = |block: &Block| self.failed.get(&self.lane(block)).is_some_and(|token| *token == block.token);
         let ready = |block: &Block| self.may_go(self.lane(block));
         let other = self.fresh.iter().position(|block| ready(block) && !failed(block));
         let ready = other.or_else(|| self.fresh.iter().position(ready));
         if let Some(block) = ready.and_then(|at| self.fresh.remove(at)) {
+            let lane = self.lane(&block);
+            self.failed.remove(&lane);
             self.occupancy.in_flight += 1;
-            *self.sending.entry(self.lane(&block)).or_default() += 1;
+            *self.sending.entry(lane).or_default() += 1;
             return Pick::Fresh(Box::new(block));
         }
         if let Some(stub) = self.pick_kept(spool) {
