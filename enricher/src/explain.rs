@@ -39,7 +39,8 @@ fn find_device<'a>(merged: &'a Merged, names: &Names, exporter: &str) -> Option<
 
 fn find_interface<'a>(device: &'a MergedDevice, names: &Names, interface: &str) -> Option<&'a MergedInterface> {
     if let Ok(index) = interface.parse::<u32>() {
-        return device.interfaces.iter().find(|known| known.index.value == index);
+        // 0 is no ifIndex, and what interfaces have whose index nobody knows.
+        return device.interfaces.iter().find(|known| index != 0 && known.index.value == index);
     }
     let (name, short) = (names.intern(interface), canonical(interface));
     let exact = device.interfaces.iter().find(|known| known.name.value == name);
@@ -154,7 +155,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("devices.yaml");
         let yaml = "devices: [{name: edge1, addresses: [192.0.2.1], site: fra, interfaces: [
-            {index: 7, name: xe-0/0/0, description: 'transit: Arelion', role: uplink}]}]";
+            {name: xe-0/0/9}, {index: 7, name: xe-0/0/0, description: 'transit: Arelion', role: uplink}]}]";
         std::fs::write(&path, yaml).unwrap();
         let config = serde_json::json!({
             "inventory": {"files": [path]},
@@ -177,6 +178,7 @@ mod tests {
         assert_eq!(line("boundary"), "boundary external enricher.rules.interfaces, rule 2");
         assert_eq!(line("connectivity"), "connectivity -");
         assert_eq!(explain(&sources, &names, "edge1", Some("xe-0/0/0")).lines().count(), page.lines().count());
+        assert!(!explain(&sources, &names, "192.0.2.1", Some("0")).contains("xe-0/0/9"));
         let unknown = explain(&sources, &names, "198.51.100.9", Some("ge-1"));
         assert!(unknown.contains("no source knows this exporter") && unknown.contains("rule 1"), "{unknown}");
     }

@@ -87,6 +87,18 @@ impl NetBox {
     /// # Errors
     /// When no thread can be started.
     pub fn start(config: NetBoxConfig, saved: Option<PathBuf>) -> io::Result<Self> {
+        Self::start_with(config, saved.as_deref(), saved.clone())
+    }
+
+    /// The same for a guest: what another process has saved is read and never written.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn visit(config: NetBoxConfig, saved: Option<&Path>) -> io::Result<Self> {
+        Self::start_with(config, saved, None)
+    }
+
+    fn start_with(config: NetBoxConfig, load: Option<&Path>, save: Option<PathBuf>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             current: ArcSwapOption::empty(),
             generation: watch::Sender::new(0),
@@ -99,7 +111,7 @@ impl NetBox {
             duration_ms: AtomicU64::new(0),
             problem: Mutex::new(None),
         });
-        if let Some(path) = &saved {
+        if let Some(path) = load {
             shared.recall(path, &config.fingerprint());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -109,7 +121,7 @@ impl NetBox {
                 runtime.block_on(async {
                     tokio::select! {
                         () = shared.stop.notified() => {}
-                        () = shared.keep_fresh(config, saved.as_deref()) => {}
+                        () = shared.keep_fresh(config, save.as_deref()) => {}
                     }
                 });
             }

@@ -277,3 +277,23 @@ fn the_saved_snapshot_serves_while_netbox_is_away() {
     let other = NetBoxConfig { ifindex_field: "snmp_index".into(), ..config };
     assert_eq!(devices(&start(other, Some(saved))), 0);
 }
+
+#[test]
+fn a_guest_reads_what_is_saved_and_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let saved = directory.path().join("netbox.snapshot");
+    let server = Server::start(World::default());
+    let config = config(&server, directory.path(), TOKEN);
+    let netbox = start(config.clone(), Some(saved.clone()));
+    wait(&netbox, "saved", |stats| stats.refreshes >= 2);
+    drop(netbox);
+    let before = std::fs::read(&saved).unwrap();
+    let guest = NetBox::visit(config.clone(), Some(&saved)).unwrap();
+    assert_eq!(devices(&guest), 50);
+    // One with other settings does not use what is saved, and must not replace it.
+    let other = NetBoxConfig { ifindex_field: "snmp_index".into(), ..config };
+    let guest = NetBox::visit(other, Some(&saved)).unwrap();
+    wait(&guest, "read", |stats| stats.refreshes >= 2);
+    drop(guest);
+    assert!(std::fs::read(&saved).unwrap() == before, "the snapshot was written");
+}

@@ -92,7 +92,8 @@ fn netbox(config: &Config) -> Result<Option<Arc<NetBox>>, Exit> {
     if config.netbox.url.is_none() {
         return Ok(None);
     }
-    let netbox = NetBox::start(config.netbox.clone(), netbox_file(config))
+    // A guest: the snapshot is that of the `helios run` beside it, which may have other settings.
+    let netbox = NetBox::visit(config.netbox.clone(), netbox_file(config).as_deref())
         .map_err(|error| Exit::run_time(format_args!("cannot start a thread: {error}")))?;
     wait_for_netbox(&netbox, NETBOX_PATIENCE, &mut io::stderr().lock());
     Ok(Some(Arc::new(netbox)))

@@ -3,7 +3,7 @@
 //! Devices of two sources are the same when they have the same name or share an address, interfaces of a device when they
 //! have the same ifIndex or the same name. Of an address that two devices claim the first claim counts.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use helios_common::exporter::Address;
 use helios_common::names::{NO_NAME, NameId, Names, NamesView};
 
@@ -71,6 +71,8 @@ pub struct Merged {
     pub devices: Vec<MergedDevice>,
     pub by_address: HashMap<Address, u32, foldhash::fast::RandomState>,
     by_name: HashMap<NameId, u32, foldhash::fast::RandomState>,
+    /// Names of several devices: `by_name` has the first.
+    shared_names: HashSet<NameId, foldhash::fast::RandomState>,
     pub networks: Vec<Network>,
     pub vrfs: Vec<Vrf>,
     /// Addresses that a device claims and another one has.
@@ -127,7 +129,10 @@ impl Merged {
         merged.tenant.fill(device.tenant, source);
         merged.interfaces(&device.interfaces, source, view);
         if merged.name.value != NO_NAME {
-            self.by_name.entry(merged.name.value).or_insert(index);
+            let name = merged.name.value;
+            if *self.by_name.entry(name).or_insert(index) != index {
+                self.shared_names.insert(name);
+            }
         }
         index
     }
@@ -143,15 +148,20 @@ impl Merged {
         }
     }
 
+    /// The device of an earlier source that this one is: the one with its name, and with an address of it too where
+    /// several have that name; or, if one of the two has no name, the one with its address.
     fn find(&self, device: &Device) -> Option<u32> {
-        let by_name = (device.name != NO_NAME).then(|| self.by_name.get(&device.name)).flatten();
-        // Two devices with names of their own stay two, also when they claim the same address.
-        let joinable = |index: &&u32| {
-            let known = self.devices.get(**index as usize).map_or(NO_NAME, |known| known.name.value);
-            device.name == NO_NAME || known == NO_NAME
+        let holders = || device.addresses.iter().filter_map(|address| self.by_address.get(address).copied());
+        let name_of = |index: &u32| self.devices.get(*index as usize).map_or(NO_NAME, |known| known.name.value);
+        if device.name == NO_NAME {
+            return holders().next();
+        }
+        let named = match self.shared_names.contains(&device.name) {
+            true => holders().find(|index| name_of(index) == device.name),
+            false => self.by_name.get(&device.name).copied(),
         };
-        let by_address = || device.addresses.iter().find_map(|address| self.by_address.get(address).filter(joinable));
-        by_name.or_else(by_address).copied()
+        // Two devices with names of their own stay two, also when they claim the same address.
+        named.or_else(|| holders().find(|index| name_of(index) == NO_NAME))
     }
 
     /// The device that exports from `address`.

@@ -103,3 +103,16 @@ fn devices_of_one_source_are_different_ones_and_primary_addresses_go_first() {
     assert_eq!((merged.devices.len(), merged.contested_addresses), (2, 1));
     assert_eq!(names.read().get(merged.at(address(2)).unwrap().site.value), "b");
 }
+
+#[test]
+fn of_devices_with_one_name_the_one_with_the_address_is_meant_and_without_it_none() {
+    let stand = Stand(Names::new());
+    let mut inventory = stand.device("edge", "a", &[1], vec![]);
+    inventory.devices.extend(stand.device("edge", "b", &[2], vec![]).devices);
+    let known = stand.device("edge", "", &[2], vec![stand.interface(7, "xe-0/0/7", "", 0)]);
+    let unknown = stand.device("edge", "c", &[3], vec![]);
+    let merged = Merged::new([&inventory, &known, &unknown], &stand.0);
+    let site = |last| stand.0.read().get(merged.at(address(last)).unwrap().site.value).to_owned();
+    assert_eq!([site(1), site(2), site(3)], ["a", "b", "c"]);
+    assert_eq!(merged.devices.iter().map(|device| device.interfaces.len()).collect::<Vec<_>>(), [0, 1, 0]);
+}
