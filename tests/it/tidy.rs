@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-collector", &["helios-common"]),
     ("helios-enricher", &["helios-common", "helios-netbox"]),
     ("helios-netbox", &[]),
+    ("helios-query", &["helios-common"]),
     ("helios-sink", &["helios-common"]),
     ("helios-testkit", &[]),
     ("helios", &["helios-common", "helios-collector", "helios-enricher", "helios-netbox", "helios-sink"]),

@@ -1,0 +1,226 @@
+//! A question: who had most of the traffic in a time. It becomes two statements, the sums and their course.
+
+use std::time::Duration;
+
+use helios_common::columns::Column;
+
+use crate::filter::Filter;
+use crate::key::{Key, Label};
+use crate::table::{Choice, Retention, Table, choose};
+
+/// The time that a question is about, by the clock of ClickHouse's server or in Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// Up to now.
+    Last(Duration),
+    /// `from` included, `to` not.
+    Between { from: u64, to: u64 },
+}
+
+/// By what the busiest are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    Bytes,
+    Packets,
+    Flows,
+}
+
+impl Measure {
+    /// The column of the answer.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Packets => "packets",
+            Self::Flows => "flows",
+        }
+    }
+}
+
+/// Who had most of the traffic in a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    pub by: Vec<Key>,
+    pub filter: Filter,
+    pub range: Range,
+    pub measure: Measure,
+    /// Rows of the answer at the most.
+    pub top: usize,
+}
+
+/// NAT and firewall events without octets and packets are no traffic. The rollups are made without them, so a question
+/// to the flows leaves them out as well: the same figures, whichever table answers.
+const TRAFFIC: &str = "NOT (f.bytes = 0 AND f.packets = 0 AND (f.nat_event != 0 OR f.firewall_event != 0))";
+
+impl Question {
+    /// The table that answers. `now` is in Unix seconds; it decides what a table still holds.
+    pub fn choose(&self, now: u64, retention: &Retention) -> Choice {
+        let columns: Vec<Column> =
+            self.by.iter().flat_map(|key| key.columns()).chain(self.filter.columns().iter()).collect();
+        let (length, age) = match self.range {
+            Range::Last(length) => (length, length),
+            Range::Between { from, to } => {
+                (Duration::from_secs(to.saturating_sub(from)), Duration::from_secs(now.saturating_sub(from)))
+            }
+        };
+        choose(&columns, length, age, retention)
+    }
+
+    /// The statement for the sums. Each row of the answer has
+    /// - `key` Array(Tuple(String, String)): value and label of each part of the key,
+    /// - `bytes`, `packets`, `flows`: UInt64 as text, scaled by the sampling intervals,
+    /// - `total_bytes`, `total_packets`, `total_flows`: of all keys, those beyond `top` included; `keys`: how many there are,
+    /// - `since`, `until`: Unix seconds, rounded to the buckets of the table: the time that was summed.
+    pub fn sums(&self, database: &str, table: &Table) -> String {
+        let keys: Vec<String> = self.by.iter().map(|key| key_with_label(*key, table)).collect();
+        let total = |name: &str| format!("toString(sum(sums.{name}) OVER ()) AS total_{name}");
+        format!(
+            "WITH {time}\nSELECT key, toString(sums.bytes) AS bytes, toString(sums.packets) AS packets, \
+             toString(sums.flows) AS flows, {totals}, count() OVER () AS keys, \
+             toUnixTimestamp(since_time) AS since, toUnixTimestamp(until_time) AS until\nFROM (\n\
+             SELECT [{keys}] AS key, {figures}\n{from}\nGROUP BY {groups}\n) AS sums\n\
+             ORDER BY sums.{measure} DESC, key\nLIMIT {top}",
+            time = self.time(table),
+            totals = ["bytes", "packets", "flows"].map(total).join(", "),
+            keys = keys.join(", "),
+            figures = figures(table),
+            from = self.from(database, table),
+            groups = self.groups(),
+            measure = self.measure.name(),
+            top = self.top,
+        )
+    }
+
+    /// The statement for the course of the busiest keys over `points` parts of the time. Each row of the answer has `key`
+    /// Array(String), `at` from 0 to `points` - 1, and `value` UInt64 as text, of [`Question::measure`].
+    pub fn course(&self, database: &str, table: &Table, points: usize) -> String {
+        let values: Vec<String> = self.by.iter().map(|key| format!("toString({})", key.sql("f"))).collect();
+        let sum = figure(self.measure.name(), table);
+        let (from, groups, points) = (self.from(database, table), self.groups(), points.max(1));
+        format!(
+            "WITH {time}\nSELECT [{values}] AS key, \
+             least(intDiv((toUnixTimestamp(f.received_at) - toUnixTimestamp(since_time)) * {points}, \
+             greatest(dateDiff('second', since_time, until_time), 1)), {last}) AS at, toString({sum}) AS value\n{from}\n\
+             AND ({groups}) IN (SELECT {groups} {from} GROUP BY {groups} ORDER BY {sum} DESC, [{values}] LIMIT {top})\n\
+             GROUP BY {groups}, at",
+            time = self.time(table),
+            values = values.join(", "),
+            last = points - 1,
+            top = self.top,
+        )
+    }
+
+    /// Parts of the time that can be told apart in `table`, `most` at the most.
+    pub fn points(&self, table: &Table, most: usize) -> usize {
+        let length = match self.range {
+            Range::Last(length) => length.as_secs(),
+            Range::Between { from, to } => to.saturating_sub(from),
+        };
+        let bucket = table.bucket.as_secs().max(1);
+        usize::try_from(length / bucket).unwrap_or(most).clamp(1, most.max(1))
+    }
+
+    /// Begin and end, rounded outwards to the table's buckets; no end is later than now, so that rates are right.
+    fn time(&self, table: &Table) -> String {
+        let bucket = table.bucket.as_secs().max(1);
+        match self.range {
+            Range::Last(length) => format!(
+                "now() AS until_time, toDateTime(intDiv(toUnixTimestamp(now() - toIntervalSecond({})), {bucket}) * {bucket}) \
+                 AS since_time",
+                length.as_secs().max(1)
+            ),
+            Range::Between { from, to } => format!(
+                "toDateTime({}) AS since_time, least(toDateTime({}), now()) AS until_time",
+                from / bucket * bucket,
+                to.div_ceil(bucket) * bucket
+            ),
+        }
+    }
+
+    fn from(&self, database: &str, table: &Table) -> String {
+        let mut conditions = vec!["f.received_at >= since_time AND f.received_at < until_time".to_owned()];
+        if table.is_raw() {
+            conditions.push(TRAFFIC.to_owned());
+        }
+        if !self.filter.is_any() {
+            conditions.push(self.filter.sql("f"));
+        }
+        format!("FROM {database}.{} AS f\nWHERE {}", table.name, conditions.join("\nAND "))
+    }
+
+    fn groups(&self) -> String {
+        self.by.iter().map(|key| key.sql("f")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Value and label as text; a rollup has no labels.
+fn key_with_label(key: Key, table: &Table) -> String {
+    let label = key.label().filter(|Label(column)| table.has(*column));
+    let label = label.map_or("''".to_owned(), |Label(column)| format!("toString(any(f.{}))", column.spec().name));
+    format!("(toString({}), {label})", key.sql("f"))
+}
+
+fn figures(table: &Table) -> String {
+    ["bytes", "packets", "flows"].map(|name| format!("{} AS {name}", figure(name, table))).join(", ")
+}
+
+/// A sum as an estimate: rollups hold estimates, flows what was reported.
+fn figure(name: &str, table: &Table) -> String {
+    match (name, table.is_raw()) {
+        ("flows", true) => "count()".to_owned(),
+        (name, true) => format!("sum(f.{name} * greatest(f.sampling_interval, 1))"),
+        (name, false) => format!("sum(f.{name})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(by: &str, filter: &str, range: Range) -> Question {
+        let (by, filter) = (Key::parse_list(by).unwrap(), Filter::parse(filter).unwrap());
+        Question { by, filter, range, measure: Measure::Bytes, top: 10 }
+    }
+
+    fn table(name: &str) -> &'static Table {
+        Table::by_name(name).unwrap()
+    }
+
+    #[test]
+    fn a_filter_decides_with_the_keys_which_table_answers() {
+        let day = Range::Last(Duration::from_secs(86_400));
+        let chosen = |by, filter| question(by, filter, day).choose(0, &Retention::default()).table.name;
+        assert_eq!(chosen("src_as", ""), "flows_1h");
+        assert_eq!(chosen("src_as", "proto tcp and dst country DE"), "flows_1h");
+        assert_eq!(chosen("src_as", "dport 443"), "flows");
+        assert_eq!(chosen("src_as", "bytes > 1M"), "flows");
+        assert_eq!(chosen("port", ""), "flows");
+    }
+
+    #[test]
+    fn flows_are_scaled_and_rollups_are_not() {
+        let question = question("src_as", "", Range::Last(Duration::from_secs(86_400)));
+        let raw = question.sums("helios", table("flows"));
+        assert!(raw.contains("sum(f.bytes * greatest(f.sampling_interval, 1)) AS bytes"), "{raw}");
+        assert!(raw.contains("toString(any(f.src_as_name))") && raw.contains("count() AS flows"), "{raw}");
+        let hour = question.sums("helios", table("flows_1h"));
+        assert!(hour.contains("sum(f.bytes) AS bytes") && hour.contains("sum(f.flows) AS flows"), "{hour}");
+        assert!(!hour.contains("src_as_name") && !hour.contains("nat_event"), "{hour}");
+    }
+
+    #[test]
+    fn ends_are_rounded_outwards_to_buckets() {
+        let question = question("src", "", Range::Between { from: 3_700, to: 7_300 });
+        let sql = question.sums("helios", table("flows_1h"));
+        assert!(sql.contains("toDateTime(3600) AS since_time, least(toDateTime(10800), now())"), "{sql}");
+        let sql = question.sums("helios", table("flows"));
+        assert!(sql.contains("toDateTime(3700) AS since_time, least(toDateTime(7300), now())"), "{sql}");
+    }
+
+    #[test]
+    fn a_course_has_no_more_points_than_buckets() {
+        let question = question("src_as", "", Range::Last(Duration::from_secs(6 * 3600)));
+        assert_eq!(question.points(table("flows_1h"), 24), 6);
+        assert_eq!(question.points(table("flows_1m"), 24), 24);
+        assert_eq!(question.points(table("flows"), 24), 24);
+    }
+}
