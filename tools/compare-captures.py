@@ -9,7 +9,7 @@ check.py beside the captures compares sums and the first record; this compares e
     ak-*  Akvorado: all flows in order          pm-*  pmacct: aggregates by its key, packets and octets summed
     ls-*  logstash: chosen events               tg-v5 telegraf: a line a flow         fl-*  fluentd: chosen records
 
-sFlow captures are compared by collector/tests/sflow_captures.rs. Every difference is a failure unless it stands in
+sFlow captures are compared by collector/tests/it/sflow_captures.rs. Every difference is a failure unless it stands in
 DIVERGENCES, which docs/decoding.md explains. Nothing of the captures is kept.
 """
 import argparse, collections, datetime, functools, ipaddress, json, operator, pathlib, re, subprocess, sys

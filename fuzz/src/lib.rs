@@ -8,7 +8,7 @@ use helios_common::exporter::Exporters;
 use helios_common::flow::FlowBatch;
 use helios_common::names::Names;
 
-#[path = "../../collector/tests/flows/mod.rs"]
+#[path = "../../collector/tests/it/flows.rs"]
 pub mod flows;
 
 /// Rows of one message without those of held sets: the decoder's named limit.

@@ -1,13 +1,9 @@
 //! Time: what clocks of every kind say, and what becomes of clocks that are wrong.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-mod bench;
-
 use helios_collector::encode::{Field, Put, field, ipfix, netflow5, netflow9};
 use helios_common::columns::{CLOCK_STATUS, FLOW_END, FLOW_START, RECEIVED_AT};
 
-use bench::{Bench, NOW, NOW_SECS};
+use crate::bench::{Bench, NOW, NOW_SECS};
 
 const OK: u8 = 0;
 const CORRECTED: u8 = 1;
@@ -203,7 +199,7 @@ fn a_time_that_makes_no_sense_gives_way() {
 #[test]
 fn only_the_rows_that_make_no_sense_are_marked() {
     let mut bench = bench();
-    let message = bench::ipfix(|m| {
+    let message = crate::bench::ipfix(|m| {
         m.template(256, &[field(152, 8), field(153, 8)]);
         m.data(256, |out| {
             for start in [NOW - 30, NOW + DAY_MS, NOW - 20] {

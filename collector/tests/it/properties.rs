@@ -1,11 +1,6 @@
 //! What holds for any input: what encoders write is what is read, any octets are survived within bounds, a cut message
 //! leaves a beginning of its rows, and the order of sets does not matter.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-mod bench;
-mod flows;
-
 use helios_collector::decode::Protocol;
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, field};
 use helios_common::columns::{
@@ -16,8 +11,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use bench::{Bench, ipfix, netflow9};
-use flows::{Flow, INTERVAL, Row, message, rows};
+use crate::bench::{Bench, ipfix, netflow9};
+use crate::flows::{Flow, INTERVAL, Row, message, rows};
 
 /// Rows of one message, however it is made.
 const MAX_ROWS: usize = 8192;

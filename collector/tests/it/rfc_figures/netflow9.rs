@@ -3,8 +3,8 @@
 use helios_common::columns::{BYTES, DST_ADDR, NEXT_HOP, PACKETS, SRC_ADDR};
 use helios_common::exporter::mapped;
 
-use super::bench::Bench;
 use super::figure;
+use crate::bench::Bench;
 
 /// Sections 11.1 to 11.5, in the order of the export packet that section 11 shows.
 const EXPORT_PACKET: &str = "

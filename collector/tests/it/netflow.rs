@@ -1,9 +1,5 @@
 //! NetFlow and IPFIX messages, written by the encoders, read by the decoder: what the RFCs demand of a collector.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-mod bench;
-
 use helios_collector::decode::DecodeError;
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, enterprise_field, field, ipfix, netflow5, netflow9};
 use helios_collector::state::StateFile;
@@ -14,7 +10,7 @@ use helios_common::columns::{
 };
 use helios_common::exporter::mapped;
 
-use bench::{Bench, NOW, NOW_SECS, ipfix, ipfix_in, netflow9};
+use crate::bench::{Bench, NOW, NOW_SECS, ipfix, ipfix_in, netflow9};
 
 /// Values of `sampling_source`.
 const RECORD: u8 = 1;

@@ -18,8 +18,6 @@ use helios_common::exporter::{Address, address_of, ip_of};
 use helios_common::flow::FlowBatch;
 use serde_json::Value as Json;
 
-mod sflow_compare;
-
 /// Fields of a publisher's reading that mean something else here, with the reason.
 const PEER_DIFFERENCES: [(&str, &str, &str); 1] = [(
     "ak-sflow-expanded-sample",
@@ -85,7 +83,7 @@ fn decode_capture(path: &Path, decapsulate: Decapsulate) -> (FlowBatch, SampleCo
     for datagram in datagrams(path) {
         n += 1;
         let mark = out.mark();
-        match sflow_compare::decode(&datagram, decapsulate, &mut out) {
+        match crate::sflow_compare::decode(&datagram, decapsulate, &mut out) {
             Ok((_, counts)) => add(&mut total, &counts),
             Err(_) => out.truncate(mark),
         }
@@ -258,7 +256,7 @@ fn captured_messages_are_read_as_the_other_decoder_reads_them() {
         let mut compared = 0;
         for (_, case) in sflow_cases(expected) {
             let messages = datagrams(&capture_of(folder, case));
-            compared += usize::from(messages.iter().any(|message| sflow_compare::compare(message).is_some()));
+            compared += usize::from(messages.iter().any(|message| crate::sflow_compare::compare(message).is_some()));
         }
         // All but the three captures of discarded packets and the one that is cut in its header.
         assert!(compared >= 12, "only {compared} captures are accepted by the other decoder");
@@ -274,7 +272,7 @@ fn captured_messages_cut_anywhere_leave_rows_and_counts_in_step() {
             for message in datagrams(&capture_of(folder, case)) {
                 for cut in 0..message.len() {
                     let mut out = FlowBatch::new();
-                    if let Ok((_, counts)) = sflow_compare::decode(&message[..cut], Decapsulate::ALL, &mut out) {
+                    if let Ok((_, counts)) = crate::sflow_compare::decode(&message[..cut], Decapsulate::ALL, &mut out) {
                         assert_eq!(out.rows(), counts.rows as usize, "{name}, cut at {cut}");
                     }
                 }

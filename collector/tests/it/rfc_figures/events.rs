@@ -8,7 +8,7 @@ use helios_common::columns::{
 };
 use helios_common::exporter::mapped;
 
-use super::bench::{Bench, NOW, ipfix, netflow9};
+use crate::bench::{Bench, NOW, ipfix, netflow9};
 
 /// Decodes one record of 4-octet fields.
 fn counted(fields: &[(u16, u32)]) -> (u64, u64) {

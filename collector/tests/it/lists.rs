@@ -1,14 +1,10 @@
 //! Structured data in data records (RFC 6313).
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-mod bench;
-
 use helios_collector::encode::{Put, VARIABLE_LENGTH, field};
 use helios_common::columns::{BYTES, DST_PORT, MPLS_LABELS, PROTO, SRC_ADDR, SRC_PORT};
 use helios_common::exporter::mapped;
 
-use bench::{Bench, ipfix};
+use crate::bench::{Bench, ipfix};
 
 /// Decodes a record for each of `lists`: a list field of the kind, then `protocolIdentifier` 6. Template 300 is
 /// `sourceTransportPort`, `octetDeltaCount` of 4 octets; 301 is a variable-length `interfaceName` and a basicList.

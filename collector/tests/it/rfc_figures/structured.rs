@@ -5,8 +5,8 @@ use helios_common::columns::{
 };
 use helios_common::exporter::mapped;
 
-use super::bench::{Bench, NOW};
 use super::message;
+use crate::bench::{Bench, NOW};
 
 /// Figure 11.
 const MULTICAST_TEMPLATE: &str = "

@@ -3,15 +3,11 @@
 //! RFC 3954 §6.1 and RFC 7011 §3.4.2.1 (scopes), RFC 5476 §6.5 and RFC 5477 (selectors). Which of several intervals
 //! counts is tested in `netflow.rs`.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-mod bench;
-
 use helios_collector::encode::netflow9::Scope;
 use helios_collector::encode::{Put, field};
 use helios_common::columns::{SAMPLING_INTERVAL, SAMPLING_SOURCE};
 
-use bench::{Bench, ipfix, ipfix_in, netflow9};
+use crate::bench::{Bench, ipfix, ipfix_in, netflow9};
 
 const UNKNOWN: u8 = 0;
 const INTERFACE: u8 = 3;

@@ -6,8 +6,8 @@ use helios_common::columns::{
 };
 use helios_common::exporter::mapped;
 
-use super::bench::{Bench, NOW};
 use super::figure;
+use crate::bench::{Bench, NOW};
 
 /// The first 20 octets of both headers, behind version and count.
 const HEADER: &str = "

@@ -3,8 +3,8 @@
 use helios_common::columns::{BYTES, DST_ADDR, NEXT_HOP, OBSERVATION_DOMAIN_ID, PACKETS, SRC_ADDR, VRF_NAME};
 use helios_common::exporter::mapped;
 
-use super::bench::Bench;
 use super::{figure, message};
+use crate::bench::Bench;
 
 /// A.1. The export time, the sequence number and the domain are open in the figure.
 const HEADER: &str = "

@@ -4,11 +4,6 @@
 //! [`figure`] reads them: pairs of hexadecimal digits, with what the RFC calls them behind a `#`. Where an RFC leaves a
 //! value open (an export time, an enterprise number), the test chooses one and its comment says which.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-#[path = "../bench/mod.rs"]
-mod bench;
-
 mod biflow;
 mod events;
 mod ipfix;

@@ -5,8 +5,8 @@ use helios_common::columns::{
 };
 use helios_common::exporter::mapped;
 
-use super::bench::Bench;
 use super::{message, message_in};
+use crate::bench::Bench;
 
 /// Figure 7, with 256 for "Template ID >= 256".
 const TEMPLATE_SET: &str = "

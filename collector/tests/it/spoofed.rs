@@ -1,16 +1,12 @@
 //! Made-up senders, domains and templates by the million: an honest exporter keeps what it has, and can add to it.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-mod bench;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use helios_collector::decode::{DatagramMeta, DecodeError, Decoded, DecoderConfig, Discarded, ExporterStats};
 use helios_collector::encode::{Field, Put, field, ipfix};
 use helios_common::columns::{BYTES, SAMPLING_INTERVAL, SAMPLING_SOURCE, VRF_NAME};
 
-use bench::{Bench, NOW};
+use crate::bench::{Bench, NOW};
 
 /// Octets, and the sampler that chose the packets.
 const FLOW: [Field; 2] = [field(1, 4), field(48, 2)];
@@ -34,7 +30,7 @@ fn spoofer(n: u32) -> SocketAddr {
 }
 
 fn message(domain: u32, write: impl FnOnce(&mut ipfix::Message<'_>)) -> Vec<u8> {
-    bench::ipfix_in(domain, write)
+    crate::bench::ipfix_in(domain, write)
 }
 
 fn flows(template: u16) -> Vec<u8> {

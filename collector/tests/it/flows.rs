@@ -2,8 +2,6 @@
 //!
 //! The tests and the fuzz targets share it (fuzz/src/lib.rs takes this file by its path).
 
-#![allow(dead_code)] // Each user needs its part.
-
 use std::net::{IpAddr, Ipv4Addr};
 
 use helios_collector::decode::Protocol;

@@ -2,10 +2,6 @@
 //!
 //! The messages are written here in the form in which the devices send them; docs/decoding.md tells what becomes of it.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-mod bench;
-
 use helios_collector::decode::{Decapsulate, DecodeError};
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, enterprise_field, field};
 use helios_common::columns::{
@@ -15,7 +11,7 @@ use helios_common::columns::{
 };
 use helios_common::exporter::mapped;
 
-use bench::{Bench, NOW, ipfix, ipfix_in, netflow9};
+use crate::bench::{Bench, NOW, ipfix, ipfix_in, netflow9};
 
 const GRE: u8 = 1;
 const IPIP: u8 = 2;

@@ -8,11 +8,6 @@
 //!
 //! sFlow and sampled headers have oracles of their own: sflow_oracle.rs and packet_oracle.rs.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-mod bench;
-mod flows;
-
 use helios_collector::decode::Protocol;
 use helios_collector::encode::{Field, Put, VARIABLE_LENGTH, enterprise_field, field};
 use netflow_parser::variable_versions::field_value::FieldValue;
@@ -22,8 +17,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use bench::{Bench, ipfix as message_of, netflow9};
-use flows::{Flow, Row, message, rows};
+use crate::bench::{Bench, ipfix as message_of, netflow9};
+use crate::flows::{Flow, Row, message, rows};
 
 /// Cases of each property: seconds in all. A failure is printed with its seed and its smallest form.
 const CASES: u32 = 96;

@@ -1,7 +1,5 @@
 //! A decoder with a batch, and messages for it: what the tests of decoding share.
 
-#![allow(dead_code)] // Each test binary uses its part.
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 

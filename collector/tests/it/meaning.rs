@@ -3,10 +3,6 @@
 //!
 //! The elements are those of the IANA registry; NSEL as in Cisco's "NetFlow Secure Event Logging".
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-mod bench;
-
 use helios_collector::encode::{Put, VARIABLE_LENGTH, enterprise_field, field};
 use helios_common::columns::{
     BGP_NEXT_HOP, BYTES, DST_ADDR, DST_PORT, FIREWALL_EVENT, FLOW_END, FLOW_START, FORWARDING_STATUS, ICMP_CODE,
@@ -15,7 +11,7 @@ use helios_common::columns::{
 };
 use helios_common::exporter::mapped;
 
-use bench::{Bench, NOW, ipfix, netflow9};
+use crate::bench::{Bench, NOW, ipfix, netflow9};
 
 #[test]
 fn type_and_code_of_icmp_in_one_number_may_be_wider_than_two_octets() {

@@ -3,10 +3,6 @@
 //! Each comment tells the mistake. The tests of the parts (netflow.rs, vendors.rs, those in the modules) go into detail;
 //! here each is shown once from the datagram to the row.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
-
-mod bench;
-
 use std::net::IpAddr;
 
 use helios_collector::decode::{DecodeError, LossCounts, Protocol};
@@ -22,7 +18,7 @@ use helios_common::columns::{
 };
 use helios_common::exporter::mapped;
 
-use bench::{Bench, NOW, NOW_SECS, ipfix, ipfix_in, netflow9};
+use crate::bench::{Bench, NOW, NOW_SECS, ipfix, ipfix_in, netflow9};
 
 const HEADER_SAYS: u8 = 5;
 

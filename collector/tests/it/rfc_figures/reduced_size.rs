@@ -11,7 +11,7 @@ use helios_common::columns::{
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{self, Ie, REVERSE_PEN, Type};
 
-use super::bench::{Bench, NOW, ipfix, netflow9};
+use crate::bench::{Bench, NOW, ipfix, netflow9};
 
 /// `samplingPacketInterval` and `samplingSize`: packets taken, from which alone no interval follows.
 const PACKETS_TAKEN: [u16; 2] = [305, 309];

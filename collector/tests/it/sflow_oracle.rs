@@ -6,9 +6,7 @@ use helios_common::flow::FlowBatch;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-mod sflow_compare;
-
-use sflow_compare::{compare, decode};
+use crate::sflow_compare::{compare, decode};
 
 /// A word that means something more often than a random one does.
 fn word() -> impl Strategy<Value = u32> {
