@@ -1,8 +1,8 @@
 //! UDP in, flow batches out.
 //!
 //! Start at [`decode::Decoder`]: one datagram in, rows of a [`helios_common::flow::FlowBatch`] out, no I/O.
-//! [`udp`] owns the sockets; [`worker`] is the loop that joins both on a thread of its own. [`tcp`] does the same for
-//! IPFIX over TCP and TLS, with a decoder for each connection.
+//! [`udp`] owns the sockets; `worker` is the loop that joins both on a thread of its own. [`tcp`] does the same for
+//! IPFIX over TCP and TLS, with a decoder for each connection. [`Collector`] starts them all.
 
 pub mod config;
 pub mod decode;
@@ -10,9 +10,12 @@ pub mod state;
 pub mod udp;
 pub mod tcp;
 mod output;
-pub mod worker;
+mod counts;
+mod worker;
+mod collector;
 #[cfg(feature = "encode")]
 pub mod encode;
 
+pub use collector::{Collector, CollectorError, CollectorStats};
 pub use config::CollectorConfig;
-pub use worker::{Collector, CollectorError, CollectorStats};
+pub use counts::{Counts, SocketReport};

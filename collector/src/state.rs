@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use helios_common::exporter::Address;
@@ -180,10 +180,6 @@ impl Saver {
     pub fn save_sequences(&self, worker: usize, numbers: Vec<(Address, SavedSequence)>) {
         let _ = self.0.try_send(Job::Numbers(worker, numbers));
     }
-}
-
-fn unix_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// What the state thread writes.

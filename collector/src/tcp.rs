@@ -17,18 +17,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use helios_common::clock::unix_ms;
 use helios_common::exporter::{Address, Exporters};
 use helios_common::names::Names;
 use helios_common::side::ExporterMinute;
+use helios_common::time::minute_of;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::CollectorConfig;
+use crate::counts::{Counts, PUBLISH_INTERVAL, Shared, locked};
 use crate::decode::{DatagramMeta, Decoder, DecoderConfig, ExporterStats};
 use crate::output::Output;
-use crate::worker::{Counts, PUBLISH_INTERVAL, Shared, locked, minute_of, unix_ms};
 
 mod framing;
 mod tls;

@@ -11,6 +11,7 @@ pub mod ie;
 pub mod flow;
 pub mod list;
 pub mod time;
+pub mod clock;
 pub mod names;
 pub mod exporter;
 pub mod ledger;

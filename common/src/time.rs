@@ -5,6 +5,11 @@
 /// Milliseconds since 1970-01-01 UTC.
 pub type UnixMs = i64;
 
+/// The begin of the minute that `at` is in.
+pub const fn minute_of(at: UnixMs) -> UnixMs {
+    at - at.rem_euclid(60_000)
+}
+
 /// Seconds from the NTP epoch (1900) to the Unix epoch (RFC 5905 §6).
 const NTP_TO_UNIX_SECS: i64 = 2_208_988_800;
 

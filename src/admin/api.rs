@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
+use helios_collector::SocketReport;
 use helios_collector::decode::{DecodeError, ExporterStats, Protocol, Transport};
-use helios_collector::worker::SocketReport;
 use helios_common::exporter::ip_of;
 use helios_common::ledger::{DropReason, Stage};
 use helios_enricher::hits::SourceHits;

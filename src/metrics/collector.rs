@@ -3,9 +3,9 @@
 use std::fmt;
 
 use helios_collector::CollectorStats;
+use helios_collector::SocketReport;
 use helios_collector::decode::{DecodeError, Protocol};
 use helios_collector::tcp::ConnectionStats;
-use helios_collector::worker::SocketReport;
 
 use super::scrape::{Number, Scrape};
 use super::table::{self, Metric};

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::unix_secs;
+use helios_common::clock::unix_secs;
 
 /// Moves a file that is none of Helios' out of the way.
 pub fn file(path: &Path, what: &str) -> io::Result<()> {

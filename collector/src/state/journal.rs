@@ -20,9 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hashbrown::HashMap;
+use helios_common::clock::unix_secs;
 use helios_common::exporter::{Address, address_of, ip_of};
 
-use super::{Counts, aside, unix_secs};
+use super::{Counts, aside};
 use crate::decode::SavedExporter;
 
 pub const FILE_NAME: &str = "exporters.state";

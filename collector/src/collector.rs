@@ -1,0 +1,224 @@
+//! The collector as a whole: sockets bound, a thread per worker and one for IPFIX over TCP, what they counted, the stop.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use helios_common::exporter::{Address, Exporters};
+use helios_common::ledger::Ledger;
+use helios_common::names::Names;
+use helios_common::queue::BatchSender;
+use helios_common::side::SideSender;
+
+use crate::config::{CollectorConfig, ConfigError};
+use crate::counts::{Counts, Shared, SocketReport, locked};
+use crate::decode::{Decoder, DecoderConfig, ExporterStats, Transport, template};
+use crate::output::Output;
+use crate::state::{StateError, StateFile, StateStats};
+use crate::tcp::{self, ConnectionStats, Connections, Server, ServerError, Sessions};
+use crate::udp::{BindError, SocketOptions, UdpSocket, bind_group};
+use crate::worker::{Limits, Source, Worker};
+
+/// The collector did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectorError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Tcp(#[from] ServerError),
+    #[error("cannot start a receive thread: {0}")]
+    Thread(io::Error),
+}
+
+/// All workers at one moment.
+#[derive(Debug, Clone)]
+pub struct CollectorStats {
+    /// The UDP workers', then those of IPFIX over TCP if it is configured.
+    pub workers: Vec<Counts>,
+    pub sockets: Vec<SocketReport>,
+    pub connections: ConnectionStats,
+    pub state: StateStats,
+}
+
+impl CollectorStats {
+    /// The sum of the workers.
+    pub fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        self.workers.iter().for_each(|counts| total.add(counts));
+        total
+    }
+}
+
+/// All receive workers.
+#[derive(Debug)]
+pub struct Collector {
+    shared: Vec<Arc<Shared>>,
+    threads: Vec<JoinHandle<()>>,
+    local_addrs: Vec<SocketAddr>,
+    tcp_addrs: Vec<SocketAddr>,
+    connections: Option<Arc<Connections>>,
+    stop: Arc<AtomicBool>,
+    state: Option<StateFile>,
+}
+
+impl Collector {
+    /// Binds the sockets and starts a thread per worker.
+    ///
+    /// # Errors
+    /// [`CollectorError`] with what to do about it; nothing runs then.
+    pub fn start(
+        config: &CollectorConfig,
+        out: BatchSender,
+        side: SideSender,
+        ledger: Arc<Ledger>,
+        exporters: Arc<Exporters>,
+        names: Arc<Names>,
+    ) -> Result<Self, CollectorError> {
+        config.validate()?;
+        let decoder = config.decoder()?;
+        let options = SocketOptions {
+            receive_buffer: config.receive_buffer_bytes,
+            gro: config.gro,
+            wait: config.flush_interval(),
+        };
+        let mut per_worker: Vec<Vec<UdpSocket>> = (0..config.workers).map(|_| Vec::new()).collect();
+        let mut local_addrs = Vec::new();
+        for &address in &config.listen {
+            let group = bind_group(address, config.workers, &options)?;
+            local_addrs.extend(group.first().map(UdpSocket::local_addr));
+            warn_if_capped(&group, config.receive_buffer_bytes);
+            for (sockets, socket) in per_worker.iter_mut().zip(group) {
+                sockets.push(socket);
+            }
+        }
+        let tcp = Server::bind(config)?;
+        let state = config.state_dir.as_deref().map(StateFile::open).transpose()?;
+        let mut collector = Self {
+            shared: Vec::new(),
+            threads: Vec::new(),
+            local_addrs,
+            tcp_addrs: tcp.as_ref().map(Server::local_addrs).unwrap_or_default(),
+            connections: tcp.as_ref().map(|server| Arc::clone(&server.connections)),
+            stop: Arc::new(AtomicBool::new(false)),
+            state,
+        };
+        for (number, sockets) in per_worker.into_iter().enumerate() {
+            let shared = Arc::new(Shared::default());
+            collector.shared.push(Arc::clone(&shared));
+            let mut decoder = Decoder::new(decoder, Arc::clone(&exporters), Arc::clone(&names));
+            if let Some(state) = &collector.state {
+                decoder.remember(state.memory());
+            }
+            let worker = Worker::new(
+                Source { number, sockets, decoder, saver: collector.state.as_ref().and_then(StateFile::saver) },
+                Output::new(out.clone(), side.clone(), Arc::clone(&ledger)),
+                Limits::new(config),
+                shared,
+            );
+            let stop = Arc::clone(&collector.stop);
+            let thread = std::thread::Builder::new().name(format!("receive-{number}"));
+            collector.threads.push(thread.spawn(move || worker.run(&stop)).map_err(CollectorError::Thread)?);
+        }
+        if let Some(server) = tcp {
+            let output = Output::new(out, side, ledger);
+            collector.serve_tcp(server, config, decoder, output, (exporters, names))?;
+        }
+        Ok(collector)
+    }
+
+    fn serve_tcp(
+        &mut self,
+        server: Server,
+        config: &CollectorConfig,
+        decoder: DecoderConfig,
+        output: Output,
+        tables: (Arc<Exporters>, Arc<Names>),
+    ) -> Result<(), CollectorError> {
+        let worker = self.shared.len() as u32;
+        let shared = Arc::new(Shared::default());
+        self.shared.push(Arc::clone(&shared));
+        let connections = Arc::clone(&server.connections);
+        let limits = tcp::Limits::new(config);
+        // Sessions share what the workers' own templates may take.
+        let max_templates = (template::MAX_WORKER_TEMPLATES / limits.connections).max(template::MIN_SESSION_TEMPLATES);
+        let transport = if config.tcp.tls.certificate.is_some() { Transport::Tls } else { Transport::Tcp };
+        let decoder = DecoderConfig { transport, max_templates, ..decoder };
+        let stop = Arc::clone(&self.stop);
+        let serve = move || {
+            let sessions = Sessions::new(limits, decoder, tables, (output, worker), (shared, connections));
+            server.run(sessions, &stop);
+        };
+        let thread = std::thread::Builder::new().name("receive-tcp".into());
+        self.threads.push(thread.spawn(serve).map_err(CollectorError::Thread)?);
+        Ok(())
+    }
+
+    /// The TCP addresses that IPFIX is listened for on.
+    pub fn tcp_addrs(&self) -> &[SocketAddr] {
+        &self.tcp_addrs
+    }
+
+    /// The addresses that are listened on, with the port that the kernel chose for port 0.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Whether every worker's thread is alive.
+    pub fn is_running(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.is_finished())
+    }
+
+    pub fn stats(&self) -> CollectorStats {
+        CollectorStats {
+            workers: self.shared.iter().map(|shared| *locked(&shared.counts)).collect(),
+            sockets: self.shared.iter().flat_map(|shared| locked(&shared.sockets).clone()).collect(),
+            connections: self.connections.as_ref().map(|connections| connections.snapshot()).unwrap_or_default(),
+            state: self.state.as_ref().map(StateFile::stats).unwrap_or_default(),
+        }
+    }
+
+    /// What each exporter sent, at most a second old, by address. What several workers saw of one (two addresses of
+    /// an sFlow agent) is added up.
+    pub fn exporters(&self) -> Vec<ExporterStats> {
+        let mut all: BTreeMap<Address, ExporterStats> = BTreeMap::new();
+        for shared in &self.shared {
+            for stats in locked(&shared.exporters).iter() {
+                all.entry(stats.address).and_modify(|known| known.merge(stats)).or_insert(*stats);
+            }
+        }
+        all.into_values().collect()
+    }
+
+    /// Stops receiving: what the kernel had queued is still read, open batches are handed on, threads end and the
+    /// way to the enricher closes.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // The state file is closed when `self.state` is dropped, after the last worker has saved to it.
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a receive thread panicked");
+            }
+        }
+    }
+}
+
+fn warn_if_capped(group: &[UdpSocket], asked: usize) {
+    let Some(socket) = group.first().filter(|socket| socket.receive_buffer < asked) else { return };
+    tracing::warn!(
+        listen = %socket.local_addr(),
+        asked,
+        granted = socket.receive_buffer,
+        "receive buffer capped by the kernel: bursts may be lost; raise it with `sysctl -w net.core.rmem_max={asked}` \
+         or grant CAP_NET_ADMIN"
+    );
+}
+
+#[cfg(test)]
+mod tests;
