@@ -67,7 +67,7 @@ fn hand_over(flows: &mut Vec<FlowBatch>) -> usize {
 }
 
 fn main() {
-    helios::memory::use_small_pages();
+    helios_service::huge_pages::disable();
     let traffic = Simulated::new();
     let batches = batches(&traffic);
     let assemblers: Vec<_> = METHODS.iter().map(|(_, method)| RefCell::new(traffic.assembler(*method))).collect();

@@ -156,7 +156,7 @@ fn assert_same_columns(helios: &mut FlowBatch, peer: &mut FlowBatch) {
 }
 
 fn main() {
-    helios::memory::use_small_pages();
+    helios_service::huge_pages::disable();
     let all = Traffics::new();
     peers_do_the_same_work(&all);
     let mut cases = cases(&all);

@@ -58,7 +58,7 @@ const TRAFFICS: [([&str; 4], Mix, Spread); 5] = [
 ];
 
 fn main() {
-    helios::memory::use_small_pages();
+    helios_service::huge_pages::disable();
     let world = World::new();
     let flows = TRAFFICS.map(|(_, mix, spread)| Flows::new(&world, mix, spread));
     for flows in &flows {

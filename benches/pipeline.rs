@@ -105,7 +105,7 @@ fn from_exporters<'a>(simulated: &'a Simulated, traffic: &'a RefCell<Traffic>) -
 }
 
 fn main() {
-    helios::memory::use_small_pages();
+    helios_service::huge_pages::disable();
     let traffic = Simulated::new();
     let exporters = [false, true].map(|many| RefCell::new(traffic::from_exporters(MANY_EXPORTERS, many)));
     let mut cases = cases(&traffic, &exporters);

@@ -1,11 +1,10 @@
 //! The command line: subcommands, the flags that several share, and what `--help` says.
 
-use std::path::PathBuf;
-
 use clap::{Parser, Subcommand};
+use helios_service::config::args::SourceArgs;
+use helios_service::exit::Exit;
 
-use crate::config::{Config, Sources};
-use crate::exit::Exit;
+use crate::config::Config;
 
 pub mod run;
 pub mod check;
@@ -16,6 +15,7 @@ pub mod decode;
 pub mod replay;
 pub mod simulate;
 pub mod top;
+mod progress;
 
 /// Flow pipeline for networks of 50 to 8,000+ devices: NetFlow, IPFIX and sFlow from a UDP port to ClickHouse.
 #[derive(Debug, Parser)]
@@ -73,16 +73,8 @@ impl Cli {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct ConfigArgs {
-    /// Configuration file; without one the defaults run
-    ///
-    /// Every key is described in docs/configuration.md. Variables named HELIOS_SECTION__KEY win over the file, flags
-    /// win over variables.
-    #[arg(short, long, value_name = "FILE", env = "HELIOS_CONFIG")]
-    config: Option<PathBuf>,
-
-    /// Sets one key, for example --set clickhouse.retention_days.flows=14
-    #[arg(long, value_name = "SECTION.KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    sources: SourceArgs,
 
     /// Address of ClickHouse's HTTP interface [key: clickhouse.url]
     #[arg(long, value_name = "URL")]
@@ -110,16 +102,7 @@ impl ConfigArgs {
         if !listen.listen.is_empty() {
             flags.push(("--listen", "collector.listen", listen.listen.join(",")));
         }
-        let sources = Sources {
-            file: self.config.clone().filter(|file| !file.as_os_str().is_empty()),
-            // A variable that is not UTF-8 is none of Helios': its keys and values are text.
-            variables: std::env::vars_os()
-                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-                .collect(),
-            assignments: self.set.clone(),
-            flags,
-        };
-        let config = sources.load().map_err(Exit::configuration)?;
+        let config: Config = self.sources.sources(flags).load().map_err(Exit::configuration)?;
         config.install_columns();
         Ok(config)
     }

@@ -1,34 +1,22 @@
-//! The configuration: one YAML file, variables and flags over it, typed sections out.
+//! The configuration of `helios`: the sections of all crates, and those of the binary itself.
 //!
-//! Start at [`Sources::load`]. The sections belong to the crates; this module adds those of the binary itself,
-//! reads all of them with every mistake in its own line ([`de`]) and prints them back.
-//! docs/configuration.md and helios.example.yaml are written by tests/it/docs.rs from the sections' own doc comments.
-
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+//! [`helios_service::config`] reads it. docs/configuration.md and helios.example.yaml are written by tests/it/docs.rs
+//! from the sections' own doc comments.
 
 use helios_collector::CollectorConfig;
 use helios_enricher::EnricherConfig;
 use helios_netbox::NetBoxConfig;
+use helios_service::config::{Configuration, Problem};
+use helios_service::log::LogConfig;
 use helios_sink::SinkConfig;
 use serde::{Deserialize, Serialize};
 
-mod tree;
-mod layers;
-mod de;
-mod error;
-mod mistake;
-mod keys;
-mod validate;
 mod sections;
 mod columns;
+mod validate;
 
 pub use columns::{ColumnType, UserColumn};
-pub use keys::paths;
-pub use layers::NAMED;
-pub use mistake::{Mistake, nearest};
-pub use sections::{AdminConfig, LogConfig, LogFormat, PipelineConfig};
-use tree::{Node, Origin};
+pub use sections::{AdminConfig, PipelineConfig};
 
 /// Everything that can be configured, a section a stage.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -53,47 +41,6 @@ pub struct Config {
     pub columns: Vec<UserColumn>,
 }
 
-/// Where the configuration of one run comes from.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// Without a file the defaults are the base.
-    pub file: Option<PathBuf>,
-    pub variables: Vec<(String, String)>,
-    /// `section.key=value`, as `--set` has them.
-    pub assignments: Vec<String>,
-    /// Flags with a name of their own: flag, path of the key, value.
-    pub flags: Vec<(&'static str, &'static str, String)>,
-}
-
-impl Sources {
-    /// Reads, checks and types the configuration.
-    ///
-    /// # Errors
-    /// Every mistake found, each with the place to correct.
-    pub fn load(&self) -> Result<Config, Vec<Mistake>> {
-        let mut tree = match &self.file {
-            Some(file) => read_file(file).map_err(|mistake| vec![mistake])?,
-            None => Node::empty(Origin::Flag("configuration".to_owned())),
-        };
-        layers::environment(&mut tree, self.variables.iter().cloned());
-        let known = keys::paths(&Config::default());
-        let mut mistakes = layers::slips(self.variables.iter().map(|(name, _)| name.as_str()), &known);
-        mistakes.extend(self.assignments.iter().filter_map(|text| layers::assignment(&mut tree, text).err()));
-        for (flag, path, value) in &self.flags {
-            layers::flag(&mut tree, flag, path, value);
-        }
-        let config = match de::read::<Config>(tree.clone(), &known) {
-            Ok(config) => config,
-            Err(more) => {
-                mistakes.extend(more);
-                return Err(mistakes);
-            }
-        };
-        mistakes.extend(validate::sections(&config, &tree));
-        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
-    }
-}
-
 impl Config {
     /// Makes the columns of this configuration part of the table, once and before the first use of it.
     ///
@@ -110,22 +57,48 @@ impl Config {
         sink.spool.directory = sink.spool.directory.or_else(beside);
         sink
     }
+}
 
-    /// The effective configuration as YAML that can be used as a file. It holds no secrets: those have no key.
-    pub fn to_yaml(&self) -> String {
-        serde_saphyr::to_string(self).expect("sections of scalars and lists are always YAML")
+impl Configuration for Config {
+    /// Those of GeoIP are the reference system's. CLICKHOUSE_PASSWORD and NETBOX_API_TOKEN are not among them: the
+    /// crates read them whenever they connect, and no key ever holds a secret.
+    const VARIABLES: &'static [(&'static str, &'static str)] = &[
+        ("GEOIP_CITY_DB", "enricher.geoip.city"),
+        ("GEOIP_ASN_DB", "enricher.geoip.asn"),
+        ("NETBOX_API_URL", "netbox.url"),
+        ("CLICKHOUSE_URL", "clickhouse.url"),
+        ("CLICKHOUSE_DATABASE", "clickhouse.database"),
+        ("CLICKHOUSE_USER", "clickhouse.user"),
+        ("RUST_LOG", "log.level"),
+    ];
+    const SECTIONLESS: &'static [&'static str] = &["columns"];
+
+    fn problems(&self) -> Vec<Problem> {
+        validate::problems(self)
     }
 }
 
-fn read_file(file: &Path) -> Result<Node, Mistake> {
-    let file: Arc<Path> = Arc::from(file);
-    let text = std::fs::read_to_string(&file).map_err(|error| Mistake {
-        origin: Origin::File { file: Arc::clone(&file), line: 0, column: 0 },
-        what: match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file; name another with --config or HELIOS_CONFIG".into(),
-            std::io::ErrorKind::InvalidData => "not valid YAML: the file is not UTF-8 text".into(),
-            _ => format!("cannot be read: {error}"),
-        },
-    })?;
-    Node::parse(&text, &file)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helios_service::config::paths;
+
+    /// What `check --print` shows, a bug report may quote: secrets come by file or environment and have no key.
+    #[test]
+    fn no_key_holds_a_secret() {
+        for path in paths(&Config::default()) {
+            let key = path.rsplit('.').next().unwrap_or(&path);
+            assert!(!["password", "secret", "token", "api_key"].contains(&key), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_spool_is_beside_the_state_unless_it_has_a_place_of_its_own() {
+        let mut config = Config::default();
+        assert_eq!(config.sink().spool.active(), None);
+        config.collector.state_dir = Some("/state".into());
+        assert_eq!(config.sink().spool.active(), Some(&"/state/spool".into()));
+        config.clickhouse.spool.directory = Some("/disk".into());
+        assert_eq!(config.sink().spool.active(), Some(&"/disk".into()));
+    }
 }

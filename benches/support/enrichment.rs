@@ -11,10 +11,10 @@ use helios_common::names::Names;
 use helios_enricher::config::rules::{Boundary, InterfaceRule};
 use helios_enricher::config::{EnricherConfig, GeoipConfig, InventoryConfig, NetworksConfig};
 use helios_enricher::memo::Memo;
-use helios_enricher::mmdb_writer::{Writer, asn_record, city_record};
 use helios_enricher::rows;
 use helios_enricher::snapshot::Snapshot;
 use helios_enricher::sources::{Remotes, Sources};
+use helios_lab::mmdb::{Writer, asn_record, city_record};
 use maxminddb::{Reader, path};
 
 /// Networks of the city database, a quarter of them IPv6, and distinct records in it.
@@ -143,7 +143,7 @@ fn write_databases(city_path: &Path, asn_path: &Path, networks: &[IpAddr], rando
         .collect();
     let systems: Vec<_> = (0..SYSTEMS).map(|n| asn.record(&asn_record(n + 1, &format!("System {n}")))).collect();
     let prefix = |network: IpAddr| {
-        helios_enricher::lookup::Prefix::new(network, bits(network)).expect("both families have these bits")
+        helios_common::prefix::Prefix::new(network, bits(network)).expect("both families have these bits")
     };
     for (n, &network) in networks.iter().enumerate() {
         city.insert(prefix(network), cities[random.below(CITIES) as usize]);

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use helios::capture::Capture;
 use helios_collector::decode::{DatagramMeta, Decoder, DecoderConfig};
 use helios_common::exporter::Exporters;
 use helios_common::flow::{BATCH_ROWS, FlowBatch};
@@ -13,6 +12,7 @@ use helios_enricher::memo::Memo;
 use helios_enricher::rows;
 use helios_enricher::snapshot::Snapshot;
 use helios_enricher::sources::{Remotes, Sources};
+use helios_lab::capture::Capture;
 use helios_sink::block::{Assembler, BlockLimits};
 use helios_sink::config::{Compression, SinkConfig};
 
@@ -81,7 +81,7 @@ fn helios(arguments: &[&str]) {
 
 fn datagrams(capture: &Path) -> Vec<(Vec<u8>, DatagramMeta)> {
     let capture = Capture::open(capture).expect("the capture was written");
-    let datagram = |datagram: helios::capture::Datagram| {
+    let datagram = |datagram: helios_lab::capture::Datagram| {
         let received_at = (datagram.timestamp_ns / 1_000_000) as i64;
         (datagram.payload, DatagramMeta { source: datagram.source, received_at })
     };

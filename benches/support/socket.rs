@@ -9,10 +9,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use helios::send::{Burst, Sender as UdpSender};
 use helios_collector::decode::DatagramMeta;
 use helios_collector::udp::{Ring, SocketOptions, UdpSocket, Wait, bind_group};
 use helios_common::flow::FlowBatch;
+use helios_lab::send::{Burst, Sender as UdpSender};
 
 use super::helios::Helios;
 use super::traffic::Traffic;

@@ -14,6 +14,7 @@ pub mod time;
 pub mod clock;
 pub mod names;
 pub mod exporter;
+pub mod prefix;
 pub mod ledger;
 pub mod queue;
 pub mod side;

@@ -2,6 +2,10 @@
 //!
 //! Sources: RFC 7011 §6.1.7 to §6.1.10 (seconds, milliseconds, NTP fractions), RFC 3954 §5.1 (sysUptime).
 
+mod utc;
+
+pub use utc::Utc;
+
 /// Milliseconds since 1970-01-01 UTC.
 pub type UnixMs = i64;
 

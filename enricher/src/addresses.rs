@@ -309,7 +309,7 @@ impl<'a> Records<'a> {
 
     fn push(&mut self, place_id: u32, network: u32) {
         let place = self.places.get(place_id as usize).copied().unwrap_or_default();
-        let none = Network::new(crate::lookup::Prefix::ALL_IPV6);
+        let none = Network::new(helios_common::prefix::Prefix::ALL_IPV6);
         let network = self.networks.get(network as usize).unwrap_or(&none);
         let (country, city) = match network.country {
             NO_NAME => (place.country, place.city),

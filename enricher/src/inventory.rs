@@ -11,7 +11,7 @@ use helios_common::exporter::Address;
 use helios_common::names::{NO_NAME, NameId};
 
 use crate::hits::SourceSet;
-use crate::lookup::Prefix;
+use helios_common::prefix::Prefix;
 
 /// What one source says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

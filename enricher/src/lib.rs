@@ -22,8 +22,6 @@ pub mod sources;
 pub mod reload;
 pub mod geoip;
 pub mod lookup;
-#[cfg(any(test, feature = "mmdb-writer"))]
-pub mod mmdb_writer;
 pub mod stats;
 pub mod hits;
 pub mod explain;

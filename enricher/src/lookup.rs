@@ -7,13 +7,12 @@
 //! IPv4 and IPv6 have a table each. An IPv4 address is looked up in its own table whether it came as `a.b.c.d` or
 //! mapped as `::ffff:a.b.c.d`, which is how every column holds it; `::/0` holds IPv6 addresses only.
 
-pub mod prefix;
 pub mod runs;
 pub mod table;
 
 use helios_common::exporter::Address;
+use helios_common::prefix::Prefix;
 
-pub use prefix::Prefix;
 use runs::{Entry, Runs};
 use table::Table;
 

@@ -8,8 +8,9 @@ use hashbrown::HashMap;
 use helios_common::names::{NO_NAME, NameId, Names};
 
 use crate::inventory::{Network, Vrf};
+use crate::lookup::Entries;
 use crate::lookup::runs::Runs;
-use crate::lookup::{Entries, Prefix};
+use helios_common::prefix::Prefix;
 
 /// Ranges that mean the same everywhere, by the IANA special-purpose registries (RFC 6890) and RFC 5771, RFC 4291.
 const WELL_KNOWN: &[(&str, &str)] = &[

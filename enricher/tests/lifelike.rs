@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use helios_common::exporter::{Entry, address_of, ip_of};
 use helios_common::names::{NO_NAME, Names};
+use helios_common::prefix::Prefix;
 use helios_enricher::config::EnricherConfig;
-use helios_enricher::lookup::Prefix;
 use helios_enricher::snapshot::Snapshot;
 use helios_enricher::sources::netbox::external;
 use helios_enricher::sources::{Remotes, Sources};

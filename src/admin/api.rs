@@ -11,8 +11,8 @@ use helios_enricher::hits::SourceHits;
 use helios_enricher::stats::{Lookup, SourceStats};
 use serde::Serialize;
 
-use crate::decode::Utc;
 use crate::pipeline::{Identity, QueueDepth, Snapshot, View};
+use helios_common::time::Utc;
 
 mod clickhouse;
 

@@ -17,9 +17,10 @@ use helios_sink::{client, migrate};
 
 use super::{ConfigArgs, ListenArgs};
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::explain;
 use crate::pipeline::{names_of_netbox, netbox_file};
+use helios_service::config::Configuration as _;
+use helios_service::exit::Exit;
 
 mod report;
 

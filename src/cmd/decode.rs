@@ -7,10 +7,11 @@ use clap::ValueEnum;
 use helios_collector::decode::{Decapsulate, DecoderConfig};
 use helios_common::columns::Column;
 
-use crate::capture::Capture;
-use crate::config::{Sources, nearest};
-use crate::decode::{Csv, JsonLines, Raw, Rows, Session, Table};
-use crate::exit::Exit;
+use crate::config::Config;
+use helios_lab::capture::Capture;
+use helios_lab::decode::{Csv, JsonLines, Raw, Rows, Session, Table};
+use helios_service::config::{Sources, nearest};
+use helios_service::exit::Exit;
 
 /// Decode a capture to JSON lines, CSV or a table
 ///
@@ -75,7 +76,7 @@ enum Format {
 pub fn run(args: &Args) -> Result<(), Exit> {
     if let Some(file) = &args.config {
         let sources = Sources { file: Some(file.clone()), ..Sources::default() };
-        sources.load().map_err(Exit::configuration)?.install_columns();
+        sources.load::<Config>().map_err(Exit::configuration)?.install_columns();
     }
     let decoder = DecoderConfig { decapsulate: tunnels(&args.decapsulate)?, ..DecoderConfig::default() };
     let columns = columns(&args.columns)?;

@@ -7,8 +7,8 @@ use helios_sink::client;
 use helios_sink::migrate::{self, Step};
 
 use super::{ConfigArgs, ListenArgs};
-use crate::exit::Exit;
 use crate::explain;
+use helios_service::exit::Exit;
 
 /// Create or upgrade the tables in ClickHouse
 ///

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::capture::Capture;
-use crate::exit::Exit;
-use crate::replay::{Report, Settings, Speed, run as run_replay};
-use crate::send::progress::{Progress, stop_flag};
+use super::progress::Progress;
+use helios_lab::capture::Capture;
+use helios_lab::replay::{Report, Settings, Speed, run as run_replay};
+use helios_service::exit::Exit;
+use helios_service::signals::stop_flag;
 
 /// Sources that are listed at the end; more would bury the result.
 const LISTED_SOURCES: usize = 20;

@@ -7,8 +7,8 @@ use helios_sink::cluster::Cluster;
 use helios_sink::retention::{self, Excess, Usage};
 
 use super::{ConfigArgs, ListenArgs};
-use crate::exit::Exit;
 use crate::explain;
+use helios_service::exit::Exit;
 
 /// Drop the oldest partitions of tables that take more disk than they may
 ///

@@ -1,18 +1,22 @@
 //! `helios run`: the pipeline until a signal ends it.
 
+use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::path::PathBuf;
 
+use helios_service::admin as service_admin;
+use helios_service::directory_lock::{self, Directory, Locks};
+use helios_service::exit::Exit;
+use helios_service::log;
+use helios_service::signals::{self, Signals};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::{ConfigArgs, ListenArgs};
+use crate::admin;
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::pipeline::{Drained, Pipeline, Snapshot, StartError};
-use crate::{admin, log, state};
 
 /// Receive flows, enrich them and store them in ClickHouse
 ///
@@ -59,11 +63,11 @@ pub fn run(args: &Args) -> Result<(), Exit> {
 }
 
 fn operate(config: &Config, takeover: bool, runtime: &Runtime) -> Result<(), Exit> {
-    let _locks = state::lock(config, takeover).map_err(Exit::run_time)?;
+    let _locks = lock(config, takeover)?;
     // Before anything runs: a signal during the start must not kill what the start has begun.
-    let mut signals = runtime.block_on(async { Signals::install() })?;
+    let mut signals = runtime.block_on(async { Signals::install() }).map_err(no_signals)?;
     let admin = match config.admin.listen {
-        Some(address) => Some(runtime.block_on(admin::bind(address)).map_err(Exit::run_time)?),
+        Some(address) => Some(runtime.block_on(service_admin::bind(address)).map_err(Exit::run_time)?),
         None => None,
     };
     let pipeline = Pipeline::start(config, runtime.handle()).map_err(start_failure)?;
@@ -77,11 +81,26 @@ fn operate(config: &Config, takeover: bool, runtime: &Runtime) -> Result<(), Exi
         let timeout = config.pipeline.shutdown_timeout();
         tokio::select! {
             drained = pipeline.drain(timeout) => stopped(drained),
-            signal = second_signal() => Err(Exit::run_time(format_args!(
-                "ended at once by a second {}; what is not in the spool yet is lost", signal?
+            signal = signals::second() => Err(Exit::run_time(format_args!(
+                "ended at once by a second {}; what is not in the spool yet is lost",
+                signal.map_err(no_signals)?
             ))),
         }
     })
+}
+
+fn no_signals(error: io::Error) -> Exit {
+    Exit::run_time(format_args!("cannot take signals: {error}"))
+}
+
+/// Locks the directories that hold state: two processes must not write the same files.
+fn lock(config: &Config, takeover: bool) -> Result<Locks, Exit> {
+    let spool = config.sink().spool;
+    let state = config.collector.state_dir.as_deref();
+    let directories =
+        [(state, "collector.state_dir"), (spool.active().map(PathBuf::as_path), "clickhouse.spool.directory")];
+    let directories = directories.into_iter().filter_map(|(path, key)| Some(Directory { path: path?, key }));
+    directory_lock::lock(&directories.collect::<Vec<_>>(), takeover).map_err(Exit::run_time)
 }
 
 fn serve(listener: TcpListener, config: &Config, pipeline: &Pipeline) -> impl Future<Output = ()> + use<> {
@@ -156,35 +175,4 @@ fn stopped(drained: Drained) -> Result<(), Exit> {
     Err(Exit::run_time(format_args!(
         "{lost} rows could not be stored before the deadline (pipeline.shutdown_timeout_ms) and are lost"
     )))
-}
-
-/// Signals that come within this time of the first one ask for the same stop: `timeout` signals its child and then the
-/// whole process group, and a terminal's Ctrl-C may reach a program both ways.
-const ONE_STOP: Duration = Duration::from_secs(1);
-
-/// Waits for a signal of somebody who does not want to wait for the stop any longer.
-async fn second_signal() -> Result<&'static str, Exit> {
-    tokio::time::sleep(ONE_STOP).await;
-    // Only what comes from now on: the streams of before still hold what came meanwhile.
-    Ok(Signals::install()?.next().await)
-}
-
-/// What asks the process to end.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn install() -> Result<Self, Exit> {
-        let listen = |kind| signal(kind).map_err(|error| Exit::run_time(format_args!("cannot take signals: {error}")));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

@@ -9,15 +9,16 @@ use std::time::Duration;
 use clap::ValueEnum;
 use helios_collector::decode::Protocol;
 
-use crate::capture::Writer;
-use crate::exit::Exit;
-use crate::send::progress::{Progress, stop_flag};
-use crate::send::{Sender, reserve_sockets};
-use crate::simulate::run::{
+use super::progress::Progress;
+use helios_lab::capture::Writer;
+use helios_lab::send::{Sender, reserve_sockets};
+use helios_lab::simulate::run::{
     FILE_FLOWS_PER_SEC, Load, MAX_VISIT_FLOWS, Output, Status, run as run_simulation, wall_clock,
 };
-use crate::simulate::summary::Summary;
-use crate::simulate::{Addresses, Settings, Simulation, Sources, geoip};
+use helios_lab::simulate::summary::Summary;
+use helios_lab::simulate::{Addresses, Settings, Simulation, Sources, geoip};
+use helios_service::exit::Exit;
+use helios_service::signals::stop_flag;
 
 /// What a run without a limit is limited to.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);

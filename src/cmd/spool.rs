@@ -8,8 +8,8 @@ use clap::Subcommand;
 use helios_sink::spool::inspect::{self, InspectError, Listed, Status};
 
 use super::{ConfigArgs, ListenArgs};
-use crate::decode::Utc;
-use crate::exit::Exit;
+use helios_common::time::Utc;
+use helios_service::exit::Exit;
 
 /// Look into the spool, send refused blocks again or drop them
 ///

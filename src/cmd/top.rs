@@ -10,10 +10,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{ConfigArgs, ListenArgs};
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::explain;
 use crate::top::terminal::{Key, Screen, keys};
 use crate::top::{By, Question, Talker, render};
+use helios_service::exit::Exit;
 
 /// Show who moves the most, live
 ///

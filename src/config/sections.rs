@@ -46,31 +46,3 @@ impl Default for AdminConfig {
         Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))), max_exporters: 1000 }
     }
 }
-
-/// What is logged, to standard error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogConfig {
-    /// Least severe level that is written: error, warn, info, debug, trace; or directives per module as RUST_LOG has
-    /// them, such as `info,helios_sink=debug`.
-    pub level: String,
-    /// `text` for people, coloured on a terminal unless NO_COLOR is set, or `json` for one object a line.
-    pub format: LogFormat,
-}
-
-/// The form of the lines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people; coloured on a terminal unless NO_COLOR is set.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text }
-    }
-}

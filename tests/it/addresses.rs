@@ -5,7 +5,7 @@ use std::path::Path;
 
 use helios_collector::encode::netflow5::{self, Record};
 use helios_collector::encode::{field, ipfix};
-use helios_enricher::mmdb_writer::{Writer, asn_record};
+use helios_lab::mmdb::{Writer, asn_record};
 use helios_testkit::Engine;
 use helios_testkit::web::Server;
 

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use helios::capture::Writer;
 use helios_collector::encode::netflow5::{self, Record};
 use helios_collector::encode::{field, ipfix};
+use helios_lab::capture::Writer;
 use serde_json::{Value, json};
 
 /// 2026-11-22T21:00:00.250Z.

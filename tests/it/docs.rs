@@ -3,7 +3,8 @@
 
 use std::process::Command;
 
-use helios::config::{Config, NAMED, Sources, paths};
+use helios::config::Config;
+use helios_service::config::{Configuration, Sources, paths};
 use serde_json::Value;
 
 use crate::expect::{expect, head, pages, root};
@@ -38,7 +39,7 @@ fn every_key_is_described_and_every_described_key_exists() {
 fn the_reference_of_the_configuration_is_up_to_date() {
     let defaults = defaults();
     let mut text = head(CONFIGURATION, GENERATED);
-    for (variable, path) in NAMED {
+    for (variable, path) in Config::VARIABLES {
         assert!(
             text.contains(&format!("| `{variable}` | `{path}` |")),
             "{variable} is not in the table of {CONFIGURATION}"

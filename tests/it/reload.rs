@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use helios_collector::encode::netflow5::{self, Header, Record};
-use helios_enricher::mmdb_writer::{Writer, asn_record};
+use helios_lab::mmdb::{Writer, asn_record};
 use helios_testkit::Engine;
 use helios_testkit::netbox::lifelike::{Address, Device, Interface, Network, On, Prefix, Scope, Site};
 use helios_testkit::netbox::{Server, TOKEN, World};

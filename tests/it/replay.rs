@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
-use helios::capture::Writer;
 use helios_collector::encode::{Put, field, ipfix, netflow5};
+use helios_lab::capture::Writer;
 use helios_testkit::Engine;
 
 use crate::running::{Helios, wait_for};

@@ -12,6 +12,7 @@ const SOURCES: &[&str] = &[
     "src/config.rs",
     "src/config/sections.rs",
     "src/config/columns.rs",
+    "service/src/log.rs",
     "collector/src/config.rs",
     "enricher/src/config.rs",
     "enricher/src/config/rules.rs",

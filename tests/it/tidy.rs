@@ -16,11 +16,24 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-common", &[]),
     ("helios-collector", &["helios-common"]),
     ("helios-enricher", &["helios-common", "helios-netbox"]),
+    ("helios-lab", &["helios-common", "helios-collector"]),
     ("helios-netbox", &[]),
     ("helios-query", &["helios-common"]),
     ("helios-sink", &["helios-common"]),
+    ("helios-service", &[]),
     ("helios-testkit", &[]),
-    ("helios", &["helios-common", "helios-collector", "helios-enricher", "helios-netbox", "helios-sink"]),
+    (
+        "helios",
+        &[
+            "helios-common",
+            "helios-collector",
+            "helios-enricher",
+            "helios-lab",
+            "helios-netbox",
+            "helios-service",
+            "helios-sink",
+        ],
+    ),
 ];
 
 /// Left-overs, split so that this file is none of its own findings.

@@ -4,8 +4,8 @@ use helios_common::exporter::address_of;
 use helios_common::names::Names;
 
 use super::*;
-use crate::lookup::Prefix;
 use crate::lookup::runs::Entry;
+use helios_common::prefix::Prefix;
 
 const FLOW: u32 = 3320;
 const GEOIP: u32 = 15_169;

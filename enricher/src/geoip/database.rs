@@ -15,8 +15,9 @@ use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 
 use super::layout::{Value, Wanted};
 use super::{GeoipError, Place, Places, Role};
+use crate::lookup::Entries;
 use crate::lookup::runs::{Entry, Runs};
-use crate::lookup::{Entries, Prefix};
+use helios_common::prefix::Prefix;
 
 /// What a file says about all addresses, before it is put into a table.
 #[derive(Debug)]

@@ -167,14 +167,14 @@ impl<'de> Visitor<'de> for AnyValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mmdb_writer::{self, Value as Written, asn_record, city_record};
+    use helios_lab::mmdb::{self, Value as Written, asn_record, city_record};
     use maxminddb::Reader;
 
     const ALL: Wanted = Wanted { place: true, asn: true };
 
     /// What comes out of a record: country, city, AS number, AS name.
     fn place(record: &Written) -> (String, String, u32, String) {
-        let mut writer = mmdb_writer::Writer::new("Test");
+        let mut writer = mmdb::Writer::new("Test");
         let record = writer.record(record);
         writer.insert("192.0.2.0/24".parse().unwrap(), record);
         let reader = Reader::from_source(writer.finish().unwrap()).unwrap();

@@ -8,7 +8,7 @@ use helios_common::names::Names;
 use super::database::{self, Layer};
 use super::*;
 use crate::addresses::Addresses;
-use crate::mmdb_writer::{Value, Writer, asn_record, city_record};
+use helios_lab::mmdb::{Value, Writer, asn_record, city_record};
 
 const BOTH: Wanted = Wanted { place: true, asn: true };
 const PLACE: Wanted = Wanted { place: true, asn: false };

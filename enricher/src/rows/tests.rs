@@ -14,8 +14,8 @@ use super::*;
 use crate::config::{EnricherConfig, GeoipConfig};
 use crate::hits::{Asked, GEOIP_ASN, GEOIP_CITY, Hits, OPTIONS_DATA};
 use crate::lookup::CHUNK;
-use crate::mmdb_writer::{Writer, asn_record, city_record};
 use crate::sources::{Remotes, Sources};
+use helios_lab::mmdb::{Writer, asn_record, city_record};
 
 fn address(ip: &str) -> Address {
     address_of(ip.parse().unwrap())

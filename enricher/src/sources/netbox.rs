@@ -16,7 +16,7 @@ use helios_netbox::model::{self, Assigned};
 use super::External;
 use super::status::Status;
 use crate::inventory::{Device, Interface, Inventory, Network, Vrf};
-use crate::lookup::Prefix;
+use helios_common::prefix::Prefix;
 
 /// A source from whoever keeps a snapshot up to date: `current` gives the one that is in use.
 ///

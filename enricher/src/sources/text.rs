@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::config::NetworkFormat;
 use crate::inventory::{Device, Interface, Inventory, Network};
-use crate::lookup::Prefix;
+use helios_common::prefix::Prefix;
 
 /// A list of networks, an entry a line.
 #[derive(Debug, serde::Deserialize)]
@@ -123,7 +123,7 @@ fn prefix_of(text: &str) -> Result<Prefix, String> {
         let ip: IpAddr = text.parse().ok()?;
         Prefix::new(ip, if ip.is_ipv4() { 32 } else { 128 })
     };
-    text.parse().or_else(|error: crate::lookup::prefix::NotAPrefix| host().ok_or_else(|| error.to_string()))
+    text.parse().or_else(|error: helios_common::prefix::NotAPrefix| host().ok_or_else(|| error.to_string()))
 }
 
 /// Reads a file of devices.

@@ -14,8 +14,8 @@ use super::*;
 use crate::config::GeoipConfig;
 use crate::geoip::GeoipError;
 use crate::inventory::{Device, Inventory};
-use crate::mmdb_writer::{Writer, asn_record, city_record};
 use crate::stats::Lookup;
+use helios_lab::mmdb::{Writer, asn_record, city_record};
 
 /// Longest time a test waits for what must happen.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -8,8 +8,8 @@ use helios_sink::migrate::SCHEMA_VERSION;
 use serde::Serialize;
 
 use super::named;
-use crate::decode::Utc;
 use crate::pipeline::Target;
+use helios_common::time::Utc;
 
 #[derive(Debug, Serialize)]
 pub struct ClickHouse {

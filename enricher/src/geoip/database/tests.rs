@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::*;
 use crate::addresses::Addresses;
 use crate::lookup::PrefixTable;
-use crate::mmdb_writer::{Family, RecordSize, Writer, asn_record, city_record};
+use helios_lab::mmdb::{Family, RecordSize, Writer, asn_record, city_record};
 
 const ALL: Wanted = Wanted { place: true, asn: true };
 

@@ -7,7 +7,7 @@ use helios_common::exporter::address_of;
 use tempfile::TempDir;
 
 use super::*;
-use crate::mmdb_writer::{Record, Writer, asn_record, city_record};
+use helios_lab::mmdb::{Record, Writer, asn_record, city_record};
 
 /// A directory with two databases, and what is loaded from them.
 struct Site {

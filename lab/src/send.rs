@@ -18,7 +18,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn6, sendmmsg, sendmsg};
 
 pub mod pace;
-pub mod progress;
 pub mod stream;
 
 /// Segments of one call; Linux before 6.3 takes no more (`UDP_MAX_SEGMENTS`).

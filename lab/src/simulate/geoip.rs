@@ -6,8 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use helios_enricher::lookup::Prefix;
-use helios_enricher::mmdb_writer::{Family, Writer, asn_record, city_record};
+use crate::mmdb::{Family, Writer, asn_record, city_record};
+use helios_common::prefix::Prefix;
 
 use super::internet;
 

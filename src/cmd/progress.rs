@@ -1,9 +1,6 @@
-//! What a long sending shows while it runs, and how it is told to stop.
+//! What a long sending shows while it runs.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often a line changes in a terminal.
@@ -49,30 +46,4 @@ impl Progress {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
-}
-
-/// A flag that SIGINT and SIGTERM set, so that a run that is stopped still tells what it sent.
-///
-/// # Errors
-/// When signals cannot be listened to.
-pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&flag);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    // Registered before the thread starts: from here on no signal is missed.
-    let (mut interrupt, mut terminate) = {
-        use tokio::signal::unix::{SignalKind, signal};
-        let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        });
-        seen.store(true, Ordering::Relaxed);
-    })?;
-    Ok(flag)
 }

@@ -8,7 +8,6 @@ mod cell;
 mod output;
 mod summary;
 mod session;
-mod utc;
 mod elements;
 mod raw;
 
@@ -17,4 +16,3 @@ pub use output::{Csv, JsonLines, Rows, Table};
 pub use raw::Raw;
 pub use session::Session;
 pub use summary::Summary;
-pub use utc::Utc;

@@ -12,8 +12,8 @@ use flowparser_sflow::SflowParser;
 use netflow_parser::NetflowParser;
 use serde_json::{Map, Value};
 
-use super::utc::Utc;
 use crate::capture::Datagram;
+use helios_common::time::Utc;
 
 mod lists;
 mod netflow;

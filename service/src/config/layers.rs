@@ -1,8 +1,9 @@
 //! Environment and flags, laid over the file's tree.
 //!
-//! Rising precedence: file, variables that other programs share ([`NAMED`]), `HELIOS_SECTION__KEY`, `--set`, flags
+//! Rising precedence: file, variables that other programs share ([`Configuration::VARIABLES`]), `HELIOS_SECTION__KEY`, `--set`, flags
 //! with a name of their own. Later values replace earlier ones key by key; a list is replaced as a whole.
 
+use super::Configuration;
 use super::mistake::Mistake;
 use super::tree::{Node, Origin};
 
@@ -13,27 +14,12 @@ const PREFIX: &str = "HELIOS_";
 /// `HELIOS_SERVICE_HOST` and the like into every pod beside a service named "helios".
 const SEPARATOR: &str = "__";
 
-/// Keys outside of any section: their variables have no separator, and there is no other variable of these names.
-const SECTIONLESS: &[&str] = &["columns"];
-
-/// Variables with fixed names, and the keys they set. Those of GeoIP are the reference system's. CLICKHOUSE_PASSWORD
-/// and NETBOX_API_TOKEN are not among them: the crates read them whenever they connect, and no key ever holds a secret.
-pub const NAMED: &[(&str, &str)] = &[
-    ("GEOIP_CITY_DB", "enricher.geoip.city"),
-    ("GEOIP_ASN_DB", "enricher.geoip.asn"),
-    ("NETBOX_API_URL", "netbox.url"),
-    ("CLICKHOUSE_URL", "clickhouse.url"),
-    ("CLICKHOUSE_DATABASE", "clickhouse.database"),
-    ("CLICKHOUSE_USER", "clickhouse.user"),
-    ("RUST_LOG", "log.level"),
-];
-
 /// Lays the variables over the tree. An empty variable is one that is not set.
-pub fn environment(tree: &mut Node, variables: impl IntoIterator<Item = (String, String)>) {
+pub fn environment<C: Configuration>(tree: &mut Node, variables: impl IntoIterator<Item = (String, String)>) {
     let mut variables: Vec<(String, String)> = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     // The environment has no order of its own; mistakes are to come in the same order every time.
     variables.sort_unstable();
-    for (name, path) in NAMED {
+    for (name, path) in C::VARIABLES {
         if let Some((_, value)) = variables.iter().find(|(variable, _)| variable == name) {
             set(tree, path, value, &Origin::Variable((*name).to_owned()));
         }
@@ -41,7 +27,7 @@ pub fn environment(tree: &mut Node, variables: impl IntoIterator<Item = (String,
     for (name, value) in &variables {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let path = rest.replace(SEPARATOR, ".").to_ascii_lowercase();
-        if !path.contains('.') && !SECTIONLESS.contains(&path.as_str()) {
+        if !path.contains('.') && !C::SECTIONLESS.contains(&path.as_str()) {
             continue;
         }
         set(tree, &path, value, &Origin::Variable(name.clone()));
@@ -71,10 +57,10 @@ pub fn slips<'a>(variables: impl IntoIterator<Item = &'a str>, known: &[String])
 ///
 /// # Errors
 /// A mistake where it has not that form.
-pub fn assignment(tree: &mut Node, text: &str) -> Result<(), Mistake> {
+pub fn assignment<C: Configuration>(tree: &mut Node, text: &str) -> Result<(), Mistake> {
     let flag = |text: &str| Origin::Flag(format!("--set {text}"));
     match text.split_once('=') {
-        Some((path, value)) if is_path(path) => {
+        Some((path, value)) if is_path::<C>(path) => {
             // The value stays out of the origin: it may be long, and errors show it anyway.
             set(tree, path, value, &flag(path));
             Ok(())
@@ -83,8 +69,8 @@ pub fn assignment(tree: &mut Node, text: &str) -> Result<(), Mistake> {
     }
 }
 
-fn is_path(text: &str) -> bool {
-    SECTIONLESS.contains(&text) || text.contains('.') && text.split('.').all(|key| !key.is_empty())
+fn is_path<C: Configuration>(text: &str) -> bool {
+    C::SECTIONLESS.contains(&text) || text.contains('.') && text.split('.').all(|key| !key.is_empty())
 }
 
 /// Lays the value of a flag with a name of its own over the tree.
@@ -100,7 +86,22 @@ fn set(tree: &mut Node, path: &str, value: &str, origin: &Origin) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Problem;
     use crate::config::tree::Value;
+    use serde::{Deserialize, Serialize};
+
+    /// A configuration of which only the variables matter here.
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    struct Nothing;
+
+    impl Configuration for Nothing {
+        const VARIABLES: &'static [(&'static str, &'static str)] = &[("CLICKHOUSE_URL", "clickhouse.url")];
+        const SECTIONLESS: &'static [&'static str] = &["columns"];
+
+        fn problems(&self) -> Vec<Problem> {
+            Vec::new()
+        }
+    }
 
     fn shown(tree: &Node, path: &[&str]) -> Option<(String, String)> {
         let node = tree.get(path)?;
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn a_generic_variable_wins_over_a_named_one() {
         let mut tree = empty();
-        environment(
+        environment::<Nothing>(
             &mut tree,
             variables(&[("CLICKHOUSE_URL", "http://a:8123"), ("HELIOS_CLICKHOUSE__URL", "http://b:8123")]),
         );
@@ -132,7 +133,7 @@ mod tests {
     #[test]
     fn what_kubernetes_adds_for_a_service_named_helios_is_no_configuration() {
         let mut tree = empty();
-        environment(
+        environment::<Nothing>(
             &mut tree,
             variables(&[
                 ("HELIOS_PORT", "tcp://10.0.0.1:2055"),
@@ -158,11 +159,11 @@ mod tests {
     #[test]
     fn an_assignment_names_itself_without_its_value() {
         let mut tree = empty();
-        assignment(&mut tree, "collector.listen=a=b").unwrap();
+        assignment::<Nothing>(&mut tree, "collector.listen=a=b").unwrap();
         let expected = ("a=b".to_owned(), "--set collector.listen".to_owned());
         assert_eq!(shown(&tree, &["collector", "listen"]), Some(expected));
         for wrong in ["listen=1", "collector.listen", ".x=1", ""] {
-            assert!(assignment(&mut tree, wrong).is_err(), "{wrong}");
+            assert!(assignment::<Nothing>(&mut tree, wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -13,9 +13,9 @@ use std::io::Write;
 use std::path::Path;
 use std::{fs, io};
 
-use crate::lookup::Prefix;
 use data::Section;
 pub use data::Value;
+use helios_common::prefix::Prefix;
 use tree::{Slot, Tree};
 
 /// Stands between search tree and data section.

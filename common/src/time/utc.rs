@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use helios_common::time::UnixMs;
+use super::UnixMs;
 
 const MS_PER_DAY: i64 = 86_400_000;
 
 /// Shows as `2026-11-22T21:04:05.678Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Utc(pub UnixMs);
 
 impl fmt::Display for Utc {

@@ -7,7 +7,7 @@ use netflow_parser::{DataNumber, FieldValue};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::super::utc::Utc;
+use helios_common::time::Utc;
 
 /// From the NTP epoch (1900) to the Unix epoch (RFC 5905 §6).
 const NTP_TO_UNIX: Duration = Duration::from_secs(2_208_988_800);

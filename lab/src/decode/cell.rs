@@ -9,7 +9,7 @@ use helios_common::flow::FlowBatch;
 use helios_common::names::NamesView;
 use helios_common::time::UnixMs;
 
-use super::utc::Utc;
+use helios_common::time::Utc;
 
 /// A value with the meaning of its column.
 #[derive(Debug, PartialEq)]

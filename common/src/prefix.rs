@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use helios_common::exporter::{Address, address_of, ip_of};
+use crate::exporter::{Address, address_of, ip_of};
 
 /// Bits in front of the IPv4 address in its mapped form.
 const MAPPED_BITS: u8 = 96;

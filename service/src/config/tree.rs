@@ -140,6 +140,28 @@ impl Node {
         entries.iter().find(|entry| entry.key == key)?.node.get(rest)
     }
 
+    /// Where the value at `path`, such as `columns[2].name`, was written; `None` for a key that nobody set.
+    ///
+    /// What an item of a list lacks is to be added to the item, and a list that a variable spells as text has one
+    /// origin: then it is theirs.
+    pub fn origin_of(&self, path: &str) -> Option<Origin> {
+        let (mut node, mut in_list) = (self, false);
+        for part in path.split('.') {
+            let (key, indices) = part.split_once('[').map_or((part, ""), |(key, indices)| (key, indices));
+            node = match node.get(&[key]) {
+                Some(found) => found,
+                None => return in_list.then(|| node.origin.clone()),
+            };
+            for index in indices.split('[').filter_map(|index| index.trim_end_matches(']').parse::<usize>().ok()) {
+                in_list = true;
+                let Value::List(nodes) = &node.value else { return Some(node.origin.clone()) };
+                let Some(found) = nodes.get(index) else { return Some(node.origin.clone()) };
+                node = found;
+            }
+        }
+        Some(node.origin.clone())
+    }
+
     /// Makes `origin` the origin of every node of the tree.
     fn spread(&mut self, origin: &Origin) {
         self.origin = origin.clone();

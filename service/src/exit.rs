@@ -53,12 +53,12 @@ impl Exit {
         &self.lines
     }
 
-    /// Writes the lines to standard error and turns into the exit code.
-    pub fn report(self) -> ExitCode {
+    /// Writes the lines to standard error, each behind the program's name, and turns into the exit code.
+    pub fn report(self, program: &str) -> ExitCode {
         let mut stderr = io::stderr().lock();
         for line in &self.lines {
             // Nobody is left to tell when standard error is closed.
-            let _ = writeln!(stderr, "helios: {line}");
+            let _ = writeln!(stderr, "{program}: {line}");
         }
         ExitCode::from(self.code)
     }

@@ -8,9 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
-
-/// Somebody else works in a directory.
+/// Another process works in the directory.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{} is in use by another helios (process {process}): give every helios a directory of its own ({key}), or start \
@@ -29,18 +27,22 @@ pub struct Locks {
     _files: Vec<File>,
 }
 
-/// Locks all directories of the configuration, or with `takeover` has them locked as soon as that is possible.
+/// A directory that only one process may write, and the configuration's key that names it.
+#[derive(Debug, Clone, Copy)]
+pub struct Directory<'a> {
+    pub path: &'a Path,
+    pub key: &'static str,
+}
+
+/// Locks all directories, or with `takeover` has them locked as soon as that is possible.
 ///
-/// A directory that cannot be made or written is not reported here: who needs it says it better.
+/// A directory that cannot be made or written is not reported here: the part of the program that needs it says more.
 ///
 /// # Errors
-/// [`InUse`] for the first directory that somebody else has locked.
-pub fn lock(config: &Config, takeover: bool) -> Result<Locks, InUse> {
-    let spool = config.sink().spool;
-    let directories =
-        [(config.collector.state_dir.as_ref(), "collector.state_dir"), (spool.active(), "clickhouse.spool.directory")];
+/// [`InUse`] for the first directory that another process has locked.
+pub fn lock(directories: &[Directory<'_>], takeover: bool) -> Result<Locks, InUse> {
     let mut files = Vec::new();
-    for (path, key) in directories.into_iter().filter_map(|(path, key)| Some((path?, key))) {
+    for &Directory { path, key } in directories {
         let Some(mut file) = open(path) else { continue };
         match file.try_lock() {
             Ok(()) => {
@@ -51,9 +53,9 @@ pub fn lock(config: &Config, takeover: bool) -> Result<Locks, InUse> {
             Err(TryLockError::WouldBlock) => {
                 let mut process = String::new();
                 let _ = file.read_to_string(&mut process);
-                return Err(InUse { path: path.clone(), key, process: process.trim().to_owned() });
+                return Err(InUse { path: path.to_owned(), key, process: process.trim().to_owned() });
             }
-            // A file system without locks: two processes are then nobody's business but the operator's.
+            // A file system without locks: to keep two processes apart is then left to the operator.
             Err(TryLockError::Error(error)) => {
                 tracing::warn!(directory = %path.display(), %error, "the directory cannot be locked");
             }
@@ -67,7 +69,7 @@ fn open(directory: &Path) -> Option<File> {
     File::options().read(true).write(true).create(true).truncate(false).open(directory.join("lock")).ok()
 }
 
-/// Leaves the process's id for the message of who comes second.
+/// Writes the process's id, for the message that a second process shows.
 fn sign(file: &mut File) {
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
 }
@@ -96,23 +98,12 @@ mod tests {
     #[test]
     fn the_second_is_told_who_is_the_first() {
         let directory = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
-        config.collector.state_dir = Some(directory.path().to_owned());
-        let first = lock(&config, false).unwrap();
-        let told = lock(&config, false).unwrap_err().to_string();
+        let directories = [Directory { path: directory.path(), key: "collector.state_dir" }];
+        let first = lock(&directories, false).unwrap();
+        let told = lock(&directories, false).unwrap_err().to_string();
         assert!(told.contains(&format!("(process {})", std::process::id())), "{told}");
-        assert!(told.contains("--takeover"), "{told}");
-        assert!(lock(&config, true).is_ok(), "a replacement does not wait");
+        assert!(told.contains("collector.state_dir") && told.contains("--takeover"), "{told}");
+        assert!(lock(&directories, true).is_ok(), "a replacement does not wait");
         drop(first);
-    }
-
-    #[test]
-    fn the_spool_is_beside_the_state_unless_it_has_a_place_of_its_own() {
-        let mut config = Config::default();
-        assert_eq!(config.sink().spool.active(), None);
-        config.collector.state_dir = Some("/state".into());
-        assert_eq!(config.sink().spool.active(), Some(&"/state/spool".into()));
-        config.clickhouse.spool.directory = Some("/disk".into());
-        assert_eq!(config.sink().spool.active(), Some(&"/disk".into()));
     }
 }

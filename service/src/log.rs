@@ -1,0 +1,70 @@
+//! Where log lines go: standard error, as text for people or as JSON for machines.
+
+use std::io::{self, IsTerminal};
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::time::SystemTime;
+
+use crate::config::Problem;
+use crate::exit::Exit;
+
+/// What is logged, to standard error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Least severe level that is written: error, warn, info, debug, trace; or directives per module as RUST_LOG has
+    /// them, such as `info,helios_sink=debug`.
+    pub level: String,
+    /// `text` for people, coloured on a terminal unless NO_COLOR is set, or `json` for one object a line.
+    pub format: LogFormat,
+}
+
+/// The form of the lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people; coloured on a terminal unless NO_COLOR is set.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl LogConfig {
+    /// What is wrong with the section `log`.
+    pub fn problem(&self) -> Option<Problem> {
+        EnvFilter::try_new(&self.level).err()?;
+        let what = format!(
+            "{:?} is no log level; use error, warn, info, debug, trace, or as in info,helios_sink=debug",
+            self.level
+        );
+        Some(Problem::new("log.level", what))
+    }
+}
+
+/// Installs the process's one subscriber.
+///
+/// # Errors
+/// 78 when the level is none, which [`LogConfig::problem`] says earlier, or 1 when there is a subscriber already.
+pub fn install(config: &LogConfig) -> Result<(), Exit> {
+    let filter =
+        EnvFilter::try_new(&config.level).map_err(|error| Exit::configuration([format!("log.level: {error}")]))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_timer(SystemTime);
+    match config.format {
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+        LogFormat::Text => builder.with_ansi(colored()).with_target(false).try_init(),
+    }
+    .map_err(|error| Exit::run_time(format_args!("cannot install the log: {error}")))
+}
+
+/// Colours are for terminals whose user did not object (no-color.org).
+fn colored() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
