@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-query", &["helios-common"]),
     ("helios-sink", &["helios-common"]),
     ("helios-service", &[]),
+    ("helios-targets", &[]),
     ("helios-testkit", &[]),
     (
         "helios",

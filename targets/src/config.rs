@@ -1,0 +1,168 @@
+//! What can be configured about targets: the section `targets` of helios' configuration.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Custom field of devices and virtual machines, a boolean: only those that have `true` in it are targets.
+pub const MONITOR_FIELD: &str = "helios_monitor";
+
+/// Custom field of devices and virtual machines that overrules the profile: `gnmi`, `snmp` or `probes`, several separated
+/// by commas. Of `gnmi` and `snmp` the one that comes first asks for what both could.
+pub const COLLECTORS_FIELD: &str = "helios_collectors";
+
+mod defaults;
+mod validate;
+
+pub use validate::ConfigError;
+
+/// Which devices are collected, how, and where the collectors' targets are written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TargetsConfig {
+    /// Directory for gnmic.yaml, snmp.json, icmp.json and tcp.json; `--out` takes precedence.
+    pub directory: Option<PathBuf>,
+
+    /// Kubernetes namespace of the ConfigMaps, for `--kubernetes`. The variable TARGET_NAMESPACE takes precedence.
+    /// `null`: the namespace that `helios targets` itself runs in.
+    pub namespace: Option<String>,
+
+    /// YAML file with targets that NetBox does not know, see docs/targets.md.
+    pub static_file: Option<PathBuf>,
+
+    /// Devices with one of these values of NetBox's status are targets.
+    pub statuses: Vec<String>,
+
+    /// Virtual machines are targets as well. They need `netbox.virtual_machines`.
+    pub virtual_machines: bool,
+
+    /// Share of the published targets of a collector that may be gone in the next plan. A plan that lost more, or all
+    /// of them, is refused and nothing is written: `--allow-loss` lets one through.
+    pub max_loss: f64,
+
+    /// Bytes of a ConfigMap's data. Kubernetes takes 1 MiB (1048576) at most.
+    pub part_bytes: usize,
+
+    /// ConfigMaps for each collector, at least. More are made when a part would have more than `part_bytes` bytes.
+    pub parts: u32,
+
+    /// What gNMI and SNMP both deliver. A device whose profile has both is asked for each of these by one of them only.
+    pub overlaps: Vec<OverlapConfig>,
+
+    /// Who is collected how: of the profiles that match a device the first one counts. docs/targets.md has the
+    /// defaults; a list here replaces them.
+    pub profiles: Vec<ProfileConfig>,
+}
+
+/// Subscriptions and modules that deliver the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverlapConfig {
+    /// Subscriptions of gnmic.
+    pub subscriptions: Vec<String>,
+    /// Modules of snmp_exporter.
+    pub modules: Vec<String>,
+}
+
+/// How the devices that match are collected.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProfileConfig {
+    /// For messages.
+    pub name: String,
+    /// Which devices; without conditions all.
+    pub r#match: MatchConfig,
+    /// By gnmic.
+    pub gnmi: Option<GnmiConfig>,
+    /// By snmp_exporter.
+    pub snmp: Option<SnmpConfig>,
+    /// By blackbox_exporter.
+    pub probes: ProbesConfig,
+}
+
+/// Conditions: every list that is not empty has to have one value that fits. Values are compared with slug and name,
+/// upper and lower case are the same, `*` stands for any characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MatchConfig {
+    pub platforms: Vec<String>,
+    pub roles: Vec<String>,
+    pub manufacturers: Vec<String>,
+    pub sites: Vec<String>,
+    pub tenants: Vec<String>,
+    pub tags: Vec<String>,
+}
+
+/// How gnmic asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GnmiConfig {
+    pub port: u16,
+    /// Names of subscriptions in gnmic's configuration.
+    pub subscriptions: Vec<String>,
+    pub encoding: Encoding,
+    pub tls: TlsConfig,
+    /// Name of gnmic's environment variable with the user; without it gnmic's own user is taken.
+    pub username_variable: Option<String>,
+    /// Name of gnmic's environment variable with the password.
+    pub password_variable: Option<String>,
+}
+
+/// gNMI's encodings (gNMI specification 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    #[default]
+    JsonIetf,
+    Json,
+    Proto,
+}
+
+/// How the connection of gnmic is protected. Paths are gnmic's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    pub mode: TlsMode,
+    /// PEM file with the authorities to trust; without it the operating system's are trusted.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate.
+    pub cert_file: Option<PathBuf>,
+    /// Key of the client certificate.
+    pub key_file: Option<PathBuf>,
+    /// The certificate has to be for this name instead of the address.
+    pub server_name: Option<String>,
+}
+
+/// What is done about the device's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// It has to be valid.
+    #[default]
+    Verify,
+    /// TLS with any certificate.
+    SkipVerify,
+    /// No TLS: user and password are readable on the way.
+    Off,
+}
+
+/// How snmp_exporter asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnmpConfig {
+    pub port: u16,
+    /// Modules of snmp.yml.
+    pub modules: Vec<String>,
+    /// Name of the community or user in the file of auths, never the secret itself.
+    pub auth: String,
+}
+
+/// How blackbox_exporter asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbesConfig {
+    /// Echo requests.
+    pub icmp: bool,
+    /// Ports to which a TCP connection is made.
+    pub tcp: Vec<u16>,
+}
