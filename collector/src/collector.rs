@@ -15,7 +15,8 @@ use helios_common::side::SideSender;
 
 use crate::config::{CollectorConfig, ConfigError};
 use crate::counts::{Counts, Shared, SocketReport, locked};
-use crate::decode::{Decoder, DecoderConfig, ExporterStats, Transport, template};
+use crate::decode::budget::Budget;
+use crate::decode::{Decoder, DecoderConfig, ExporterStats, Transport};
 use crate::output::Output;
 use crate::state::{StateError, StateFile, StateStats};
 use crate::tcp::{self, ConnectionStats, Connections, Server, ServerError, Sessions};
@@ -44,6 +45,9 @@ pub struct CollectorStats {
     pub workers: Vec<Counts>,
     pub sockets: Vec<SocketReport>,
     pub connections: ConnectionStats,
+    /// Octets that decoding keeps for all exporters, and how many it may keep (`collector.max_state_bytes`).
+    pub decoding_octets: usize,
+    pub max_decoding_octets: usize,
     pub state: StateStats,
 }
 
@@ -64,6 +68,7 @@ pub struct Collector {
     local_addrs: Vec<SocketAddr>,
     tcp_addrs: Vec<SocketAddr>,
     connections: Option<Arc<Connections>>,
+    budget: Arc<Budget>,
     stop: Arc<AtomicBool>,
     state: Option<StateFile>,
 }
@@ -106,6 +111,7 @@ impl Collector {
             local_addrs,
             tcp_addrs: tcp.as_ref().map(Server::local_addrs).unwrap_or_default(),
             connections: tcp.as_ref().map(|server| Arc::clone(&server.connections)),
+            budget: Arc::new(Budget::new(config.max_state_bytes)),
             stop: Arc::new(AtomicBool::new(false)),
             state,
         };
@@ -113,6 +119,7 @@ impl Collector {
             let shared = Arc::new(Shared::default());
             collector.shared.push(Arc::clone(&shared));
             let mut decoder = Decoder::new(decoder, Arc::clone(&exporters), Arc::clone(&names));
+            decoder.charge_to(Arc::clone(&collector.budget));
             if let Some(state) = &collector.state {
                 decoder.remember(state.memory());
             }
@@ -146,13 +153,12 @@ impl Collector {
         self.shared.push(Arc::clone(&shared));
         let connections = Arc::clone(&server.connections);
         let limits = tcp::Limits::new(config);
-        // Sessions share what the workers' own templates may take.
-        let max_templates = (template::MAX_WORKER_TEMPLATES / limits.connections).max(template::MIN_SESSION_TEMPLATES);
         let transport = if config.tcp.tls.certificate.is_some() { Transport::Tls } else { Transport::Tcp };
-        let decoder = DecoderConfig { transport, max_templates, ..decoder };
+        let decoder = DecoderConfig { transport, ..decoder };
+        let budget = Arc::new(Budget::part_of(Arc::clone(&self.budget), self.budget.max() / 2));
         let stop = Arc::clone(&self.stop);
         let serve = move || {
-            let sessions = Sessions::new(limits, decoder, tables, (output, worker), (shared, connections));
+            let sessions = Sessions::new(limits, decoder, tables, (output, worker), (shared, connections, budget));
             server.run(sessions, &stop);
         };
         let thread = std::thread::Builder::new().name("receive-tcp".into());
@@ -180,6 +186,8 @@ impl Collector {
             workers: self.shared.iter().map(|shared| *locked(&shared.counts)).collect(),
             sockets: self.shared.iter().flat_map(|shared| locked(&shared.sockets).clone()).collect(),
             connections: self.connections.as_ref().map(|connections| connections.snapshot()).unwrap_or_default(),
+            decoding_octets: self.budget.used(),
+            max_decoding_octets: self.budget.max(),
             state: self.state.as_ref().map(StateFile::stats).unwrap_or_default(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{Decapsulate, DecoderConfig};
+use crate::decode::{Decapsulate, DecoderConfig, budget};
 use helios_common::flow::BATCH_ROWS;
 
 /// Where flow messages come in and how they are read.
@@ -32,13 +32,19 @@ pub struct CollectorConfig {
     pub decapsulate: Vec<String>,
     /// Sampling interval for exporters that announce none; 0 leaves them at 1, marked unknown.
     pub sampling_interval: u32,
-    /// Bytes of data that one exporter may have waiting for templates, all of its observation domains together.
+    /// Bytes of data that one exporter may have waiting for templates, all of its observation domains together. All
+    /// exporters of a worker together have 64 MiB at the most.
     pub held_bytes: usize,
     /// How far an exporter's clock may be off, in milliseconds. Beyond it, the times of its flows are moved by as much
     /// as it is off, and clock_status says `corrected`.
     pub max_clock_skew_ms: u64,
     /// Seconds after which a template that came over UDP is forgotten unless it is defined again; 0 keeps it for ever.
     pub template_lifetime_s: u64,
+    /// Bytes that decoding may keep for all exporters together: templates, tables of options data, observation domains,
+    /// data that waits for templates, TCP connections. At the worst it is all of it, whoever sends what. When seven
+    /// eighths are taken, new exporters and new templates are refused and counted; established exporters have the rest.
+    /// Connections over TCP take half of it at the most, those from one address a sixteenth.
+    pub max_state_bytes: usize,
     /// Directory in which templates and sampling tables survive a restart; nothing is kept without one.
     pub state_dir: Option<PathBuf>,
     /// IPFIX over TCP, and over TLS.
@@ -53,7 +59,9 @@ pub struct CollectorConfig {
 pub struct TcpConfig {
     /// TCP addresses to listen on, none if empty. The registered ports are 4739, and 4740 with TLS.
     pub listen: Vec<SocketAddr>,
-    /// Connections that may be open at the same time; further ones are closed at once and counted.
+    /// Connections that may be open at the same time; further ones are closed at once and counted. Each takes up to
+    /// 256 KiB of collector.max_state_bytes besides the state of its exporter. The limit of open files (`ulimit -Hn`) less
+    /// 512 bounds it as well.
     pub max_connections: usize,
     /// Seconds of silence after which a connection is closed.
     pub idle_timeout_s: u64,
@@ -94,6 +102,7 @@ impl Default for CollectorConfig {
             held_bytes: 256 << 10,
             max_clock_skew_ms: 600_000,
             template_lifetime_s: 86_400,
+            max_state_bytes: budget::DEFAULT_MAX_OCTETS,
             state_dir: None,
             tcp: TcpConfig::default(),
         }
@@ -130,6 +139,7 @@ impl CollectorConfig {
         range("flush_interval_ms", self.flush_interval_ms as usize, 1, 60_000)?;
         range("queue_batches", self.queue_batches, 2, 4096)?;
         range("held_bytes", self.held_bytes, 0, 64 << 20)?;
+        range("max_state_bytes", self.max_state_bytes, 16 << 20, 1 << 40)?;
         range("tcp.max_connections", self.tcp.max_connections, 1, 65_536)?;
         range("tcp.idle_timeout_s", self.tcp.idle_timeout_s as usize, 1, 7 * 86_400)?;
         let tls = &self.tcp.tls;

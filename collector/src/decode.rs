@@ -15,6 +15,7 @@ use helios_common::side::{ExporterMinute, InterfaceCounters};
 use helios_common::time::UnixMs;
 
 mod config;
+pub mod budget;
 pub mod cursor;
 pub mod packet;
 pub mod template;
@@ -37,9 +38,10 @@ mod state;
 pub mod netflow5;
 pub mod sflow5;
 
+use budget::{Account, Budget, DOMAIN_OCTETS, ENTRY_OCTETS, EXPORTER_OCTETS, SOURCE_OCTETS, TEMPLATE_OCTETS};
 pub use config::DecoderConfig;
 use cursor::Cursor;
-use known::Known;
+use known::{EXPORTER_IDLE_MS, Known, Restored};
 pub use known::{MAX_EXPORTERS, Memory};
 pub use packet::Decapsulate;
 pub use pending::HeldCounts;
@@ -257,6 +259,8 @@ pub struct Decoder {
     worker_domains: usize,
     /// Sources of samples of all sFlow agents; counted anew with every [`expire`](Self::expire).
     worker_sources: usize,
+    /// What all of this takes of the process's budget.
+    account: Account,
     netflow5: Compiled,
     netflow7: Compiled,
     scratch: Scratch,
@@ -267,8 +271,14 @@ pub struct Decoder {
 
 impl Decoder {
     pub fn new(config: DecoderConfig, exporters: Arc<Exporters>, names: Arc<Names>) -> Self {
-        let known =
-            Known { registry: exporters, names: Arc::clone(&names), memory: None, exporters: HashMap::default() };
+        let known = Known {
+            registry: exporters,
+            names: Arc::clone(&names),
+            memory: None,
+            exporters: HashMap::default(),
+            room: 0,
+            restored: Restored::default(),
+        };
         Self {
             config,
             names,
@@ -279,6 +289,7 @@ impl Decoder {
             worker_entries: 0,
             worker_domains: 0,
             worker_sources: 0,
+            account: Account::new(Arc::new(Budget::new(budget::DEFAULT_MAX_OCTETS))),
             netflow5: netflow5::v5_template(),
             netflow7: netflow5::v7_template(),
             scratch: Scratch::default(),
@@ -290,6 +301,32 @@ impl Decoder {
     /// Lets exporters that are seen for the first time start with what `memory` has of them.
     pub fn remember(&mut self, memory: Arc<dyn Memory>) {
         self.known.memory = Some(memory);
+    }
+
+    /// Charges what is kept to `budget`, which other decoders may share. Without it, a decoder has one of
+    /// [`DEFAULT_MAX_OCTETS`](budget::DEFAULT_MAX_OCTETS) for itself.
+    pub fn charge_to(&mut self, budget: Arc<Budget>) {
+        self.account = Account::new(budget);
+        self.charge();
+    }
+
+    /// What the decoder keeps, in octets; an upper bound.
+    pub fn state_octets(&self) -> usize {
+        self.known.exporters.len() * EXPORTER_OCTETS
+            + self.worker_domains * DOMAIN_OCTETS
+            + self.worker_templates * TEMPLATE_OCTETS
+            + self.compiler.octets()
+            + self.worker_entries * ENTRY_OCTETS
+            + self.worker_held
+            + self.worker_sources * SOURCE_OCTETS
+    }
+
+    fn charge(&mut self) {
+        let Restored { templates, entries, domains } = std::mem::take(&mut self.known.restored);
+        self.worker_templates += templates;
+        self.worker_entries += entries;
+        self.worker_domains += domains;
+        self.account.charge(self.state_octets());
     }
 
     /// Appends the flows of a datagram to `out`.
@@ -304,12 +341,14 @@ impl Decoder {
         if self.counters.len() >= MAX_COUNTER_ROWS {
             self.counters.clear();
         }
+        self.known.room = self.account.room(false);
         let (mark, counters) = (out.mark(), self.counters.len());
         let result = match protocol {
             Protocol::Sflow5 => self.sflow(datagram, meta, &mut decoded, out),
             Protocol::Netflow5 | Protocol::Netflow7 => self.fixed(datagram, meta, &mut decoded, out),
             Protocol::Netflow9 | Protocol::Ipfix => self.templated(datagram, meta, &mut decoded, out),
         };
+        self.charge();
         match result {
             Ok(()) => Ok(decoded),
             Err(error) => {
@@ -327,7 +366,7 @@ impl Decoder {
         decoded: Option<&Decoded>,
         meta: &DatagramMeta,
     ) -> Discarded {
-        // A sender of garbage alone gets no entry: only exporters that once sent something readable have one.
+        // An exporter is known by its first message whose header can be read, also if the rest of it cannot.
         if let Some(exporter) = self.known.exporters.get_mut(&address_of(meta.source.ip())) {
             exporter.stats.discarded(error, meta.received_at);
         }
@@ -350,10 +389,12 @@ impl Decoder {
         let mut cursor = Cursor::new(datagram);
         let header = netflow5::Header::parse(&mut cursor)?;
         let template = if decoded.protocol == Protocol::Netflow5 { &self.netflow5 } else { &self.netflow7 };
-        let octets = header.records(&cursor, template.record_octets)?;
+        let records = header.records(&cursor, template.record_octets)?;
         let exporter = self.known.exporter(address_of(meta.source.ip()), meta.received_at, &mut self.compiler)?;
         let most = self.config.most(self.config.max_domains, exporter.known_since, meta.received_at);
-        let room = DomainRoom { taken: &mut self.worker_domains, most };
+        let established = self.config.is_established(exporter.known_since, meta.received_at);
+        let octets = self.account.room(established);
+        let room = DomainRoom { taken: &mut self.worker_domains, most, octets };
         let domain = state::domain(&mut exporter.domains, decoded.protocol, u32::from(header.engine), room)?;
         domain.sessions.observe(meta.source.port(), header.flow_sequence, Some(u32::from(header.count)));
         let message = Message {
@@ -371,7 +412,7 @@ impl Decoder {
         if let Content::Data(plan) = &template.content {
             let (tables, names) = (&exporter.tables, &*self.names);
             let context = Context { message: &message, tables, names, template: 0, templates: None };
-            decoded.add(rows::decode_set(template, plan, octets, &context, &mut self.scratch, out)?);
+            decoded.add(rows::decode_set(template, plan, records, &context, &mut self.scratch, out)?);
         }
         domain.minutes.message(decoded, meta.received_at, Some(header.export_ms), out);
         exporter.stats.decoded(decoded, meta.received_at);
@@ -402,18 +443,23 @@ impl Decoder {
             worker_held,
             worker_entries,
             worker_domains,
+            account,
             scratch,
             fields,
             ..
         } = self;
         let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at, compiler)?;
-        let Exporter { id, address, domains, templates, known_since, held_octets, tables, stats, .. } = exporter;
+        let Exporter {
+            id, address, domains, templates, template_octets, known_since, held_octets, tables, stats, ..
+        } = exporter;
         let most = |all| config.most(all, *known_since, meta.received_at);
-        let room = DomainRoom { taken: worker_domains, most: most(config.max_domains) };
+        let octets = account.room(config.is_established(*known_since, meta.received_at));
+        let room = DomainRoom { taken: worker_domains, most: most(config.max_domains), octets };
         let domain = state::domain(domains, decoded.protocol, header.domain, room)?;
         if !ipfix {
             domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
         }
+        let max_compiler_octets = compiler.octets().saturating_add(octets);
         let mut walk = Walk {
             config,
             names,
@@ -423,12 +469,15 @@ impl Decoder {
             tables,
             domain,
             exporter_templates: templates,
+            exporter_template_octets: template_octets,
+            max_compiler_octets,
             worker_templates,
             max_worker_templates: most(config.max_templates),
             exporter_held: held_octets,
+            max_worker_held: pending::MAX_WORKER_HELD_OCTETS.min(worker_held.saturating_add(octets)),
             worker_held,
+            max_worker_entries: most(config.max_entries).min(worker_entries.saturating_add(octets / ENTRY_OCTETS)),
             worker_entries,
-            max_worker_entries: most(config.max_entries),
             message: Message {
                 protocol: decoded.protocol,
                 exporter: *id,
@@ -481,7 +530,9 @@ impl Decoder {
         let agent = if header.agent == [0; 16] { socket } else { header.agent };
         let exporter = self.known.exporter_behind(agent, socket, meta.received_at, &mut self.compiler)?;
         let most = self.config.most(self.config.max_domains, exporter.known_since, meta.received_at);
-        let room = DomainRoom { taken: &mut self.worker_domains, most };
+        let established = self.config.is_established(exporter.known_since, meta.received_at);
+        let octets = self.account.room(established);
+        let room = DomainRoom { taken: &mut self.worker_domains, most, octets };
         let domain = state::domain(&mut exporter.domains, decoded.protocol, header.sub_agent, room)?;
         domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
         let context = sflow5::SampleContext {
@@ -490,7 +541,7 @@ impl Decoder {
             exporter_address: exporter.address,
             decapsulate: self.config.decapsulate,
         };
-        let room = self.worker_sources < sflow5::MAX_WORKER_SOURCES;
+        let room = self.worker_sources < sflow5::MAX_WORKER_SOURCES && octets >= SOURCE_OCTETS;
         let sources = domain.meters.n_sources();
         let mut output = sflow5::Output { flows: out, counters: &mut self.counters, meters: &mut domain.meters, room };
         let result = sflow5::decode_samples(cursor, &header, &context, &mut output);
@@ -510,11 +561,12 @@ impl Decoder {
         std::mem::take(&mut self.counters)
     }
 
-    /// Forgets exporters that fell silent, templates that were not defined again and sets that waited too long. Called about once a minute.
+    /// Forgets exporters that fell silent, templates that were not defined again and sets that waited too long. Called
+    /// about once a minute. A session over TCP keeps its exporter and its templates until it ends (RFC 7011 §8.4).
     pub fn expire(&mut self, now: UnixMs) {
-        self.known.expire(now);
-        // RFC 7011 §8.4 is about UDP: over TCP, templates are withdrawn.
-        let lifetime = self.config.template_lifetime_ms.filter(|_| !self.config.transport.is_reliable());
+        let reliable = self.config.transport.is_reliable();
+        self.known.expire(now, if reliable { i64::MAX } else { EXPORTER_IDLE_MS });
+        let lifetime = self.config.template_lifetime_ms.filter(|_| !reliable);
         let oldest_template = lifetime.map(|lifetime| now - lifetime);
         self.known.exporters.values_mut().for_each(|exporter| exporter.expire(now, oldest_template));
         let exporters = || self.known.exporters.values();
@@ -524,6 +576,9 @@ impl Decoder {
         self.worker_domains = exporters().map(|exporter| exporter.domains.len()).sum();
         self.worker_sources =
             exporters().flat_map(|exporter| &exporter.domains).map(|domain| domain.meters.n_sources()).sum();
+        self.known.restored = Restored::default();
+        self.compiler.forget_unused();
+        self.charge();
     }
 
     /// The rows of `exporters` for the time since the last call, of every domain that sent something. The minute, the

@@ -10,6 +10,8 @@ pub mod state;
 pub mod udp;
 pub mod tcp;
 mod output;
+mod log_limit;
+mod descriptors;
 mod counts;
 mod worker;
 mod collector;

@@ -4,6 +4,7 @@
 //! The clock is read once per receive call. Counts are published once per receive call, what is known of the
 //! exporters once a second. Rows of side tables are offered to the sink once per receive call.
 
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::config::CollectorConfig;
 use crate::counts::{Counts, PUBLISH_INTERVAL, Shared, SocketReport, locked};
 use crate::decode::{DatagramMeta, Decoder};
+use crate::log_limit::LogLimit;
 use crate::output::Output;
 use crate::state::Saver;
 use crate::udp::{Ring, UdpSocket, Wait};
@@ -92,6 +94,7 @@ pub(crate) struct Worker {
     published: Instant,
     publications: u32,
     minute: Minute,
+    failures: LogLimit<ErrorKind>,
 }
 
 /// The minute that the next rows of `exporters` are of.
@@ -117,6 +120,7 @@ impl Worker {
             published: Instant::now(),
             publications: 0,
             minute: Minute { begin: minute_of(unix_ms()), kernel_drops: 0 },
+            failures: LogLimit::default(),
         };
         worker.publish();
         worker
@@ -169,12 +173,14 @@ impl Worker {
 
     /// One receive call; returns how many datagrams came.
     fn receive(&mut self, socket: usize, wait: Wait) -> u64 {
-        let Self { ring, decoder, output, counts, sockets, limits, .. } = self;
+        let Self { ring, decoder, output, counts, sockets, limits, failures, .. } = self;
         let Some(socket) = sockets.get(socket) else { return 0 };
         let datagrams = match ring.receive(socket, wait) {
             Ok(datagrams) => datagrams,
             Err(error) => {
-                tracing::warn!(listen = %socket.local_addr(), %error, "receive failed");
+                if let Some(left_out) = failures.allow(error.kind(), Instant::now()) {
+                    tracing::warn!(listen = %socket.local_addr(), %error, left_out, "receive failed");
+                }
                 return 0;
             }
         };

@@ -1,8 +1,11 @@
-//! No allocation per record: 10,000 warmed messages of every version decode without one.
+//! No allocation per record: 10,000 warmed messages of every version decode without one. And what decoders keep is
+//! bounded: the allocator says how much it is.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use helios_collector::decode::budget::Budget;
 use helios_collector::decode::{DatagramMeta, Decoder, DecoderConfig};
 use helios_collector::encode::packet::{self, Ipv4, Layer};
 use helios_collector::encode::sflow5::records::{SampledHeader, header_protocol};
@@ -115,4 +118,145 @@ fn sflow5_decodes_without_an_allocation() {
         writer.flow_sample(&sample, |records| records.sampled_header(&sampled));
     }
     assert_eq!(allocations(&message, &message), 0);
+}
+
+const NOW: i64 = 1_700_000_000_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// A decoder with a budget, and what it keeps on the heap.
+struct Kept {
+    decoder: Decoder,
+    out: FlowBatch,
+    budget: Arc<Budget>,
+    before: i64,
+}
+
+impl Kept {
+    fn new(max_octets: usize) -> Self {
+        let names = Arc::new(Names::new());
+        let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
+        let mut decoder = Decoder::new(DecoderConfig::default(), exporters, names);
+        let budget = Arc::new(Budget::new(max_octets));
+        decoder.charge_to(Arc::clone(&budget));
+        let mut kept = Self { decoder, out: FlowBatch::new(), budget, before: 0 };
+        // What is there once whoever sends: scratch space that grows with the longest message.
+        kept.send(0, NOW, &templates(0, 10, 1000));
+        kept.before = alloc::live_octets() - kept.decoder.state_octets() as i64;
+        kept
+    }
+
+    /// Sends a message from one of many addresses.
+    fn send(&mut self, exporter: u32, at: i64, message: &[u8]) {
+        let source = SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + exporter)), 4000);
+        let _ = self.decoder.decode(message, &DatagramMeta { source, received_at: at }, &mut self.out);
+        self.out.clear();
+    }
+
+    fn heap_octets(&self) -> i64 {
+        alloc::live_octets() - self.before
+    }
+
+    /// The heap has no more than the decoder says, what it says is within its budget, and not far more than it has.
+    fn check(&self, what: &str) {
+        let (heap, said) = (self.heap_octets(), self.decoder.state_octets() as i64);
+        assert!(heap <= said, "{what}: {heap} octets on the heap, {said} accounted for");
+        assert!(said <= 6 * heap, "{what}: {heap} octets on the heap, {said} accounted for");
+        assert_eq!(self.budget.used() as i64, said, "{what}");
+        let message = 8 << 20;
+        assert!(said <= self.budget.max() as i64 + message, "{what}: {said} octets of {}", self.budget.max());
+    }
+}
+
+fn message(domain: u32, write: impl FnOnce(&mut ipfix::Message<'_>)) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let header = ipfix::Header { export_secs: 1_700_000_000, sequence: 0, observation_domain_id: domain };
+    write(&mut ipfix::Message::begin(&header, &mut octets));
+    octets
+}
+
+/// Definitions that no other template of the tests has, `n` of them.
+fn templates(from: u32, n: u32, n_fields: u16) -> Vec<u8> {
+    message(0, |m| {
+        for number in from..from + n {
+            let own = [field(1 + (number % 300) as u16, 1 + (number / 300 % 60_000) as u16)];
+            let fields: Vec<_> = own.into_iter().chain((1..n_fields).map(|at| field(1 + at % 400, 2))).collect();
+            m.template(256 + (number % 1024) as u16, &fields);
+        }
+    })
+}
+
+#[test]
+fn templates_of_1000_fields_of_30_spoofed_sources_stay_within_the_budget() {
+    let mut kept = Kept::new(128 << 20);
+    for source in 1..=30 {
+        for part in 0..64 {
+            kept.send(source, NOW, &templates(source * 1024 + part * 16, 16, 1000));
+        }
+    }
+    kept.check("30 sources with 1,024 templates of 1,000 fields");
+    let of_one = kept.decoder.exporters().map(|exporter| exporter.templates).max().unwrap();
+    assert!((100..1024).contains(&of_one), "{of_one} templates of one source");
+    // A device that is established goes on: an eighth is kept for it.
+    kept.decoder.expire(NOW + 1);
+    let honest = templates(1 << 20, 4, 30);
+    kept.send(1, NOW + HOUR_MS / 4, &honest);
+    kept.check("an established device with new templates");
+}
+
+#[test]
+fn what_is_kept_of_each_kind_is_no_more_than_is_accounted_for() {
+    let mut kept = Kept::new(1 << 30);
+    for source in 0..2000 {
+        kept.send(source, NOW, &message(0, |_| ()));
+    }
+    kept.check("2,000 exporters");
+    let mut kept = Kept::new(1 << 30);
+    for domain in 0..250 {
+        (0..20).for_each(|source| kept.send(source, NOW, &message(domain, |_| ())));
+    }
+    kept.check("20 exporters with 250 domains");
+    let mut kept = Kept::new(1 << 30);
+    let samplers = [field(48, 2), field(50, 4)];
+    for source in 0..200 {
+        kept.send(
+            source,
+            NOW,
+            &message(0, |m| {
+                m.options_template(257, 1, &samplers);
+                m.data(257, |out| {
+                    (0..700_u16).for_each(|id| {
+                        out.put_u16(id);
+                        out.put_u32(1000);
+                    })
+                });
+            }),
+        );
+    }
+    kept.check("200 exporters with 700 samplers");
+    let mut kept = Kept::new(1 << 30);
+    for source in 0..200 {
+        for _ in 0..100 {
+            kept.send(source, NOW, &message(0, |m| m.data(999, |out| out.put(&[0; 500]))));
+        }
+    }
+    kept.check("200 exporters with 50 KB that wait for a template");
+}
+
+#[test]
+fn a_full_budget_refuses_what_is_new_and_keeps_what_is_there() {
+    let mut kept = Kept::new(16 << 20);
+    let first = message(0, |m| m.template(256, &[field(1, 4)]));
+    kept.send(1, NOW, &first);
+    for source in 2..20_000 {
+        kept.send(source, NOW, &first);
+    }
+    kept.check("20,000 senders of a template");
+    let exporters = kept.decoder.exporters().count();
+    assert!((1000..19_000).contains(&exporters), "{exporters} exporters");
+    let data = message(0, |m| m.data(256, |out| out.put(&[0, 0, 0, 9])));
+    let meta = DatagramMeta { source: "10.0.0.1:4000".parse().unwrap(), received_at: NOW };
+    assert_eq!(kept.decoder.decode(&data, &meta, &mut kept.out).unwrap().rows, 1);
+    // All of them fall silent: the budget is free again.
+    kept.decoder.expire(NOW + 2 * HOUR_MS);
+    assert_eq!((kept.decoder.state_octets(), kept.budget.used()), (0, 0));
 }

@@ -13,6 +13,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+mod connections;
+
+use connections::Limits;
+
 /// Content type of the metrics (OpenMetrics 1.0 §4).
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -69,9 +73,7 @@ pub async fn serve<S: Status>(listener: TcpListener, status: S, pages: Router, n
         .with_state(status)
         .merge(pages)
         .fallback(not_found);
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "the admin server ended");
-    }
+    connections::serve(listener, router, Limits::default()).await;
 }
 
 /// Makes a page on a thread that may block.

@@ -10,3 +10,4 @@ pub mod signals;
 pub mod admin;
 pub mod directory_lock;
 pub mod huge_pages;
+pub mod descriptors;

@@ -63,6 +63,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
 }
 
 fn operate(config: &Config, takeover: bool, runtime: &Runtime) -> Result<(), Exit> {
+    helios_service::descriptors::raise();
     let _locks = lock(config, takeover)?;
     // Before anything runs: a signal during the start must not kill what the start has begun.
     let mut signals = runtime.block_on(async { Signals::install() }).map_err(no_signals)?;

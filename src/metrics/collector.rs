@@ -32,6 +32,8 @@ pub fn write(out: &mut Scrape<'_>, stats: &CollectorStats) -> fmt::Result {
     out.one(&table::STATE_WRITE_ERRORS, stats.state.write_errors)?;
     out.one(&table::STATE_LINES_DAMAGED, stats.state.damaged_lines)?;
     out.one(&table::STATE_REFUSED, stats.state.refused)?;
+    out.one(&table::DECODING_BYTES, stats.decoding_octets)?;
+    out.one(&table::DECODING_LIMIT, stats.max_decoding_octets)?;
     connections(out, &stats.connections)?;
     sockets(out, &stats.sockets)
 }
@@ -39,7 +41,7 @@ pub fn write(out: &mut Scrape<'_>, stats: &CollectorStats) -> fmt::Result {
 fn connections(out: &mut Scrape<'_>, stats: &ConnectionStats) -> fmt::Result {
     out.one(&table::TCP_CONNECTIONS, stats.open)?;
     out.one(&table::TCP_ACCEPTED, stats.accepted)?;
-    let closed = [("limit", stats.refused), ("idle", stats.idle), ("failed", stats.failed)];
+    let closed = [("limit", stats.refused), ("idle", stats.idle), ("slow", stats.slow), ("failed", stats.failed)];
     out.family(&table::TCP_CLOSED, closed.map(|(reason, count)| ([reason], count)))
 }
 

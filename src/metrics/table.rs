@@ -76,12 +76,14 @@ metrics! {
     COUNTER_SAMPLES_MALFORMED: Counter "helios_collector_malformed_counter_samples_total" [] "Counter samples that contradict themselves";
     COUNTER_RECORDS_UNKNOWN: Counter "helios_collector_unknown_counter_records_total" [] "Records of counter samples of a structure that Helios does not read";
     COUNTER_RECORDS_MALFORMED: Counter "helios_collector_malformed_counter_records_total" [] "Records of counter samples that are shorter than their structure";
-    STATE_WRITE_ERRORS: Counter "helios_collector_state_write_errors_total" [] "Times that the disk did not take what is to survive a restart; it is kept and tried again";
+    STATE_WRITE_ERRORS: Counter "helios_collector_state_write_errors_total" [] "Failed writes of the state files; what was to be written is kept and tried again";
     STATE_LINES_DAMAGED: Counter "helios_collector_state_damaged_lines_total" [] "Damaged lines of the state files, found at the start and set aside";
-    STATE_REFUSED: Counter "helios_collector_state_refused_total" [] "Changes of exporters that are not saved, because as many exporters are as there may be";
+    STATE_REFUSED: Counter "helios_collector_state_refused_total" [] "Exporter changes not saved because the exporter limit is reached";
+    DECODING_BYTES: Gauge "helios_collector_decoding_state_bytes" [] "Memory for templates, options tables, domains, held sets and TCP connections of all exporters";
+    DECODING_LIMIT: Gauge "helios_collector_decoding_state_limit_bytes" [] "The same at the most (collector.max_state_bytes); new exporters and templates are refused from seven eighths on";
     TCP_CONNECTIONS: Gauge "helios_collector_tcp_connections" [] "IPFIX connections that are open";
     TCP_ACCEPTED: Counter "helios_collector_tcp_accepted_total" [] "IPFIX connections accepted";
-    TCP_CLOSED: Counter "helios_collector_tcp_closed_total" ["reason"] "IPFIX connections that the collector closed: more than allowed, silent for too long, or no IPFIX came";
+    TCP_CLOSED: Counter "helios_collector_tcp_closed_total" ["reason"] "IPFIX connections that the collector closed: more than allowed, silent for too long, a message that took too long, or no IPFIX came";
     SOCKET_DROPPED: Counter "helios_collector_socket_dropped_datagrams_total" ["worker", "listen"] "Datagrams that the kernel dropped because a socket's buffer was full";
     SOCKET_QUEUED: Gauge "helios_collector_socket_queued_bytes" ["worker", "listen"] "Octets waiting in a socket, the kernel's bookkeeping included";
     SOCKET_CAPACITY: Gauge "helios_collector_socket_capacity_bytes" ["worker", "listen"] "Octets that a socket holds at most, in the same measure";

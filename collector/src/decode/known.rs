@@ -7,12 +7,13 @@ use helios_common::exporter::{Address, Exporters, UNNAMED};
 use helios_common::names::Names;
 use helios_common::time::UnixMs;
 
+use super::budget::EXPORTER_OCTETS;
 use super::state::Exporter;
 use super::template::Compiler;
 use super::{DecodeError, SavedExporter};
 
 /// An exporter that was silent for so long makes room for others.
-const EXPORTER_IDLE_MS: i64 = 60 * 60 * 1000;
+pub(super) const EXPORTER_IDLE_MS: i64 = 60 * 60 * 1000;
 
 /// Exporters that one decoder keeps state for. Flows of further ones are refused until others fall silent: state
 /// that anybody can push out with spoofed addresses is no state.
@@ -25,21 +26,34 @@ pub(super) struct Known {
     pub names: Arc<Names>,
     pub memory: Option<Arc<dyn Memory>>,
     pub exporters: HashMap<Address, Exporter, foldhash::quality::RandomState>,
+    /// Octets that a new exporter may take.
+    pub room: usize,
+    /// What exporters brought that were restored since this was last taken.
+    pub restored: Restored,
+}
+
+/// What restored exporters brought that all exporters of a decoder share the room for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Restored {
+    pub templates: usize,
+    pub entries: usize,
+    pub domains: usize,
 }
 
 /// What was known of exporters before this process started.
 pub trait Memory: std::fmt::Debug + Send + Sync {
-    /// The saved state of an exporter, given out once.
+    /// The saved state of an exporter, as it was saved last. It can be asked for again: an exporter that was forgotten and
+    /// comes back goes on with it.
     fn recall(&self, address: Address) -> Option<SavedExporter>;
 }
 
 impl Known {
-    /// Forgets exporters that fell silent, and finds ids for those that there was none for.
-    pub fn expire(&mut self, now: UnixMs) {
+    /// Forgets exporters that were silent for `idle_ms`, and finds ids for those that there was none for.
+    pub fn expire(&mut self, now: UnixMs, idle_ms: i64) {
         let Self { registry, exporters, .. } = self;
         exporters.retain(|&address, exporter| {
             let last_seen = exporter.stats.last_seen;
-            let stays = now - last_seen < EXPORTER_IDLE_MS;
+            let stays = now - last_seen < idle_ms;
             if !stays {
                 registry.release(address, last_seen);
             }
@@ -69,14 +83,18 @@ impl Known {
         now: UnixMs,
         compiler: &mut Compiler,
     ) -> Result<&mut Exporter, DecodeError> {
-        if self.exporters.len() >= MAX_EXPORTERS && !self.exporters.contains_key(&address) {
+        let full = self.exporters.len() >= MAX_EXPORTERS || self.room < EXPORTER_OCTETS;
+        if full && !self.exporters.contains_key(&address) {
             return Err(DecodeError::TooManyExporters);
         }
-        let Self { registry, names, memory, exporters } = self;
+        let Self { registry, names, memory, exporters, restored, .. } = self;
         Ok(exporters.entry(address).or_insert_with(|| {
             let mut exporter = Exporter::new(registry.intern_behind(address, socket), address, socket, now);
             if let Some(saved) = memory.as_ref().and_then(|memory| memory.recall(address)) {
                 saved.restore(&mut exporter, names, now, compiler);
+                restored.templates += exporter.templates;
+                restored.entries += exporter.tables.len();
+                restored.domains += exporter.domains.len();
             }
             exporter
         }))

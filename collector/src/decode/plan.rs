@@ -304,6 +304,20 @@ impl Plan {
         }
     }
 
+    /// What the plan takes on the heap, itself not included.
+    pub fn heap_octets(&self) -> usize {
+        let indices = self.mpls.capacity() + self.communities.capacity();
+        let reverse = self.reverse.as_ref().map_or(0, |reverse| {
+            size_of::<Reverse>() + reverse.counters.capacity() * size_of::<usize>() + reverse.plan.heap_octets()
+        });
+        let inner = self.inner.as_ref().map_or(0, |inner| size_of::<Inner>() + inner.plan.heap_octets());
+        self.steps.capacity() * size_of::<Step>()
+            + indices * size_of::<usize>()
+            + self.lists.capacity() * size_of::<(usize, Ie)>()
+            + reverse
+            + inner
+    }
+
     /// The clock of `records` whose message came by `clock`. Of a device that nobody knows the boot time of (IPFIX of
     /// MikroTik and of Cisco IOS), the flow that ended last ended when the message left: durations, and the distances
     /// between flows, are true then.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::Tables;
 use super::state::{Domain, DomainRoom, Exporter, domain};
-use super::template::{Compiler, Field};
+use super::template::{Compiler, Field, MAX_EXPORTER_TEMPLATE_OCTETS, Room};
 use super::{DecodeError, Protocol};
 
 /// The state of one exporter.
@@ -88,14 +88,19 @@ impl SavedExporter {
             let Some(protocol) = Protocol::ALL.into_iter().find(|protocol| protocol.name() == saved.protocol) else {
                 continue;
             };
+            let exporter_octets = MAX_EXPORTER_TEMPLATE_OCTETS.saturating_sub(exporter.template_octets);
             let Ok(domain) = restored(exporter, protocol, saved.id) else { break };
             for template in &saved.templates {
                 let field = |&(pen, id, length)| Field { ie: Ie { pen, id }, length };
                 let fields: Vec<Field> = template.fields.iter().map(field).collect();
-                domain.templates.learn(template.id, (&fields, template.scope_fields), true, now, compiler);
+                let room =
+                    Room { exporter_octets: exporter_octets.saturating_sub(domain.templates.octets()), ..Room::ANY };
+                domain.templates.learn(template.id, (&fields, template.scope_fields), room, now, compiler);
             }
             domain.templates.changed = false;
-            exporter.templates += domain.templates.len();
+            let (templates, octets) = (domain.templates.len(), domain.templates.octets());
+            exporter.templates += templates;
+            exporter.template_octets += octets;
         }
         self.restore_sequences(exporter);
         exporter.known_since = UnixMs::MIN;
@@ -105,7 +110,7 @@ impl SavedExporter {
 
 /// A domain that was saved: what was, was within the limits of all exporters.
 fn restored(exporter: &mut Exporter, protocol: Protocol, id: u32) -> Result<&mut Domain, DecodeError> {
-    domain(&mut exporter.domains, protocol, id, DomainRoom { taken: &mut 0, most: usize::MAX })
+    domain(&mut exporter.domains, protocol, id, DomainRoom { taken: &mut 0, most: usize::MAX, octets: usize::MAX })
 }
 
 impl SavedDomain {

@@ -116,6 +116,9 @@ impl Sequence {
 /// Source ports of one domain whose numbers are followed: line cards of a device, or a restarted exporter.
 const MAX_SESSIONS: usize = 8;
 
+/// What the numbers of one domain take at the most.
+pub(super) const MAX_SESSIONS_OCTETS: usize = MAX_SESSIONS * size_of::<(u16, Sequence)>();
+
 /// The numbers of one observation domain, by transport session.
 #[derive(Debug, Default)]
 pub struct Sessions {

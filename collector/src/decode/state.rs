@@ -4,6 +4,7 @@ use helios_common::exporter::{Address, ExporterId};
 use helios_common::side::ExporterMinute;
 use helios_common::time::UnixMs;
 
+use super::budget::DOMAIN_OCTETS;
 use super::minute::{Last, Minutes};
 use super::options::Tables;
 use super::pending::{HeldCounts, Pending};
@@ -15,9 +16,9 @@ use super::{DecodeError, Decoded, Protocol, Transport};
 /// Observation domains per exporter: a large chassis has one per line card, a probe one per port.
 pub(super) const MAX_DOMAINS: usize = 256;
 
-/// Domains of one worker, at 1.5 KiB each at the most: 384 MiB. 8,000 devices with 30 each have room. An exporter's first domain
-/// is always taken in, so that made-up ones take away the line cards of newcomers at the most; an eighth is kept for
-/// exporters that are established (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)).
+/// Domains of one worker. 8,000 devices with 30 each have room. An exporter's first domain is always taken in, so that
+/// made-up ones take away the line cards of newcomers at the most; an eighth is kept for exporters that are established
+/// (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)). The [budget](super::budget) bounds what they take.
 pub const MAX_WORKER_DOMAINS: usize = 1 << 18;
 
 /// One exporter.
@@ -28,8 +29,9 @@ pub(super) struct Exporter {
     /// Where its first datagram came from.
     pub socket: Address,
     pub domains: Vec<Domain>,
-    /// Templates of all domains.
+    /// Templates of all domains, and what they take if none shares its definition.
     pub templates: usize,
+    pub template_octets: usize,
     /// When it was first seen; `i64::MIN` if it was known before a restart.
     pub known_since: UnixMs,
     /// Octets that the held sets of all domains cost.
@@ -62,6 +64,7 @@ impl Exporter {
             socket,
             domains: Vec::new(),
             templates: 0,
+            template_octets: 0,
             known_since: now,
             held_octets: 0,
             tables: Tables::default(),
@@ -87,6 +90,7 @@ impl Exporter {
             }
         }
         self.templates = self.domains.iter().map(|domain| domain.templates.len()).sum();
+        self.template_octets = self.domains.iter().map(|domain| domain.templates.octets()).sum();
         self.held_octets = self.domains.iter().map(|domain| domain.pending.octets()).sum();
     }
 
@@ -142,6 +146,8 @@ impl Domain {
 pub(super) struct DomainRoom<'a> {
     pub taken: &'a mut usize,
     pub most: usize,
+    /// Octets that it may take.
+    pub octets: usize,
 }
 
 /// The domain of a message. Devices have few: a scan beats a hash.
@@ -151,7 +157,8 @@ pub(super) fn domain<'d>(
     id: u32,
     room: DomainRoom<'_>,
 ) -> Result<&'d mut Domain, DecodeError> {
-    let full = domains.len() >= MAX_DOMAINS || (*room.taken >= room.most && !domains.is_empty());
+    let taken = *room.taken >= room.most || room.octets < DOMAIN_OCTETS;
+    let full = domains.len() >= MAX_DOMAINS || (taken && !domains.is_empty());
     let at = match domains.iter().position(|domain| domain.id == id && domain.protocol == protocol) {
         Some(at) => at,
         None if full => return Err(DecodeError::TooManyDomains),

@@ -13,6 +13,7 @@ use helios_common::ie::{Ie, iana};
 use helios_common::time::UnixMs;
 
 use super::DecodeError;
+use super::budget::TEMPLATE_OCTETS;
 use super::cursor::Cursor;
 use super::plan::Plan;
 use super::records::Place;
@@ -35,17 +36,22 @@ pub const MAX_TEMPLATES: usize = 1024;
 /// Templates per exporter, over all of its domains: 1,000 line cards with a few each.
 pub const MAX_EXPORTER_TEMPLATES: usize = 4096;
 
-/// Templates of one worker. A compiled one takes about 2 KiB if no other is the same, so that all take 256 MiB at the
-/// most. When as many are held, newcomers get none, so that spoofed senders cannot push out an honest exporter's templates.
+/// Octets of the templates of an exporter, counted as if it shared no definition with another: 4,096 templates of 30
+/// fields, or 450 of the longest. One more takes the place of the least recently used of its domain.
+pub const MAX_EXPORTER_TEMPLATE_OCTETS: usize = 8 << 20;
+
+/// Templates of one worker, of 100 octets each besides their definitions, which those of one kind of device share and
+/// which the [budget](super::budget) bounds. When as many are held, newcomers get none, so that spoofed senders cannot
+/// push out an honest exporter's templates.
 pub const MAX_WORKER_TEMPLATES: usize = 131_072;
+
+/// Templates that one definition may push out of its domain: a large one takes the place of several small ones.
+const MAX_EVICTIONS: usize = 16;
 
 /// An exporter is established when it has been known for so long, or was known before a restart. An eighth of everything
 /// that is bounded for all exporters together is for these: a flood of made-up senders that takes all the rest leaves
 /// devices that were there before it room for more.
 pub const ESTABLISHED_MS: i64 = 10 * 60 * 1000;
-
-/// Templates that a session over TCP may always have, however many sessions there are.
-pub const MIN_SESSION_TEMPLATES: usize = 64;
 
 /// A field of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +81,8 @@ pub struct Compiled {
     pub content: Content,
     /// How many of the fields are scope; 0 for data templates.
     pub scope_fields: usize,
+    /// What all of this takes on the heap.
+    octets: usize,
 }
 
 impl Compiled {
@@ -93,23 +101,36 @@ impl Compiled {
             _ => Content::Options,
         };
         let places = fixed.then(|| places(fields));
-        Some(Self { fields: fields.to_vec(), places, record_octets, content, scope_fields })
+        let octets = OVERHEAD_OCTETS
+            + size_of_val(fields)
+            + places.as_ref().map_or(0, |places| places.capacity() * size_of::<Place>())
+            + match &content {
+                Content::Data(plan) => size_of::<Plan>() + plan.heap_octets(),
+                Content::Options => 0,
+            };
+        Some(Self { fields: fields.to_vec(), places, record_octets, content, scope_fields, octets })
+    }
+
+    /// What the definition takes on the heap while at least one template has it.
+    pub const fn octets(&self) -> usize {
+        self.octets
     }
 }
 
-/// Compiles definitions, the same ones once.
+/// A definition itself, with its two reference counts and its slot in the [`Compiler`].
+const OVERHEAD_OCTETS: usize = size_of::<Compiled>() + 2 * size_of::<usize>() + 3 * size_of::<Arc<Compiled>>();
+
+/// Compiles definitions, the same ones once, and keeps those that a template has.
 #[derive(Debug, Default)]
 pub struct Compiler {
     known: HashTable<Arc<Compiled>>,
     hasher: foldhash::quality::RandomState,
-    /// With so many, those that no template has any more are looked for.
-    look_at: usize,
+    octets: usize,
 }
 
-/// Definitions that are kept without a look at who has them.
-const UNLOOKED: usize = 1024;
-
 impl Compiler {
+    /// The definition, compiled; `None` if no record could be read with it. One that gets no template has to be
+    /// [released](Self::release).
     pub fn compile(&mut self, fields: &[Field], scope_fields: usize) -> Option<Arc<Compiled>> {
         let hash = self.hasher.hash_one((fields, scope_fields));
         let same = |known: &Arc<Compiled>| known.scope_fields == scope_fields && known.fields == fields;
@@ -117,7 +138,7 @@ impl Compiler {
             return Some(Arc::clone(known));
         }
         let compiled = Arc::new(Compiled::new(fields, scope_fields)?);
-        self.forget_unused();
+        self.octets += compiled.octets;
         let Self { known, hasher, .. } = self;
         known.insert_unique(hash, Arc::clone(&compiled), |known| {
             hasher.hash_one((&known.fields[..], known.scope_fields))
@@ -125,19 +146,49 @@ impl Compiler {
         Some(compiled)
     }
 
-    /// A sender that defines a template in ever new ways leaves nothing behind. Each look doubles what the next one
-    /// waits for, so that a definition costs the same however many there are.
-    fn forget_unused(&mut self) {
-        if self.known.len() >= self.look_at.max(UNLOOKED) {
-            self.known.retain(|known| Arc::strong_count(known) > 1);
-            self.look_at = 2 * self.known.len();
+    /// Takes a definition back from a template. The last one to give it back has it forgotten.
+    pub fn release(&mut self, compiled: Arc<Compiled>) {
+        if Arc::strong_count(&compiled) > 2 {
+            return;
         }
+        let hash = self.hasher.hash_one((&compiled.fields[..], compiled.scope_fields));
+        if let Ok(entry) = self.known.find_entry(hash, |known| Arc::ptr_eq(known, &compiled)) {
+            entry.remove();
+            self.octets -= compiled.octets;
+        }
+    }
+
+    /// Forgets definitions of templates that went with their exporter or expired.
+    pub fn forget_unused(&mut self) {
+        self.known.retain(|known| Arc::strong_count(known) > 1);
+        self.octets = self.known.iter().map(|known| known.octets).sum();
     }
 
     /// Definitions that are held.
     pub fn n_definitions(&self) -> usize {
         self.known.len()
     }
+
+    /// What the definitions that are held take on the heap.
+    pub const fn octets(&self) -> usize {
+        self.octets
+    }
+}
+
+/// What a definition may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Whether the exporter and the worker may have one more template.
+    pub template: bool,
+    /// Octets that may be added to the exporter's templates.
+    pub exporter_octets: usize,
+    /// Octets that all definitions of the [`Compiler`] may take.
+    pub compiler_octets: usize,
+}
+
+impl Room {
+    /// Room for any definition.
+    pub const ANY: Self = Self { template: true, exporter_octets: usize::MAX, compiler_octets: usize::MAX };
 }
 
 /// A template that was accepted.
@@ -154,6 +205,13 @@ impl Deref for Template {
 
     fn deref(&self) -> &Compiled {
         &self.compiled
+    }
+}
+
+impl Template {
+    /// What it takes if it shares its definition with no other.
+    fn cost(&self) -> usize {
+        self.compiled.octets + TEMPLATE_OCTETS
     }
 }
 
@@ -178,7 +236,7 @@ fn places(fields: &[Field]) -> Vec<Place> {
 
 /// What a template's records are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RecordKind {
     Data,
     Options,
 }
@@ -200,6 +258,8 @@ pub enum Learned {
 #[derive(Debug, Default)]
 pub struct TemplateStore {
     templates: HashMap<u16, Template, foldhash::fast::RandomState>,
+    /// What the templates take if none shares its definition.
+    octets: usize,
     uses: u64,
     /// Whether a definition came, changed or went since this was last set to false.
     pub changed: bool,
@@ -234,6 +294,11 @@ impl TemplateStore {
         self.templates.is_empty()
     }
 
+    /// What the templates take if none of them shares its definition.
+    pub const fn octets(&self) -> usize {
+        self.octets
+    }
+
     /// Forgets templates that were last defined before `oldest`: over UDP, nobody says that one is gone.
     pub fn expire(&mut self, oldest: UnixMs) {
         let before = self.templates.len();
@@ -241,18 +306,19 @@ impl TemplateStore {
         //# [...] the Collecting Process MAY associate a lifetime with each Template received in a Transport Session.
         // NetFlow v9 demands one (RFC 3954 §9).
         self.templates.retain(|_, template| template.defined_at >= oldest);
+        self.octets = self.templates.values().map(Template::cost).sum();
         let expired = before - self.templates.len();
         self.changed |= expired > 0;
         self.expired += expired as u64;
     }
 
-    /// Takes a definition in that came at `now`. Without `room` for one more, it takes the place of the least recently used one of this
-    /// domain, or is refused if there is none.
+    /// Takes a definition in that came at `now`. Where there is no `room` for it, it takes the place of the least recently
+    /// used templates of this domain, and is refused if there are none or if it is too large for that.
     pub fn learn(
         &mut self,
         id: u16,
         (fields, scope_fields): (&[Field], usize),
-        room: bool,
+        room: Room,
         now: UnixMs,
         compiler: &mut Compiler,
     ) -> Learned {
@@ -263,39 +329,81 @@ impl TemplateStore {
             return Learned::Refreshed;
         }
         self.changed = true;
+        let most = Most {
+            templates: self.len() + usize::from(room.template),
+            octets: self.octets.saturating_add(room.exporter_octets),
+        };
+        self.remove(id, compiler);
         let Some(compiled) = compiler.compile(fields, scope_fields) else {
-            self.templates.remove(&id);
             self.refused += 1;
             return Learned::Refused;
         };
-        if !replaced && (!room || self.templates.len() >= MAX_TEMPLATES) && !self.evict() {
+        if !self.make_room(compiled.octets, most, room.compiler_octets, compiler) {
+            compiler.release(compiled);
             self.refused += 1;
             return Learned::Refused;
         }
         self.uses += 1;
-        self.templates.insert(id, Template { compiled, last_used: self.uses, defined_at: now });
+        let template = Template { compiled, last_used: self.uses, defined_at: now };
+        self.octets += template.cost();
+        self.templates.insert(id, template);
         if replaced { Learned::Replaced } else { Learned::New }
     }
 
+    /// Makes room for one more template with a definition of `octets`; `false` if that is not possible.
+    fn make_room(&mut self, octets: usize, most: Most, compiler_octets: usize, compiler: &mut Compiler) -> bool {
+        let cost = octets + TEMPLATE_OCTETS;
+        if cost > most.octets {
+            return false;
+        }
+        for _ in 0..=MAX_EVICTIONS {
+            let fits = self.len() < most.templates.min(MAX_TEMPLATES) && self.octets + cost <= most.octets;
+            if fits && compiler.octets() <= compiler_octets {
+                return true;
+            }
+            if !self.evict(compiler) {
+                return false;
+            }
+        }
+        false
+    }
+
+    fn remove(&mut self, id: u16, compiler: &mut Compiler) -> bool {
+        let Some(template) = self.templates.remove(&id) else { return false };
+        self.octets -= template.cost();
+        compiler.release(template.compiled);
+        true
+    }
+
     /// RFC 7011 §8.1: over a reliable transport, a definition without fields takes the template back.
-    pub fn withdraw(&mut self, id: u16) {
-        self.changed |= self.templates.remove(&id).is_some();
+    pub fn withdraw(&mut self, id: u16, compiler: &mut Compiler) {
+        self.changed |= self.remove(id, compiler);
     }
 
     /// All templates of one kind.
-    pub fn withdraw_all(&mut self, kind: Kind) {
-        let before = self.templates.len();
-        self.templates.retain(|_, template| (template.scope_fields > 0) != (kind == Kind::Options));
-        self.changed |= self.templates.len() != before;
+    pub fn withdraw_all(&mut self, records: RecordKind, compiler: &mut Compiler) {
+        let is_of = |template: &Template| (template.scope_fields > 0) == (records == RecordKind::Options);
+        for (_, template) in self.templates.extract_if(|_, template| is_of(template)) {
+            self.octets -= template.cost();
+            self.changed = true;
+            compiler.release(template.compiled);
+        }
     }
 
     /// Forgets the least recently used template; tells whether there was one.
-    fn evict(&mut self) -> bool {
+    fn evict(&mut self, compiler: &mut Compiler) -> bool {
         let oldest = self.templates.iter().min_by_key(|(_, template)| template.last_used).map(|(&id, _)| id);
-        let evicted = oldest.is_some_and(|id| self.templates.remove(&id).is_some());
+        let evicted = oldest.is_some_and(|id| self.remove(id, compiler));
         self.evicted += u64::from(evicted);
         evicted
     }
+}
+
+/// What a domain may have after one more definition.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    templates: usize,
+    octets: usize,
 }
 
 /// One definition as it stands in a (options) template set.
@@ -416,6 +524,7 @@ mod tests {
         room: bool,
         now: UnixMs,
     ) -> Learned {
+        let room = Room { template: room, ..Room::ANY };
         store.learn(id, (fields, scope_fields), room, now, &mut Compiler::default())
     }
 
@@ -433,11 +542,56 @@ mod tests {
     #[test]
     fn definitions_that_no_template_has_any_more_are_forgotten() {
         let (mut store, mut compiler) = (TemplateStore::default(), Compiler::default());
-        for id in 0..10 * UNLOOKED as u16 {
-            store.learn(256, (&[field(id, 4)], 0), true, 0, &mut compiler);
+        for id in 0..10_000 {
+            store.learn(256, (&[field(id, 4)], 0), Room::ANY, 0, &mut compiler);
         }
-        assert!(compiler.n_definitions() <= UNLOOKED, "{} of one template", compiler.n_definitions());
-        assert_eq!(store.get(256).map(|template| template.fields[0].ie.id), Some(10 * UNLOOKED as u16 - 1));
+        assert_eq!(compiler.n_definitions(), 1);
+        assert_eq!(store.get(256).map(|template| template.fields[0].ie.id), Some(9_999));
+        assert_eq!(compiler.octets() + TEMPLATE_OCTETS, store.octets());
+        store.learn(257, (&[field(8, 4), field(12, 4)], 0), Room::ANY, 0, &mut compiler);
+        store.learn(258, (&[field(144, 4), field(34, 4)], 1), Room::ANY, 0, &mut compiler);
+        store.withdraw(257, &mut compiler);
+        store.withdraw_all(RecordKind::Options, &mut compiler);
+        assert_eq!((compiler.n_definitions(), store.len()), (1, 1));
+        store.withdraw_all(RecordKind::Data, &mut compiler);
+        assert_eq!((compiler.n_definitions(), compiler.octets(), store.octets()), (0, 0, 0));
+    }
+
+    /// A template of `n` fields that no other one has.
+    fn long(id: u16, n: u16) -> Vec<Field> {
+        (0..n).map(|at| field(1 + (id + at) % 400, 1 + at % 4)).collect()
+    }
+
+    #[test]
+    fn octets_are_bounded_and_the_least_recently_used_templates_make_room() {
+        let (mut store, mut compiler) = (TemplateStore::default(), Compiler::default());
+        let one = Compiled::new(&long(0, 1000), 0).unwrap().octets();
+        let most = 10 * (one + TEMPLATE_OCTETS) + one / 2;
+        for id in 0..1000 {
+            let room = Room { exporter_octets: most - store.octets(), ..Room::ANY };
+            assert_eq!(store.learn(256 + id, (&long(id, 1000), 0), room, 0, &mut compiler), Learned::New);
+            assert!(store.octets() <= most && compiler.octets() <= store.octets(), "{} octets", store.octets());
+        }
+        assert!(store.len() >= 9 && store.get(1255).is_some(), "{} templates", store.len());
+        let none = Room { exporter_octets: 0, ..Room::ANY };
+        let small = store.learn(2000, (&long(7, 2), 0), none, 0, &mut compiler);
+        assert_eq!((small, store.refused), (Learned::New, 0), "a small one takes the place of a large one");
+    }
+
+    #[test]
+    fn a_definition_that_no_eviction_makes_room_for_is_refused_and_costs_no_other() {
+        let (mut store, mut compiler) = (TemplateStore::default(), Compiler::default());
+        store.learn(256, (&long(0, 10), 0), Room::ANY, 0, &mut compiler);
+        let octets = store.octets();
+        let room = Room { exporter_octets: 100, ..Room::ANY };
+        assert_eq!(store.learn(257, (&long(1, 1000), 0), room, 0, &mut compiler), Learned::Refused);
+        assert_eq!((store.len(), store.octets(), compiler.n_definitions()), (1, octets, 1));
+        let full = Room { compiler_octets: compiler.octets(), ..Room::ANY };
+        assert_eq!(
+            store.learn(257, (&long(0, 10), 0), full, 0, &mut compiler),
+            Learned::New,
+            "a shared one costs nothing"
+        );
     }
 
     #[test]

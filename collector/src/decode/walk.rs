@@ -7,8 +7,8 @@ use super::cursor::Cursor;
 use super::pending::HeldSet;
 use super::rows::{Context, Message, Scratch, SetCounts};
 use super::state::Domain;
-use super::template::{Compiler, Content, Field, Learned};
-use super::{DecodeError, Decoded, DecoderConfig, options, pending, rows, sets, template};
+use super::template::{Compiler, Content, Field, Learned, Room};
+use super::{DecodeError, Decoded, DecoderConfig, options, rows, sets, template};
 
 /// The walk over the sets of one NetFlow v9 or IPFIX message.
 pub(super) struct Walk<'a> {
@@ -20,10 +20,14 @@ pub(super) struct Walk<'a> {
     pub tables: &'a mut options::Tables,
     pub domain: &'a mut Domain,
     pub exporter_templates: &'a mut usize,
+    pub exporter_template_octets: &'a mut usize,
     pub worker_templates: &'a mut usize,
     pub max_worker_templates: usize,
+    /// Octets that the definitions of all exporters may take.
+    pub max_compiler_octets: usize,
     pub exporter_held: &'a mut usize,
     pub worker_held: &'a mut usize,
+    pub max_worker_held: usize,
     pub worker_entries: &'a mut usize,
     pub max_worker_entries: usize,
     pub message: Message,
@@ -53,16 +57,18 @@ impl Walk<'_> {
                 self.domain.templates.refused += 1;
                 continue;
             }
-            let room = *self.exporter_templates < template::MAX_EXPORTER_TEMPLATES
-                && *self.worker_templates < self.max_worker_templates;
+            let room = Room {
+                template: *self.exporter_templates < template::MAX_EXPORTER_TEMPLATES
+                    && *self.worker_templates < self.max_worker_templates,
+                exporter_octets: template::MAX_EXPORTER_TEMPLATE_OCTETS.saturating_sub(*self.exporter_template_octets),
+                compiler_octets: self.max_compiler_octets,
+            };
             let templates = &mut self.domain.templates;
-            let before = templates.len();
+            let before = (templates.len(), templates.octets());
             let now = self.message.received_at;
             let defined = (&self.fields[..], definition.scope_fields);
             let learned = templates.learn(definition.id, defined, room, now, self.compiler);
-            let added = templates.len() as isize - before as isize;
-            *self.exporter_templates = self.exporter_templates.saturating_add_signed(added);
-            *self.worker_templates = self.worker_templates.saturating_add_signed(added);
+            self.count_templates(before);
             let waiting = !self.domain.pending.is_empty() && self.domain.arrived.len() < template::MAX_TEMPLATES;
             if learned == Learned::New && waiting {
                 self.domain.arrived.push(definition.id);
@@ -73,15 +79,24 @@ impl Walk<'_> {
 
     /// RFC 7011 §8.1: a withdrawal of the set id itself, 2 or 3, is one of all templates of its kind.
     fn withdraw(&mut self, id: u16) {
-        let before = self.domain.templates.len();
+        let templates = &mut self.domain.templates;
+        let before = (templates.len(), templates.octets());
         match id {
-            2 => self.domain.templates.withdraw_all(template::Kind::Data),
-            3 => self.domain.templates.withdraw_all(template::Kind::Options),
-            _ => self.domain.templates.withdraw(id),
+            2 => templates.withdraw_all(template::RecordKind::Data, self.compiler),
+            3 => templates.withdraw_all(template::RecordKind::Options, self.compiler),
+            _ => templates.withdraw(id, self.compiler),
         }
-        let gone = before - self.domain.templates.len();
-        *self.exporter_templates = self.exporter_templates.saturating_sub(gone);
-        *self.worker_templates = self.worker_templates.saturating_sub(gone);
+        self.count_templates(before);
+    }
+
+    /// Takes note that the domain had other templates `before`: so many, of so many octets.
+    fn count_templates(&mut self, before: (usize, usize)) {
+        let templates = &self.domain.templates;
+        let added = templates.len() as isize - before.0 as isize;
+        let added_octets = templates.octets() as isize - before.1 as isize;
+        *self.exporter_templates = self.exporter_templates.saturating_add_signed(added);
+        *self.worker_templates = self.worker_templates.saturating_add_signed(added);
+        *self.exporter_template_octets = self.exporter_template_octets.saturating_add_signed(added_octets);
     }
 
     pub fn data(&mut self, id: u16, octets: &[u8]) -> Result<(), DecodeError> {
@@ -128,7 +143,7 @@ impl Walk<'_> {
     fn hold(&mut self, set: HeldSet) {
         let before = self.domain.pending.octets();
         let others = self.exporter_held.saturating_sub(before);
-        let room = pending::MAX_WORKER_HELD_OCTETS.saturating_sub(*self.worker_held);
+        let room = self.max_worker_held.saturating_sub(*self.worker_held);
         self.domain.pending.hold(set, self.config.held_octets.saturating_sub(others), room);
         self.count_held(before);
     }

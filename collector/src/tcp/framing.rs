@@ -28,6 +28,11 @@ impl Stream {
         &mut self.octets
     }
 
+    /// Whether all that was read was taken out.
+    pub fn is_empty(&self) -> bool {
+        self.taken == self.octets.len()
+    }
+
     /// The next whole message, if it is all there.
     ///
     /// # Errors

@@ -1,8 +1,11 @@
 //! TLS for IPFIX (RFC 7011 §11): certificates from PEM files, with the exporter's own checked where that is asked for.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,9 +13,13 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
+use super::sessions::Sessions;
 use crate::config::TlsConfig;
 
-/// A file that TLS cannot be had with.
+/// How often certificates are looked at. They are read again when a file was replaced or written.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A file that TLS cannot be set up with.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("collector.tcp.tls.{key}: cannot read {}: {source}; check the path and its permissions", path.display())]
@@ -23,7 +30,7 @@ pub enum TlsError {
     Pair(rustls::Error),
 }
 
-/// Whether TLS can be had with these files, before anything listens.
+/// Whether TLS can be set up with these files, before anything listens.
 ///
 /// # Errors
 /// [`TlsError`] with the key of the configuration.
@@ -59,6 +66,44 @@ pub fn acceptor(config: &TlsConfig) -> Result<Option<TlsAcceptor>, TlsError> {
     };
     let server = builder.with_single_cert(chain, private).map_err(TlsError::Pair)?;
     Ok(Some(TlsAcceptor::from(Arc::new(server))))
+}
+
+/// Reads the certificates again whenever their files change, for the connections that come after. Files that cannot be
+/// used are told of once; the certificates before them stay in use.
+pub async fn keep_current(config: TlsConfig, sessions: Rc<Sessions>) {
+    let mut known = Stamps::of(&config);
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        let files = config.clone();
+        // A disk may hang: not on the thread that serves the connections.
+        let look = move || {
+            let stamps = Stamps::of(&files);
+            (stamps != known).then(|| (stamps, acceptor(&files)))
+        };
+        let Ok(Some((stamps, read))) = tokio::task::spawn_blocking(look).await else { continue };
+        known = stamps;
+        match read {
+            Ok(acceptor) => {
+                tracing::info!("certificates of collector.tcp.tls read again: new connections use them");
+                sessions.accept_with(acceptor);
+            }
+            Err(error) => tracing::warn!(%error, "changed certificates are not used; those before them stay in use"),
+        }
+    }
+}
+
+/// What tells one version of the files from another: inode, length and time of the last change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamps([Option<(u64, u64, i64, i64)>; 3]);
+
+impl Stamps {
+    fn of(config: &TlsConfig) -> Self {
+        let stamp = |path: &Option<PathBuf>| {
+            let file = std::fs::metadata(path.as_ref()?).ok()?;
+            Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+        };
+        Self([stamp(&config.certificate), stamp(&config.key), stamp(&config.client_ca)])
+    }
 }
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

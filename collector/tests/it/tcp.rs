@@ -27,9 +27,13 @@ struct Stand {
 }
 
 fn start(tcp: TcpConfig, queue: usize) -> Stand {
+    start_with(tcp, queue, CollectorConfig::default())
+}
+
+fn start_with(tcp: TcpConfig, queue: usize, config: CollectorConfig) -> Stand {
     let listen = vec!["127.0.0.1:0".parse().unwrap()];
     let tcp = TcpConfig { listen: listen.clone(), ..tcp };
-    let config = CollectorConfig { listen, tcp, batch_rows: 256, flush_interval_ms: 20, ..CollectorConfig::default() };
+    let config = CollectorConfig { listen, tcp, batch_rows: 256, flush_interval_ms: 20, ..config };
     let (sender, receiver) = bounded_queue(queue);
     let (ledger, names) = (Arc::new(Ledger::new()), Arc::new(Names::new()));
     let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
@@ -191,6 +195,65 @@ fn silent_connections_are_closed() {
     stand.wait("the silent ones to be closed", |stand| stand.collector.stats().connections.idle == 2);
 }
 
+/// A connection from another address of this host.
+fn connect_from(source: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+#[test]
+fn templates_of_1000_fields_over_200_connections_stay_within_the_budget_and_an_honest_session_goes_on() {
+    const MAX: usize = 192 << 20;
+    let config = CollectorConfig { max_state_bytes: MAX, ..CollectorConfig::default() };
+    let stand = start_with(TcpConfig::default(), 64, config);
+    let mut honest = stand.connect();
+    honest.write_all(&[template(), data(0, 3)].concat()).unwrap();
+    assert_eq!(stand.rows(3), 3);
+    let source = |number: u32| [127, 1, 0, (number % 16) as u8 + 1];
+    let mut hostile: Vec<TcpStream> = (0..200).map(|number| connect_from(source(number), stand.address())).collect();
+    stand.wait("all connections", |stand| stand.collector.stats().connections.open == 201);
+    for (number, connection) in hostile.iter_mut().enumerate() {
+        for part in 0..3 {
+            let templates = message(0, |m| {
+                for id in 0..16 {
+                    let own = [field(1 + (part * 16 + id) % 48, 1 + number as u16)];
+                    let fields: Vec<_> = own.into_iter().chain((1..1000).map(|at| field(1 + at % 400, 2))).collect();
+                    m.template(256 + part * 16 + id, &fields);
+                }
+            });
+            connection.write_all(&templates).unwrap();
+        }
+    }
+    stand.wait("the templates", |stand| stand.collector.stats().total().datagrams_received == 2 + 200 * 3);
+    let stats = stand.collector.stats();
+    assert_eq!((stats.max_decoding_octets, stats.connections.open), (MAX, 201));
+    assert!(stats.decoding_octets <= MAX / 2 + (8 << 20), "{} octets", stats.decoding_octets);
+    assert!(stats.decoding_octets >= MAX / 4, "{} octets: the limit was not reached", stats.decoding_octets);
+    honest.write_all(&data(3, 5)).unwrap();
+    assert_eq!(stand.rows(5), 5);
+    drop(hostile);
+    stand.wait("the end of the hostile sessions", |stand| stand.collector.stats().connections.open == 1);
+    stand.wait("their memory", |stand| stand.collector.stats().decoding_octets < 4 << 20);
+}
+
+#[test]
+fn one_address_takes_a_part_of_what_all_connections_may() {
+    let config = CollectorConfig { max_state_bytes: 16 << 20, ..CollectorConfig::default() };
+    let stand = start_with(TcpConfig::default(), 16, config);
+    let greedy: Vec<TcpStream> = (0..20).map(|_| connect_from([127, 1, 0, 1], stand.address())).collect();
+    stand.wait("refused connections", |stand| {
+        let connections = stand.collector.stats().connections;
+        connections.refused + connections.open == 20 && connections.refused > 0
+    });
+    let mut honest = connect_from([127, 1, 0, 2], stand.address());
+    honest.write_all(&[template(), data(0, 3)].concat()).unwrap();
+    assert_eq!((stand.rows(3), greedy.len()), (3, 20));
+}
+
 #[test]
 fn a_stop_reads_what_had_come() {
     let stand = start(TcpConfig::default(), 64);
@@ -268,6 +331,32 @@ fn over_tls_exporters_with_a_certificate_are_heard_and_others_are_not() {
     let mut exporter = connect(true);
     exporter.write_all(&[template(), data(0, 6)].concat()).unwrap();
     exporter.flush().unwrap();
+    assert_eq!(stand.rows(6), 6);
+}
+
+#[test]
+fn changed_certificates_are_used_for_new_connections() {
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let config = certificates.config();
+    let stand = start(config, 16);
+    let rows = |certificates: &Certificates| {
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = rustls::ClientConnection::new(Arc::new(certificates.client(true)), name).unwrap();
+        let mut exporter = rustls::StreamOwned::new(client, stand.connect());
+        let sent = exporter.write_all(&[template(), data(0, 6)].concat()).and_then(|()| exporter.flush());
+        sent.is_ok()
+    };
+    assert!(rows(&certificates));
+    assert_eq!(stand.rows(6), 6);
+    assert!(!rows(&others), "the new certificate is not there yet");
+    // A file that cannot be used changes nothing.
+    std::fs::write(certificates.path("collector.key"), "no key").unwrap();
+    assert!(rows(&certificates));
+    assert_eq!(stand.rows(6), 6);
+    for name in ["collector.crt", "collector.key", "exporter.crt"] {
+        std::fs::copy(others.path(name), certificates.path(name)).unwrap();
+    }
+    stand.wait("the new certificate", |_| rows(&others));
     assert_eq!(stand.rows(6), 6);
 }
 

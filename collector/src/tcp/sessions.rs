@@ -1,0 +1,273 @@
+//! Sessions: a decoder for each connection, and what they share. They run on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use helios_common::clock::unix_ms;
+use helios_common::exporter::{Address, Exporters, address_of};
+use helios_common::names::Names;
+use helios_common::side::ExporterMinute;
+use helios_common::time::{UnixMs, minute_of};
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{Connections, Trouble};
+use super::framing::{NotIpfix, Stream};
+use crate::config::CollectorConfig;
+use crate::counts::{Counts, PUBLISH_INTERVAL, Shared, locked};
+use crate::decode::budget::{Account, Budget};
+use crate::decode::{DatagramMeta, Decoder, DecoderConfig, ExporterStats};
+use crate::descriptors;
+use crate::log_limit::LogLimit;
+use crate::output::Output;
+
+/// One address may take an eighth of what all connections may: it takes eight of them to use it up.
+const SOURCES_AT_LEAST: usize = 8;
+
+/// Bounds of connections and batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub batch_rows: usize,
+    pub flush_interval: Duration,
+    pub connections: usize,
+    pub idle: Duration,
+}
+
+impl Limits {
+    pub fn new(config: &CollectorConfig) -> Self {
+        Self {
+            batch_rows: config.batch_rows,
+            flush_interval: config.flush_interval(),
+            connections: descriptors::connections(config.tcp.max_connections, descriptors::limit()),
+            idle: Duration::from_secs(config.tcp.idle_timeout_s),
+        }
+    }
+}
+
+/// What all connections share; they run on one thread.
+pub struct Sessions {
+    pub decoder: DecoderConfig,
+    pub exporters: Arc<Exporters>,
+    pub names: Arc<Names>,
+    pub limits: Limits,
+    pub connections: Arc<Connections>,
+    /// What all connections together may take.
+    budget: Arc<Budget>,
+    acceptor: RefCell<Option<TlsAcceptor>>,
+    shared: Arc<Shared>,
+    state: RefCell<State>,
+    logged: RefCell<LogLimit<Trouble>>,
+    stopping: Cell<bool>,
+    wake: Notify,
+}
+
+struct State {
+    output: Output,
+    counts: Counts,
+    decoders: BTreeMap<u64, Rc<RefCell<Decoder>>>,
+    next: u64,
+    /// What the connections from one address may take together.
+    budgets: BTreeMap<Address, Arc<Budget>>,
+    published: Instant,
+    minute: i64,
+    /// Rows of `exporters` and figures of sessions that have ended.
+    ended_minutes: Vec<ExporterMinute>,
+    ended: BTreeMap<Address, ExporterStats>,
+    worker: u32,
+}
+
+impl State {
+    /// Forgets what is too old in every session, and budgets of addresses that have no connection.
+    fn expire(&mut self, now: UnixMs) {
+        for decoder in self.decoders.values() {
+            decoder.borrow_mut().expire(now);
+        }
+        self.budgets.retain(|_, budget| Arc::strong_count(budget) > 1);
+    }
+}
+
+/// Exporters of ended sessions that are still told of.
+const MAX_ENDED: usize = 4096;
+
+impl Sessions {
+    pub(crate) fn new(
+        limits: Limits,
+        decoder: DecoderConfig,
+        (exporters, names): (Arc<Exporters>, Arc<Names>),
+        (output, worker): (Output, u32),
+        (shared, connections, budget): (Arc<Shared>, Arc<Connections>, Arc<Budget>),
+    ) -> Self {
+        let state = State {
+            output,
+            counts: Counts::default(),
+            decoders: BTreeMap::new(),
+            next: 0,
+            budgets: BTreeMap::new(),
+            published: Instant::now(),
+            minute: minute_of(unix_ms()),
+            ended_minutes: Vec::new(),
+            ended: BTreeMap::new(),
+            worker,
+        };
+        Self {
+            decoder,
+            exporters,
+            names,
+            limits,
+            connections,
+            budget,
+            acceptor: RefCell::new(None),
+            shared,
+            state: RefCell::new(state),
+            logged: RefCell::default(),
+            stopping: Cell::new(false),
+            wake: Notify::new(),
+        }
+    }
+
+    /// What accepts TLS connections from now on; `None` where they are plain.
+    pub fn accept_with(&self, acceptor: Option<TlsAcceptor>) {
+        self.acceptor.replace(acceptor);
+    }
+
+    pub fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.acceptor.borrow().clone()
+    }
+
+    /// Writes a log line unless one about the same trouble was written within the last minute. `write` is told how many
+    /// were left out since then.
+    pub fn log(&self, trouble: Trouble, write: impl FnOnce(u64)) {
+        if let Some(left_out) = self.logged.borrow_mut().allow(trouble, Instant::now()) {
+            write(left_out);
+        }
+    }
+
+    /// Lets connections end by themselves once nothing more is there to read.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        self.wake.notify_waiters();
+    }
+
+    /// Waits for [`stop`](Self::stop).
+    pub async fn stopped(&self) {
+        let woken = self.wake.notified();
+        if !self.stopping.get() {
+            woken.await;
+        }
+    }
+
+    /// An account for a connection from this address.
+    pub fn account(&self, peer: SocketAddr) -> Account {
+        let budgets = &mut self.state.borrow_mut().budgets;
+        let part = || Arc::new(Budget::part_of(Arc::clone(&self.budget), self.budget.max() / SOURCES_AT_LEAST));
+        Account::new(Arc::clone(budgets.entry(address_of(peer.ip())).or_insert_with(part)))
+    }
+
+    /// A decoder for a new session.
+    pub fn begin(&self, peer: SocketAddr) -> (u64, Rc<RefCell<Decoder>>) {
+        let mut decoder = Decoder::new(self.decoder, Arc::clone(&self.exporters), Arc::clone(&self.names));
+        decoder.charge_to(self.account(peer).budget());
+        let decoder = Rc::new(RefCell::new(decoder));
+        let mut state = self.state.borrow_mut();
+        state.next += 1;
+        let number = state.next;
+        state.decoders.insert(number, Rc::clone(&decoder));
+        (number, decoder)
+    }
+
+    /// The end of a session.
+    pub fn end(&self, number: u64) {
+        let state = &mut *self.state.borrow_mut();
+        let Some(decoder) = state.decoders.remove(&number) else { return };
+        let mut decoder = decoder.borrow_mut();
+        state.ended_minutes.extend(decoder.close_minute());
+        for stats in decoder.exporters() {
+            state.ended.entry(stats.address).and_modify(|known| known.merge_ended(&stats)).or_insert(stats);
+        }
+        while state.ended.len() > MAX_ENDED {
+            let silent = state.ended.iter().min_by_key(|(_, stats)| stats.stats.last_seen).map(|(&address, _)| address);
+            silent.and_then(|address| state.ended.remove(&address));
+        }
+    }
+
+    /// Decodes the messages that are there; returns how many there were.
+    pub fn decode(&self, stream: &mut Stream, decoder: &RefCell<Decoder>, source: SocketAddr) -> Result<u64, NotIpfix> {
+        let State { output, counts, .. } = &mut *self.state.borrow_mut();
+        let meta = DatagramMeta { source, received_at: unix_ms() };
+        let mut decoder = decoder.borrow_mut();
+        let before = counts.datagrams_received;
+        let result = loop {
+            let message = match stream.next_message() {
+                Ok(Some(message)) => message,
+                Ok(None) => break Ok(counts.datagrams_received - before),
+                Err(error) => break Err(error),
+            };
+            counts.datagrams_received += 1;
+            counts.octets_received += message.len() as u64;
+            match decoder.decode(message, &meta, &mut output.batch) {
+                Ok(decoded) => {
+                    counts.decoded(&decoded);
+                    output.unbooked += u64::from(decoded.rows);
+                }
+                Err(discarded) => counts.discarded(&discarded),
+            }
+            if output.batch.rows() >= self.limits.batch_rows {
+                output.hand_on_waiting();
+            }
+        };
+        output.book();
+        *locked(&self.shared.counts) = *counts;
+        result
+    }
+
+    /// What time brings.
+    pub fn tick(&self) {
+        let state = &mut *self.state.borrow_mut();
+        if state.output.is_due(self.limits.flush_interval) {
+            state.output.hand_on_waiting();
+        }
+        if state.published.elapsed() >= PUBLISH_INTERVAL {
+            state.published = Instant::now();
+            self.publish(state);
+        }
+    }
+
+    fn publish(&self, state: &mut State) {
+        let mut all = state.ended.clone();
+        for decoder in state.decoders.values() {
+            for stats in decoder.borrow().exporters() {
+                all.entry(stats.address).and_modify(|known| known.merge(&stats)).or_insert(stats);
+            }
+        }
+        *locked(&self.shared.exporters) = all.into_values().collect();
+        let now = minute_of(unix_ms());
+        if now != state.minute {
+            self.close_minute(state);
+            state.minute = now;
+            state.expire(now);
+        }
+    }
+
+    fn close_minute(&self, state: &mut State) {
+        let mut rows = std::mem::take(&mut state.ended_minutes);
+        for decoder in state.decoders.values() {
+            rows.extend(decoder.borrow_mut().close_minute());
+        }
+        for row in &mut rows {
+            (row.received_at, row.worker) = (state.minute, state.worker);
+        }
+        state.output.side.offer(rows);
+    }
+
+    /// The end: nothing more will come.
+    pub fn finish(&self) {
+        let state = &mut *self.state.borrow_mut();
+        state.output.hand_on_waiting();
+        self.publish(state);
+        self.close_minute(state);
+    }
+}
