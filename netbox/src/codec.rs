@@ -3,11 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::builder::Builder;
-use crate::model::{
-    Asn, Assigned, Device, Group, Interface, IpAddress, Location, Named, Prefix, Scope, Site, Span, Tenant,
-    VirtualMachine, VmInterface, Vrf,
-};
+use crate::builder::{Builder, Rows};
+use crate::declare::Value;
+use crate::kinds::each_kind;
+use crate::model::{AddressRef, Assigned, Cidr, CustomFields, Ids, Scope, Span};
 use crate::snapshot::{Lists, Origin, Snapshot};
 use crate::text::{Text, Texts};
 
@@ -132,16 +131,6 @@ impl Code for IpAddr {
     }
 }
 
-impl Code for Text {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.0.put(out);
-    }
-
-    fn take(input: &mut &[u8]) -> Option<Self> {
-        u32::take(input).map(Self)
-    }
-}
-
 impl Code for Assigned {
     fn put(&self, out: &mut Vec<u8>) {
         let coded = match *self {
@@ -203,76 +192,75 @@ macro_rules! structs {
 }
 
 structs! {
-    Named { name, slug }
     Span { start, len }
-    Device {
-        id, name, status, site, role, tenant, platform, manufacturer, device_type, serial, description, primary_ip4,
-        primary_ip6, oob_ip, chassis, tags, custom_fields,
-    }
-    Interface {
-        id, device, name, label, description, kind, speed, index, role, lag, vrf, enabled, mgmt_only, tags,
-    }
-    VirtualMachine {
-        id, name, status, site, cluster, role, tenant, platform, description, primary_ip4, primary_ip6, tags,
-        custom_fields,
-    }
-    VmInterface { id, virtual_machine, name, description, vrf, enabled }
-    IpAddress { id, address, bits, vrf, assigned, status, role, tenant, dns_name, description }
-    Prefix { id, network, bits, vrf, scope, status, role, tenant, description, tags }
-    Vrf { id, name, rd, tenant, description }
-    Asn { id, asn, rir, tenant, description }
-    Site { id, name, slug, status, region, group, tenant, facility, asns, tags }
-    Group { id, name, slug, parent }
-    Location { id, name, slug, site }
-    Tenant { id, name, slug, group }
+    Cidr { ip, bits }
+    AddressRef { id, shown }
     Texts { buffer, ends }
-    Lists { texts, fields, numbers }
+    Lists { custom_fields, ids }
     Origin { version, taken_at_ms, since, full_at_ms }
 }
 
-/// A snapshot as octets, without what follows from its tables.
-pub fn put_all(snapshot: &Snapshot) -> Vec<u8> {
-    let mut out = Vec::new();
-    snapshot.origin.put(&mut out);
-    snapshot.texts.put(&mut out);
-    snapshot.lists.put(&mut out);
-    let tables = &snapshot.tables;
-    put_slice(tables.devices.rows(), &mut out);
-    put_slice(tables.interfaces.rows(), &mut out);
-    put_slice(tables.virtual_machines.rows(), &mut out);
-    put_slice(tables.vm_interfaces.rows(), &mut out);
-    put_slice(tables.ip_addresses.rows(), &mut out);
-    put_slice(tables.prefixes.rows(), &mut out);
-    put_slice(tables.vrfs.rows(), &mut out);
-    put_slice(tables.asns.rows(), &mut out);
-    put_slice(tables.sites.rows(), &mut out);
-    put_slice(tables.regions.rows(), &mut out);
-    put_slice(tables.site_groups.rows(), &mut out);
-    put_slice(tables.locations.rows(), &mut out);
-    put_slice(tables.tenants.rows(), &mut out);
-    out
+macro_rules! wrappers {
+    ($($name:ident),*) => {
+        $(impl Code for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                self.0.put(out);
+            }
+
+            fn take(input: &mut &[u8]) -> Option<Self> {
+                Code::take(input).map(Self)
+            }
+        })*
+    };
 }
 
-/// A snapshot from all of the octets.
-pub fn take_all(mut input: &[u8]) -> Option<Snapshot> {
-    let input = &mut input;
-    let origin = Origin::take(input)?;
-    let (texts, lists) = (Texts::take(input)?, Lists::take(input)?);
-    let builder = Builder {
-        devices: Code::take(input)?,
-        interfaces: Code::take(input)?,
-        virtual_machines: Code::take(input)?,
-        vm_interfaces: Code::take(input)?,
-        ip_addresses: Code::take(input)?,
-        prefixes: Code::take(input)?,
-        vrfs: Code::take(input)?,
-        asns: Code::take(input)?,
-        sites: Code::take(input)?,
-        regions: Code::take(input)?,
-        site_groups: Code::take(input)?,
-        locations: Code::take(input)?,
-        tenants: Code::take(input)?,
-        ..Builder::with_strings(texts, lists)
-    };
-    input.is_empty().then(|| builder.finish(origin))
+wrappers!(Text, Ids, CustomFields);
+
+macro_rules! plain_values {
+    ($($name:ty),*) => { $(impl Value for $name {})* };
 }
+
+plain_values!(u32, u64, Cidr, AddressRef, Assigned, Scope);
+
+impl Value for Text {
+    fn carry(self, from: &Snapshot, to: &mut Builder) -> Self {
+        to.text(from.text(self))
+    }
+}
+
+impl Value for Ids {
+    fn carry(self, from: &Snapshot, to: &mut Builder) -> Self {
+        to.ids(from.ids(self).iter().copied())
+    }
+}
+
+impl Value for CustomFields {
+    fn carry(self, from: &Snapshot, to: &mut Builder) -> Self {
+        to.custom_fields(from.custom_fields(self))
+    }
+}
+
+macro_rules! tables {
+    ($($table:ident: $row:ident,)*) => {
+        /// A snapshot as octets, without what follows from its tables.
+        pub fn put_all(snapshot: &Snapshot) -> Vec<u8> {
+            let mut out = Vec::new();
+            snapshot.origin.put(&mut out);
+            snapshot.texts.put(&mut out);
+            snapshot.lists.put(&mut out);
+            $(put_slice(snapshot.tables.$table.rows(), &mut out);)*
+            out
+        }
+
+        /// A snapshot from all of the octets.
+        pub fn take_all(mut input: &[u8]) -> Option<Snapshot> {
+            let input = &mut input;
+            let origin = Origin::take(input)?;
+            let (texts, lists) = (Texts::take(input)?, Lists::take(input)?);
+            let rows = Rows { $($table: Code::take(input)?,)* };
+            input.is_empty().then(|| Builder { rows, ..Builder::with_strings(texts, lists) }.finish(origin))
+        }
+    };
+}
+
+each_kind!(tables);

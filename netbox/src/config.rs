@@ -8,6 +8,18 @@ use serde::{Deserialize, Serialize};
 /// Where the token is read from if `token_file` is not set.
 pub const TOKEN_VARIABLE: &str = "NETBOX_API_TOKEN";
 
+/// What a snapshot is read for: it decides which kinds of objects NetBox is asked for, and for which of their fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Names in flows.
+    Flows,
+    /// The configuration of collectors: devices and virtual machines with everything that says how they are collected.
+    Targets,
+}
+
+/// Custom fields of devices and virtual machines that Helios itself gives a meaning.
+pub const OWN_CUSTOM_FIELDS: [&str; 2] = ["helios_monitor", "helios_collectors"];
+
 /// Names of exporters, interfaces, networks and VRFs from NetBox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -51,6 +63,10 @@ pub struct NetBoxConfig {
     /// Custom field of interfaces that holds the role.
     pub role_field: String,
 
+    /// Custom fields of devices and virtual machines that are kept when targets are made, beside `helios_monitor` and
+    /// `helios_collectors`.
+    pub custom_fields: Vec<String>,
+
     /// Read virtual machines and their interfaces as well.
     pub virtual_machines: bool,
 
@@ -72,6 +88,7 @@ impl Default for NetBoxConfig {
             max_shrink: 0.3,
             ifindex_field: "ifindex".into(),
             role_field: "role".into(),
+            custom_fields: Vec::new(),
             virtual_machines: true,
             filters: Filters::default(),
         }
@@ -107,6 +124,7 @@ const RESERVED: &[&str] = &[
     "format",
     "id__gte",
     "id__lt",
+    "id__lte",
     "last_updated__gte",
 ];
 
@@ -170,6 +188,11 @@ impl NetBoxConfig {
 
     pub(crate) fn full_refresh_interval(&self) -> Duration {
         Duration::from_millis(self.full_refresh_interval_ms)
+    }
+
+    /// Whether this custom field of devices and virtual machines is kept.
+    pub(crate) fn keeps(&self, field: &str) -> bool {
+        OWN_CUSTOM_FIELDS.contains(&field) || self.custom_fields.iter().any(|kept| kept == field)
     }
 
     /// What a saved snapshot depends on: with another value of any of these it is of something else.

@@ -1,556 +1,436 @@
-//! The kinds of objects that are read: their addresses and fields in NetBox's API, and how each becomes a row.
+//! The kinds of objects that are read, one entry each: their address in NetBox's API, the permission that they need, and
+//! the fields that are kept. [`crate::declare`] says what an entry consists of and makes everything else of it.
 //!
-//! What NetBox adds to an object is ignored, what it leaves out is empty: only the id has to be there.
+//! A value of type `u32` is the id of another object, or a number. Copies of other objects that NetBox embeds, their
+//! names above all, are not kept: they change without a trace in the object that shows them.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
 use crate::builder::Builder;
 use crate::config::NetBoxConfig;
-use crate::model::{self, Assigned, Named, Scope, Span};
-use crate::value::{Cidr, Number, Reference, Str};
-use crate::version::Version;
+use crate::declare::{Load, Spec, kinds};
+use crate::model::{AddressRef, Assigned, Cidr, CustomFields, Ids, Scope};
+use crate::text::Text;
+use crate::value::{Id, Number, Str};
 
-/// A kind of objects.
-pub trait Kind: DeserializeOwned + Send + 'static {
-    /// As in [`Tables::sizes`](crate::snapshot::Tables::sizes).
-    const NAME: &'static str;
-    /// Below `/api/`.
-    const PATH: &'static str;
-    /// What is asked for where NetBox lets choose; `site` of prefixes is in [`fields`](Self::fields).
-    const FIELDS: &'static str;
+type Customs = Option<BTreeMap<String, Str>>;
 
-    /// The fields that this version has.
-    fn fields(_version: Version) -> &'static str {
-        Self::FIELDS
+kinds! {
+    /// An interface of a device: `dcim/interfaces`.
+    interfaces: Interface = "interfaces", "dcim/interfaces", "dcim.view_interface",
+        Spec { required: true, filter: |config| config.filters.interfaces.clone(), follows: &["custom-fields"], ..Spec::FLOWS } => {
+        fields {
+            /// Id of its device.
+            device: u32,
+            /// As the device calls it, `xe-0/0/4`.
+            name: Text,
+            /// Free text.
+            description: Text,
+            /// Interface id of the link aggregation group that this one is a member of.
+            lag: u32,
+            /// Id of its VRF; 0 is the global table.
+            vrf: u32,
+        }
+        from { r#type: Str, speed: Number, custom_fields: Customs, }
+        make {
+            /// Bits per second (NetBox has kbit/s); where it is blank what the type says, `10gbase-t`; 0 if neither does.
+            speed: u64 = |object, _load| match object.speed.0 {
+                0 => speed_of(&object.r#type.0),
+                kilobits => kilobits.saturating_mul(1000),
+            };
+            /// ifIndex (RFC 2863) from the configured custom field; 0 if it is not there.
+            index: u32 = |object, load| custom(&object.custom_fields, &load.config.ifindex_field).parse().unwrap_or(0);
+            /// The configured custom field for the role; empty if it is not there.
+            role: Text = |object, load| {
+                let role = custom(&object.custom_fields, &load.config.role_field);
+                load.builder.text(role)
+            };
+        }
     }
 
-    /// The configured filter.
-    fn filter(_config: &NetBoxConfig) -> &str {
-        ""
+    /// An address: `ipam/ip-addresses`.
+    ip_addresses: IpAddress = "ip-addresses", "ipam/ip-addresses", "ipam.view_ipaddress",
+        Spec { filter: |config| config.filters.ip_addresses.clone(), ..Spec::FLOWS } => {
+        fields {
+            /// The address and the length of its network.
+            address: Cidr,
+            /// Id of its VRF; 0 is the global table.
+            vrf: u32,
+        }
+        from { assigned_object_type: Str, assigned_object_id: Id, }
+        make {
+            /// The interface that has it.
+            assigned: Assigned = |object, _load| match &*object.assigned_object_type.0 {
+                "" => Assigned::Nothing,
+                "dcim.interface" => Assigned::Interface(object.assigned_object_id.0),
+                "virtualization.vminterface" => Assigned::VmInterface(object.assigned_object_id.0),
+                _ => Assigned::Other,
+            };
+        }
     }
 
-    /// NetBox's number for it.
-    fn id(&self) -> u32;
+    /// A prefix: `ipam/prefixes`.
+    prefixes: Prefix = "prefixes", "ipam/prefixes", "ipam.view_prefix",
+        Spec { required: true, filter: |config| config.filters.prefixes.clone(), ..Spec::FLOWS } => {
+        fields {
+            /// The network.
+            prefix: Cidr,
+            /// Id of its VRF; 0 is the global table.
+            vrf: u32,
+            /// Id of a [`PrefixRole`].
+            role: u32,
+            /// Id of its tenant.
+            tenant: u32,
+        }
+        // NetBox leaves out what its version does not have: `scope_...` before 4.2, `site` since.
+        from { scope_type: Str, scope_id: Id, site: Id, }
+        make {
+            /// The place that it belongs to.
+            scope: Scope = |object, _load| scope(&object.scope_type, object.scope_id, object.site);
+        }
+    }
 
-    /// Adds the object to the snapshot.
-    fn load(self, builder: &mut Builder, config: &NetBoxConfig);
+    /// A device: `dcim/devices`.
+    devices: Device = "devices", "dcim/devices", "dcim.view_device",
+        Spec {
+            required: true,
+            filter: |config| config.filters.devices.clone(),
+            follows: &["locations", "racks"],
+            ..Spec::ALL
+        } => {
+        fields {
+            /// Empty for a device without a name, which NetBox allows: [`Snapshot::device_name`](crate::Snapshot::device_name).
+            name: Text,
+            /// Unique where it is not empty.
+            asset_tag: Text,
+            /// Id of its site.
+            site: u32,
+            /// Id of a [`DeviceRole`].
+            role: u32,
+            /// Id of its tenant.
+            tenant: u32,
+            /// Id of its type.
+            device_type: u32,
+            /// The address that the device is reached by over IPv4.
+            primary_ip4: AddressRef,
+            /// The same over IPv6.
+            primary_ip6: AddressRef,
+            /// Out-of-band management address.
+            oob_ip: AddressRef,
+            /// Id of the virtual chassis that it is a member of.
+            virtual_chassis: u32,
+            /// Its number in the virtual chassis; 0 where it has none, which may be a number as well.
+            vc_position: u32,
+        }
+        targets {
+            /// `active`, `planned`, `offline`, ...
+            status: Text,
+            /// Id of its platform.
+            platform: u32,
+            /// Ids of its tags: [`Snapshot::tags`](crate::Snapshot::tags).
+            tags: Ids,
+            /// Those that `netbox.custom_fields` names and those that Helios itself has.
+            custom_fields: CustomFields,
+        }
+    }
 
-    /// Forgets what there is of this kind.
-    fn clear(builder: &mut Builder);
+    /// A virtual machine: `virtualization/virtual-machines`.
+    virtual_machines: VirtualMachine = "virtual-machines", "virtualization/virtual-machines", "virtualization.view_virtualmachine",
+        Spec { filter: |config| config.filters.virtual_machines.clone(), follows: &["clusters"], ..Spec::ALL } => {
+        fields {
+            /// Its name.
+            name: Text,
+            /// Id of its site.
+            site: u32,
+            /// Id of a [`DeviceRole`].
+            role: u32,
+            /// Id of its tenant.
+            tenant: u32,
+            /// The address that it is reached by over IPv4.
+            primary_ip4: AddressRef,
+            /// The same over IPv6.
+            primary_ip6: AddressRef,
+        }
+        targets {
+            /// `active`, `planned`, `offline`, ...
+            status: Text,
+            /// Id of its platform.
+            platform: u32,
+            /// Ids of its tags.
+            tags: Ids,
+            /// Those that `netbox.custom_fields` names and those that Helios itself has.
+            custom_fields: CustomFields,
+        }
+    }
+
+    /// An interface of a virtual machine: `virtualization/interfaces`.
+    vm_interfaces: VmInterface = "vm-interfaces", "virtualization/interfaces", "virtualization.view_vminterface", Spec::FLOWS => {
+        fields {
+            /// Id of its virtual machine.
+            virtual_machine: u32,
+            /// As the machine calls it, `eth0`.
+            name: Text,
+            /// Free text.
+            description: Text,
+        }
+    }
+
+    /// A routing table: `ipam/vrfs`. Without their names the prefixes of a VRF would pass for global ones.
+    vrfs: Vrf = "vrfs", "ipam/vrfs", "ipam.view_vrf", Spec { required: true, ..Spec::FLOWS } => {
+        fields {
+            /// Its name, which several may share.
+            name: Text,
+            /// Route distinguisher, unique; empty if there is none.
+            rd: Text,
+        }
+    }
+
+    /// An autonomous system: `ipam/asns`.
+    asns: Asn = "asns", "ipam/asns", "ipam.view_asn", Spec::FLOWS => {
+        fields {
+            /// Its number.
+            asn: u32,
+            /// Free text, which is its name.
+            description: Text,
+        }
+    }
+
+    /// A site: `dcim/sites`.
+    sites: Site = "sites", "dcim/sites", "dcim.view_site", Spec { required: true, ..Spec::ALL } => {
+        fields {
+            /// Its name.
+            name: Text,
+            /// Id of its region.
+            region: u32,
+        }
+    }
+
+    /// A region, a node of a tree: `dcim/regions`.
+    regions: Region = "regions", "dcim/regions", "dcim.view_region", Spec::ALL => {
+        fields {
+            /// Its name.
+            name: Text,
+            /// Id of the region above; 0 at the top.
+            parent: u32,
+        }
+    }
+
+    /// A group of sites, a node of a tree: `dcim/site-groups`.
+    site_groups: SiteGroup = "site-groups", "dcim/site-groups", "dcim.view_sitegroup", Spec::FLOWS => {
+        fields {
+            /// Its name.
+            name: Text,
+            /// Id of the group above; 0 at the top.
+            parent: u32,
+        }
+    }
+
+    /// A part of a site: `dcim/locations`. With it move the devices in it.
+    locations: Location = "locations", "dcim/locations", "dcim.view_location", Spec { follows: &["locations"], ..Spec::FLOWS } => {
+        fields {
+            /// Its name.
+            name: Text,
+            /// Id of its site.
+            site: u32,
+        }
+    }
+
+    /// A rack: `dcim/racks`. With it move the devices in it.
+    racks: Rack = "racks", "dcim/racks", "dcim.view_rack", Spec::FLOWS => {
+        fields {
+            /// Id of its site.
+            site: u32,
+            /// Id of its location.
+            location: u32,
+        }
+    }
+
+    /// A cluster of hosts: `virtualization/clusters`. With it move its virtual machines.
+    clusters: Cluster = "clusters", "virtualization/clusters", "virtualization.view_cluster", Spec::FLOWS => {
+        fields {
+            /// Its name.
+            name: Text,
+        }
+        from { scope_type: Str, scope_id: Id, site: Id, }
+        make {
+            /// The place that it belongs to.
+            scope: Scope = |object, _load| scope(&object.scope_type, object.scope_id, object.site);
+        }
+    }
+
+    /// A tenant: `tenancy/tenants`.
+    tenants: Tenant = "tenants", "tenancy/tenants", "tenancy.view_tenant", Spec::ALL => {
+        fields {
+            /// Its name.
+            name: Text,
+        }
+    }
+
+    /// A role of devices and virtual machines: `dcim/device-roles`.
+    device_roles: DeviceRole = "device-roles", "dcim/device-roles", "dcim.view_devicerole", Spec::ALL => {
+        fields {
+            /// Its name.
+            name: Text,
+            /// Its name for machines.
+            slug: Text,
+        }
+    }
+
+    /// A role of prefixes: `ipam/roles`.
+    prefix_roles: PrefixRole = "prefix-roles", "ipam/roles", "ipam.view_role", Spec::FLOWS => {
+        fields {
+            /// Its name.
+            name: Text,
+        }
+    }
+
+    /// An operating system: `dcim/platforms`.
+    platforms: Platform = "platforms", "dcim/platforms", "dcim.view_platform", Spec::TARGETS => {
+        fields {
+            /// Its name.
+            name: Text,
+            /// Its name for machines.
+            slug: Text,
+        }
+    }
+
+    /// A make of hardware: `dcim/manufacturers`.
+    manufacturers: Manufacturer = "manufacturers", "dcim/manufacturers", "dcim.view_manufacturer", Spec::ALL => {
+        fields {
+            /// Its name.
+            name: Text,
+            /// Its name for machines.
+            slug: Text,
+        }
+    }
+
+    /// A model of hardware: `dcim/device-types`.
+    device_types: DeviceType = "device-types", "dcim/device-types", "dcim.view_devicetype", Spec::ALL => {
+        fields {
+            /// Id of its manufacturer.
+            manufacturer: u32,
+            /// The model's name.
+            model: Text,
+            /// Its name for machines.
+            slug: Text,
+        }
+    }
+
+    /// Devices that are one to the network: `dcim/virtual-chassis`.
+    virtual_chassis: VirtualChassis = "virtual-chassis", "dcim/virtual-chassis", "dcim.view_virtualchassis", Spec::ALL => {
+        fields {
+            /// Its name.
+            name: Text,
+            /// Id of the device that manages the others; 0 if none does.
+            master: u32,
+        }
+    }
+
+    /// A tag: `extras/tags`.
+    tags: Tag = "tags", "extras/tags", "extras.view_tag", Spec::TARGETS => {
+        fields {
+            /// Its name.
+            name: Text,
+            /// Its name for machines.
+            slug: Text,
+        }
+    }
+
+    /// A custom field of interfaces that is in use: `extras/custom-fields`. NetBox renames its values in bulk.
+    custom_fields: CustomField = "custom-fields", "extras/custom-fields", "extras.view_customfield",
+        Spec { filter: |config| format!("name={}&name={}", config.ifindex_field, config.role_field), ..Spec::FLOWS } => {
+        fields {
+            /// The name of its values in objects.
+            name: Text,
+        }
+    }
 }
 
-fn named(builder: &mut Builder, reference: &Reference) -> Named {
-    Named { name: builder.text(&reference.name), slug: builder.text(&reference.slug) }
+impl Builder {
+    /// Keeps custom fields that have a value.
+    pub(crate) fn chosen(&mut self, fields: &Customs, config: &NetBoxConfig) -> CustomFields {
+        let chosen = |name: &&String| config.keeps(name);
+        let chosen = fields.iter().flatten().filter(|(name, _)| chosen(name));
+        self.custom_fields(chosen.map(|(name, value)| (name.as_str(), value.0.as_str())))
+    }
 }
 
-fn slugs(builder: &mut Builder, tags: &Option<Vec<Reference>>) -> Span {
-    builder.text_list(tags.iter().flatten().map(|tag| if tag.slug.is_empty() { &tag.name } else { &tag.slug }))
+impl crate::declare::Field for CustomFields {
+    type Wire = Customs;
+
+    fn load(wire: Customs, load: &mut Load<'_>) -> Option<Self> {
+        Some(load.builder.chosen(&wire, load.config))
+    }
 }
 
-type Fields = Option<BTreeMap<String, Str>>;
-
-fn field<'a>(fields: &'a Fields, name: &str) -> &'a str {
+fn custom<'a>(fields: &'a Customs, name: &str) -> &'a str {
     fields.as_ref().and_then(|fields| fields.get(name)).map_or("", |value| &value.0)
 }
 
-#[derive(Debug, Deserialize)]
-pub struct Device {
-    id: u32,
-    #[serde(default)]
-    name: Str,
-    #[serde(default)]
-    status: Str,
-    #[serde(default)]
-    site: Reference,
-    #[serde(default)]
-    role: Reference,
-    /// The role before 3.6.
-    #[serde(default)]
-    device_role: Reference,
-    #[serde(default)]
-    tenant: Reference,
-    #[serde(default)]
-    platform: Reference,
-    #[serde(default)]
-    device_type: Reference,
-    #[serde(default)]
-    serial: Str,
-    #[serde(default)]
-    description: Str,
-    #[serde(default)]
-    primary_ip4: Cidr,
-    #[serde(default)]
-    primary_ip6: Cidr,
-    #[serde(default)]
-    oob_ip: Cidr,
-    #[serde(default)]
-    virtual_chassis: Reference,
-    tags: Option<Vec<Reference>>,
-    custom_fields: Fields,
-}
-
-impl Kind for Device {
-    const NAME: &'static str = "devices";
-    const PATH: &'static str = "dcim/devices";
-    const FIELDS: &'static str = "id,name,status,site,role,tenant,platform,device_type,serial,description,primary_ip4,primary_ip6,oob_ip,virtual_chassis,tags,custom_fields";
-
-    fn filter(config: &NetBoxConfig) -> &str {
-        &config.filters.devices
-    }
-
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn load(self, builder: &mut Builder, _config: &NetBoxConfig) {
-        let role = if self.role.id == 0 { &self.device_role } else { &self.role };
-        let manufacturer = self.device_type.manufacturer.as_deref().cloned().unwrap_or_default();
-        let row = model::Device {
-            id: self.id,
-            name: builder.text(&self.name.0),
-            status: builder.text(&self.status.0),
-            site: self.site.id,
-            role: named(builder, role),
-            tenant: named(builder, &self.tenant),
-            platform: named(builder, &self.platform),
-            manufacturer: named(builder, &manufacturer),
-            device_type: named(builder, &self.device_type),
-            serial: builder.text(&self.serial.0),
-            description: builder.text(&self.description.0),
-            primary_ip4: self.primary_ip4.address(),
-            primary_ip6: self.primary_ip6.address(),
-            oob_ip: self.oob_ip.address(),
-            chassis: self.virtual_chassis.id,
-            tags: slugs(builder, &self.tags),
-            custom_fields: builder.field_list(self.custom_fields.unwrap_or_default()),
-        };
-        builder.devices.push(row);
-    }
-
-    fn clear(builder: &mut Builder) {
-        builder.devices.clear();
+/// By type and id since 4.2, a site before.
+fn scope(kind: &Str, id: Id, site: Id) -> Scope {
+    match &*kind.0 {
+        "dcim.site" => Scope::Site(id.0),
+        "dcim.region" => Scope::Region(id.0),
+        "dcim.sitegroup" => Scope::SiteGroup(id.0),
+        "dcim.location" => Scope::Location(id.0),
+        _ if site.0 != 0 => Scope::Site(site.0),
+        _ => Scope::Nothing,
     }
 }
 
-#[derive(Debug, Deserialize)]
-pub struct Interface {
-    id: u32,
-    #[serde(default)]
-    device: Reference,
-    #[serde(default)]
-    name: Str,
-    #[serde(default)]
-    label: Str,
-    #[serde(default)]
-    description: Str,
-    #[serde(default, rename = "type")]
-    kind: Str,
-    /// Kilobits per second.
-    #[serde(default)]
-    speed: Number,
-    #[serde(default)]
-    lag: Reference,
-    #[serde(default)]
-    vrf: Reference,
-    enabled: Option<bool>,
-    mgmt_only: Option<bool>,
-    tags: Option<Vec<Reference>>,
-    custom_fields: Fields,
-}
-
-impl Kind for Interface {
-    const NAME: &'static str = "interfaces";
-    const PATH: &'static str = "dcim/interfaces";
-    const FIELDS: &'static str =
-        "id,device,name,label,type,enabled,lag,speed,mgmt_only,description,vrf,tags,custom_fields";
-
-    fn filter(config: &NetBoxConfig) -> &str {
-        &config.filters.interfaces
-    }
-
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn load(self, builder: &mut Builder, config: &NetBoxConfig) {
-        let speed = match self.speed.0 {
-            0 => speed_of(&self.kind.0),
-            kilobits => kilobits.saturating_mul(1000),
-        };
-        let row = model::Interface {
-            id: self.id,
-            device: self.device.id,
-            name: builder.text(&self.name.0),
-            label: builder.text(&self.label.0),
-            description: builder.text(&self.description.0),
-            kind: builder.text(&self.kind.0),
-            speed,
-            index: field(&self.custom_fields, &config.ifindex_field).parse().unwrap_or(0),
-            role: builder.text(field(&self.custom_fields, &config.role_field)),
-            lag: self.lag.id,
-            vrf: self.vrf.id,
-            enabled: self.enabled.unwrap_or(true),
-            mgmt_only: self.mgmt_only.unwrap_or(false),
-            tags: slugs(builder, &self.tags),
-        };
-        builder.interfaces.push(row);
-    }
-
-    fn clear(builder: &mut Builder) {
-        builder.interfaces.clear();
-    }
-}
-
-/// Bits per second by the type of an interface: `10gbase-x-sfpp`, `2.5gbase-t`, `100base-tx`. 0 where it says nothing.
+/// Bits per second by the type of an interface: `100base-tx`, `2.5gbase-t`, `1.6tbase-x-osfp1600`; 0 where it says nothing.
+///
+/// The number before `base` counts megabits, or gigabits or terabits where that letter follows it (IEEE 802.3).
 fn speed_of(kind: &str) -> u64 {
     let Some((speed, _)) = kind.split_once("base-") else { return 0 };
-    let (number, megabits) = match speed.strip_suffix('g') {
-        Some(number) => (number, 1000.0),
-        None => (speed, 1.0),
+    let number = speed.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match speed.strip_prefix(number) {
+        Some("") => 1e6,
+        Some("g") => 1e9,
+        Some("t") => 1e12,
+        _ => return 0,
     };
-    number.parse::<f64>().map_or(0, |number| (number * megabits) as u64 * 1_000_000)
-}
-
-#[derive(Debug, Deserialize)]
-pub struct VirtualMachine {
-    id: u32,
-    #[serde(default)]
-    name: Str,
-    #[serde(default)]
-    status: Str,
-    #[serde(default)]
-    site: Reference,
-    #[serde(default)]
-    cluster: Reference,
-    #[serde(default)]
-    role: Reference,
-    #[serde(default)]
-    tenant: Reference,
-    #[serde(default)]
-    platform: Reference,
-    #[serde(default)]
-    description: Str,
-    #[serde(default)]
-    primary_ip4: Cidr,
-    #[serde(default)]
-    primary_ip6: Cidr,
-    tags: Option<Vec<Reference>>,
-    custom_fields: Fields,
-}
-
-impl Kind for VirtualMachine {
-    const NAME: &'static str = "virtual-machines";
-    const PATH: &'static str = "virtualization/virtual-machines";
-    const FIELDS: &'static str =
-        "id,name,status,site,cluster,role,tenant,platform,description,primary_ip4,primary_ip6,tags,custom_fields";
-
-    fn filter(config: &NetBoxConfig) -> &str {
-        &config.filters.virtual_machines
-    }
-
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn load(self, builder: &mut Builder, _config: &NetBoxConfig) {
-        let row = model::VirtualMachine {
-            id: self.id,
-            name: builder.text(&self.name.0),
-            status: builder.text(&self.status.0),
-            site: self.site.id,
-            cluster: builder.text(&self.cluster.name),
-            role: named(builder, &self.role),
-            tenant: named(builder, &self.tenant),
-            platform: named(builder, &self.platform),
-            description: builder.text(&self.description.0),
-            primary_ip4: self.primary_ip4.address(),
-            primary_ip6: self.primary_ip6.address(),
-            tags: slugs(builder, &self.tags),
-            custom_fields: builder.field_list(self.custom_fields.unwrap_or_default()),
-        };
-        builder.virtual_machines.push(row);
-    }
-
-    fn clear(builder: &mut Builder) {
-        builder.virtual_machines.clear();
-    }
-}
-
-#[derive(Debug, Deserialize)]
-pub struct IpAddress {
-    id: u32,
-    #[serde(default)]
-    address: Cidr,
-    #[serde(default)]
-    vrf: Reference,
-    #[serde(default)]
-    assigned_object_type: Str,
-    #[serde(default)]
-    assigned_object_id: Number,
-    #[serde(default)]
-    status: Str,
-    #[serde(default)]
-    role: Str,
-    #[serde(default)]
-    tenant: Reference,
-    #[serde(default)]
-    dns_name: Str,
-    #[serde(default)]
-    description: Str,
-}
-
-impl Kind for IpAddress {
-    const NAME: &'static str = "ip-addresses";
-    const PATH: &'static str = "ipam/ip-addresses";
-    const FIELDS: &'static str =
-        "id,address,vrf,assigned_object_type,assigned_object_id,status,role,tenant,dns_name,description";
-
-    fn filter(config: &NetBoxConfig) -> &str {
-        &config.filters.ip_addresses
-    }
-
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn load(self, builder: &mut Builder, _config: &NetBoxConfig) {
-        let Some((address, bits)) = self.address.0 else { return };
-        let object = u32::try_from(self.assigned_object_id.0).unwrap_or(0);
-        let row = model::IpAddress {
-            id: self.id,
-            address,
-            bits,
-            vrf: self.vrf.id,
-            assigned: match &*self.assigned_object_type.0 {
-                "" => Assigned::Nothing,
-                "dcim.interface" => Assigned::Interface(object),
-                "virtualization.vminterface" => Assigned::VmInterface(object),
-                _ => Assigned::Other,
-            },
-            status: builder.text(&self.status.0),
-            role: builder.text(&self.role.0),
-            tenant: named(builder, &self.tenant),
-            dns_name: builder.text(&self.dns_name.0),
-            description: builder.text(&self.description.0),
-        };
-        builder.ip_addresses.push(row);
-    }
-
-    fn clear(builder: &mut Builder) {
-        builder.ip_addresses.clear();
-    }
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Prefix {
-    id: u32,
-    #[serde(default)]
-    prefix: Cidr,
-    #[serde(default)]
-    vrf: Reference,
-    #[serde(default)]
-    scope_type: Str,
-    #[serde(default)]
-    scope_id: Number,
-    /// Before 4.2.
-    #[serde(default)]
-    site: Reference,
-    #[serde(default)]
-    status: Str,
-    #[serde(default)]
-    role: Reference,
-    #[serde(default)]
-    tenant: Reference,
-    #[serde(default)]
-    description: Str,
-    tags: Option<Vec<Reference>>,
-}
-
-impl Prefix {
-    fn scope(&self) -> Scope {
-        let id = u32::try_from(self.scope_id.0).unwrap_or(0);
-        match &*self.scope_type.0 {
-            "dcim.site" => Scope::Site(id),
-            "dcim.region" => Scope::Region(id),
-            "dcim.sitegroup" => Scope::SiteGroup(id),
-            "dcim.location" => Scope::Location(id),
-            _ if self.site.id != 0 => Scope::Site(self.site.id),
-            _ => Scope::Nothing,
-        }
-    }
-}
-
-impl Kind for Prefix {
-    const NAME: &'static str = "prefixes";
-    const PATH: &'static str = "ipam/prefixes";
-    const FIELDS: &'static str = "id,prefix,vrf,scope_type,scope_id,status,role,tenant,description,tags";
-
-    fn fields(version: Version) -> &'static str {
-        if version >= Version::SCOPES { Self::FIELDS } else { "id,prefix,vrf,site,status,role,tenant,description,tags" }
-    }
-
-    fn filter(config: &NetBoxConfig) -> &str {
-        &config.filters.prefixes
-    }
-
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn load(self, builder: &mut Builder, _config: &NetBoxConfig) {
-        let Some((network, bits)) = self.prefix.0 else { return };
-        let row = model::Prefix {
-            id: self.id,
-            network,
-            bits,
-            vrf: self.vrf.id,
-            scope: self.scope(),
-            status: builder.text(&self.status.0),
-            role: named(builder, &self.role),
-            tenant: named(builder, &self.tenant),
-            description: builder.text(&self.description.0),
-            tags: slugs(builder, &self.tags),
-        };
-        builder.prefixes.push(row);
-    }
-
-    fn clear(builder: &mut Builder) {
-        builder.prefixes.clear();
-    }
-}
-
-/// Kinds of which all fields are plain: each is listed as field, type on the wire and how it becomes the row's.
-macro_rules! plain {
-    ($kind:ident, $row:ident, $vector:ident, $name:literal, $path:literal, $fields:literal;
-     $($field:ident: $type:ty = |$builder:ident, $value:ident| $make:expr;)*) => {
-        #[derive(Debug, Deserialize)]
-        pub struct $kind {
-            id: u32,
-            $(#[serde(default)]
-            $field: $type,)*
-        }
-
-        impl Kind for $kind {
-            const NAME: &'static str = $name;
-            const PATH: &'static str = $path;
-            const FIELDS: &'static str = $fields;
-
-            fn id(&self) -> u32 {
-                self.id
-            }
-
-            fn load(self, builder: &mut Builder, _config: &NetBoxConfig) {
-                let row = model::$row {
-                    id: self.id,
-                    $($field: {
-                        let ($builder, $value) = (&mut *builder, self.$field);
-                        $make
-                    },)*
-                };
-                builder.$vector.push(row);
-            }
-
-            fn clear(builder: &mut Builder) {
-                builder.$vector.clear();
-            }
-        }
-    };
-}
-
-plain! { VmInterface, VmInterface, vm_interfaces, "vm-interfaces", "virtualization/interfaces",
-    "id,virtual_machine,name,description,vrf,enabled";
-    virtual_machine: Reference = |_builder, value| value.id;
-    name: Str = |builder, value| builder.text(&value.0);
-    description: Str = |builder, value| builder.text(&value.0);
-    vrf: Reference = |_builder, value| value.id;
-    enabled: Option<bool> = |_builder, value| value.unwrap_or(true);
-}
-
-plain! { Vrf, Vrf, vrfs, "vrfs", "ipam/vrfs", "id,name,rd,tenant,description";
-    name: Str = |builder, value| builder.text(&value.0);
-    rd: Str = |builder, value| builder.text(&value.0);
-    tenant: Reference = |builder, value| named(builder, &value);
-    description: Str = |builder, value| builder.text(&value.0);
-}
-
-plain! { Asn, Asn, asns, "asns", "ipam/asns", "id,asn,rir,tenant,description";
-    asn: Number = |_builder, value| u32::try_from(value.0).unwrap_or(0);
-    rir: Reference = |builder, value| named(builder, &value);
-    tenant: Reference = |builder, value| named(builder, &value);
-    description: Str = |builder, value| builder.text(&value.0);
-}
-
-plain! { Site, Site, sites, "sites", "dcim/sites", "id,name,slug,status,region,group,tenant,facility,asns,tags";
-    name: Str = |builder, value| builder.text(&value.0);
-    slug: Str = |builder, value| builder.text(&value.0);
-    status: Str = |builder, value| builder.text(&value.0);
-    region: Reference = |_builder, value| value.id;
-    group: Reference = |_builder, value| value.id;
-    tenant: Reference = |builder, value| named(builder, &value);
-    facility: Str = |builder, value| builder.text(&value.0);
-    asns: Option<Vec<Reference>> = |builder, value| builder.number_list(value.iter().flatten().map(|asn| asn.asn));
-    tags: Option<Vec<Reference>> = |builder, value| slugs(builder, &value);
-}
-
-plain! { Region, Group, regions, "regions", "dcim/regions", "id,name,slug,parent";
-    name: Str = |builder, value| builder.text(&value.0);
-    slug: Str = |builder, value| builder.text(&value.0);
-    parent: Reference = |_builder, value| value.id;
-}
-
-plain! { SiteGroup, Group, site_groups, "site-groups", "dcim/site-groups", "id,name,slug,parent";
-    name: Str = |builder, value| builder.text(&value.0);
-    slug: Str = |builder, value| builder.text(&value.0);
-    parent: Reference = |_builder, value| value.id;
-}
-
-plain! { Location, Location, locations, "locations", "dcim/locations", "id,name,slug,site";
-    name: Str = |builder, value| builder.text(&value.0);
-    slug: Str = |builder, value| builder.text(&value.0);
-    site: Reference = |_builder, value| value.id;
-}
-
-plain! { Tenant, Tenant, tenants, "tenants", "tenancy/tenants", "id,name,slug,group";
-    name: Str = |builder, value| builder.text(&value.0);
-    slug: Str = |builder, value| builder.text(&value.0);
-    group: Reference = |builder, value| named(builder, &value);
+    number.parse::<f64>().map_or(0, |number| (number * unit).round() as u64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::declare::Kind;
     use crate::snapshot::{Origin, Snapshot};
 
     fn load<K: Kind>(json: &str) -> Snapshot {
         let mut builder = Builder::default();
-        serde_json::from_str::<K>(json).unwrap().load(&mut builder, &NetBoxConfig::default());
+        let config = NetBoxConfig { custom_fields: vec!["b".into()], ..NetBoxConfig::default() };
+        let mut load = Load { builder: &mut builder, config: &config };
+        if let Some(row) = K::load(serde_json::from_str(json).unwrap(), &mut load) {
+            K::rows(&mut builder.rows).push(row);
+        }
         builder.finish(Origin::default())
     }
 
     #[test]
     fn only_the_id_has_to_be_there_and_nulls_are_empty() {
         let snapshot = load::<Device>(r#"{"id": 4, "name": null, "role": null, "tags": null, "primary_ip4": null}"#);
-        assert_eq!(snapshot.tables.devices.rows(), [model::Device { id: 4, ..model::Device::default() }]);
-        assert!(serde_json::from_str::<Device>(r#"{"name": "x"}"#).is_err());
+        assert_eq!(snapshot.tables.devices.rows(), [Device { id: 4, ..Device::default() }]);
+        assert!(serde_json::from_str::<wire::Device>(r#"{"name": "x"}"#).is_err());
     }
 
     #[test]
-    fn a_device_of_3_7_has_its_role_by_either_name() {
-        let json = r#"{"id": 1, "device_role": {"id": 2, "name": "Edge", "slug": "edge"}, "status": {"value": "active"},
-            "device_type": {"id": 1, "model": "MX480", "slug": "mx480", "manufacturer": {"id": 1, "name": "Juniper"}},
-            "tags": [{"id": 1, "name": "Flow", "slug": "flow"}], "custom_fields": {"a": null, "b": 5}}"#;
+    fn a_device_refers_by_id_and_keeps_the_custom_fields_that_are_chosen() {
+        let json = r#"{"id": 1, "role": {"id": 2, "name": "Edge", "slug": "edge"}, "status": {"value": "active"},
+            "device_type": {"id": 3, "model": "MX480", "slug": "mx480", "manufacturer": {"id": 1, "name": "Juniper"}},
+            "primary_ip4": {"id": 9, "family": 4, "address": "192.0.2.1/24"},
+            "tags": [{"id": 8, "name": "Flow", "slug": "flow"}],
+            "custom_fields": {"a": null, "b": 5, "c": "x", "helios_monitor": true}}"#;
         let snapshot = load::<Device>(json);
         let device = snapshot.tables.devices.rows()[0];
-        assert_eq!((snapshot.text(device.role.slug), snapshot.text(device.status)), ("edge", "active"));
-        assert_eq!(
-            (snapshot.text(device.device_type.name), snapshot.text(device.manufacturer.name)),
-            ("MX480", "Juniper")
-        );
-        assert_eq!(snapshot.texts(device.tags).collect::<Vec<_>>(), ["flow"]);
-        assert_eq!(snapshot.fields(device.custom_fields).collect::<Vec<_>>(), [("b", "5")]);
+        assert_eq!((device.role, device.device_type, snapshot.text(device.status)), (2, 3, "active"));
+        assert_eq!(snapshot.ids(device.tags), [8]);
+        assert_eq!(device.primary_ip4, AddressRef::shown(9, "192.0.2.1".parse().unwrap()));
+        let kept: Vec<_> = snapshot.custom_fields(device.custom_fields).collect();
+        assert_eq!(kept, [("b", "5"), ("helios_monitor", "true")]);
     }
 
     #[test]
@@ -561,8 +441,12 @@ mod tests {
             ("10gbase-x-sfpp", 10_000_000_000),
             ("2.5gbase-t", 2_500_000_000),
             ("100base-tx", 100_000_000),
+            ("800gbase-x-osfp", 800_000_000_000),
+            ("1.6tbase-x-osfp1600", 1_600_000_000_000),
+            ("3.2tbase-dr8", 3_200_000_000_000),
             ("lag", 0),
             ("virtual", 0),
+            ("xbase-t", 0),
         ] {
             assert_eq!(speed(&format!(r#"{{"id": 1, "speed": null, "type": "{kind}"}}"#)), expected, "{kind}");
         }
@@ -583,5 +467,14 @@ mod tests {
         assert_eq!(scope(&format!(r#"{{{prefix}, "scope_type": "dcim.region", "scope_id": 3}}"#)), Scope::Region(3));
         assert_eq!(scope(&format!(r#"{{{prefix}, "site": {{"id": 9, "name": "x"}}}}"#)), Scope::Site(9));
         assert_eq!(scope(&format!("{{{prefix}, \"scope_type\": null, \"scope_id\": null}}")), Scope::Nothing);
+        assert!(load::<Prefix>(r#"{"id": 1, "prefix": "10.0.0.0/33"}"#).tables.prefixes.is_empty());
+    }
+
+    #[test]
+    fn names_of_flows_cost_nothing_that_only_targets_need() {
+        let of = Device::fields;
+        use crate::config::Purpose::{Flows, Targets};
+        assert!(!of(Flows).contains(&"custom_fields") && of(Targets).contains(&"custom_fields"));
+        assert!(Interface::fields(Flows).contains(&"type") && Interface::SPEC.purposes == [Flows]);
     }
 }

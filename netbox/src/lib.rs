@@ -3,7 +3,8 @@
 //! Start at [`source`]: a thread that keeps a [`snapshot`] fresh and puts the next one in its place. The snapshot is
 //! immutable and shared by `Arc`; its rows are in [`model`], their strings in one pool ([`text`]), and [`builder`] is the
 //! only way to make one. `refresh` says what is read when, `pages` how a list is read, `client` how one answer is had,
-//! `kinds` and `value` what an object of any version of NetBox from 3.7 on looks like; `saved` keeps the last one.
+//! `kinds` declares the kinds of objects, one entry each, and `value` how their fields look in any version of NetBox from
+//! 3.7 on; `saved` keeps the last snapshot.
 //!
 //! The crate writes nothing to NetBox and knows nothing of flows: it is a reader's business what a device's name is good
 //! for.
@@ -11,12 +12,15 @@
 pub mod config;
 pub mod source;
 mod refresh;
+mod tasks;
 mod pages;
 mod client;
 mod error;
+mod declare;
 mod kinds;
 mod value;
 mod version;
+mod moment;
 pub mod snapshot;
 pub mod model;
 pub mod table;
@@ -26,7 +30,8 @@ mod saved;
 mod codec;
 
 pub use builder::Builder;
-pub use config::{Filters, NetBoxConfig};
+pub use config::{Filters, NetBoxConfig, Purpose};
 pub use error::NetBoxError;
+pub use refresh::read_once;
 pub use snapshot::Snapshot;
 pub use source::{NetBox, Stats};

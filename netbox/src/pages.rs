@@ -12,9 +12,10 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::client::Client;
-use crate::config::NetBoxConfig;
+use crate::config::{NetBoxConfig, Purpose};
+use crate::declare::Kind;
 use crate::error::NetBoxError;
-use crate::kinds::Kind;
+use crate::moment;
 use crate::version::Version;
 
 /// What all requests of a refresh have in common.
@@ -22,6 +23,7 @@ use crate::version::Version;
 pub struct Context {
     pub client: Client,
     pub config: NetBoxConfig,
+    pub purpose: Purpose,
     pub version: Version,
 }
 
@@ -34,10 +36,11 @@ pub struct Page<T> {
     pub results: Vec<T>,
 }
 
-/// An object of which only the id matters.
+/// An object of which only this matters.
 #[derive(Debug, Deserialize)]
-pub struct Id {
-    pub id: u32,
+struct Brief {
+    id: u32,
+    last_updated: Option<String>,
 }
 
 /// Ids from the first to before the last.
@@ -54,12 +57,37 @@ pub struct Extent {
     pub last_id: u32,
 }
 
-/// Asks how many objects there are.
+/// How many objects there are and when one of them was changed last, Unix seconds; `None` if NetBox does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    pub count: u64,
+    pub changed_at: Option<i64>,
+}
+
+/// Asks how many objects there are and up to which id.
 pub async fn extent<K: Kind>(context: &Context) -> Result<Extent, NetBoxError> {
-    let mut query = "limit=1&ordering=-id&fields=id&exclude=config_context".to_owned();
-    append(&mut query, K::filter(&context.config));
-    let page: Page<Id> = fetch(context, K::PATH, &query).await?;
+    let page = brief::<K>(context, "ordering=-id&fields=id").await?;
     Ok(Extent { count: page.count.unwrap_or(0), last_id: page.results.first().map_or(0, |object| object.id) })
+}
+
+/// Asks how many objects there are and when one of them was changed last.
+pub async fn probe<K: Kind>(context: &Context) -> Result<Probe, NetBoxError> {
+    let page = brief::<K>(context, "ordering=-last_updated&fields=id,last_updated").await?;
+    let changed_at = page.results.first().and_then(|object| moment::parse(object.last_updated.as_deref()?));
+    Ok(Probe { count: page.count.unwrap_or(0), changed_at })
+}
+
+/// Asks how many objects there are up to an id: those that are added meanwhile have higher ones.
+pub async fn count_up_to<K: Kind>(context: &Context, id: u32) -> Result<u64, NetBoxError> {
+    let page = brief::<K>(context, &format!("id__lte={id}&fields=id")).await?;
+    Ok(page.count.unwrap_or(0))
+}
+
+/// Asks for one object, for the sake of what is said beside it.
+async fn brief<K: Kind>(context: &Context, what: &str) -> Result<Page<Brief>, NetBoxError> {
+    let mut query = format!("limit=1&{what}&exclude=config_context");
+    append(&mut query, &(K::SPEC.filter)(&context.config));
+    fetch(context, K::PATH, &query).await
 }
 
 /// Cuts the ids of many objects into ranges that are read side by side.
@@ -75,14 +103,14 @@ pub async fn walk<K: Kind, T>(
     ids: Ids,
     since: Option<&str>,
     pages: &mpsc::Sender<T>,
-    wrap: fn(Vec<K>) -> T,
+    wrap: fn(Vec<K::Wire>) -> T,
 ) -> Result<(), NetBoxError> {
     let fixed = fixed_query::<K>(context, ids, since);
     let mut from = ids.from;
     loop {
         let query = format!("{fixed}&{}={from}", position(context.version));
-        let page: Page<K> = fetch(context, K::PATH, &query).await?;
-        let last = page.results.last().map(K::id);
+        let page: Page<K::Wire> = fetch(context, K::PATH, &query).await?;
+        let last = page.results.last().map(K::id_of);
         if last.is_some() && pages.send(wrap(page.results)).await.is_err() {
             return Ok(()); // nobody listens any more after another list's failure
         }
@@ -105,12 +133,12 @@ fn fixed_query<K: Kind>(context: &Context, ids: Ids, since: Option<&str>) -> Str
     // NetBox puts every object's config contexts together unless they are excluded, also when `fields` leaves them out.
     let mut query = format!("limit={}&exclude=config_context", context.config.page_size);
     if context.version >= Version::FIELDS {
-        append(&mut query, &format!("fields={}", K::fields(context.version)));
+        append(&mut query, &format!("fields={}", K::fields(context.purpose).join(",")));
     }
     if context.version < Version::CURSORS {
         append(&mut query, "ordering=id");
     }
-    append(&mut query, K::filter(&context.config));
+    append(&mut query, &(K::SPEC.filter)(&context.config));
     if let Some(to) = ids.to {
         append(&mut query, &format!("id__lt={to}"));
     }

@@ -1,7 +1,7 @@
 //! The saved snapshot: what was known last, there before NetBox answers, and when it does not.
 //!
 //! ```text
-//!  "helios-netbox 2\n"   the form of what follows
+//!  "helios-netbox 3\n"   the form of what follows
 //!  fingerprint           length (u32) and text: of the settings it was read with
 //!  checksum              CRC-32 of the rest, u32
 //!  origin, strings, lists, tables                       all numbers little-endian
@@ -17,7 +17,7 @@ use std::path::Path;
 use crate::codec::{Code, put_all, take_all};
 use crate::snapshot::Snapshot;
 
-const MAGIC: &[u8] = b"helios-netbox 2\n";
+const MAGIC: &[u8] = b"helios-netbox 3\n";
 
 /// Writes the snapshot.
 ///
@@ -76,41 +76,21 @@ pub fn load(path: &Path, fingerprint: &str) -> Result<Option<Snapshot>, LoadErro
 mod tests {
     use super::*;
     use crate::builder::Builder;
-    use crate::model::{Assigned, Device, Interface, IpAddress, Named, Prefix, Scope};
+    use crate::model::{AddressRef, Assigned, Cidr, Device, Interface, IpAddress, Prefix, Scope};
     use crate::snapshot::Origin;
-    use crate::text::Text;
 
     fn sample() -> Snapshot {
         let mut builder = Builder::default();
-        let (name, tags) = (builder.text("edge-1"), builder.text_list(["a", "b"]));
-        let custom_fields = builder.field_list([("x", "1")]);
-        let primary_ip6 = "2001:db8::1".parse().ok();
-        builder.devices.push(Device { id: 1, name, tags, custom_fields, primary_ip6, ..Device::default() });
-        builder.interfaces.push(Interface { id: 2, device: 1, speed: 10, enabled: true, ..Interface::default() });
-        builder.ip_addresses.push(IpAddress {
-            id: 3,
-            address: "192.0.2.1".parse().unwrap(),
-            bits: 24,
-            vrf: 0,
-            assigned: Assigned::Interface(2),
-            status: name,
-            role: Text::EMPTY,
-            tenant: Named::default(),
-            dns_name: Text::EMPTY,
-            description: Text::EMPTY,
-        });
-        builder.prefixes.push(Prefix {
-            id: 4,
-            network: "192.0.2.0".parse().unwrap(),
-            bits: 24,
-            vrf: 7,
-            scope: Scope::Location(9),
-            status: name,
-            role: Named { name, slug: name },
-            tenant: Named::default(),
-            description: Text::EMPTY,
-            tags,
-        });
+        let (name, tags) = (builder.text("edge-1"), builder.ids([8, 9]));
+        let custom_fields = builder.custom_fields([("x", "1")]);
+        let primary_ip6 = AddressRef::shown(3, "2001:db8::1".parse().unwrap());
+        let (address, prefix) = ("192.0.2.1".parse().unwrap(), "192.0.2.0".parse().unwrap());
+        let rows = &mut builder.rows;
+        rows.devices.push(Device { id: 1, name, tags, custom_fields, primary_ip6, ..Device::default() });
+        rows.interfaces.push(Interface { id: 2, device: 1, speed: 10, ..Interface::default() });
+        let (address, prefix) = (Cidr { ip: address, bits: 24 }, Cidr { ip: prefix, bits: 24 });
+        rows.ip_addresses.push(IpAddress { id: 3, address, vrf: 0, assigned: Assigned::Interface(2) });
+        rows.prefixes.push(Prefix { id: 4, prefix, vrf: 7, scope: Scope::Location(9), role: 5, tenant: 6 });
         builder.finish(Origin { version: "4.2.1".into(), taken_at_ms: 5, since: "s".into(), full_at_ms: 4 })
     }
 

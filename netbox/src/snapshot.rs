@@ -2,37 +2,43 @@
 //!
 //! A snapshot never changes. Readers hold it by `Arc` and see interfaces, addresses and devices that belong together.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::declare::Kind;
+use crate::kinds::each_kind;
 use crate::model::{
-    Asn, Assigned, Device, Group, Interface, IpAddress, Location, Prefix, Scope, Site, Span, Tenant, VirtualMachine,
-    VmInterface, Vrf,
+    AddressRef, Assigned, CustomFields, Device, Ids, Interface, IpAddress, Scope, Span, Tag, VirtualChassis,
+    VirtualMachine,
 };
 use crate::table::Table;
 use crate::text::{Text, Texts};
 
-/// The tables, as fetched.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tables {
-    pub devices: Table<Device>,
-    pub interfaces: Table<Interface>,
-    pub virtual_machines: Table<VirtualMachine>,
-    pub vm_interfaces: Table<VmInterface>,
-    pub ip_addresses: Table<IpAddress>,
-    pub prefixes: Table<Prefix>,
-    pub vrfs: Table<Vrf>,
-    pub asns: Table<Asn>,
-    pub sites: Table<Site>,
-    pub regions: Table<Group>,
-    pub site_groups: Table<Group>,
-    pub locations: Table<Location>,
-    pub tenants: Table<Tenant>,
+macro_rules! tables {
+    ($($table:ident: $row:ident,)*) => {
+        /// The tables, as fetched: one for each kind, empty where the reader does not need the kind.
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        #[expect(missing_docs, reason = "each row type has its documentation")]
+        pub struct Tables {
+            $(pub $table: Table<crate::model::$row>,)*
+        }
+
+        impl Tables {
+            /// Rows by kind: as metrics name the kind.
+            pub fn sizes(&self) -> Vec<(&'static str, usize)> {
+                vec![$((<crate::model::$row as Kind>::NAME, self.$table.len()),)*]
+            }
+        }
+    };
 }
+
+each_kind!(tables);
 
 /// Lists that rows refer to by [`Span`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Lists {
-    pub texts: Vec<Text>,
-    pub fields: Vec<(Text, Text)>,
-    pub numbers: Vec<u32>,
+    pub custom_fields: Vec<(Text, Text)>,
+    pub ids: Vec<u32>,
 }
 
 /// Where a snapshot comes from.
@@ -74,24 +80,69 @@ impl Snapshot {
         &self.texts
     }
 
-    /// A list of strings, such as the slugs of tags.
-    pub fn texts(&self, span: Span) -> impl Iterator<Item = &str> {
-        part(&self.lists.texts, span).iter().map(|text| self.text(*text))
-    }
-
     /// Custom fields that have a value: name and value as text; a choice is its value, lists are joined by commas.
-    pub fn fields(&self, span: Span) -> impl Iterator<Item = (&str, &str)> {
-        part(&self.lists.fields, span).iter().map(|(name, value)| (self.text(*name), self.text(*value)))
+    pub fn custom_fields(&self, fields: CustomFields) -> impl Iterator<Item = (&str, &str)> {
+        part(&self.lists.custom_fields, fields.0).iter().map(|(name, value)| (self.text(*name), self.text(*value)))
     }
 
     /// The value of one custom field.
-    pub fn field(&self, span: Span, name: &str) -> Option<&str> {
-        self.fields(span).find(|(field, _)| *field == name).map(|(_, value)| value)
+    pub fn custom_field(&self, fields: CustomFields, name: &str) -> Option<&str> {
+        self.custom_fields(fields).find(|(field, _)| *field == name).map(|(_, value)| value)
     }
 
-    /// A list of numbers.
-    pub fn numbers(&self, span: Span) -> &[u32] {
-        part(&self.lists.numbers, span)
+    /// A list of ids.
+    pub fn ids(&self, ids: Ids) -> &[u32] {
+        part(&self.lists.ids, ids.0)
+    }
+
+    /// The tags of a device or virtual machine; one that the table lacks is left out.
+    pub fn tags(&self, ids: Ids) -> impl Iterator<Item = &Tag> {
+        self.ids(ids).iter().filter_map(|id| self.tables.tags.get(*id))
+    }
+
+    /// The address of an address object: as its own table says, and where that lacks it (a filter, a permission, a reader
+    /// that does not need the table) as the device showed it when it was read.
+    pub fn address(&self, address: AddressRef) -> Option<IpAddr> {
+        self.tables.ip_addresses.get(address.id).map(|row| row.address.ip).or(address.shown)
+    }
+
+    /// What a device is called. One without a name is called as NetBox's pages call it: by virtual chassis and position,
+    /// `core:2`, or by type and asset tag or id, `Juniper MX480 (17)`. Empty if the tables lack all of this.
+    pub fn device_name(&self, device: &Device) -> Cow<'_, str> {
+        if !device.name.is_empty() {
+            return Cow::Borrowed(self.text(device.name));
+        }
+        let tag = self.text(device.asset_tag);
+        if let Some(chassis) = self.virtual_chassis(device) {
+            let tag = if tag.is_empty() { String::new() } else { format!(" ({tag})") };
+            return Cow::Owned(format!("{}:{}{tag}", self.text(chassis.name), device.vc_position));
+        }
+        let Some(kind) = self.tables.device_types.get(device.device_type) else { return Cow::Borrowed("") };
+        let make = self.tables.manufacturers.get(kind.manufacturer);
+        let make = make.map_or(String::new(), |make| format!("{} ", self.text(make.name)));
+        let model = self.text(kind.model);
+        let tag = if tag.is_empty() { device.id.to_string() } else { tag.to_owned() };
+        Cow::Owned(format!("{make}{model} ({tag})"))
+    }
+
+    /// The virtual chassis that a device is a member of.
+    pub fn virtual_chassis(&self, device: &Device) -> Option<&VirtualChassis> {
+        self.tables.virtual_chassis.get(device.virtual_chassis)
+    }
+
+    /// The name of a role of devices and virtual machines; empty for 0.
+    pub fn device_role_name(&self, role: u32) -> &str {
+        self.tables.device_roles.get(role).map_or("", |role| self.text(role.name))
+    }
+
+    /// The name of a role of prefixes; empty for 0.
+    pub fn prefix_role_name(&self, role: u32) -> &str {
+        self.tables.prefix_roles.get(role).map_or("", |role| self.text(role.name))
+    }
+
+    /// The name of a tenant; empty for 0.
+    pub fn tenant_name(&self, tenant: u32) -> &str {
+        self.tables.tenants.get(tenant).map_or("", |tenant| self.text(tenant.name))
     }
 
     /// The interfaces of a device.
@@ -102,7 +153,7 @@ impl Snapshot {
     /// The interfaces that a device speaks of: its own, then those of the other members of its virtual chassis. A stack
     /// is one device to the network, and NetBox has a device for each of its members.
     pub fn chassis_interfaces(&self, device: &Device) -> impl Iterator<Item = &Interface> {
-        let members = self.by_chassis.of(device.chassis).iter();
+        let members = self.by_chassis.of(device.virtual_chassis).iter();
         let members = members.filter_map(|&row| self.tables.devices.rows().get(row as usize));
         let id = device.id;
         let others = members.map(|member| member.id).filter(move |member| *member != id);
@@ -162,29 +213,9 @@ impl Snapshot {
         self.tables.sizes().iter().map(|(_, size)| size).sum()
     }
 
+    /// Whether there are no rows at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl Tables {
-    /// Rows by kind, named as NetBox's address of the kind ends.
-    pub fn sizes(&self) -> [(&'static str, usize); 13] {
-        [
-            ("devices", self.devices.len()),
-            ("interfaces", self.interfaces.len()),
-            ("virtual-machines", self.virtual_machines.len()),
-            ("vm-interfaces", self.vm_interfaces.len()),
-            ("ip-addresses", self.ip_addresses.len()),
-            ("prefixes", self.prefixes.len()),
-            ("vrfs", self.vrfs.len()),
-            ("asns", self.asns.len()),
-            ("sites", self.sites.len()),
-            ("regions", self.regions.len()),
-            ("site-groups", self.site_groups.len()),
-            ("locations", self.locations.len()),
-            ("tenants", self.tenants.len()),
-        ]
     }
 }
 

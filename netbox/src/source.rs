@@ -14,9 +14,9 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 
 use crate::client::Counters;
-use crate::config::NetBoxConfig;
+use crate::config::{NetBoxConfig, Purpose};
 use crate::error::NetBoxError;
-use crate::refresh::{Refresher, now_ms};
+use crate::refresh::{Refreshed, Refresher, now_ms};
 use crate::saved;
 use crate::snapshot::Snapshot;
 
@@ -155,7 +155,7 @@ impl NetBox {
         let fresh_at = read(&shared.fresh_at_ms);
         Stats {
             generation: self.generation(),
-            rows: shared.current.load().as_ref().map(|snapshot| snapshot.tables.sizes().to_vec()).unwrap_or_default(),
+            rows: shared.current.load().as_ref().map(|snapshot| snapshot.tables.sizes()).unwrap_or_default(),
             age_ms: (fresh_at > 0).then(|| now_ms().saturating_sub(fresh_at)),
             duration_ms: read(&shared.duration_ms),
             refreshes: read(&shared.refreshes),
@@ -201,7 +201,7 @@ impl Shared {
     async fn keep_fresh(&self, config: NetBoxConfig, path: Option<&Path>) {
         let (interval, full_interval) = (config.refresh_interval(), config.full_refresh_interval());
         let fingerprint = config.fingerprint();
-        let mut refresher = Refresher::new(config, Arc::clone(&self.counters));
+        let mut refresher = Refresher::new(config, Purpose::Flows, Arc::clone(&self.counters));
         let mut retry = RETRY_INITIAL;
         loop {
             let previous = self.current.load_full();
@@ -209,8 +209,12 @@ impl Shared {
             let full_at = previous.as_ref().map_or(0, |snapshot| snapshot.origin.full_at_ms);
             let full = u128::from(began.saturating_sub(full_at)) >= full_interval.as_millis();
             let wait = match refresher.refresh(previous.as_deref(), full).await {
-                Ok(snapshot) => {
-                    self.succeeded(began, snapshot, path, &fingerprint);
+                Ok(Refreshed { snapshot, problem }) => {
+                    self.refreshed(began, snapshot, path, &fingerprint);
+                    match problem {
+                        None => self.well(began),
+                        Some(problem) => self.failed(&problem),
+                    }
                     retry = RETRY_INITIAL;
                     interval
                 }
@@ -228,13 +232,17 @@ impl Shared {
         }
     }
 
-    fn succeeded(&self, began: u64, snapshot: Option<Snapshot>, path: Option<&Path>, fingerprint: &str) {
-        self.duration_ms.store(now_ms().saturating_sub(began), Ordering::Relaxed);
+    /// NetBox confirmed everything.
+    fn well(&self, began: u64) {
         self.fresh_at_ms.store(began, Ordering::Relaxed);
-        self.refreshes.fetch_add(1, Ordering::Relaxed);
         if self.problem.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
             tracing::info!("NetBox answers again");
         }
+    }
+
+    fn refreshed(&self, began: u64, snapshot: Option<Snapshot>, path: Option<&Path>, fingerprint: &str) {
+        self.duration_ms.store(now_ms().saturating_sub(began), Ordering::Relaxed);
+        self.refreshes.fetch_add(1, Ordering::Relaxed);
         let Some(snapshot) = snapshot else { return };
         let snapshot = Arc::new(snapshot);
         let first = self.current.load().is_none();

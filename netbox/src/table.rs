@@ -27,6 +27,7 @@ impl<T: Row> Table<T> {
         Self(rows)
     }
 
+    /// The row with this id.
     pub fn get(&self, id: u32) -> Option<&T> {
         self.position(id).and_then(|position| self.0.get(position))
     }
@@ -36,14 +37,17 @@ impl<T: Row> Table<T> {
         self.0.binary_search_by_key(&id, Row::id).ok()
     }
 
+    /// All rows, in rising order of their ids.
     pub fn rows(&self) -> &[T] {
         &self.0
     }
 
+    /// How many rows there are.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

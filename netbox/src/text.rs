@@ -15,6 +15,7 @@ impl Text {
     /// The empty string: what NetBox leaves blank or null.
     pub const EMPTY: Self = Self(0);
 
+    /// Whether it is the empty string.
     pub fn is_empty(self) -> bool {
         self == Self::EMPTY
     }

@@ -4,8 +4,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::declare::{Field, Load};
+use crate::model::{AddressRef, Cidr, Ids};
+use crate::text::Text;
 
 /// Any value as text: null is empty, a choice its value, an object its name, a list its elements joined by commas.
 #[derive(Debug, Clone, PartialEq, Eq, Default, PartialOrd, Ord)]
@@ -100,86 +104,111 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// A reference to another object.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Reference {
-    /// 0 for none.
-    pub id: u32,
-    pub name: String,
-    pub slug: String,
-    /// Of a device type.
-    pub manufacturer: Option<Box<Reference>>,
-    /// Of an autonomous system.
-    pub asn: u32,
-}
+/// The id of another object: of itself, or in the object that NetBox embeds; 0 for null. Also a plain number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Id(pub u32);
 
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
-struct Nested {
-    id: u32,
-    name: Option<Str>,
-    /// A device type has a model instead of a name.
-    model: Option<Str>,
-    slug: Option<Str>,
-    manufacturer: Option<Box<Reference>>,
-    asn: Option<Number>,
-}
-
-impl<'de> Deserialize<'de> for Reference {
+impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ReferenceVisitor)
+        deserializer.deserialize_any(IdVisitor)
     }
 }
 
-struct ReferenceVisitor;
+struct IdVisitor;
 
-impl<'de> Visitor<'de> for ReferenceVisitor {
-    type Value = Reference;
+impl<'de> Visitor<'de> for IdVisitor {
+    type Value = Id;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("null, an id or an object with an id")
     }
 
-    fn visit_unit<E>(self) -> Result<Reference, E> {
-        Ok(Reference::default())
+    fn visit_unit<E>(self) -> Result<Id, E> {
+        Ok(Id::default())
     }
 
-    fn visit_u64<E: serde::de::Error>(self, id: u64) -> Result<Reference, E> {
-        let id = u32::try_from(id).map_err(|_| E::custom("an id beyond 32 bits"))?;
-        Ok(Reference { id, ..Reference::default() })
+    fn visit_u64<E: serde::de::Error>(self, id: u64) -> Result<Id, E> {
+        u32::try_from(id).map(Id).map_err(|_| E::custom("an id beyond 32 bits"))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Reference, A::Error> {
-        let Nested { id, name, model, slug, manufacturer, asn } = Nested::deserialize(MapAccessDeserializer::new(map))?;
-        let text = |text: Option<Str>| text.unwrap_or_default().0;
-        let asn = asn.and_then(|asn| u32::try_from(asn.0).ok()).unwrap_or(0);
-        Ok(Reference { id, name: text(name.or(model)), slug: text(slug), manufacturer, asn })
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Id, A::Error> {
+        let mut id = Id::default();
+        while let Some(Str(key)) = map.next_key()? {
+            match &*key {
+                "id" => id = map.next_value()?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(id)
     }
 }
 
-/// An address or network with its length: `192.0.2.1/24`, or an object that holds one.
+impl Field for u32 {
+    type Wire = Id;
+
+    fn load(wire: Id, _load: &mut Load<'_>) -> Option<Self> {
+        Some(wire.0)
+    }
+}
+
+impl Field for Text {
+    type Wire = Str;
+
+    fn load(wire: Str, load: &mut Load<'_>) -> Option<Self> {
+        Some(load.builder.text(&wire.0))
+    }
+}
+
+impl Field for Ids {
+    type Wire = Option<Vec<Id>>;
+
+    fn load(wire: Option<Vec<Id>>, load: &mut Load<'_>) -> Option<Self> {
+        Some(load.builder.ids(wire.into_iter().flatten().map(|id| id.0)))
+    }
+}
+
+/// An address object that is embedded, or its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct EmbeddedAddress {
+    id: u32,
+    address: Address,
+}
+
+impl Field for AddressRef {
+    type Wire = Option<EmbeddedAddress>;
+
+    fn load(wire: Option<EmbeddedAddress>, _load: &mut Load<'_>) -> Option<Self> {
+        let EmbeddedAddress { id, address } = wire.unwrap_or_default();
+        Some(Self { id, shown: address.0.map(|address| address.ip) })
+    }
+}
+
+impl Field for Cidr {
+    type Wire = Address;
+
+    fn load(wire: Address, _load: &mut Load<'_>) -> Option<Self> {
+        wire.0
+    }
+}
+
+/// An address or network with its length: `192.0.2.1/24`, or an object that holds one; nothing if it is neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cidr(pub Option<(IpAddr, u8)>);
+pub struct Address(pub Option<Cidr>);
 
-impl Cidr {
-    pub fn address(self) -> Option<IpAddr> {
-        self.0.map(|(address, _)| address)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cidr {
+impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Str(text) = Str::deserialize(deserializer)?;
         Ok(Self(parse_cidr(&text)))
     }
 }
 
-fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
+fn parse_cidr(text: &str) -> Option<Cidr> {
     let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-    let address: IpAddr = address.parse().ok()?;
-    let all = if address.is_ipv4() { 32 } else { 128 };
+    let ip: IpAddr = address.parse().ok()?;
+    let all = if ip.is_ipv4() { 32 } else { 128 };
     let bits = bits.map_or(Some(all), |bits| bits.parse().ok().filter(|bits| *bits <= all))?;
-    Some((address, bits))
+    Some(Cidr { ip, bits })
 }
 
 #[cfg(test)]
@@ -210,18 +239,16 @@ mod tests {
 
     #[test]
     fn a_reference_is_null_an_id_or_an_object() {
-        let read = |json: &str| serde_json::from_str::<Reference>(json).unwrap();
-        assert_eq!((read("null").id, read("7").id), (0, 7));
-        let kind =
-            read(r#"{"id": 3, "url": "x", "model": "MX", "slug": "mx", "manufacturer": {"id": 1, "name": "J"}}"#);
-        assert_eq!((kind.id, &*kind.name, &*kind.slug), (3, "MX", "mx"));
-        assert_eq!(kind.manufacturer.unwrap().name, "J");
-        assert!(serde_json::from_str::<Reference>("\"x\"").is_err());
+        let read = |json: &str| serde_json::from_str::<Id>(json).map(|id| id.0);
+        let kind = r#"{"url": "x", "manufacturer": {"id": 1, "name": "J"}, "id": 3, "model": "MX"}"#;
+        assert_eq!([read("null"), read("7"), read(kind), read("{}")].map(Result::unwrap), [0, 7, 3, 0]);
+        assert!(read("\"x\"").is_err() && read("4294967296").is_err());
     }
 
     #[test]
     fn an_address_keeps_its_host_bits_and_what_is_none_is_nothing() {
-        let read = |json: &str| serde_json::from_str::<Cidr>(json).unwrap().0;
+        let read =
+            |json: &str| serde_json::from_str::<Address>(json).unwrap().0.map(|address| (address.ip, address.bits));
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(read(r#""192.0.2.7/24""#), Some((ip("192.0.2.7"), 24)));
         assert_eq!(read(r#"{"id": 1, "address": "2001:db8::1/64"}"#), Some((ip("2001:db8::1"), 64)));

@@ -2,13 +2,11 @@
 
 /// Major and minor version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Version(pub u16, pub u16);
+pub struct Version(u16, u16);
 
 impl Version {
     /// The parameter `fields` of 4.0 leaves out the parts of an object that nobody asked for.
     pub const FIELDS: Self = Self(4, 0);
-    /// Prefixes have a scope instead of a site.
-    pub const SCOPES: Self = Self(4, 2);
     /// Paging by id, which costs the same for the last page as for the first.
     pub const CURSORS: Self = Self(4, 6);
 

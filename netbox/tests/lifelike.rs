@@ -39,19 +39,32 @@ fn differences(network: &Network, snapshot: &Snapshot, version: &str) -> Vec<Str
     for (&id, device) in &network.devices {
         let address = |address: Option<u32>| address.map(|address| network.addresses[&address].address);
         let tenant = device.tenant.map_or("", |tenant| &network.tenants[&tenant].name);
+        let make = || {
+            let name = |list, first: &str| network.renamed.get(&(list, 1)).cloned().unwrap_or_else(|| first.to_owned());
+            format!("{} {} ({id})", name("dcim/manufacturers", "Juniper"), name("dcim/device-types", "MX480"))
+        };
+        let stack = |master| format!("{}:{}", network.stack_name(master), network.position(id).unwrap_or(0));
+        let name = device.name.clone().unwrap_or_else(|| device.master.map_or_else(make, stack));
+        same(
+            format!("name of device {id}"),
+            name,
+            tables.devices.get(id).map(|row| snapshot.device_name(row).into_owned()),
+        );
         let expected = (
             device.name.as_deref().unwrap_or(""),
             &*network.sites[&device.site].name,
-            device.role,
+            network.roles("dcim/device-roles")[&network.role_id("dcim/device-roles", device.role)].clone(),
             tenant,
             [address(device.primary4), address(device.primary6)],
             device.master.unwrap_or(0),
+            network.position(id).unwrap_or(0),
         );
         let read = tables.devices.get(id).map(|row| {
             let text = |text| snapshot.text(text);
-            let primary = [row.primary_ip4, row.primary_ip6];
-            let read = (text(row.name), snapshot.site_name(row.site), text(row.role.name), text(row.tenant.name));
-            format!("{:?}", (read.0, read.1, read.2, read.3, primary, row.chassis))
+            let primary = [row.primary_ip4, row.primary_ip6].map(|address| snapshot.address(address));
+            let (role, tenant) = (snapshot.device_role_name(row.role), snapshot.tenant_name(row.tenant));
+            let (name, site) = (text(row.name), snapshot.site_name(row.site));
+            format!("{:?}", (name, site, role, tenant, primary, row.virtual_chassis, row.vc_position))
         });
         same(format!("device {id}"), format!("{expected:?}"), read);
     }
@@ -75,17 +88,19 @@ fn differences(network: &Network, snapshot: &Snapshot, version: &str) -> Vec<Str
         };
         let expected = (address.address, address.bits, address.vrf.unwrap_or(0), on);
         let read = tables.ip_addresses.get(id);
-        let read = read.map(|row| format!("{:?}", (row.address, row.bits, row.vrf, row.assigned)));
+        let read = read.map(|row| format!("{:?}", (row.address.ip, row.address.bits, row.vrf, row.assigned)));
         same(format!("address {id}"), format!("{expected:?}"), read);
     }
     for (&id, prefix) in &network.prefixes {
         let vrf = prefix.vrf.map_or("", |vrf| &*network.vrfs[&vrf].name);
         let site = network.site_of(prefix, version).map_or("", |site| &*site.name);
-        let expected = (prefix.network, prefix.bits, vrf, site, prefix.role.unwrap_or(""));
+        let role = prefix.role.map_or(0, |role| network.role_id("ipam/roles", role));
+        let role = network.roles("ipam/roles").remove(&role).unwrap_or_default();
+        let expected = (prefix.network, prefix.bits, vrf, site, role);
         let read = tables.prefixes.get(id).map(|row| {
             let site = snapshot.site_name(snapshot.site_of(row.scope));
-            let role = snapshot.text(row.role.name);
-            format!("{:?}", (row.network, row.bits, snapshot.vrf_name(row.vrf), site, role))
+            let role = snapshot.prefix_role_name(row.role);
+            format!("{:?}", (row.prefix.ip, row.prefix.bits, snapshot.vrf_name(row.vrf), site, role))
         });
         same(format!("prefix {id}"), format!("{expected:?}"), read);
         let region = tables.prefixes.get(id).is_some_and(|row| matches!(row.scope, Scope::Region(_)));
@@ -95,10 +110,11 @@ fn differences(network: &Network, snapshot: &Snapshot, version: &str) -> Vec<Str
     }
     for (&id, site) in &network.sites {
         let region = site.region.map_or("", |region| &*network.regions[&region].name);
-        let asns: Vec<u32> = site.asns.iter().map(|asn| network.asns[asn]).collect();
-        let read = tables.sites.get(id);
-        let read = read.map(|row| format!("{:?}", (snapshot.region_name(id), snapshot.numbers(row.asns))));
-        same(format!("site {id}"), format!("{:?}", (region, asns)), read);
+        let read = tables.sites.get(id).map(|_| snapshot.region_name(id).to_owned());
+        same(format!("region of site {id}"), region.to_owned(), read);
+    }
+    for (&id, asn) in &network.asns {
+        same(format!("AS {id}"), asn.to_string(), tables.asns.get(id).map(|row| row.asn.to_string()));
     }
     found
 }
@@ -106,7 +122,7 @@ fn differences(network: &Network, snapshot: &Snapshot, version: &str) -> Vec<Str
 /// Renames, rewires, deletes and adds, as NetBox does it: what is changed carries the time, what is deleted is gone with
 /// what is part of it.
 fn change(network: &mut Network, random: &mut Random) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = now();
     let devices: Vec<u32> = network.devices.keys().copied().collect();
     let id = random.pick(&devices);
     match random.below(4) {
@@ -199,5 +215,137 @@ proptest! {
             wait_for(&netbox, &server, version)?;
         }
         prop_assert_eq!(netbox.stats().problem, None);
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A NetBox of one version with a network, and what reads it every 100 ms and in full only once.
+fn follow(version: &'static str, network: Network) -> (Server, NetBox) {
+    let directory = tempfile::tempdir().expect("a folder");
+    let server = Server::start(World { version, network: Some(Arc::new(network)), ..World::default() });
+    let token_file = directory.path().join("token");
+    std::fs::write(&token_file, TOKEN).expect("a token file");
+    let config = NetBoxConfig {
+        url: Some(server.url()),
+        token_file: Some(token_file),
+        refresh_interval_ms: 100,
+        ..NetBoxConfig::default()
+    };
+    let netbox = NetBox::start(config, None).expect("a thread");
+    wait_for(&netbox, &server, version).expect("the network");
+    // The token is read again for every refresh.
+    std::mem::forget(directory);
+    (server, netbox)
+}
+
+/// Changes the network and marks as changed only what NetBox marks: `changed` objects.
+fn then(
+    (server, netbox): &(Server, NetBox),
+    version: &str,
+    changed: &[(&'static str, u32)],
+    change: impl FnOnce(&mut Network),
+) {
+    {
+        let mut world = server.world();
+        let network = Arc::make_mut(world.network.as_mut().expect("a network"));
+        change(network);
+        network.changed.extend(changed.iter().map(|of| (*of, now())));
+    }
+    netbox.hint();
+    wait_for(netbox, server, version).expect("the changed network");
+}
+
+const VERSIONS: [&str; 3] = ["3.7.8", "4.2.3", "4.7.3"];
+
+#[test]
+fn an_address_that_moves_on_to_another_device_is_followed_through_the_table_of_addresses() {
+    for version in VERSIONS {
+        let running = follow(version, Network::generate(3, 40));
+        let network = running.0.world().network.clone().unwrap();
+        let primaries: Vec<u32> = network.devices.values().filter_map(|device| device.primary4).collect();
+        let (first, second) = (primaries[0], primaries[1]);
+        let old = network.addresses[&first].address;
+        let marked = [("ipam/ip-addresses", first), ("ipam/ip-addresses", second)];
+        then(&running, version, &marked, |network| {
+            network.addresses.entry(first).and_modify(|address| address.address = "198.51.100.1".parse().unwrap());
+            network.addresses.entry(second).and_modify(|address| address.address = old);
+        });
+    }
+}
+
+#[test]
+fn what_is_in_a_rack_a_location_or_a_cluster_moves_with_it() {
+    for version in VERSIONS {
+        let mut network = Network::generate(4, 40);
+        let sites: Vec<u32> = network.sites.keys().copied().collect();
+        network.racks.insert(7, sites[0]);
+        let running = follow(version, network);
+        then(&running, version, &[("dcim/racks", 7)], |network| {
+            network.racks.insert(7, sites[1]);
+            network.devices.values_mut().take(5).for_each(|device| device.site = sites[1]);
+        });
+        let location = *running.0.world().network.as_ref().unwrap().locations.keys().next().unwrap();
+        then(&running, version, &[("dcim/locations", location)], |network| {
+            network.locations.values_mut().for_each(|location| location.site = sites[2]);
+            network.devices.values_mut().take(5).for_each(|device| device.site = sites[2]);
+        });
+        then(&running, version, &[("virtualization/clusters", 1)], |network| {
+            network.cluster_site = Some(sites[3]);
+            network.machines.values_mut().for_each(|machine| machine.site = Some(sites[3]));
+        });
+    }
+}
+
+#[test]
+fn a_new_name_is_seen_where_the_object_is_shown() {
+    for version in VERSIONS {
+        let running = follow(version, Network::generate(5, 40));
+        let network = running.0.world().network.clone().unwrap();
+        let tenant = *network.tenants.keys().next().unwrap();
+        then(&running, version, &[("tenancy/tenants", tenant)], |network| {
+            network.tenants.entry(tenant).and_modify(|tenant| tenant.name = "Renamed".into());
+        });
+        let region = *network.regions.keys().next().unwrap();
+        then(&running, version, &[("dcim/regions", region)], |network| {
+            network.regions.entry(region).and_modify(|region| region.name = "Elsewhere".into());
+        });
+        let vrf = *network.vrfs.keys().next().unwrap();
+        then(&running, version, &[("ipam/vrfs", vrf)], |network| {
+            network.vrfs.entry(vrf).and_modify(|vrf| vrf.name = "another".into());
+        });
+        let stack = network.devices.values().find_map(|device| device.master).unwrap();
+        for of in [
+            ("dcim/device-roles", 1),
+            ("ipam/roles", 1),
+            ("dcim/manufacturers", 1),
+            ("dcim/device-types", 1),
+            ("dcim/virtual-chassis", stack),
+        ] {
+            then(&running, version, &[of], |network| drop(network.renamed.insert(of, format!("new {}", of.0))));
+        }
+    }
+}
+
+#[test]
+fn a_mass_change_of_what_does_not_matter_is_not_read_for_ever() {
+    let mut network = Network::generate(6, 200);
+    let ports: Vec<u32> = network.interfaces.keys().copied().collect();
+    // Within the time that changes are read again, whose end a test can wait for.
+    network.changed.extend(ports.iter().map(|port| (("dcim/interfaces", *port), now() - 115)));
+    let (_server, netbox) = follow("4.2.3", network);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let (mut before, mut cheapest) = (netbox.stats(), u64::MAX);
+    // A refresh in which nothing was changed asks for one object of each kind.
+    while cheapest > 20_000 {
+        assert!(Instant::now() < deadline, "the cheapest refresh read {cheapest} bytes");
+        std::thread::sleep(Duration::from_millis(5)); // between two looks at the counters
+        let stats = netbox.stats();
+        if stats.refreshes > before.refreshes {
+            cheapest = cheapest.min((stats.bytes - before.bytes) / (stats.refreshes - before.refreshes));
+            before = stats;
+        }
     }
 }

@@ -52,7 +52,8 @@ fn every_version_is_read_whole_page_by_page() {
         assert!(tables.prefixes.rows().iter().all(|prefix| prefix.scope == Scope::Site(1)), "{version}");
         let device = tables.devices.get(7).unwrap();
         assert_eq!((snapshot.text(device.name), snapshot.site_name(device.site)), ("edge-7", "Zurich"));
-        assert_eq!(device.primary_ip4, "10.0.7.1".parse().ok());
+        assert_eq!(snapshot.address(device.primary_ip4), "10.0.7.1".parse().ok());
+        assert_eq!((snapshot.device_role_name(device.role), snapshot.tenant_name(device.tenant)), ("Edge", "Acme"));
         let indices: Vec<u32> = snapshot.interfaces_of(7).map(|interface| interface.index).collect();
         assert_eq!(indices, [500, 501, 502, 503]);
         let contexts = ["/api/dcim/devices/", "/api/virtualization/virtual-machines/"];
@@ -83,8 +84,8 @@ fn a_configured_filter_goes_with_every_request_for_its_kind() {
     let [devices, interfaces, ip_addresses, prefixes, virtual_machines] = [0, 1, 2, 3, 4].map(|n| filters[n].1.clone());
     let set = Filters { devices, interfaces, ip_addresses, prefixes, virtual_machines };
     let netbox = start(NetBoxConfig { filters: set, ..config(&server, directory.path(), TOKEN) }, None);
-    // A full refresh and an incremental one.
-    wait(&netbox, "read twice", |stats| stats.refreshes >= 2);
+    // A full refresh and incremental ones.
+    wait(&netbox, "read three times", |stats| stats.refreshes >= 3);
     let requests = server.world().requests.clone();
     for (list, filter) in &filters {
         let of_list: Vec<&String> =

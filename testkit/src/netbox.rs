@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use self::lifelike::Network;
 use crate::http::{self, Request};
@@ -187,20 +188,40 @@ fn answer(world: &World, target: &str) -> (u16, String) {
         None => (plain::ids(world, list), Box::new(|id| plain::object(world, list, id))),
     };
     let (from, to) = (number(query, "id__gte").unwrap_or(0), number(query, "id__lt").unwrap_or(u32::MAX));
-    ids.retain(|id| (from..to).contains(id));
+    ids.retain(|id| (from..to).contains(id) && number(query, "id__lte").is_none_or(|last| *id <= last));
+    let changed_at = |id| match &world.network {
+        Some(network) => network.changed.get(&(list, id)).copied().unwrap_or(0),
+        None if list == "dcim/devices" && world.renamed.contains(&id) => unix_now(),
+        None => 0,
+    };
     if let Some(since) = parameter(query, "last_updated__gte") {
         let since = unix_seconds(since).expect("a moment as NetBox takes it");
-        ids.retain(|id| match &world.network {
-            Some(network) => network.changed.get(&(list, *id)).is_some_and(|changed| *changed >= since),
-            None => list == "dcim/devices" && world.renamed.contains(id),
-        });
+        ids.retain(|id| changed_at(*id) >= since);
     }
-    if query.contains("ordering=-id") {
-        ids.reverse();
+    match parameter(query, "ordering") {
+        Some("-id") => ids.reverse(),
+        Some("-last_updated") => ids.sort_by_key(|id| std::cmp::Reverse(changed_at(*id))),
+        _ => {}
     }
+    let object = |id| with_times(object(id), fields, changed_at(id));
     // A version that does not know a parameter ignores it.
     let start = number(query, "start").filter(|_| cursors);
-    (200, page(path, query, start, &ids, &object))
+    (200, page(path, query, start, &ids, object))
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The object with the time of its last change, in the time zone of a server that is not at Greenwich, if it is asked for.
+fn with_times(mut object: String, fields: Option<&str>, changed_at: u64) -> String {
+    if fields.is_none_or(|fields| fields.split(',').any(|field| field == "last_updated")) {
+        let end = object.trim_end().len() - 1;
+        object.truncate(end);
+        let text = moment(changed_at + 5 * 3600 + 1800);
+        object.push_str(&format!(r#", "last_updated": "{text}.123456+05:30"}}"#));
+    }
+    object
 }
 
 fn is_at_least(version: &str, major: u32, minor: u32) -> bool {
@@ -220,6 +241,18 @@ fn unix_seconds(text: &str) -> Option<u64> {
     Some(days * 86_400 + clock)
 }
 
+/// The inverse of [`unix_seconds`], without a zone.
+fn moment(unix: u64) -> String {
+    let (days, clock) = (unix / 86_400 + 719_468, unix % 86_400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = year + era * 400 + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02}T{:02}:{:02}:{:02}", clock / 3600, clock / 60 % 60, clock % 60)
+}
+
 /// The value of a parameter.
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
@@ -229,7 +262,7 @@ fn number(query: &str, name: &str) -> Option<u32> {
     parameter(query, name)?.parse().ok()
 }
 
-fn page(path: &str, query: &str, start: Option<u32>, ids: &[u32], object: &dyn Fn(u32) -> String) -> String {
+fn page(path: &str, query: &str, start: Option<u32>, ids: &[u32], object: impl Fn(u32) -> String) -> String {
     let (limit, offset) = (number(query, "limit").unwrap_or(50), number(query, "offset"));
     let limit = limit.min(1000) as usize;
     let first = match start {

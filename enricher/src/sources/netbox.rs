@@ -54,24 +54,24 @@ pub fn inventory(snapshot: &Snapshot, names: &Names) -> Inventory {
 
 type Vrfs = HashMap<u32, Vrf, foldhash::fast::RandomState>;
 
-/// VRFs by their ids. Of several with one name, which NetBox allows, the first one is found by it; the others are called
-/// by their route distinguishers, lest the networks of two customers become those of one.
+/// VRFs by their ids. Several may have one name in NetBox: flows that bring the name mean the one with the lowest id; the
+/// others are found by their route distinguishers, which are unique. One that has none cannot be told apart and is left out,
+/// lest the networks of two customers become those of one.
 fn vrfs(snapshot: &Snapshot, names: &Names) -> Vrfs {
     let mut taken = HashSet::<NameId, foldhash::fast::RandomState>::default();
     let vrf = |row: &model::Vrf| {
         let (name, rd) = (names.intern(snapshot.text(row.name)), names.intern(snapshot.text(row.rd)));
-        let name = if taken.insert(name) || rd == NO_NAME { name } else { rd };
-        (row.id, Vrf { name, rd })
+        let name = if taken.insert(name) { name } else { rd };
+        (name != NO_NAME).then_some((row.id, Vrf { name, rd }))
     };
-    snapshot.tables.vrfs.into_iter().map(vrf).collect()
+    snapshot.tables.vrfs.into_iter().filter_map(vrf).collect()
 }
 
 fn device(snapshot: &Snapshot, row: &model::Device, names: &Names) -> Device {
-    let name = |text| names.intern(snapshot.text(text));
-    let primary: Vec<IpAddr> = [row.primary_ip4, row.primary_ip6].into_iter().flatten().collect();
-    let assigned = snapshot.addresses_of(row.id).map(|assigned| (assigned.vrf, assigned.address));
-    let Claims { addresses, primary, in_vrf } =
-        claims(primary, row.oob_ip.map(|address| (0, address)).into_iter().chain(assigned));
+    let primary = [row.primary_ip4, row.primary_ip6].into_iter().filter_map(|address| snapshot.address(address));
+    let assigned = snapshot.addresses_of(row.id).map(|assigned| (assigned.vrf, assigned.address.ip));
+    let oob = snapshot.address(row.oob_ip).map(|address| (0, address));
+    let Claims { addresses, primary, in_vrf } = claims(primary.collect(), oob.into_iter().chain(assigned));
     let named = |row| interface(snapshot, row, names);
     let interfaces = match addresses.is_empty() {
         // Flows of its ports come from the member of its stack that has the address.
@@ -79,11 +79,11 @@ fn device(snapshot: &Snapshot, row: &model::Device, names: &Names) -> Device {
         false => snapshot.chassis_interfaces(row).map(named).collect(),
     };
     Device {
-        name: name(row.name),
+        name: names.intern(&snapshot.device_name(row)),
         site: names.intern(snapshot.site_name(row.site)),
         region: names.intern(snapshot.region_name(row.site)),
-        role: name(row.role.name),
-        tenant: name(row.tenant.name),
+        role: names.intern(snapshot.device_role_name(row.role)),
+        tenant: names.intern(snapshot.tenant_name(row.tenant)),
         addresses,
         primary,
         in_vrf,
@@ -130,20 +130,20 @@ fn virtual_machines(snapshot: &Snapshot, names: &Names) -> Vec<Device> {
     let mut addresses: HashMap<u32, Vec<(u32, IpAddr)>, foldhash::fast::RandomState> = HashMap::default();
     for row in tables.ip_addresses.into_iter().filter(|row| matches!(row.assigned, Assigned::VmInterface(_))) {
         if let Some(machine) = snapshot.virtual_machine_of(row) {
-            addresses.entry(machine.id).or_default().push((row.vrf, row.address));
+            addresses.entry(machine.id).or_default().push((row.vrf, row.address.ip));
         }
     }
     let name = |text| names.intern(snapshot.text(text));
     let machine = |row: &model::VirtualMachine| {
-        let primary: Vec<IpAddr> = [row.primary_ip4, row.primary_ip6].into_iter().flatten().collect();
+        let primary = [row.primary_ip4, row.primary_ip6].into_iter().filter_map(|address| snapshot.address(address));
         let assigned = addresses.remove(&row.id).unwrap_or_default();
-        let Claims { addresses, primary, in_vrf } = claims(primary, assigned.into_iter());
+        let Claims { addresses, primary, in_vrf } = claims(primary.collect(), assigned.into_iter());
         Device {
             name: name(row.name),
             site: names.intern(snapshot.site_name(row.site)),
             region: names.intern(snapshot.region_name(row.site)),
-            role: name(row.role.name),
-            tenant: name(row.tenant.name),
+            role: names.intern(snapshot.device_role_name(row.role)),
+            tenant: names.intern(snapshot.tenant_name(row.tenant)),
             addresses,
             primary,
             in_vrf,
@@ -156,39 +156,28 @@ fn virtual_machines(snapshot: &Snapshot, names: &Names) -> Vec<Device> {
 /// `None` for a prefix of a VRF that the snapshot has not: the token may not view it, or it came while the prefixes were
 /// read. In the global table the prefix would name addresses that are not its own.
 fn network(snapshot: &Snapshot, vrfs: &Vrfs, row: &model::Prefix, names: &Names) -> Option<Network> {
-    let name = |text| -> NameId { names.intern(snapshot.text(text)) };
     let vrf = if row.vrf == 0 { NO_NAME } else { vrfs.get(&row.vrf)?.name };
     Some(Network {
         vrf,
         site: names.intern(snapshot.site_name(snapshot.site_of(row.scope))),
-        role: name(row.role.name),
-        tenant: name(row.tenant.name),
-        ..Network::new(Prefix::new(row.network, row.bits)?)
+        role: names.intern(snapshot.prefix_role_name(row.role)),
+        tenant: names.intern(snapshot.tenant_name(row.tenant)),
+        ..Network::new(Prefix::new(row.prefix.ip, row.prefix.bits)?)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use helios_netbox::Builder;
-    use helios_netbox::model::{Named, Scope};
+    use helios_netbox::model::{AddressRef, Scope, Text};
 
     use super::*;
 
     /// The inventory of prefixes, each in the VRF of an id.
     fn networks(mut builder: Builder, vrfs: [u32; 4], names: &Names) -> Inventory {
         for (id, vrf) in (1..).zip(vrfs) {
-            builder.prefixes.push(model::Prefix {
-                id,
-                network: IpAddr::from([10, id as u8, 0, 0]),
-                bits: 16,
-                vrf,
-                scope: Scope::Nothing,
-                status: Default::default(),
-                role: Named::default(),
-                tenant: Named::default(),
-                description: Default::default(),
-                tags: Default::default(),
-            });
+            let prefix = model::Cidr { ip: IpAddr::from([10, id as u8, 0, 0]), bits: 16 };
+            builder.rows.prefixes.push(model::Prefix { id, prefix, vrf, ..model::Prefix::default() });
         }
         inventory(&builder.finish(Default::default()), names)
     }
@@ -198,7 +187,7 @@ mod tests {
         let (mut builder, names) = (Builder::default(), Names::new());
         let (name, first, second) = (builder.text("blue"), builder.text("64500:1"), builder.text("64500:2"));
         for (id, rd) in [(1, first), (2, second)] {
-            builder.vrfs.push(model::Vrf { id, name, rd, ..model::Vrf::default() });
+            builder.rows.vrfs.push(model::Vrf { id, name, rd });
         }
         let inventory = networks(builder, [0, 1, 2, 3], &names);
         let view = names.read();
@@ -208,6 +197,26 @@ mod tests {
         assert_eq!(found, expected.map(|(prefix, vrf)| (prefix.to_owned(), vrf)));
         let found: Vec<_> = inventory.vrfs.iter().map(|vrf| (view.get(vrf.name), view.get(vrf.rd))).collect();
         assert_eq!(found, [("blue", "64500:1"), ("64500:2", "64500:2")]);
+    }
+
+    #[test]
+    fn of_vrfs_with_one_name_the_first_has_it_and_one_without_a_distinguisher_names_nothing() {
+        let (mut builder, names) = (Builder::default(), Names::new());
+        let (name, third) = (builder.text("blue"), builder.text("64500:3"));
+        for (id, rd) in [(1, Text::EMPTY), (2, Text::EMPTY), (3, third)] {
+            builder.rows.vrfs.push(model::Vrf { id, name, rd });
+        }
+        for (id, vrf) in (1..).zip([1, 2, 3]) {
+            let prefix = model::Cidr { ip: IpAddr::from([10, 0, 0, 0]), bits: 8 };
+            builder.rows.prefixes.push(model::Prefix { id, prefix, vrf, tenant: vrf, ..model::Prefix::default() });
+            let name = builder.text(&format!("customer {vrf}"));
+            builder.rows.tenants.push(model::Tenant { id: vrf, name });
+        }
+        let inventory = inventory(&builder.finish(Default::default()), &names);
+        let view = names.read();
+        let found: Vec<_> =
+            inventory.networks.iter().map(|network| (view.get(network.vrf), view.get(network.tenant))).collect();
+        assert_eq!(found, [("blue", "customer 1"), ("64500:3", "customer 3")]);
     }
 
     #[test]
@@ -230,39 +239,21 @@ mod tests {
         let mut builder = Builder::default();
         let mut text = |string| builder.text(string);
         let (edge, fra, port, red) = (text("edge1"), text("fra"), text("xe-0/0/0"), text("red"));
-        let (role, de) = (Named { name: text("Edge"), slug: text("edge") }, text("Germany"));
-        builder.regions.push(model::Group { id: 3, name: de, ..model::Group::default() });
-        builder.sites.push(model::Site { id: 2, name: fra, region: 3, ..model::Site::default() });
-        let primary_ip4 = Some("192.0.2.1".parse().unwrap());
-        builder.devices.push(model::Device {
-            id: 1,
-            name: edge,
-            site: 2,
-            role,
-            primary_ip4,
-            ..model::Device::default()
-        });
-        builder.interfaces.push(model::Interface {
-            id: 5,
-            device: 1,
-            name: port,
-            index: 7,
-            speed: 10_000_000_000,
-            ..model::Interface::default()
-        });
-        builder.vrfs.push(model::Vrf { id: 4, name: red, ..model::Vrf::default() });
-        builder.prefixes.push(model::Prefix {
-            id: 6,
-            network: "10.1.0.0".parse().unwrap(),
-            bits: 16,
-            vrf: 4,
-            scope: Scope::Site(2),
-            status: Default::default(),
-            role,
-            tenant: Named::default(),
-            description: Default::default(),
-            tags: Default::default(),
-        });
+        let (edge_role, clients, de) = (text("Edge"), text("Clients"), text("Germany"));
+        let rows = &mut builder.rows;
+        rows.regions.push(model::Region { id: 3, name: de, parent: 0 });
+        rows.sites.push(model::Site { id: 2, name: fra, region: 3 });
+        rows.device_roles.push(model::DeviceRole { id: 8, name: edge_role, ..model::DeviceRole::default() });
+        rows.prefix_roles.push(model::PrefixRole { id: 8, name: clients });
+        let primary_ip4 = AddressRef::shown(9, "192.0.2.1".parse().unwrap());
+        let device = model::Device { id: 1, name: edge, site: 2, role: 8, primary_ip4, ..model::Device::default() };
+        rows.devices.push(device);
+        let speed = 10_000_000_000;
+        let port = model::Interface { id: 5, device: 1, name: port, index: 7, speed, ..model::Interface::default() };
+        rows.interfaces.push(port);
+        rows.vrfs.push(model::Vrf { id: 4, name: red, ..model::Vrf::default() });
+        let prefix = model::Cidr { ip: "10.1.0.0".parse().unwrap(), bits: 16 };
+        rows.prefixes.push(model::Prefix { id: 6, prefix, vrf: 4, scope: Scope::Site(2), role: 8, tenant: 0 });
         let names = Names::new();
         let inventory = inventory(&builder.finish(Default::default()), &names);
         let view = names.read();
@@ -272,6 +263,6 @@ mod tests {
         assert_eq!((device.addresses.len(), device.primary, device.interfaces[0].index), (1, 1, 7));
         let network = inventory.networks[0];
         assert_eq!(network.prefix.to_string(), "10.1.0.0/16");
-        assert_eq!([network.vrf, network.site, network.role].map(|id| view.get(id)), ["red", "fra", "Edge"]);
+        assert_eq!([network.vrf, network.site, network.role].map(|id| view.get(id)), ["red", "fra", "Clients"]);
     }
 }

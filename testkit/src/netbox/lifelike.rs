@@ -7,7 +7,7 @@
 //! The tables are the truth that a test compares with. How an object of them looks in the API of one version of NetBox
 //! is in `json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 mod json;
@@ -32,6 +32,12 @@ pub struct Network {
     pub machine_interfaces: Table<MachineInterface>,
     pub addresses: Table<Address>,
     pub prefixes: Table<Prefix>,
+    /// Sites of racks.
+    pub racks: Table<u32>,
+    /// The site of the one cluster.
+    pub cluster_site: Option<u32>,
+    /// New names of objects that have theirs from elsewhere, by list and id: roles, types, manufacturers, stacks.
+    pub renamed: BTreeMap<(&'static str, u32), String>,
     /// When an object was changed last, by list and id, in Unix seconds: all others are older than any filter.
     pub changed: BTreeMap<(&'static str, u32), u64>,
 }
@@ -310,6 +316,44 @@ impl Network {
         let role = random.one_in(2).then(|| random.pick(&PREFIX_ROLES));
         let tenant = random.one_in(2).then(|| key(&self.tenants, random));
         add(&mut self.prefixes, Prefix { network, bits, vrf, scope, role, tenant }, random);
+    }
+
+    /// The names of the roles of devices or prefixes by their ids.
+    pub fn roles(&self, list: &'static str) -> Table<String> {
+        self.first_roles(list).into_iter().map(|(id, name)| (id, self.named(list, id, name))).collect()
+    }
+
+    /// The id of a role by the name that it had first.
+    pub fn role_id(&self, list: &'static str, role: &str) -> u32 {
+        self.first_roles(list).into_iter().find(|(_, name)| *name == role).map_or(0, |(id, _)| id)
+    }
+
+    /// The roles that a generated network draws from, whether they are in use or not, and those that a test invented.
+    fn first_roles(&self, list: &str) -> Table<&'static str> {
+        let (drawn, used): (&[&str], Vec<&'static str>) = match list {
+            "dcim/device-roles" => (&ROLES, self.devices.values().map(|device| device.role).collect()),
+            _ => (&PREFIX_ROLES, self.prefixes.values().filter_map(|prefix| prefix.role).collect()),
+        };
+        let invented: BTreeSet<&str> = used.into_iter().filter(|role| !drawn.contains(role)).collect();
+        (1..).zip(drawn.iter().copied().chain(invented)).collect()
+    }
+
+    /// The present name of an object.
+    fn named(&self, list: &'static str, id: u32, first: &str) -> String {
+        self.renamed.get(&(list, id)).cloned().unwrap_or_else(|| first.to_owned())
+    }
+
+    /// The name of a stack by its first device.
+    pub fn stack_name(&self, master: u32) -> String {
+        let device = self.devices.get(&master).and_then(|device| device.name.clone());
+        self.named("dcim/virtual-chassis", master, &device.unwrap_or_else(|| format!("stack-{master}")))
+    }
+
+    /// The number of a device in its stack.
+    pub fn position(&self, device: u32) -> Option<usize> {
+        let master = self.devices.get(&device)?.master?;
+        let members = self.devices.iter().filter(|(_, other)| other.master == Some(master));
+        members.map(|(id, _)| *id).position(|id| id == device).map(|position| position + 1)
     }
 
     /// The site that a prefix belongs to, if its scope is that narrow. Before 4.2 a prefix has a site or nothing.

@@ -6,15 +6,30 @@
 use super::World;
 use super::lifelike::has_scopes;
 
+/// The primary address of a device has its id and this.
+const PRIMARY: u32 = 1_000_000;
+
 /// The ids of a list of the API.
 pub(super) fn ids(world: &World, list: &str) -> Vec<u32> {
     let each = world.interfaces_per_device;
     match list {
-        "dcim/devices" | "ipam/ip-addresses" => devices(world).collect(),
+        "dcim/devices" => devices(world).collect(),
+        "ipam/ip-addresses" => devices(world).chain(devices(world).map(|id| PRIMARY + id)).collect(),
         "dcim/interfaces" => devices(world).flat_map(|device| (device - 1) * each + 1..=device * each).collect(),
         "ipam/prefixes" => (1..=world.prefixes).collect(),
         "dcim/regions" => vec![1, 2],
-        "dcim/sites" | "tenancy/tenants" | "ipam/vrfs" | "virtualization/virtual-machines" => vec![1],
+        "dcim/sites"
+        | "tenancy/tenants"
+        | "ipam/vrfs"
+        | "virtualization/virtual-machines"
+        | "virtualization/clusters"
+        | "dcim/device-roles"
+        | "ipam/roles"
+        | "dcim/manufacturers"
+        | "dcim/device-types"
+        | "dcim/platforms"
+        | "extras/tags" => vec![1],
+        "extras/custom-fields" => vec![1, 2],
         _ => Vec::new(),
     }
 }
@@ -34,6 +49,17 @@ pub(super) fn object(world: &World, list: &str, id: u32) -> String {
             format!(r#"{{"id": {id}, "name": "{name}", "slug": "region-{id}", "parent": {parent}}}"#)
         }
         "tenancy/tenants" => r#"{"id": 1, "name": "Acme", "slug": "acme", "group": null}"#.into(),
+        "dcim/device-roles" => r#"{"id": 1, "name": "Edge", "slug": "edge"}"#.into(),
+        "ipam/roles" => r#"{"id": 1, "name": "Clients", "slug": "clients"}"#.into(),
+        "dcim/manufacturers" => r#"{"id": 1, "name": "Juniper", "slug": "juniper"}"#.into(),
+        "dcim/device-types" => r#"{"id": 1, "model": "MX480", "slug": "mx480", "manufacturer": {"id": 1}}"#.into(),
+        "dcim/platforms" => r#"{"id": 1, "name": "Junos", "slug": "junos"}"#.into(),
+        "extras/tags" => r#"{"id": 1, "name": "Flow", "slug": "flow"}"#.into(),
+        "virtualization/clusters" => r#"{"id": 1, "name": "lab", "scope_type": null, "scope_id": null}"#.into(),
+        "extras/custom-fields" => {
+            let name = if id == 1 { "ifindex" } else { "role" };
+            format!(r#"{{"id": {id}, "name": "{name}"}}"#)
+        }
         "ipam/vrfs" => r#"{"id": 1, "name": "red", "rd": "64500:1", "tenant": null, "description": ""}"#.into(),
         _ => r#"{"id": 1, "name": "probe-1", "status": {"value": "active"}, "site": {"id": 1, "name": "Zurich"},
             "cluster": {"id": 1, "name": "lab"}, "role": null, "tenant": null, "platform": null, "description": "",
@@ -54,24 +80,28 @@ fn device(world: &World, id: u32) -> String {
     let suffix = if world.renamed.contains(&id) { "-new" } else { "" };
     format!(
         r#"{{"id": {id}, "name": "edge-{id}{suffix}", "status": {{"value": "active", "label": "Active"}}, "site": {{"id": 1, "name": "Zurich"}},
-        "role": {{"id": 1, "name": "Edge", "slug": "edge"}}, "platform": null, "tenant": {{"id": 1, "name": "Acme", "slug": "acme"}}, "oob_ip": null,
+        "role": {{"id": 1, "name": "Edge", "slug": "edge"}}, "platform": {{"id": 1, "name": "Junos", "slug": "junos"}}, "tenant": {{"id": 1, "name": "Acme", "slug": "acme"}}, "oob_ip": null,
         "device_type": {{"id": 1, "model": "MX480", "slug": "mx480", "manufacturer": {{"id": 1, "name": "Juniper", "slug": "juniper"}}}},
-        "primary_ip4": {{"id": {id}, "family": 4, "address": "{}/24"}}, "tags": [{{"id": 1, "name": "Flow", "slug": "flow"}}],
-        "custom_fields": {{"snmp": "v3", "none": null}}, "a_later_field": {{"x": [1]}}}}"#,
+        "primary_ip4": {{"id": {}, "family": 4, "address": "{}/24"}}, "tags": [{{"id": 1, "name": "Flow", "slug": "flow"}}],
+        "custom_fields": {{"snmp": "v3", "none": null, "helios_monitor": true}}, "a_later_field": {{"x": [1]}}}}"#,
+        PRIMARY + id,
         address(id)
     )
 }
 
-/// `127.x.y.z` of device `xyz`, at its first interface: what an exporter in a test can send from.
+/// Two addresses of the first interface of a device: the primary one and, for device `xyz`, `127.x.y.z`, which an exporter
+/// in a test can send from.
 fn ip_address(world: &World, id: u32) -> String {
-    let interface = (id - 1) * world.interfaces_per_device + 1;
+    let device = if id > PRIMARY { id - PRIMARY } else { id };
+    let interface = (device - 1) * world.interfaces_per_device + 1;
+    let address = match id > PRIMARY {
+        true => format!("{}/24", address(device)),
+        false => format!("127.{}.{}.{}/8", id >> 16 & 255, id >> 8 & 255, id & 255),
+    };
     format!(
-        r#"{{"id": {id}, "address": "127.{}.{}.{}/8", "vrf": null, "assigned_object_type": "dcim.interface",
+        r#"{{"id": {id}, "address": "{address}", "vrf": null, "assigned_object_type": "dcim.interface",
         "assigned_object_id": {interface}, "status": {{"value": "active"}}, "role": null, "tenant": null,
-        "dns_name": "", "description": ""}}"#,
-        id >> 16 & 255,
-        id >> 8 & 255,
-        id & 255
+        "dns_name": "", "description": ""}}"#
     )
 }
 

@@ -28,6 +28,16 @@ impl Network {
             "virtualization/interfaces" => keys(&self.machine_interfaces),
             "ipam/ip-addresses" => keys(&self.addresses),
             "ipam/prefixes" => keys(&self.prefixes),
+            "dcim/racks" => keys(&self.racks),
+            "dcim/device-roles" => keys(&self.roles("dcim/device-roles")),
+            "ipam/roles" => keys(&self.roles("ipam/roles")),
+            "dcim/manufacturers" | "dcim/device-types" | "virtualization/clusters" => vec![1],
+            "dcim/virtual-chassis" => {
+                let mut masters: Vec<u32> = self.devices.values().filter_map(|device| device.master).collect();
+                masters.sort_unstable();
+                masters.dedup();
+                masters
+            }
             _ => Vec::new(),
         }
     }
@@ -51,6 +61,18 @@ impl Network {
             }),
             "ipam/asns" => json!({
                 "asn": self.asns[&id], "rir": {"id": 1, "name": "RIPE", "slug": "ripe"}, "tenant": null, "description": "",
+            }),
+            "dcim/racks" => json!({"name": slug("rack", id), "site": self.site(self.racks[&id]), "location": null}),
+            "dcim/device-roles" => self.role("dcim/device-roles", id),
+            "ipam/roles" => self.role("ipam/roles", id),
+            "dcim/manufacturers" => self.manufacturer(),
+            "dcim/device-types" => self.device_type(),
+            "virtualization/clusters" => {
+                let site = self.cluster_site.map(|site| self.site(site));
+                json!({"name": "lab", "scope_type": site.as_ref().map(|_| "dcim.site"), "scope_id": self.cluster_site, "site": site})
+            }
+            "dcim/virtual-chassis" => json!({
+                "name": self.stack_name(id), "master": {"id": id, "name": self.devices.get(&id).map(|device| &device.name)},
             }),
             "dcim/devices" => self.device_object(&self.devices[&id], id, version),
             "dcim/interfaces" => self.interface_object(&self.interfaces[&id]),
@@ -77,17 +99,16 @@ impl Network {
     }
 
     fn device_object(&self, device: &Device, id: u32, version: &str) -> Value {
-        let role = json!({"id": 1, "name": device.role, "slug": device.role.to_lowercase(), "description": ""});
+        let role = self.role("dcim/device-roles", self.role_id("dcim/device-roles", device.role));
         let chassis = |master: u32| {
-            let name = &self.devices[&master].name;
+            let name = self.stack_name(master);
             json!({"id": master, "name": name, "master": {"id": master, "name": name}, "member_count": 2})
         };
         let mut object = json!({
             "name": device.name, "display": device.name.as_deref().unwrap_or("MX480"), "status": choice("active"),
             "site": self.site(device.site), "role": role, "tenant": device.tenant.map(|tenant| self.tenant(tenant)),
             "platform": null, "serial": format!("S{id}"), "description": "", "oob_ip": null,
-            "device_type": {"id": 1, "model": "MX480", "slug": "mx480",
-                "manufacturer": {"id": 1, "name": "Juniper", "slug": "juniper"}},
+            "device_type": self.device_type(), "asset_tag": null, "vc_position": self.position(id),
             "primary_ip": device.primary6.or(device.primary4).map(|address| self.address(address)),
             "primary_ip4": device.primary4.map(|address| self.address(address)),
             "primary_ip6": device.primary6.map(|address| self.address(address)),
@@ -145,7 +166,7 @@ impl Network {
             "family": family(prefix.network), "prefix": format!("{}/{}", prefix.network, prefix.bits),
             "vrf": prefix.vrf.map(|vrf| self.vrf(vrf)), "status": choice("active"), "description": "", "tags": [],
             "tenant": prefix.tenant.map(|tenant| self.tenant(tenant)),
-            "role": prefix.role.map(|role| json!({"id": 1, "name": role, "slug": "role"})),
+            "role": prefix.role.map(|role| self.role("ipam/roles", self.role_id("ipam/roles", role))),
         });
         if has_scopes(version) {
             let (kind, id) = match prefix.scope {
@@ -163,6 +184,19 @@ impl Network {
             };
         }
         object
+    }
+
+    fn role(&self, list: &'static str, id: u32) -> Value {
+        let name = self.roles(list).remove(&id);
+        json!({"id": id, "name": name, "slug": slug("role", id), "description": ""})
+    }
+
+    fn manufacturer(&self) -> Value {
+        json!({"id": 1, "name": self.named("dcim/manufacturers", 1, "Juniper"), "slug": "juniper"})
+    }
+
+    fn device_type(&self) -> Value {
+        json!({"id": 1, "model": self.named("dcim/device-types", 1, "MX480"), "slug": "mx480", "manufacturer": self.manufacturer()})
     }
 
     fn region(&self, id: u32) -> Value {
