@@ -23,8 +23,8 @@ const STATUS_PAGE: &str = include_str!("admin/status.html");
 const PAGES: &str = "/ /metrics /healthz /readyz /api/v1/pipeline /api/v1/exporters, and POST /api/v1/netbox/hint";
 
 /// Serves until the task is dropped.
-pub async fn serve(listener: TcpListener, view: View, max_exporters: usize) {
-    let server = Server { view, max_exporters };
+pub async fn serve(listener: TcpListener, view: View) {
+    let server = Server { view };
     let pages = Router::new()
         .route("/", get(|| async { Html(STATUS_PAGE) }))
         .route("/api/v1/pipeline", get(pipeline))
@@ -37,7 +37,6 @@ pub async fn serve(listener: TcpListener, view: View, max_exporters: usize) {
 #[derive(Debug, Clone)]
 struct Server {
     view: View,
-    max_exporters: usize,
 }
 
 impl Status for Server {
@@ -50,7 +49,7 @@ impl Status for Server {
     }
 
     fn metrics(&self) -> String {
-        metrics::text(&self.view, self.max_exporters)
+        metrics::text(&self.view)
     }
 }
 

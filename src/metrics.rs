@@ -25,9 +25,9 @@ use scrape::Scrape;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The state of a pipeline in the text form of OpenMetrics.
-pub fn text(view: &View, max_exporters: usize) -> String {
+pub fn text(view: &View) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Source { view: view.clone(), max_exporters }));
+    registry.register_collector(Box::new(Source { view: view.clone() }));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes whatever is written");
     text
@@ -37,7 +37,6 @@ pub fn text(view: &View, max_exporters: usize) -> String {
 #[derive(Debug)]
 struct Source {
     view: View,
-    max_exporters: usize,
 }
 
 impl prometheus_client::collector::Collector for Source {
@@ -47,7 +46,7 @@ impl prometheus_client::collector::Collector for Source {
         process::write(&mut out, &self.view)?;
         pipeline::write(&mut out, &snapshot)?;
         collector::write(&mut out, &snapshot.collector)?;
-        exporters::write(&mut out, &snapshot.exporters, self.max_exporters)?;
+        exporters::write(&mut out, &snapshot.exporters)?;
         enricher::write(&mut out, &snapshot.enricher)?;
         netbox::write(&mut out, snapshot.netbox.as_ref())?;
         sink::write(&mut out, &snapshot.sink)

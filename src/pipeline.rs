@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use helios_collector::decode::ExporterStats;
-use helios_collector::{Collector, CollectorError, CollectorStats};
+use helios_collector::decode::RefusedSender;
+use helios_collector::{Collector, CollectorError, CollectorStats, ExporterList};
 use helios_common::exporter::{Address, Exporters};
 use helios_common::ledger::{Accounts, DropReason, Ledger};
 use helios_common::names::Names;
@@ -87,7 +87,8 @@ struct WatchedQueue {
 #[derive(Debug, Clone)]
 struct Counted {
     collector: CollectorStats,
-    exporters: Vec<ExporterStats>,
+    exporters: ExporterList,
+    refused: Vec<RefusedSender>,
     enricher: EnricherStats,
     sink: SinkStats,
 }
@@ -97,7 +98,9 @@ struct Counted {
 pub struct Snapshot {
     pub accounts: Accounts,
     pub collector: CollectorStats,
-    pub exporters: Vec<ExporterStats>,
+    pub exporters: ExporterList,
+    /// The last senders whose datagrams were discarded.
+    pub refused: Vec<RefusedSender>,
     pub enricher: EnricherStats,
     pub sink: SinkStats,
     pub queues: Vec<QueueDepth>,
@@ -180,9 +183,11 @@ impl Pipeline {
         };
         let enricher = Enricher::start(&config.enricher, surroundings)?;
         let sink = Sink::start(&config.sink(), from_enricher, side, l(), n(), runtime)?;
+        collector.limit_exporters(config.admin.max_exporters);
         let last = Counted {
             collector: collector.stats(),
-            exporters: Vec::new(),
+            exporters: ExporterList::default(),
+            refused: Vec::new(),
             enricher: enricher.stats(),
             sink: sink.stats(),
         };
@@ -275,6 +280,7 @@ impl Stages {
         Counted {
             collector: self.collector.as_ref().map_or_else(|| self.last.collector.clone(), Collector::stats),
             exporters: self.collector.as_ref().map_or_else(|| self.last.exporters.clone(), Collector::exporters),
+            refused: self.collector.as_ref().map_or_else(|| self.last.refused.clone(), Collector::refused),
             enricher: self.enricher.as_ref().map_or_else(|| self.last.enricher.clone(), Enricher::stats),
             sink: self.sink.as_ref().map_or_else(|| self.last.sink.clone(), Sink::stats),
         }
@@ -346,6 +352,7 @@ impl View {
             netbox: self.0.netbox.as_ref().map(|netbox| netbox.stats()),
             collector: counted.collector,
             exporters: counted.exporters,
+            refused: counted.refused,
             enricher: counted.enricher,
             sink: counted.sink,
         }

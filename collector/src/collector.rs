@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use helios_common::clock::unix_ms;
 use helios_common::exporter::{Address, Exporters};
 use helios_common::ledger::Ledger;
 use helios_common::names::Names;
@@ -16,8 +17,9 @@ use helios_common::side::SideSender;
 use crate::config::{CollectorConfig, ConfigError};
 use crate::counts::{Counts, Shared, SocketReport, locked};
 use crate::decode::budget::Budget;
-use crate::decode::{Decoder, DecoderConfig, ExporterStats, Transport};
+use crate::decode::{Decoder, DecoderConfig, ExporterStats, RefusedSender, Transport};
 use crate::output::Output;
+use crate::roster::{ExporterList, Roster};
 use crate::state::{StateError, StateFile, StateStats};
 use crate::tcp::{self, ConnectionStats, Connections, Server, ServerError, Sessions};
 use crate::udp::{BindError, SocketOptions, UdpSocket, bind_group};
@@ -69,6 +71,7 @@ pub struct Collector {
     tcp_addrs: Vec<SocketAddr>,
     connections: Option<Arc<Connections>>,
     budget: Arc<Budget>,
+    roster: Arc<Roster>,
     stop: Arc<AtomicBool>,
     state: Option<StateFile>,
 }
@@ -112,11 +115,12 @@ impl Collector {
             tcp_addrs: tcp.as_ref().map(Server::local_addrs).unwrap_or_default(),
             connections: tcp.as_ref().map(|server| Arc::clone(&server.connections)),
             budget: Arc::new(Budget::new(config.max_state_bytes)),
+            roster: Arc::default(),
             stop: Arc::new(AtomicBool::new(false)),
             state,
         };
         for (number, sockets) in per_worker.into_iter().enumerate() {
-            let shared = Arc::new(Shared::default());
+            let shared = Arc::new(Shared::new(Arc::clone(&collector.roster)));
             collector.shared.push(Arc::clone(&shared));
             let mut decoder = Decoder::new(decoder, Arc::clone(&exporters), Arc::clone(&names));
             decoder.charge_to(Arc::clone(&collector.budget));
@@ -149,7 +153,7 @@ impl Collector {
         tables: (Arc<Exporters>, Arc<Names>),
     ) -> Result<(), CollectorError> {
         let worker = self.shared.len() as u32;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(Arc::clone(&self.roster)));
         self.shared.push(Arc::clone(&shared));
         let connections = Arc::clone(&server.connections);
         let limits = tcp::Limits::new(config);
@@ -192,16 +196,27 @@ impl Collector {
         }
     }
 
-    /// What each exporter sent, at most a second old, by address. What several workers saw of one (two addresses of
-    /// an sFlow agent) is added up.
-    pub fn exporters(&self) -> Vec<ExporterStats> {
-        let mut all: BTreeMap<Address, ExporterStats> = BTreeMap::new();
+    /// What each exporter sent, at most a second old. What several workers saw of one (two addresses of an sFlow agent)
+    /// is added up, and so is what it had sent before a decoder forgot it.
+    pub fn exporters(&self) -> ExporterList {
+        let mut roster = self.roster.lock();
+        let mut known: BTreeMap<Address, ExporterStats> = BTreeMap::new();
         for shared in &self.shared {
             for stats in locked(&shared.exporters).iter() {
-                all.entry(stats.address).and_modify(|known| known.merge(stats)).or_insert(*stats);
+                known.entry(stats.address).and_modify(|known| known.merge(stats)).or_insert(*stats);
             }
         }
-        all.into_values().collect()
+        roster.list(known, unix_ms())
+    }
+
+    /// Sets how many exporters have series of their own in the metrics (`admin.max_exporters`).
+    pub fn limit_exporters(&self, limit: usize) {
+        self.roster.lock().limit(limit);
+    }
+
+    /// The last senders whose datagrams were discarded, by reason; at most a second old.
+    pub fn refused(&self) -> Vec<RefusedSender> {
+        RefusedSender::latest(self.shared.iter().flat_map(|shared| locked(&shared.refused).clone()).collect())
     }
 
     /// Stops receiving: what the kernel had queued is still read, open batches are handed on, threads end and the

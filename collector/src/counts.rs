@@ -1,10 +1,13 @@
 //! What the receiving threads count and show to others.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::decode::{DecodeError, Decoded, Discarded, ExporterStats, Protocol};
+use helios_common::time::UnixMs;
+
+use crate::decode::{DecodeError, Decoded, Discarded, ExporterStats, Protocol, RefusedSender};
+use crate::roster::Roster;
 use crate::udp::SocketStats;
 
 /// How often exporters and sockets are looked at.
@@ -111,6 +114,25 @@ pub(crate) struct Shared {
     pub(crate) counts: Mutex<Counts>,
     pub(crate) sockets: Mutex<Vec<SocketReport>>,
     pub(crate) exporters: Mutex<Vec<ExporterStats>>,
+    pub(crate) refused: Mutex<Vec<RefusedSender>>,
+    /// Of all threads.
+    pub(crate) roster: Arc<Roster>,
+}
+
+impl Shared {
+    pub(crate) fn new(roster: Arc<Roster>) -> Self {
+        Self { roster, ..Self::default() }
+    }
+
+    /// Shows the exporters that a thread knows. Those that are `gone` since the last time are counted as past in the same
+    /// step.
+    pub(crate) fn show(&self, known: impl Iterator<Item = ExporterStats>, gone: &[ExporterStats], now: UnixMs) {
+        let mut roster = self.roster.lock();
+        gone.iter().for_each(|stats| roster.retire(stats, now));
+        let mut shown = locked(&self.exporters);
+        shown.clear();
+        shown.extend(known);
+    }
 }
 
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

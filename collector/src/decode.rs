@@ -29,6 +29,7 @@ mod sets;
 mod walk;
 mod known;
 mod pending;
+mod refused;
 mod sequence;
 mod minute;
 mod saved;
@@ -45,6 +46,8 @@ use known::{EXPORTER_IDLE_MS, Known, Restored};
 pub use known::{MAX_EXPORTERS, Memory};
 pub use packet::Decapsulate;
 pub use pending::HeldCounts;
+use refused::Refused;
+pub use refused::{RefusedSender, SENDERS_PER_REASON};
 use rows::{Context, Message, Scratch, SetCounts};
 use sampling::Fallback;
 pub use saved::{SavedExporter, SavedSequence};
@@ -261,6 +264,7 @@ pub struct Decoder {
     worker_sources: usize,
     /// What all of this takes of the process's budget.
     account: Account,
+    refused: Refused,
     netflow5: Compiled,
     netflow7: Compiled,
     scratch: Scratch,
@@ -290,6 +294,7 @@ impl Decoder {
             worker_domains: 0,
             worker_sources: 0,
             account: Account::new(Arc::new(Budget::new(budget::DEFAULT_MAX_OCTETS))),
+            refused: Refused::default(),
             netflow5: netflow5::v5_template(),
             netflow7: netflow5::v7_template(),
             scratch: Scratch::default(),
@@ -366,6 +371,7 @@ impl Decoder {
         decoded: Option<&Decoded>,
         meta: &DatagramMeta,
     ) -> Discarded {
+        self.refused.note(address_of(meta.source.ip()), error, meta.received_at);
         // An exporter is known by its first message whose header can be read, also if the rest of it cannot.
         if let Some(exporter) = self.known.exporters.get_mut(&address_of(meta.source.ip())) {
             exporter.stats.discarded(error, meta.received_at);
@@ -563,9 +569,11 @@ impl Decoder {
 
     /// Forgets exporters that fell silent, templates that were not defined again and sets that waited too long. Called
     /// about once a minute. A session over TCP keeps its exporter and its templates until it ends (RFC 7011 §8.4).
-    pub fn expire(&mut self, now: UnixMs) {
-        let reliable = self.config.transport.is_reliable();
-        self.known.expire(now, if reliable { i64::MAX } else { EXPORTER_IDLE_MS });
+    /// Returns what the forgotten exporters had sent.
+    pub fn expire(&mut self, now: UnixMs) -> Vec<ExporterStats> {
+        let transport = self.config.transport;
+        let reliable = transport.is_reliable();
+        let forgotten = self.known.expire(now, if reliable { i64::MAX } else { EXPORTER_IDLE_MS }, transport);
         let lifetime = self.config.template_lifetime_ms.filter(|_| !reliable);
         let oldest_template = lifetime.map(|lifetime| now - lifetime);
         self.known.exporters.values_mut().for_each(|exporter| exporter.expire(now, oldest_template));
@@ -579,6 +587,7 @@ impl Decoder {
         self.known.restored = Restored::default();
         self.compiler.forget_unused();
         self.charge();
+        forgotten
     }
 
     /// The rows of `exporters` for the time since the last call, of every domain that sent something. The minute, the
@@ -596,6 +605,11 @@ impl Decoder {
     /// What each exporter sent so far.
     pub fn exporters(&self) -> impl Iterator<Item = ExporterStats> + '_ {
         self.known.exporters.values().map(|exporter| exporter.snapshot(self.config.transport))
+    }
+
+    /// The last senders whose datagrams were discarded, by reason.
+    pub fn refused(&self) -> &[RefusedSender] {
+        self.refused.senders()
     }
 
     /// The numbers that the exporters' next messages should have.

@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use helios_common::clock::unix_ms;
+use helios_common::exporter::ip_of;
 use helios_common::side::ExporterMinute;
 use helios_common::time::{UnixMs, minute_of};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::CollectorConfig;
 use crate::counts::{Counts, PUBLISH_INTERVAL, Shared, SocketReport, locked};
-use crate::decode::{DatagramMeta, Decoder};
+use crate::decode::{DatagramMeta, DecodeError, Decoder, ExporterStats};
 use crate::log_limit::LogLimit;
 use crate::output::Output;
 use crate::state::Saver;
@@ -51,6 +52,9 @@ const SAVE_SEQUENCES_EVERY: u32 = 10;
 /// Exporters whose state is saved at a time: some milliseconds of work at the most, after a start with thousands of
 /// devices the rest follows a second later.
 const SAVES_PER_PUBLICATION: usize = 256;
+
+/// Exporters without a template that are logged in a minute.
+const WAITING_EXPORTERS_PER_MINUTE: usize = 10;
 
 /// How long a stopping worker keeps reading what the kernel had queued before the stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
@@ -95,6 +99,7 @@ pub(crate) struct Worker {
     publications: u32,
     minute: Minute,
     failures: LogLimit<ErrorKind>,
+    refused: LogLimit<DecodeError>,
 }
 
 /// The minute that the next rows of `exporters` are of.
@@ -121,6 +126,7 @@ impl Worker {
             publications: 0,
             minute: Minute { begin: minute_of(unix_ms()), kernel_drops: 0 },
             failures: LogLimit::default(),
+            refused: LogLimit::default(),
         };
         worker.publish();
         worker
@@ -221,9 +227,11 @@ impl Worker {
     fn publish(&mut self) {
         self.published = Instant::now();
         self.publications += 1;
-        if self.publications.is_multiple_of(EXPIRE_EVERY) {
-            self.decoder.expire(unix_ms());
-        }
+        let now = unix_ms();
+        let gone = match self.publications.is_multiple_of(EXPIRE_EVERY) {
+            true => self.decoder.expire(now),
+            false => Vec::new(),
+        };
         if self.publications.is_multiple_of(SAVE_ANEW_EVERY) {
             self.decoder.save_anew();
         }
@@ -234,17 +242,43 @@ impl Worker {
             let limit = saver.room().min(SAVES_PER_PUBLICATION);
             self.decoder.changed(limit, |address, saved| saver.save(address, &saved));
         }
-        let mut exporters = locked(&self.shared.exporters);
-        exporters.clear();
-        exporters.extend(self.decoder.exporters());
-        drop(exporters);
+        self.shared.show(self.decoder.exporters(), &gone, now);
+        self.tell_refused(now);
+        if self.publications.is_multiple_of(EXPIRE_EVERY) {
+            self.tell_waiting(now);
+        }
         // The last figures stay when the sockets are gone.
         if !self.sockets.is_empty() {
             *locked(&self.shared.sockets) = self.sockets.iter().map(|socket| self.report(socket)).collect();
         }
-        let now = unix_ms();
         if minute_of(now) != self.minute.begin {
             self.close_minute(now);
+        }
+    }
+
+    /// Shows the last senders whose datagrams were discarded, and logs one of each reason a minute.
+    fn tell_refused(&mut self, now: UnixMs) {
+        let refused = self.decoder.refused();
+        for sender in refused.iter().filter(|sender| now - sender.last_seen < 2 * PUBLISH_INTERVAL.as_millis() as i64) {
+            if let Some(left_out) = self.refused.allow(sender.reason, Instant::now()) {
+                tracing::warn!(sender = %ip_of(sender.address), reason = %sender.reason, datagrams = sender.datagrams, left_out, "datagrams discarded; /api/v1/exporters lists the last senders");
+            }
+        }
+        let mut shown = locked(&self.shared.refused);
+        shown.clear();
+        shown.extend_from_slice(refused);
+    }
+
+    /// Logs exporters whose data waits for a template since a minute ago: each once, and only so many at a time.
+    fn tell_waiting(&self, now: UnixMs) {
+        let minute = 60_000;
+        let waits = |stats: &ExporterStats| {
+            let since = stats.stats.waits_for_template_since?;
+            (minute..2 * minute).contains(&(now - since)).then_some((stats.address, now - since))
+        };
+        let exporters = self.decoder.exporters();
+        for (address, waiting_ms) in exporters.filter_map(|stats| waits(&stats)).take(WAITING_EXPORTERS_PER_MINUTE) {
+            tracing::warn!(exporter = %ip_of(address), waiting_seconds = waiting_ms / 1000, "an exporter sends data and no template for it: its flows are held and then lost; have it send templates every minute");
         }
     }
 

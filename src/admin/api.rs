@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
 use helios_collector::SocketReport;
-use helios_collector::decode::{DecodeError, ExporterStats, Protocol, Transport};
+use helios_collector::decode::{DecodeError, ExporterStats, Protocol, RefusedSender, Transport};
 use helios_common::exporter::ip_of;
 use helios_common::ledger::{DropReason, Stage};
 use helios_enricher::hits::SourceHits;
@@ -239,6 +239,30 @@ pub struct Exporters {
     exporters: Vec<Exporter>,
     /// Addresses of those that no inventory knows.
     unknown: Vec<String>,
+    /// The last senders whose datagrams were discarded, by reason: garbage and unknown versions make no exporter.
+    refused: Vec<Refused>,
+}
+
+/// A sender whose datagrams were discarded.
+#[derive(Debug, Serialize)]
+struct Refused {
+    address: String,
+    reason: &'static str,
+    datagrams: u64,
+    first_seen: String,
+    last_seen: String,
+}
+
+impl From<&RefusedSender> for Refused {
+    fn from(sender: &RefusedSender) -> Self {
+        Self {
+            address: ip_of(sender.address).to_string(),
+            reason: sender.reason.reason(),
+            datagrams: sender.datagrams,
+            first_seen: Utc(sender.first_seen).to_string(),
+            last_seen: Utc(sender.last_seen).to_string(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -265,6 +289,8 @@ struct Exporter {
     sets_without_template: u64,
     unreadable_lists: u64,
     held_sets: Held,
+    /// Since when all of its data waits for templates.
+    waits_for_template_since: Option<String>,
     /// Datagrams discarded, by reason.
     dropped: BTreeMap<&'static str, u64>,
     /// What never arrived, by protocol and in its unit: flows, messages, records or datagrams.
@@ -300,15 +326,12 @@ struct Held {
 
 /// Every exporter once, by address.
 pub fn exporters(view: &View) -> Exporters {
-    let exporters: Vec<Exporter> = view
-        .snapshot()
-        .exporters
-        .iter()
-        .map(|exporter| Exporter::new(exporter, view.identity(exporter.address)))
-        .collect();
+    let snapshot = view.snapshot();
+    let exporters: Vec<Exporter> =
+        snapshot.exporters.iter().map(|exporter| Exporter::new(exporter, view.identity(exporter.address))).collect();
     let unknown =
         exporters.iter().filter(|exporter| !exporter.known).map(|exporter| exporter.address.clone()).collect();
-    Exporters { exporters, unknown }
+    Exporters { exporters, unknown, refused: snapshot.refused.iter().map(Refused::from).collect() }
 }
 
 impl Exporter {
@@ -339,6 +362,7 @@ impl Exporter {
             sets_without_template: stats.sets_without_template,
             unreadable_lists: stats.unreadable_lists,
             held_sets: Held { held: held.held, decoded: held.decoded, expired: held.expired, evicted: held.evicted },
+            waits_for_template_since: stats.waits_for_template_since.map(|since| Utc(since).to_string()),
             dropped: named(DecodeError::ALL.iter().map(|error| error.reason()), &stats.discarded),
             lost: named(Protocol::ALL.iter().map(|protocol| protocol.name()), &lost),
             reordered: loss.reordered,

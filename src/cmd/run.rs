@@ -75,7 +75,7 @@ fn operate(config: &Config, takeover: bool, runtime: &Runtime) -> Result<(), Exi
     let serving = admin.as_ref().and_then(|listener| listener.local_addr().ok());
     announce(config, &pipeline.view().snapshot(), serving);
     if let Some(listener) = admin {
-        runtime.spawn(serve(listener, config, &pipeline));
+        runtime.spawn(serve(listener, &pipeline));
     }
     runtime.block_on(async {
         info!(signal = signals.next().await, "stopping: no more flows are received");
@@ -104,8 +104,8 @@ fn lock(config: &Config, takeover: bool) -> Result<Locks, Exit> {
     directory_lock::lock(&directories.collect::<Vec<_>>(), takeover).map_err(Exit::run_time)
 }
 
-fn serve(listener: TcpListener, config: &Config, pipeline: &Pipeline) -> impl Future<Output = ()> + use<> {
-    admin::serve(listener, pipeline.view(), config.admin.max_exporters)
+fn serve(listener: TcpListener, pipeline: &Pipeline) -> impl Future<Output = ()> + use<> {
+    admin::serve(listener, pipeline.view())
 }
 
 fn start_failure(error: StartError) -> Exit {

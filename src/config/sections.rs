@@ -37,12 +37,12 @@ pub struct AdminConfig {
     /// addresses, hence loopback. In Kubernetes, where kubelet and Prometheus come from outside of the pod, it is
     /// `0.0.0.0:8080`.
     pub listen: Option<SocketAddr>,
-    /// Exporters with metrics of their own, the busiest first; all further ones share the label exporter="other".
+    /// Exporters with metrics of their own; all further ones share the label exporter="other". Who has its own keeps it.
     pub max_exporters: usize,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))), max_exporters: 1000 }
+        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))), max_exporters: 10_000 }
     }
 }

@@ -10,7 +10,7 @@ use helios_common::time::UnixMs;
 use super::budget::EXPORTER_OCTETS;
 use super::state::Exporter;
 use super::template::Compiler;
-use super::{DecodeError, SavedExporter};
+use super::{DecodeError, ExporterStats, SavedExporter, Transport};
 
 /// An exporter that was silent for so long makes room for others.
 pub(super) const EXPORTER_IDLE_MS: i64 = 60 * 60 * 1000;
@@ -48,14 +48,17 @@ pub trait Memory: std::fmt::Debug + Send + Sync {
 }
 
 impl Known {
-    /// Forgets exporters that were silent for `idle_ms`, and finds ids for those that there was none for.
-    pub fn expire(&mut self, now: UnixMs, idle_ms: i64) {
+    /// Forgets exporters that were silent for `idle_ms`, and finds ids for those that there was none for. Returns what the
+    /// forgotten ones had sent.
+    pub fn expire(&mut self, now: UnixMs, idle_ms: i64, transport: Transport) -> Vec<ExporterStats> {
+        let mut forgotten = Vec::new();
         let Self { registry, exporters, .. } = self;
         exporters.retain(|&address, exporter| {
             let last_seen = exporter.stats.last_seen;
             let stays = now - last_seen < idle_ms;
             if !stays {
                 registry.release(address, last_seen);
+                forgotten.push(exporter.snapshot(transport));
             }
             stays
         });
@@ -63,6 +66,7 @@ impl Known {
         for exporter in exporters.values_mut().filter(|exporter| exporter.id == UNNAMED) {
             exporter.id = registry.intern_behind(exporter.address, exporter.socket);
         }
+        forgotten
     }
 
     /// The state of the exporter at `address`, made when it is first seen.

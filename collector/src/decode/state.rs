@@ -193,6 +193,8 @@ pub struct Stats {
     pub template_definitions: u64,
     pub sets_without_template: u64,
     pub unreadable_lists: u64,
+    /// Since when all of its data waits for templates; `None` while data can be decoded.
+    pub waits_for_template_since: Option<UnixMs>,
     /// Messages discarded, indexed as [`DecodeError::ALL`].
     pub discarded: [u64; DecodeError::ALL.len()],
 }
@@ -209,6 +211,11 @@ impl Stats {
         self.template_definitions += u64::from(decoded.templates + decoded.options_templates);
         self.sets_without_template += u64::from(decoded.sets_without_template);
         self.unreadable_lists += u64::from(decoded.unreadable_lists);
+        if decoded.data_records + decoded.held_records > 0 {
+            self.waits_for_template_since = None;
+        } else if decoded.sets_without_template > 0 {
+            self.waits_for_template_since.get_or_insert(now);
+        }
     }
 
     fn merge(&mut self, other: &Self) {
@@ -221,6 +228,8 @@ impl Stats {
         self.template_definitions += other.template_definitions;
         self.sets_without_template += other.sets_without_template;
         self.unreadable_lists += other.unreadable_lists;
+        let waits = self.waits_for_template_since.into_iter().chain(other.waits_for_template_since);
+        self.waits_for_template_since = waits.min();
         self.discarded.iter_mut().zip(other.discarded).for_each(|(mine, theirs)| *mine += theirs);
     }
 
@@ -260,6 +269,12 @@ pub struct ExporterStats {
 }
 
 impl ExporterStats {
+    /// One that was seen and sent nothing.
+    #[cfg(test)]
+    pub(crate) fn new(address: Address, now: UnixMs) -> Self {
+        Exporter::new(ExporterId(1), address, address, now).snapshot(Transport::Udp)
+    }
+
     /// Of all protocols. What came late, came twice or began anew are messages in each of them; what was lost is not.
     pub fn loss_total(&self) -> LossCounts {
         let mut total = LossCounts::default();
@@ -267,11 +282,10 @@ impl ExporterStats {
         total
     }
 
-    /// Adds what another session of the same exporter saw, which has ended: what it kept is gone.
-    pub(crate) fn merge_ended(&mut self, other: &Self) {
-        let (domains, templates) = (self.domains, self.templates);
-        self.merge(other);
-        (self.domains, self.templates) = (domains, templates);
+    /// What remains of it when its decoder forgets it: counts, and no state.
+    pub(crate) fn past(&self) -> Self {
+        let stats = Stats { waits_for_template_since: None, ..self.stats };
+        Self { domains: 0, templates: 0, stats, ..*self }
     }
 
     /// Adds what another worker saw of the same exporter.

@@ -20,7 +20,7 @@ use super::framing::{NotIpfix, Stream};
 use crate::config::CollectorConfig;
 use crate::counts::{Counts, PUBLISH_INTERVAL, Shared, locked};
 use crate::decode::budget::{Account, Budget};
-use crate::decode::{DatagramMeta, Decoder, DecoderConfig, ExporterStats};
+use crate::decode::{DatagramMeta, Decoder, DecoderConfig, ExporterStats, RefusedSender};
 use crate::descriptors;
 use crate::log_limit::LogLimit;
 use crate::output::Output;
@@ -74,7 +74,7 @@ struct State {
     budgets: BTreeMap<Address, Arc<Budget>>,
     published: Instant,
     minute: i64,
-    /// Rows of `exporters` and figures of sessions that have ended.
+    /// Rows of `exporters` and figures of sessions that have ended since they were last shown.
     ended_minutes: Vec<ExporterMinute>,
     ended: BTreeMap<Address, ExporterStats>,
     worker: u32,
@@ -89,9 +89,6 @@ impl State {
         self.budgets.retain(|_, budget| Arc::strong_count(budget) > 1);
     }
 }
-
-/// Exporters of ended sessions that are still told of.
-const MAX_ENDED: usize = 4096;
 
 impl Sessions {
     pub(crate) fn new(
@@ -186,11 +183,8 @@ impl Sessions {
         let mut decoder = decoder.borrow_mut();
         state.ended_minutes.extend(decoder.close_minute());
         for stats in decoder.exporters() {
-            state.ended.entry(stats.address).and_modify(|known| known.merge_ended(&stats)).or_insert(stats);
-        }
-        while state.ended.len() > MAX_ENDED {
-            let silent = state.ended.iter().min_by_key(|(_, stats)| stats.stats.last_seen).map(|(&address, _)| address);
-            silent.and_then(|address| state.ended.remove(&address));
+            let past = stats.past();
+            state.ended.entry(stats.address).and_modify(|known| known.merge(&past)).or_insert(past);
         }
     }
 
@@ -237,14 +231,20 @@ impl Sessions {
     }
 
     fn publish(&self, state: &mut State) {
-        let mut all = state.ended.clone();
+        let now = unix_ms();
+        let mut all: BTreeMap<Address, ExporterStats> = BTreeMap::new();
+        let mut refused = Vec::new();
         for decoder in state.decoders.values() {
-            for stats in decoder.borrow().exporters() {
+            let decoder = decoder.borrow();
+            refused.extend_from_slice(decoder.refused());
+            for stats in decoder.exporters() {
                 all.entry(stats.address).and_modify(|known| known.merge(&stats)).or_insert(stats);
             }
         }
-        *locked(&self.shared.exporters) = all.into_values().collect();
-        let now = minute_of(unix_ms());
+        let gone: Vec<ExporterStats> = std::mem::take(&mut state.ended).into_values().collect();
+        self.shared.show(all.into_values(), &gone, now);
+        *locked(&self.shared.refused) = RefusedSender::latest(refused);
+        let now = minute_of(now);
         if now != state.minute {
             self.close_minute(state);
             state.minute = now;

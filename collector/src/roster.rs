@@ -1,0 +1,223 @@
+//! All exporters as metrics and the API show them: counters that never fall.
+//!
+//! A decoder forgets an exporter that was silent for an hour, and a session over TCP ends; what they had counted is kept
+//! here and added to what comes later. A limited number of exporters have series of their own in the metrics. Who has
+//! one keeps it, silent or not; whoever comes when all are taken gets one that belongs to an exporter that decoders have
+//! forgotten, or else is counted under `other`, with all that it ever counted, for as long as it is known.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use hashbrown::{HashMap, HashSet};
+use helios_common::exporter::Address;
+use helios_common::time::UnixMs;
+
+use crate::decode::ExporterStats;
+
+/// Exporters with series of their own if nobody says otherwise: the largest network that Helios is made for, and room.
+pub const DEFAULT_LIMIT: usize = 10_000;
+
+/// A series of an exporter that no decoder knows goes to another one after so long a silence, and no sooner: an exporter
+/// that connects anew is the same one.
+const SILENT_MS: i64 = 60 * 60 * 1000;
+
+/// All exporters at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct ExporterList {
+    /// With series of their own, by address. Some of them may be silent and forgotten by the decoders.
+    pub own: Vec<ExporterStats>,
+    /// Those beyond the limit, by address.
+    pub others: Vec<ExporterStats>,
+    /// What exporters beyond the limit had counted that are forgotten.
+    pub past_others: Option<ExporterStats>,
+    /// Exporters that decoders keep state for.
+    pub n_known: usize,
+}
+
+impl ExporterList {
+    /// Every exporter, those with series of their own first.
+    pub fn iter(&self) -> impl Iterator<Item = &ExporterStats> {
+        self.own.iter().chain(&self.others)
+    }
+}
+
+/// Keeps who has a series and what exporters counted that are gone.
+#[derive(Debug)]
+pub struct Roster(Mutex<Table>);
+
+/// The roster while it is changed.
+#[derive(Debug)]
+pub struct Table {
+    limit: usize,
+    own: HashMap<Address, Own>,
+    /// Known exporters that are counted under `other`.
+    others: HashSet<Address>,
+    past_others: Option<ExporterStats>,
+}
+
+/// An exporter with a series of its own.
+#[derive(Debug, Default)]
+struct Own {
+    past: Option<ExporterStats>,
+    last_seen: UnixMs,
+    known: bool,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self(Mutex::new(Table { limit: DEFAULT_LIMIT, own: HashMap::new(), others: HashSet::new(), past_others: None }))
+    }
+}
+
+impl Roster {
+    /// Whoever has this changes what decoders know and what is kept of the past in one step: it is taken before the list
+    /// that a thread shows, so that nobody is counted twice.
+    pub fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Table {
+    /// Sets how many exporters have series of their own. Those that have one keep it.
+    pub fn limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Keeps what an exporter had counted that a decoder forgot or whose session ended.
+    pub fn retire(&mut self, gone: &ExporterStats, now: UnixMs) {
+        let gone = gone.past();
+        let past = if self.has_own(gone.address, now) {
+            let own = self.own.entry(gone.address).or_default();
+            own.last_seen = own.last_seen.max(gone.stats.last_seen);
+            &mut own.past
+        } else {
+            &mut self.past_others
+        };
+        match past {
+            Some(past) => past.merge(&gone),
+            None => *past = Some(gone),
+        }
+    }
+
+    /// All exporters, `known` being those that decoders keep state for.
+    pub fn list(&mut self, known: BTreeMap<Address, ExporterStats>, now: UnixMs) -> ExporterList {
+        self.others.retain(|address| known.contains_key(address));
+        for (address, own) in &mut self.own {
+            own.known = known.contains_key(address);
+        }
+        let mut list = ExporterList { n_known: known.len(), past_others: self.past_others, ..ExporterList::default() };
+        for (&address, stats) in &known {
+            if !self.has_own(address, now) {
+                list.others.push(*stats);
+                continue;
+            }
+            let own = self.own.entry(address).or_default();
+            (own.known, own.last_seen) = (true, stats.stats.last_seen);
+            let mut all = *stats;
+            if let Some(past) = &own.past {
+                all.merge(past);
+            }
+            list.own.push(all);
+        }
+        list.own.extend(self.own.values().filter(|own| !own.known).filter_map(|own| own.past));
+        list.own.sort_unstable_by_key(|stats| stats.address);
+        list
+    }
+
+    /// Whether an exporter has a series of its own, which it gets now if there is one left.
+    fn has_own(&mut self, address: Address, now: UnixMs) -> bool {
+        if self.own.contains_key(&address) {
+            return true;
+        }
+        if self.others.contains(&address) {
+            return false;
+        }
+        if self.own.len() >= self.limit && !self.free_one(now) {
+            self.others.insert(address);
+            return false;
+        }
+        self.own.insert(address, Own { known: true, last_seen: now, past: None });
+        true
+    }
+
+    /// Ends the series of the exporter that was silent the longest; `false` if all are known.
+    fn free_one(&mut self, now: UnixMs) -> bool {
+        let silent = self.own.iter().filter(|(_, own)| !own.known && now - own.last_seen >= SILENT_MS);
+        let longest = silent.min_by_key(|(_, own)| own.last_seen).map(|(&address, _)| address);
+        longest.is_some_and(|address| self.own.remove(&address).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helios_common::exporter::mapped;
+
+    const HOUR_MS: i64 = SILENT_MS;
+
+    fn exporter(last: u8, datagrams: u64, last_seen: UnixMs) -> ExporterStats {
+        let mut stats = ExporterStats::new(mapped([192, 0, 2, last]), 0);
+        (stats.stats.messages[3], stats.stats.last_seen, stats.templates) = (datagrams, last_seen, 5);
+        stats
+    }
+
+    fn known(exporters: &[ExporterStats]) -> BTreeMap<Address, ExporterStats> {
+        exporters.iter().map(|stats| (stats.address, *stats)).collect()
+    }
+
+    fn table(limit: usize) -> Table {
+        let Roster(table) = Roster::default();
+        let mut table = table.into_inner().unwrap();
+        table.limit(limit);
+        table
+    }
+
+    fn datagrams<'a>(list: impl IntoIterator<Item = &'a ExporterStats>) -> Vec<u64> {
+        list.into_iter().map(|stats| stats.stats.messages.iter().sum()).collect()
+    }
+
+    #[test]
+    fn an_exporter_that_is_forgotten_keeps_its_counts_and_its_last_seen_and_goes_on_with_them() {
+        let mut table = table(10);
+        table.list(known(&[exporter(1, 100, 5)]), 5);
+        table.retire(&exporter(1, 100, 5), HOUR_MS + 5);
+        for now in [HOUR_MS, 500 * HOUR_MS] {
+            let list = table.list(BTreeMap::new(), now);
+            assert_eq!((list.n_known, datagrams(&list.own)), (0, vec![100]));
+            assert_eq!((list.own[0].stats.last_seen, list.own[0].templates), (5, 0));
+        }
+        let list = table.list(known(&[exporter(1, 7, 600 * HOUR_MS)]), 600 * HOUR_MS);
+        assert_eq!((datagrams(&list.own), list.own[0].templates), (vec![107], 5));
+    }
+
+    #[test]
+    fn whoever_has_a_series_keeps_it_and_other_never_falls() {
+        let mut table = table(2);
+        let first =
+            table.list(known(&[exporter(1, 1, 0), exporter(2, 2, 0), exporter(3, 300, 0), exporter(4, 400, 0)]), 0);
+        assert_eq!((datagrams(&first.own), datagrams(&first.others)), (vec![1, 2], vec![300, 400]));
+        // The busiest of the others falls silent and is forgotten, the next one comes: the sum of `other` grows only.
+        table.retire(&exporter(3, 310, 0), HOUR_MS);
+        let later =
+            table.list(known(&[exporter(1, 1, HOUR_MS), exporter(2, 2, HOUR_MS), exporter(4, 401, HOUR_MS)]), HOUR_MS);
+        let other: u64 = datagrams(later.others.iter().chain(&later.past_others)).iter().sum();
+        assert_eq!((other, datagrams(&later.own)), (711, vec![1, 2]));
+    }
+
+    #[test]
+    fn a_silent_exporters_series_goes_to_a_new_one_only_when_none_is_left() {
+        let mut table = table(2);
+        table.list(known(&[exporter(1, 1, 0), exporter(2, 2, 0)]), 0);
+        table.retire(&exporter(1, 1, 0), HOUR_MS / 2);
+        let early = table.list(known(&[exporter(2, 2, 0), exporter(3, 3, 0)]), HOUR_MS / 2);
+        assert_eq!((datagrams(&early.own), datagrams(&early.others)), (vec![1, 2], vec![3]));
+        let late = table.list(known(&[exporter(2, 2, 0), exporter(4, 4, 0)]), HOUR_MS);
+        assert_eq!((datagrams(&late.own), datagrams(&late.others)), (vec![2, 4], vec![]));
+    }
+
+    #[test]
+    fn a_limit_of_none_leaves_only_the_others() {
+        let list = table(0).list(known(&[exporter(1, 3, 0), exporter(2, 4, 0)]), 0);
+        assert_eq!((list.own.len(), datagrams(&list.others)), (0, vec![3, 4]));
+    }
+}
