@@ -16,7 +16,7 @@ HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint torture demo bench bench-e2e bench-sweep bench-clickhouse bench-peers bench-memory bench-start netbox-scale ci engine engine-test exporters captures fuzz-smoke fuzz docs clean
+.PHONY: help all build test lint torture demo bench bench-e2e bench-sweep bench-clickhouse bench-peers bench-memory bench-start netbox-scale ci engine engine-test components test-collectors exporters captures fuzz-smoke fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,17 @@ engine: ## install the ClickHouse engine for trials and tests into .cache/engine
 
 engine-test: ## the same, with what its own tests need
 	tools/clickhouse-http/install.sh $(ENGINE) --test
+
+components: ## install gnmic, snmp_exporter, blackbox_exporter (built with Go into ~/.cache/helios), prometheus and snmpd (Debian packages)
+	tools/components/install.sh
+
+test-collectors: components ## run the real collectors with collectors/ and alerts/ against one device (2 minutes, more where they are built first)
+	promtool check rules alerts/recording.yaml
+	promtool test rules alerts/recording.test.yaml
+	@mkdir -p $(CACHE)
+	[ -x $(CACHE)/components/bin/python ] || python3 -m venv $(CACHE)/components
+	$(CACHE)/components/bin/pip install -q --disable-pip-version-check -r tools/components/requirements.txt
+	$(CACHE)/components/bin/python tools/components/check.py
 
 exporters: ## install the real exporters and decoders that the end-to-end tests use (Debian packages)
 	tools/exporters.sh
