@@ -1,5 +1,5 @@
 # The image that deploy/kubernetes/helios.yaml runs: `docker build -t helios:0.1.0 .`
-FROM rust:1.95-trixie AS build
+FROM rust:1.95.0-trixie AS build
 WORKDIR /helios
 COPY . .
 RUN cargo build --release --locked --bin helios

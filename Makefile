@@ -12,11 +12,13 @@ ENGINE := $(CACHE)/engine
 ENGINE_PYTHON := $(ENGINE)/bin/python
 # Where real captures of other projects may lie; they are checked when they are there and never copied.
 HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
+# Which benchmarks `make bench` runs; BENCHMARKS.md lists them.
+SUITE ?= micro
 
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint torture demo bench bench-e2e bench-sweep bench-clickhouse bench-peers bench-memory bench-start netbox-scale ci engine engine-test components test-collectors exporters captures fuzz-smoke fuzz docs clean
+.PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors exporters captures fuzz-smoke fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,42 +66,8 @@ demo: engine ## build, start everything on loopback, send flows of all protocols
 	cargo build --release --locked
 	tools/demo.sh
 
-bench: ## micro benchmarks with ratios as the last lines (about 6 minutes, building left out)
-	@mkdir -p $(CACHE)
-	cargo bench --locked --bench decode --bench enrich --bench blocks --bench pipeline | tee $(CACHE)/bench.log
-	@echo; grep -E '^[a-z0-9_]+: [0-9.]+ x$$' $(CACHE)/bench.log
-
-bench-e2e: engine ## UDP to rows at stepped rates: loss, CPU by stage, latency; writes BENCHMARKS.md
-	cargo build --release --locked
-	PYTHONPATH=tools python3 -m bench.e2e
-
-bench-sweep: engine ## workers, batches and blocks of different sizes; idle CPU; writes BENCHMARKS.md
-	cargo build --release --locked
-	PYTHONPATH=tools python3 -m bench.sweep
-
-bench-clickhouse: engine ## what ClickHouse pays per flow, by block size, format, sorting key, rollups; dashboards' questions; writes BENCHMARKS.md
-	cargo build --release --locked
-	PYTHONPATH=tools:tools/clickhouse-http $(ENGINE_PYTHON) -m bench.clickhouse
-
-bench-peers: engine ## the same capture into goflow2, Kafka with a consumer, and nfcapd; writes BENCHMARKS.md
-	tools/bench/install-peers.sh $(CACHE)/peers
-	cargo build --release --locked
-	PYTHONPATH=tools python3 -m bench.peers
-
-bench-memory: engine ## resident memory of 2,000 exporters with 20 templates, for ten minutes and at full rate; writes BENCHMARKS.md
-	cargo build --release --locked
-	PYTHONPATH=tools python3 -m bench.memory
-
-bench-start: ## how long a start with the state of 2,000 exporters takes; writes BENCHMARKS.md
-	cargo build --release --locked
-	PYTHONPATH=tools python3 -m bench.start
-
-netbox-scale: ## read a NetBox of 8,000 devices, 400,000 interfaces and 100,000 prefixes: time and peak of memory, tables included
-	cargo build --release --locked -p helios-netbox -p helios-enricher --example serve --example netbox_read
-	@examples="$${CARGO_TARGET_DIR:-target}/release/examples"; \
-	coproc SERVER { "$$examples/serve"; }; read -r url <&"$${SERVER[0]}"; \
-	NETBOX_API_TOKEN=0123456789abcdef0123456789abcdef01234567 "$$examples/netbox_read" "$$url"; \
-	exec {SERVER[1]}>&-
+bench: ## run one SUITE of benchmarks: micro (the default), e2e, sweep, clickhouse, peers, memory, start, netbox
+	tools/bench/run.sh $(SUITE)
 
 ci: ## the tests, as continuous integration runs them
 	bash .ci/run

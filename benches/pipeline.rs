@@ -1,7 +1,7 @@
 //! The whole way in one thread: datagrams, decoded, enriched, appended, encoded and compressed to a block's frozen bytes.
 //!
 //! The flows are those of `helios simulate`. Every stage is measured together with those before it, so that the caches are
-//! as a pipeline leaves them; the socket and ClickHouse are not in it (`make bench-e2e` has them). Figures are CPU time
+//! as a pipeline leaves them; the socket and ClickHouse are not in it (`make bench SUITE=e2e` has them). Figures are CPU time
 //! of one thread, ratios the last lines: `name: value x`.
 //!
 //! `cargo bench --bench pipeline -- lz4` measures a part; the ratios are left out then.

@@ -9,6 +9,7 @@ use helios_netbox::NetBoxConfig;
 use helios_service::config::{Configuration, Problem};
 use helios_service::log::LogConfig;
 use helios_sink::SinkConfig;
+use helios_web::address::redacted;
 use serde::{Deserialize, Serialize};
 
 mod sections;
@@ -48,6 +49,19 @@ impl Config {
     /// On a second call, or after the first use.
     pub fn install_columns(&self) {
         columns::install(&self.columns);
+    }
+
+    /// The same configuration with `***` in place of passwords and tokens that stand in addresses: what is printed may
+    /// end in a bug report.
+    pub fn redacted(&self) -> Self {
+        let mut shown = self.clone();
+        let enricher = &mut shown.enricher;
+        let lists = enricher.networks.http.iter_mut().map(|list| &mut list.url);
+        let urls = lists.chain(enricher.interfaces.prometheus.url.as_mut()).chain(shown.netbox.url.as_mut());
+        for url in urls.chain([&mut shown.clickhouse.url]) {
+            *url = redacted(url);
+        }
+        shown
     }
 
     /// The section `clickhouse`, with the spool's directory in the state directory where nobody chose another.
@@ -90,6 +104,17 @@ mod tests {
             let key = path.rsplit('.').next().unwrap_or(&path);
             assert!(!["password", "secret", "token", "api_key"].contains(&key), "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_printed_holds_no_secret_of_an_address() {
+        let mut config = Config::default();
+        config.enricher.interfaces.prometheus.url = Some("https://grafana:secret@prometheus/".into());
+        config.enricher.networks.http =
+            serde_json::from_str(r#"[{"url": "https://git/a.csv?private_token=secret"}]"#).unwrap();
+        let printed = config.redacted().to_yaml();
+        assert!(!printed.contains("secret") && printed.contains("https://***@prometheus/"), "{printed}");
+        assert!(printed.contains("https://git/a.csv?private_token=***"), "{printed}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use helios_web::address;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{RuleError, Rules};
@@ -94,7 +95,7 @@ pub struct PrometheusConfig {
     pub timeout_secs: u64,
     /// File with a token that is sent as `Authorization: Bearer`.
     pub token_file: Option<PathBuf>,
-    /// File with the authorities to trust (PEM) instead of the well-known ones.
+    /// File with certificate authorities to trust (PEM) beside the system's.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -141,7 +142,7 @@ pub struct HttpSource {
     /// file with a token that is sent as `Authorization: Bearer`
     #[serde(default)]
     pub token_file: Option<PathBuf>,
-    /// file with the authorities to trust (PEM) instead of the well-known ones
+    /// file with certificate authorities to trust (PEM) beside the system's
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
 }
@@ -230,8 +231,8 @@ impl EnricherConfig {
             .map(|url| (url, "interfaces.prometheus.url"))
             .chain(self.networks.http.iter().map(|source| (&source.url, "networks.http")))
         {
-            if !url.starts_with("http://") && !url.starts_with("https://") {
-                return error(key, format!("`{url}` is no address: write it as http://HOST:PORT/PATH or https://..."));
+            if let Err(problem) = address::check(url) {
+                return error(key, problem);
             }
         }
         let refreshes = self.networks.http.iter().map(|source| (source.refresh_secs, source.timeout_secs));

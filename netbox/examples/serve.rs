@@ -1,5 +1,5 @@
 //! The test server as large as a large NetBox: 8,000 devices, 400,000 interfaces, 100,000 prefixes. Prints its address and
-//! serves until its standard input ends: the other half of `make netbox-scale`.
+//! serves until its standard input ends: the other half of `make bench SUITE=netbox`.
 
 use helios_testkit::netbox::{Server, World};
 

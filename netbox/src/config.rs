@@ -33,7 +33,7 @@ pub struct NetBoxConfig {
     /// counts. The token needs no write permission.
     pub token_file: Option<PathBuf>,
 
-    /// PEM file of the certificate authorities to trust for `https`. Without it the operating system's are trusted.
+    /// PEM file of certificate authorities to trust for `https`, beside those of the operating system.
     pub ca_file: Option<PathBuf>,
 
     /// Milliseconds for an answer, from the request to its last byte.
@@ -203,10 +203,7 @@ impl NetBoxConfig {
 }
 
 fn check_url(url: &str) -> Result<(), String> {
-    let parsed: hyper::Uri = url.parse().map_err(|error| format!("`{url}` is no address: {error}"))?;
-    if !matches!(parsed.scheme_str(), Some("http" | "https")) {
-        return Err(format!("`{url}` has to begin with http:// or https://"));
-    }
+    let parsed = helios_web::address::check(url)?;
     let authority = parsed.authority().map_or("", |authority| authority.as_str());
     if authority.contains('@') {
         return Err("user and password do not belong here: NetBox wants a token, see `token_file`".into());

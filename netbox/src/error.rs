@@ -1,22 +1,17 @@
 //! Why a refresh failed, and what to do about it.
 
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
+
+use helios_web::secret::SecretError;
+use helios_web::tls::TlsError;
 
 /// A refresh that failed. The snapshot from before stays in use.
 #[derive(Debug, thiserror::Error)]
 pub enum NetBoxError {
-    #[error("netbox.{key}: cannot read {}: {source}; check the path and its permissions", path.display())]
-    Unreadable { key: &'static str, path: PathBuf, source: io::Error },
-    #[error("netbox.ca_file: {} holds no certificate in PEM form", path.display())]
-    NoCertificate { path: PathBuf },
-    #[error(
-        "netbox.ca_file: this system's certificates cannot be loaded: {0}; name a file with the authorities to trust"
-    )]
-    SystemCertificates(io::Error),
-    #[error("the token holds characters that no token has: put NetBox's token alone into netbox.token_file")]
-    TokenText,
+    #[error("netbox.{0}")]
+    Tls(#[from] TlsError),
+    #[error("netbox.{0}")]
+    Secret(#[from] SecretError),
     #[error("cannot reach {url}: {cause}; check netbox.url, the network between and, for https, netbox.ca_file")]
     Unreachable { url: String, cause: String },
     #[error("no whole answer to {path} within {after:?}: raise netbox.timeout_ms or lower netbox.page_size")]
@@ -51,9 +46,7 @@ impl NetBoxError {
     /// The metric label.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Unreadable { .. } | Self::NoCertificate { .. } | Self::SystemCertificates(_) | Self::TokenText => {
-                "configuration"
-            }
+            Self::Tls(_) | Self::Secret(_) => "configuration",
             Self::Unreachable { .. } => "unreachable",
             Self::TimedOut { .. } => "timeout",
             Self::BrokeOff { .. } => "broke_off",

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 
 use crate::builder::Builder;
-use crate::client::{Client, Counters};
+use crate::client::{self, Client, Counters};
 use crate::config::{NetBoxConfig, Purpose};
 use crate::error::NetBoxError;
 use crate::moment;
@@ -96,7 +96,7 @@ impl Refresher {
         let answer = client.get("status", "").await?;
         let Status { version } = serde_json::from_slice(&answer.body)
             .map_err(|source| NetBoxError::NotNetBox { path: "status".to_owned(), source })?;
-        let since = moment::format(answer.time() - OVERLAP);
+        let since = moment::format(client::time(&answer) - OVERLAP);
         let context =
             Context { client, config: self.config.clone(), purpose: self.purpose, version: Version::parse(&version) };
         let context = Arc::new(context);

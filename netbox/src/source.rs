@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use helios_web::Backoff;
 use tokio::sync::{Notify, watch};
 
 use crate::client::Counters;
@@ -20,7 +21,7 @@ use crate::refresh::{Refreshed, Refresher, now_ms};
 use crate::saved;
 use crate::snapshot::Snapshot;
 
-/// Before a failed refresh is repeated; doubles up to the configured interval.
+/// Before a failed refresh is repeated; the pauses grow up to the configured interval.
 const RETRY_INITIAL: Duration = Duration::from_secs(5);
 
 /// Webhooks come in swarms: one change of a device in NetBox is one for each of its parts.
@@ -202,7 +203,7 @@ impl Shared {
         let (interval, full_interval) = (config.refresh_interval(), config.full_refresh_interval());
         let fingerprint = config.fingerprint();
         let mut refresher = Refresher::new(config, Purpose::Flows, Arc::clone(&self.counters));
-        let mut retry = RETRY_INITIAL;
+        let mut backoff = Backoff::new(RETRY_INITIAL.min(interval), interval);
         loop {
             let previous = self.current.load_full();
             let began = now_ms();
@@ -215,14 +216,12 @@ impl Shared {
                         None => self.well(began),
                         Some(problem) => self.failed(&problem),
                     }
-                    retry = RETRY_INITIAL;
+                    backoff.reset();
                     interval
                 }
                 Err(error) => {
                     self.failed(&error);
-                    let wait = retry.min(interval);
-                    retry = retry.saturating_mul(2).min(interval.max(RETRY_INITIAL));
-                    wait
+                    backoff.pause()
                 }
             };
             tokio::select! {

@@ -39,7 +39,7 @@ pub struct SinkConfig {
     /// password is sent if that is not set either.
     pub password_file: Option<PathBuf>,
 
-    /// PEM file of the certificate authorities to trust for `https`. Without it the operating system's are trusted.
+    /// PEM file of certificate authorities to trust for `https`, beside those of the operating system.
     pub ca_file: Option<PathBuf>,
 
     /// Create and upgrade the tables, and apply `retention_days`, before the first row is sent. When off, `helios
@@ -199,6 +199,9 @@ impl SinkConfig {
                 mistakes.push(ConfigError { key, problem: problem.into() });
             }
         };
+        if let Err(problem) = helios_web::address::check_header(&self.user) {
+            expect(false, "user", problem);
+        }
         if let Err(problem) = check_url(&self.url) {
             expect(false, "url", &problem);
         }
@@ -282,11 +285,7 @@ fn is_identifier(name: &str) -> bool {
 }
 
 fn check_url(url: &str) -> Result<(), String> {
-    let parsed: hyper::Uri = url.parse().map_err(|error| format!("`{url}` is no address: {error}"))?;
-    match parsed.scheme_str() {
-        Some("http" | "https") => {}
-        _ => return Err(format!("`{url}` has to begin with http:// or https://")),
-    }
+    let parsed = helios_web::address::check(url)?;
     let authority = parsed.authority().map_or("", |authority| authority.as_str());
     if authority.contains('@') {
         return Err("user and password do not belong here: use `user` and `password_file`".into());

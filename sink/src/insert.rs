@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clickhouse::error::Error;
 use hdrhistogram::Histogram;
 use helios_common::time::UnixMs;
+use helios_web::Backoff;
 use tokio::sync::watch;
 
 use crate::backlog::{Backlog, Lane};
@@ -423,31 +424,16 @@ impl Inserter {
     }
 }
 
-/// Times between attempts: doubling up to a limit, with a quarter of chance so that blocks do not come all at once.
-struct Retry {
-    next: Duration,
-    max: Duration,
-    random: u64,
-}
+/// Times between attempts: growing ones after what passes by itself, the longest after a mistake of configuration.
+struct Retry(Backoff);
 
 impl Retry {
     fn new(config: &SinkConfig) -> Self {
-        use std::hash::{BuildHasher, Hasher, RandomState};
-        Self {
-            next: config.retry_initial(),
-            max: config.retry_max(),
-            random: RandomState::new().build_hasher().finish(),
-        }
+        Self(Backoff::new(config.retry_initial(), config.retry_max()))
     }
 
     fn next(&mut self, class: Class) -> Duration {
-        let base = if class == Class::Configuration { self.max } else { self.next };
-        self.next = (self.next * 2).min(self.max);
-        // xorshift64: which quarter of a second does not matter, only that it is another one for every block.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        base.mul_f64(0.75 + (self.random % 1000) as f64 / 2000.0)
+        if class == Class::Configuration { self.0.longest() } else { self.0.pause() }
     }
 }
 

@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         return io::stdout().lock().write_all(page.as_bytes()).map_err(|error| Exit::output(&error));
     }
     let databases = files(&config, SystemTime::now())?;
-    let mut report = if args.print { config.to_yaml() } else { report::describe(&config, &databases) };
+    let mut report = if args.print { config.redacted().to_yaml() } else { report::describe(&config, &databases) };
     if args.connect {
         report.push_str(&connect(&config)?);
     }

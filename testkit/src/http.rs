@@ -32,6 +32,8 @@ pub struct Request {
     /// Path and query.
     pub target: String,
     pub authorization: String,
+    /// Names in small letters, and values.
+    pub headers: Vec<(String, String)>,
     /// Whether the client wants the connection closed after it.
     pub last: bool,
 }
@@ -49,7 +51,13 @@ impl Request {
             if name.eq_ignore_ascii_case("authorization") {
                 value.clone_into(&mut request.authorization);
             }
+            request.headers.push((name.to_ascii_lowercase(), value.to_owned()));
             request.last |= name.eq_ignore_ascii_case("connection") && value == "close";
         }
+    }
+
+    /// The value of a header, by its name in small letters; empty where the client did not send it.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
     }
 }

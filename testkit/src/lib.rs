@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub mod alloc;
-mod http;
+pub mod http;
 pub mod netbox;
 pub mod prometheus;
 pub mod proxy;

@@ -115,7 +115,7 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
     loop {
-        let Request { target, authorization, last } = Request::read(&mut reader)?;
+        let Request { target, authorization, last, .. } = Request::read(&mut reader)?;
         let (fault, world) = {
             let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
             world.requests.push(target.clone());

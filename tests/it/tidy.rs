@@ -15,14 +15,15 @@ const MAX_LINES: usize = 800;
 const EDGES: &[(&str, &[&str])] = &[
     ("helios-common", &[]),
     ("helios-collector", &["helios-common"]),
-    ("helios-enricher", &["helios-common", "helios-netbox"]),
+    ("helios-enricher", &["helios-common", "helios-netbox", "helios-web"]),
     ("helios-lab", &["helios-common", "helios-collector"]),
-    ("helios-netbox", &[]),
+    ("helios-netbox", &["helios-web"]),
     ("helios-query", &["helios-common"]),
-    ("helios-sink", &["helios-common"]),
+    ("helios-sink", &["helios-common", "helios-web"]),
     ("helios-service", &[]),
     ("helios-targets", &[]),
     ("helios-testkit", &[]),
+    ("helios-web", &[]),
     (
         "helios",
         &[
@@ -33,6 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "helios-netbox",
             "helios-service",
             "helios-sink",
+            "helios-web",
         ],
     ),
 ];

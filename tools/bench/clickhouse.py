@@ -5,7 +5,7 @@ connections with the settings that Helios sends. A variant's cost is the CPU of 
 background merge is done, HTTP and decompression included. Afterwards the questions of dashboards are timed on the flows
 and on the rollups (`questions.py`). Both tables go to BENCHMARKS.md, between the `clickhouse` marks.
 
-    make bench-clickhouse                       about 10 minutes
+    make bench SUITE=clickhouse                 about 10 minutes
     BENCH_CLICKHOUSE_ROWS=2M make ...           fewer rows a variant
     BENCH_CLICKHOUSE_ONLY=block make ...        only variants whose name has that in it; BENCHMARKS.md stays as it is
 """

@@ -4,8 +4,8 @@
 this machine. CPU is the process's own, by thread; the generator and the sink run on the same cores and are not
 counted in it. The report goes to BENCHMARKS.md (between its `e2e` marks) with a plot beside it.
 
-    make bench-e2e                          about 6 minutes
-    BENCH_SECONDS=10 make bench-e2e         longer steps
+    make bench SUITE=e2e                          about 6 minutes
+    BENCH_SECONDS=10 make bench SUITE=e2e         longer steps
 """
 
 import contextlib

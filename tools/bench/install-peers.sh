@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make bench-peers` compares with: goflow2 (built by Go), Kafka (jars from Maven Central), kcat and nfcapd (Debian
+# Installs what `make bench SUITE=peers` compares with: goflow2 (built by Go), Kafka (jars from Maven Central), kcat and nfcapd (Debian
 # packages). Everything that is built goes to the folder named, one folder per version.
 #
 #   tools/bench/install-peers.sh FOLDER

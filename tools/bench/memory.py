@@ -4,8 +4,8 @@
 them for minutes; then as fast as they are taken. Everything goes to a sink that only reads. The table goes to
 BENCHMARKS.md (between its `memory` marks).
 
-    make bench-memory                       about 11 minutes
-    BENCH_MINUTES=2 make bench-memory       a shorter one
+    make bench SUITE=memory                       about 11 minutes
+    BENCH_MINUTES=2 make bench SUITE=memory       a shorter one
 """
 
 import contextlib

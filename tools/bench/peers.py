@@ -4,8 +4,8 @@ One capture (IPFIX of `helios simulate`) is sent by `helios replay` at one rate 
 Helios and nfcapd get it at a multiple of that rate as well, which goflow2 does not take: full batches cost less a flow than wake-ups.
 CPU is what the pipeline's processes used while they worked, start-up left out; the generator and the database are not in it.
 
-    make bench-peers                        about 5 minutes
-    BENCH_PEERS_RATE=1000 make bench-peers  another rate, in datagrams per second
+    make bench SUITE=peers                        about 5 minutes
+    BENCH_PEERS_RATE=1000 make bench SUITE=peers  another rate, in datagrams per second
 """
 
 import contextlib

@@ -58,7 +58,7 @@ def write_e2e(root: Path, steps, figures: dict, seconds: float, exporters: int):
     picture.write_text(svg("Flows stored by flows offered", "flows/s offered", "flows/s stored", lines))
     share = figures["share"]
     text = f"""
-`make bench-e2e` on {machine()}; {seconds:g} s a step, {exporters} exporters of five protocols, GeoIP on, generator and
+`make bench SUITE=e2e` on {machine()}; {seconds:g} s a step, {exporters} exporters of five protocols, GeoIP on, generator and
 target on the same CPUs. CPU columns are seconds per million flows stored, by the threads of `helios run`.
 
 {steps_table(steps)}
@@ -89,7 +89,7 @@ def write_peers(root: Path, rows: list[dict], flows: int, rate: int):
     ratios = ["| flows per CPU second against | " + " | ".join(peer["name"] for peer in peers) + " |", "|---" * (len(peers) + 1) + "|"]
     ratios += [f"| {row['name']} | " + " | ".join(f"{ratio(row, peer):.1f} x" for peer in peers) + " |" for row in ours]
     text = f"""
-`make bench-peers` on {machine()}; the same capture of {flows:,} flows (IPFIX, `helios simulate`), sent by `helios replay` at {rate:,}
+`make bench SUITE=peers` on {machine()}; the same capture of {flows:,} flows (IPFIX, `helios simulate`), sent by `helios replay` at {rate:,}
 datagrams/s unless told otherwise, one pipeline after the other on the same CPUs. CPU is that of the processes named, without generator
 and database.
 
@@ -122,7 +122,7 @@ def write_clickhouse(root: Path, variants, answers, repeats: int):
         ratio = f"{raw.milliseconds / answer.milliseconds:.1f} x" if raw and raw is not answer else "-"
         asked.append(f"| {answer.question} | {answer.table} | {answer.table_rows:,} | {answer.milliseconds:.0f} | {answer.cpu:.0f} | {ratio} |")
     text = f"""
-`make bench-clickhouse` on {machine()}; {default.rows:,} flows of `helios simulate` a variant, two connections, best of {repeats}. CPU is the
+`make bench SUITE=clickhouse` on {machine()}; {default.rows:,} flows of `helios simulate` a variant, two connections, best of {repeats}. CPU is the
 engine's process until the last background merge is done, HTTP and decompression (in Python, here) included.
 
 {chr(10).join(sweep)}
@@ -145,7 +145,7 @@ def write_sweep(root: Path, rows, figures: dict, rate: float, repeats: int):
             f"{step.resident / 2**20:,.0f} | {step.p50 * 1e3:,.0f} | {step.p99 * 1e3:,.0f} |"
         )
     text = f"""
-`make bench-sweep` on {machine()}; {rate / 1e3:,.0f} k flows/s over UDP to a sink that reads, generator and sink on the same CPUs, everything
+`make bench SUITE=sweep` on {machine()}; {rate / 1e3:,.0f} k flows/s over UDP to a sink that reads, generator and sink on the same CPUs, everything
 else as by default; the cheaper of {repeats} runs.
 
 {chr(10).join(lines)}
@@ -162,7 +162,7 @@ def write_start(root: Path, rows: list[tuple], made: dict):
     lines = ["| state directory | port bound, ms | receiving, ms | slowest, ms |", "|---|---|---|---|"]
     lines += [f"| {name} | {row['bound']:.1f} | {row['receiving']:.1f} | {row['worst']:.1f} |" for name, row in rows]
     text = f"""
-`make bench-start` on {machine()}; {made["exporters"]:,} exporters of NetFlow v9 and IPFIX with {made["templates"]} templates each, whose state takes
+`make bench SUITE=start` on {machine()}; {made["exporters"]:,} exporters of NetFlow v9 and IPFIX with {made["templates"]} templates each, whose state takes
 {made["octets"] / 2**20:.1f} MiB on disk. Milliseconds from the start of the process; the median of 15 starts.
 
 {chr(10).join(lines)}
@@ -181,7 +181,7 @@ def write_memory(root: Path, empty: int, loads, made: dict):
             f"{max(mebibytes):.0f} | {mebibytes[-1]:.0f} | {load.cpu / max(load.stored, 1) * 1e6:.2f} |"
         )
     text = f"""
-`make bench-memory` on {machine()}; {made["exporters"]:,} exporters of NetFlow v9 and IPFIX with {made["templates"]} templates each, flows to a sink
+`make bench SUITE=memory` on {machine()}; {made["exporters"]:,} exporters of NetFlow v9 and IPFIX with {made["templates"]} templates each, flows to a sink
 that reads. Resident memory is the peak of a minute: of the first, of all, of the last. Before the first datagram it is {empty / 2**20:.0f} MiB.
 
 {chr(10).join(lines)}

@@ -5,7 +5,7 @@ stopped, and started again and again with what it saved: until
 its port is bound (read from /proc/net/udp), and until it says that it receives. Nothing needs to listen where rows
 would go. The report goes to BENCHMARKS.md (between its `start` marks).
 
-    make bench-start
+    make bench SUITE=start
     PYTHONPATH=tools python3 -m bench.start OTHER    the start of another helios with the same state beside it
 """
 

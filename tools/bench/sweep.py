@@ -3,7 +3,7 @@
 One setting at a time differs from the defaults; every one gets the same flows over UDP and sends them to a sink that only
 reads. Idle CPU is measured with the defaults. The tables go to BENCHMARKS.md, between the `sweep` marks.
 
-    make bench-sweep                        about 4 minutes
+    make bench SUITE=sweep                        about 4 minutes
 """
 
 import contextlib

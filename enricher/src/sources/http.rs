@@ -4,14 +4,16 @@
 //! stays in use while it is away or answers nonsense; that is counted, and logged once until it changes.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use helios_common::names::Names;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use helios_web::secret::{self, SecretError};
+use helios_web::tls::TlsError;
+use helios_web::{Backoff, Client, Request, RequestError, Settings, Validators, address};
 
 use super::status::{SharedStatus, Status};
 use super::{prometheus, text};
@@ -19,9 +21,12 @@ use crate::config::{HttpSource, NetworkFormat, PrometheusConfig};
 use crate::inventory::Inventory;
 
 /// An answer that is larger is refused: 400,000 interfaces are a quarter of it.
-const ANSWER_BYTES_MAX: u64 = 512 << 20;
+const ANSWER_BYTES_MAX: usize = 512 << 20;
 
-/// After a failure it is asked again sooner than the interval says.
+/// After a failure it is asked again sooner than the interval says: after this time at first,
+const RETRY_INITIAL: Duration = Duration::from_secs(5);
+
+/// and no later than after this.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// What to ask, and how to read the answer.
@@ -44,14 +49,18 @@ enum Contents {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    #[error("cannot read {}: {error}; correct the path", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    #[error("{} holds no certificate in PEM form", path.display())]
-    NoCertificate { path: PathBuf },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     #[error("the server answers {status}: check its address{}", if *status == 401 || *status == 403 { " and token_file" } else { "" })]
     Status { status: u16 },
     #[error("no answer: {0}; is the address right, and the server up?")]
-    Http(Box<ureq::Error>),
+    Http(#[from] RequestError),
+    #[error("no answer: {0}")]
+    System(#[from] io::Error),
+    #[error("the answer is not UTF-8 text")]
+    NotText,
     #[error("the answer cannot be used: {0}")]
     Contents(String),
     #[error("the answer is empty; an empty list is taken for a mistake")]
@@ -86,48 +95,63 @@ impl Remote {
 
     /// The address without what may be secret in it.
     pub fn location(&self) -> String {
-        let url = self.url.split(['?', '#']).next().unwrap_or("");
-        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        format!("{scheme}://{host}{path}")
+        address::place(&self.url)
     }
 
     /// Asks once. The outcome goes into the status.
     pub fn ask(&self, names: &Names, status: &Mutex<Status>) -> Option<Inventory> {
-        match self.fetch().and_then(|text| self.read(&text, names)) {
-            Ok(inventory) => {
+        match self.ask_again(names, status, &mut Validators::default()) {
+            Asked::News(inventory) => Some(inventory),
+            Asked::Unchanged | Asked::Failed => None,
+        }
+    }
+
+    /// Asks for what has changed since the answer that `validators` identify, and lets them identify the new one.
+    fn ask_again(&self, names: &Names, status: &Mutex<Status>, validators: &mut Validators) -> Asked {
+        let read = |(text, version): (String, Validators)| Ok((self.read(&text, names)?, version));
+        match self.fetch(validators).and_then(|fetched| fetched.map(read).transpose()) {
+            Ok(Some((inventory, version))) => {
                 Status::took(status, inventory.len() as u64);
-                Some(inventory)
+                *validators = version;
+                Asked::News(inventory)
+            }
+            Ok(None) => {
+                Status::confirmed(status);
+                Asked::Unchanged
             }
             Err(error) => {
                 Status::failed(status, &error.to_string());
-                None
+                Asked::Failed
             }
         }
     }
 
-    fn fetch(&self) -> Result<String, FetchError> {
-        let mut tls = TlsConfig::builder();
-        if let Some(path) = &self.ca_file {
-            tls = tls.root_certs(RootCerts::Specific(Arc::new(certificates(path)?)));
+    /// The text of the answer and what identifies it; `None` where it is the one that `validators` identify. Token and
+    /// authorities are read anew.
+    fn fetch(&self, validators: &Validators) -> Result<Option<(String, Validators)>, FetchError> {
+        let settings = Settings {
+            url: &self.url,
+            ca_file: self.ca_file.as_deref(),
+            timeout: self.timeout,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        };
+        let authorization = match &self.token_file {
+            Some(path) => secret::authorization("Bearer", &secret::read("token_file", path)?)?,
+            None => None,
+        };
+        let request =
+            Request { url: &self.url, accept: "", authorization, validators: Some(validators), follow_redirects: true };
+        let client = Client::new(&settings)?;
+        let answer = helios_web::block_on(client.get(&request))??;
+        if answer.is_unchanged() {
+            return Ok(None);
         }
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(self.timeout))
-            .tls_config(tls.build())
-            .user_agent(concat!("helios/", env!("CARGO_PKG_VERSION")));
-        let mut request = ureq::Agent::new_with_config(config.build()).get(&self.url);
-        if let Some(path) = &self.token_file {
-            let token =
-                std::fs::read_to_string(path).map_err(|error| FetchError::Unreadable { path: path.clone(), error })?;
-            request = request.header("Authorization", format!("Bearer {}", token.trim()));
+        if !answer.status.is_success() {
+            return Err(FetchError::Status { status: answer.status.as_u16() });
         }
-        let mut answer = request.call().map_err(|error| match error {
-            ureq::Error::StatusCode(status) => FetchError::Status { status },
-            error => FetchError::Http(Box::new(error)),
-        })?;
-        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX);
-        body.read_to_string().map_err(|error| FetchError::Http(Box::new(error)))
+        let version = answer.validators();
+        let text = String::from_utf8(answer.body).map_err(|_| FetchError::NotText)?;
+        Ok(Some((text, version)))
     }
 
     fn read(&self, text: &str, names: &Names) -> Result<Inventory, FetchError> {
@@ -140,18 +164,12 @@ impl Remote {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
-    let pem = std::fs::read(path).map_err(|error| FetchError::Unreadable { path: path.to_owned(), error })?;
-    let certificates: Vec<_> = ureq::tls::parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(FetchError::NoCertificate { path: path.to_owned() });
-    }
-    Ok(certificates)
+/// What came of a request.
+enum Asked {
+    News(Inventory),
+    /// The server says that it would answer the same again.
+    Unchanged,
+    Failed,
 }
 
 /// A source that is asked at intervals by a thread of its own.
@@ -191,13 +209,23 @@ fn poll(
     stopped: &Receiver<()>,
 ) {
     let mut last = None;
+    let mut validators = Validators::default();
+    let mut backoff = Backoff::new(RETRY_INITIAL.min(remote.refresh), RETRY_MAX.min(remote.refresh));
     loop {
-        let answer = remote.ask(names, status);
-        let wait = if answer.is_some() { remote.refresh } else { remote.refresh.min(RETRY_MAX) };
+        let asked = remote.ask_again(names, status, &mut validators);
+        let wait = match &asked {
+            Asked::Failed => backoff.pause(),
+            Asked::News(_) | Asked::Unchanged => {
+                backoff.reset();
+                remote.refresh
+            }
+        };
         // The same answer again is no reason to build the tables anew.
-        if answer.is_some() && answer != last {
-            last.clone_from(&answer);
-            *news.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = answer;
+        if let Asked::News(inventory) = asked
+            && last.as_ref() != Some(&inventory)
+        {
+            last = Some(inventory.clone());
+            *news.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(inventory);
         }
         if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
             return;

@@ -38,6 +38,12 @@ impl Status {
         }
     }
 
+    /// The server confirmed the version in use.
+    pub fn confirmed(status: &Mutex<Self>) {
+        let entries = lock(status).0.entries;
+        Self::took(status, entries);
+    }
+
     /// A version is refused or there is no answer: counted, and logged when it is for another reason than before.
     pub fn failed(status: &Mutex<Self>, error: &str) {
         let Self(stats) = &mut *lock(status);

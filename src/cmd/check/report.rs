@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use helios_common::columns::{Column, Spec};
 use helios_sink::config::ClusterConfig;
 use helios_sink::schema::Table;
+use helios_web::address::place;
 
 use crate::config::{Config, UserColumn};
 
@@ -35,7 +36,10 @@ pub fn describe(config: &Config, databases: &[String]) -> String {
         line("names", source);
     }
     let clickhouse = &config.clickhouse;
-    line("clickhouse", format!("{}, database {}, user {}", clickhouse.url, clickhouse.database, clickhouse.user));
+    line(
+        "clickhouse",
+        format!("{}, database {}, user {}", place(&clickhouse.url), clickhouse.database, clickhouse.user),
+    );
     if clickhouse.cluster != ClusterConfig::default() {
         line("cluster", cluster(&clickhouse.cluster));
     }
@@ -77,10 +81,12 @@ fn names_of(config: &Config) -> Vec<String> {
     let file = |what: &'static str| move |path: &PathBuf| format!("{what} from {}", path.display());
     let mut lines: Vec<String> = enricher.networks.files.iter().map(file("networks")).collect();
     let servers = enricher.networks.http.iter();
-    lines.extend(servers.map(|source| format!("networks from {} every {} s", source.url, source.refresh_secs)));
-    lines.extend(config.netbox.url.iter().map(|url| format!("NetBox at {url}")));
+    lines.extend(servers.map(|source| format!("networks from {} every {} s", place(&source.url), source.refresh_secs)));
+    lines.extend(config.netbox.url.iter().map(|url| format!("NetBox at {}", place(url))));
     let prometheus = &enricher.interfaces.prometheus;
-    lines.extend(prometheus.url.iter().map(|url| format!("interfaces from {url} every {} s", prometheus.refresh_secs)));
+    lines.extend(
+        prometheus.url.iter().map(|url| format!("interfaces from {} every {} s", place(url), prometheus.refresh_secs)),
+    );
     lines.extend(enricher.inventory.files.iter().map(file("devices")));
     let (exporters, interfaces) = (enricher.rules.exporters.len(), enricher.rules.interfaces.len());
     if exporters + interfaces > 0 {

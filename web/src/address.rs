@@ -1,0 +1,154 @@
+//! Addresses of servers: which are valid, and how they are shown.
+
+use hyper::Uri;
+
+/// What stands for a secret.
+const HIDDEN: &str = "***";
+
+/// Checks the address of an HTTP server.
+///
+/// # Errors
+/// What is wrong with it and what would be right; the text shows nothing secret.
+pub fn check(url: &str) -> Result<Uri, String> {
+    let shown = redacted(url);
+    if url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(format!("`{shown}` is no address: it holds a space or a control character"));
+    }
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err(format!("`{shown}` is no address: write it as http://HOST:PORT/PATH or https://..."));
+    }
+    url.parse::<Uri>().map_err(|error| format!("`{shown}` is no address: {error}"))
+}
+
+/// Scheme, host and path: the address for logs and status pages, without user information, query and fragment.
+pub fn place(url: &str) -> String {
+    let parts = Parts::of(url);
+    format!("{}{}{}", parts.scheme, parts.host, parts.path)
+}
+
+/// The address with `***` in place of user information and of the values in its query, for a configuration that is shown.
+pub fn redacted(url: &str) -> String {
+    let Parts { scheme, user, host, path, query } = Parts::of(url);
+    let user = if user.is_some() { format!("{HIDDEN}@") } else { String::new() };
+    let hide = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) => format!("{name}={HIDDEN}"),
+        None => HIDDEN.to_owned(),
+    };
+    let query =
+        query.map_or(String::new(), |query| format!("?{}", query.split('&').map(hide).collect::<Vec<_>>().join("&")));
+    // Line breaks and other control characters would leave the line in which an error shows the address.
+    format!("{scheme}{user}{host}{path}{query}").chars().flat_map(visible).collect()
+}
+
+fn visible(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_default());
+    let plain = (!c.is_control()).then_some(c);
+    escaped.into_iter().flatten().chain(plain)
+}
+
+/// User name and password of an address, percent-decoded as Basic authentication wants them (RFC 7617).
+pub(crate) fn credentials(url: &str) -> Option<Vec<u8>> {
+    let user = Parts::of(url).user.filter(|user| !user.is_empty())?;
+    let user = if user.contains(':') { user.to_owned() } else { format!("{user}:") };
+    let mut decoded = Vec::with_capacity(user.len());
+    let mut rest = user.as_bytes();
+    while let Some((&octet, after)) = rest.split_first() {
+        let code = after.get(..2).filter(|_| octet == b'%').and_then(|code| std::str::from_utf8(code).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(value) => {
+                decoded.push(value);
+                rest = after.get(2..).unwrap_or(&[]);
+            }
+            None => {
+                decoded.push(octet);
+                rest = after;
+            }
+        }
+    }
+    Some(decoded)
+}
+
+/// The address without user information, which is sent as a header.
+pub(crate) fn without_user(url: &str) -> String {
+    let Parts { scheme, host, path, query, .. } = Parts::of(url);
+    let query = query.map_or(String::new(), |query| format!("?{query}"));
+    format!("{scheme}{host}{path}{query}")
+}
+
+/// An address cut at its marks; of text that is none, as much as there is.
+struct Parts<'a> {
+    scheme: &'a str,
+    user: Option<&'a str>,
+    host: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> Self {
+        let url = url.split('#').next().unwrap_or("");
+        let (url, query) = url.split_once('?').map_or((url, None), |(url, query)| (url, Some(query)));
+        let (scheme, rest) = match url.find("://") {
+            Some(at) => url.split_at(at + "://".len()),
+            None => ("", url),
+        };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+        Self { scheme, user, host, path, query }
+    }
+}
+
+/// Text that an HTTP header takes: user names and the like.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_header(text: &str) -> Result<(), &'static str> {
+    match text.chars().any(char::is_control) {
+        true => Err("it holds a line break or another control character"),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_secret_in_an_address_is_not_shown() {
+        for (url, where_, shown) in [
+            ("http://prometheus:9090", "http://prometheus:9090", "http://prometheus:9090"),
+            ("https://user:secret@thanos/path/", "https://thanos/path/", "https://***@thanos/path/"),
+            (
+                "https://git/raw/a.csv?private_token=secret&ref=main",
+                "https://git/raw/a.csv",
+                "https://git/raw/a.csv?private_token=***&ref=***",
+            ),
+            ("https://h/x?secret#secret", "https://h/x", "https://h/x?***"),
+            ("http://a:secret@b@host/", "http://host/", "http://***@host/"),
+            ("user:secret@host/x", "host/x", "***@host/x"),
+        ] {
+            assert_eq!((place(url).as_str(), redacted(url).as_str()), (where_, shown));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_without_telling_secrets() {
+        for url in
+            ["ftp://a", "prometheus:9090", "http://", "http://a b", "https://h/\r\nX: y", "https://u:secret@h/\n"]
+        {
+            let problem = check(url).unwrap_err();
+            assert!(!problem.contains("secret") && !problem.contains('\n'), "{problem}");
+        }
+        for url in ["http://[::1]:9090/x", "https://user:secret@host/x?y=z"] {
+            assert!(check(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn user_information_becomes_what_basic_authentication_sends() {
+        assert_eq!(credentials("https://us%40er:p%3Aw@h/").unwrap(), b"us@er:p:w");
+        assert_eq!(credentials("https://user@h/").unwrap(), b"user:");
+        assert_eq!(credentials("https://h/a@b"), None);
+        assert_eq!(without_user("https://u:p@h/x?a=b#c"), "https://h/x?a=b");
+    }
+}

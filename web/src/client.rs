@@ -1,0 +1,238 @@
+//! Requests: one answer for one address, within bounds.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
+    RETRY_AFTER, USER_AGENT,
+};
+use hyper::{Response, StatusCode, Uri};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use crate::address;
+use crate::tls::{self, TlsError};
+
+/// Redirects that are followed: more are a circle.
+const REDIRECTS_MAX: usize = 5;
+
+/// What a client may do.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// An address that will be asked: only `https` needs certificate authorities.
+    pub url: &'a str,
+    /// PEM file of certificate authorities to trust beside the system's; it is read when the client is made.
+    pub ca_file: Option<&'a Path>,
+    /// For a whole request: from the look-up of the name to the last octet, redirects included.
+    pub timeout: Duration,
+    /// An answer with more octets is given up.
+    pub answer_bytes_max: usize,
+}
+
+/// What to ask for.
+#[derive(Debug, Clone, Default)]
+pub struct Request<'a> {
+    /// User information in it is sent as Basic authentication, unless `authorization` is set.
+    pub url: &'a str,
+    /// Media type of the answer; empty for any.
+    pub accept: &'static str,
+    pub authorization: Option<HeaderValue>,
+    /// Of the answer at hand: the server says 304 (Not Modified) where it would answer the same.
+    pub validators: Option<&'a Validators>,
+    /// Whether another address may answer. It gets the authorization only where scheme, host and port are the same.
+    pub follow_redirects: bool,
+}
+
+/// What identifies a version of a resource (RFC 9110 §8.8).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validators {
+    etag: Option<HeaderValue>,
+    last_modified: Option<HeaderValue>,
+}
+
+/// What a server answered, whatever its status.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Validators for the next request of the same resource.
+    pub fn validators(&self) -> Validators {
+        let header = |name| self.headers.get(name).cloned();
+        Validators { etag: header(ETAG), last_modified: header(LAST_MODIFIED) }
+    }
+
+    /// Whether what the request's validators identify is still right (304).
+    pub fn is_unchanged(&self) -> bool {
+        self.status == StatusCode::NOT_MODIFIED
+    }
+}
+
+/// There is no whole answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The address, or the one that it redirects to, is none.
+    #[error("{0}")]
+    Address(String),
+    /// No connection, or none on which a request could be sent.
+    #[error("no connection: {cause}")]
+    Unreachable { cause: String },
+    #[error("no whole answer within {after:?}")]
+    TimedOut { after: Duration },
+    #[error("the answer broke off: {cause}")]
+    BrokeOff { cause: String },
+    #[error("the answer has more than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("more than {REDIRECTS_MAX} redirects; the last one leads to {to}")]
+    Redirects { to: String },
+}
+
+/// Asks servers. Connections are kept for the next request.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: HttpClient<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    timeout: Duration,
+    answer_bytes_max: usize,
+}
+
+impl Client {
+    /// A client with the certificate authorities of now.
+    ///
+    /// # Errors
+    /// [`TlsError`] when no authority can be had.
+    pub fn new(settings: &Settings<'_>) -> Result<Self, TlsError> {
+        let connector = tls::connector(settings.url, settings.ca_file, settings.timeout)?;
+        Ok(Self {
+            http: HttpClient::builder(TokioExecutor::new()).build(connector),
+            timeout: settings.timeout,
+            answer_bytes_max: settings.answer_bytes_max,
+        })
+    }
+
+    /// Asks once. Any status is an answer.
+    ///
+    /// # Errors
+    /// [`RequestError`] when there is no whole answer.
+    pub async fn get(&self, request: &Request<'_>) -> Result<Answer, RequestError> {
+        let timed_out = RequestError::TimedOut { after: self.timeout };
+        tokio::time::timeout(self.timeout, self.follow(request)).await.unwrap_or(Err(timed_out))
+    }
+
+    async fn follow(&self, request: &Request<'_>) -> Result<Answer, RequestError> {
+        let mut uri = address::check(&address::without_user(request.url)).map_err(RequestError::Address)?;
+        let mut authorization = request.authorization.clone().or_else(|| basic(request.url));
+        for _ in 0..=REDIRECTS_MAX {
+            let answer = self.ask(&uri, request, authorization.as_ref()).await?;
+            let Some(next) = request.follow_redirects.then(|| redirect(&answer, &uri)).flatten() else {
+                return Ok(answer);
+            };
+            let next = address::check(&next).map_err(RequestError::Address)?;
+            if (next.scheme(), next.authority()) != (uri.scheme(), uri.authority()) {
+                authorization = None;
+            }
+            uri = next;
+        }
+        Err(RequestError::Redirects { to: address::place(&uri.to_string()) })
+    }
+
+    async fn ask(
+        &self,
+        uri: &Uri,
+        request: &Request<'_>,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, RequestError> {
+        let unreachable = |error: &dyn Error| RequestError::Unreachable { cause: causes(error) };
+        let mut message = hyper::Request::get(uri).header(USER_AGENT, concat!("helios/", env!("CARGO_PKG_VERSION")));
+        if !request.accept.is_empty() {
+            message = message.header(ACCEPT, request.accept);
+        }
+        let validators = request.validators;
+        for (name, value) in [
+            (AUTHORIZATION, authorization),
+            (IF_NONE_MATCH, validators.and_then(|validators| validators.etag.as_ref())),
+            (IF_MODIFIED_SINCE, validators.and_then(|validators| validators.last_modified.as_ref())),
+        ] {
+            if let Some(value) = value {
+                message = message.header(name, value);
+            }
+        }
+        let message = message.body(Empty::new()).map_err(|error| unreachable(&error))?;
+        let response = self.http.request(message).await.map_err(|error| unreachable(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok(Answer { status, headers, body: self.collect(response).await? })
+    }
+
+    async fn collect(&self, response: Response<Incoming>) -> Result<Vec<u8>, RequestError> {
+        let mut incoming = response.into_body();
+        let mut body = Vec::new();
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| RequestError::BrokeOff { cause: causes(&error) })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if body.len() + data.len() > self.answer_bytes_max {
+                return Err(RequestError::TooLarge { limit: self.answer_bytes_max });
+            }
+            body.extend_from_slice(&data);
+        }
+        Ok(body)
+    }
+}
+
+fn basic(url: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(address::credentials(url)?))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Where an answer says that the resource is (RFC 9110 §15.4): an address, or a path on the same server.
+fn redirect(answer: &Answer, from: &Uri) -> Option<String> {
+    if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let to = answer.headers.get(LOCATION)?.to_str().ok()?;
+    if to.contains("://") {
+        return Some(to.to_owned());
+    }
+    let server = format!("{}://{}", from.scheme()?, from.authority()?);
+    let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+    Some(match to {
+        to if to.starts_with("//") => format!("{}:{to}", from.scheme()?),
+        to if to.starts_with('/') => format!("{server}{to}"),
+        to => format!("{server}{folder}/{to}"),
+    })
+}
+
+/// How long a server wants to be left alone: seconds, or a date (RFC 9110 §10.2.3).
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()),
+    }
+}
+
+/// An error with what lies beneath it: hyper's own texts name only the layer.
+fn causes(error: &dyn Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(error) = source {
+        texts.push(error.to_string());
+        source = error.source();
+    }
+    texts.dedup();
+    texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests;

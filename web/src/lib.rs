@@ -1,0 +1,27 @@
+//! The one HTTP client of Helios: for NetBox, lists of networks, Prometheus and whatever else is asked.
+//!
+//! Start at [`Client::get`]. It trusts the system's certificate authorities and those of a file ([`tls`]), sends a token
+//! that [`secret`] reads anew, bounds time and size of an answer, follows redirects where the caller wants them, and asks
+//! conditionally where a list is polled. [`Backoff`] spaces the attempts, [`address`] checks addresses and shows them
+//! without what is secret in them.
+//!
+//! The client is asynchronous, because NetBox is read on many requests side by side and ClickHouse's own client takes its
+//! [`tls::connector`]. A thread without a runtime waits with [`block_on`].
+
+pub mod address;
+pub mod tls;
+pub mod secret;
+mod backoff;
+mod client;
+
+pub use backoff::Backoff;
+pub use client::{Answer, Client, Request, RequestError, Settings, Validators, retry_after};
+pub use hyper::header;
+
+/// Waits for a request on a thread that has no runtime.
+///
+/// # Errors
+/// When the system gives no descriptors for one.
+pub fn block_on<T>(request: impl Future<Output = T>) -> std::io::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(request))
+}

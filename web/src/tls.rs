@@ -1,0 +1,90 @@
+//! Connections: plain ones, and TLS ones with the certificate authorities to trust.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::secret::{self, SecretError};
+
+/// The kernel asks an idle connection that often whether its peer is still there.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// There are no certificate authorities to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error(transparent)]
+    Unreadable(#[from] SecretError),
+    #[error("ca_file: {} holds no certificate in PEM form", path.display())]
+    NoCertificate { path: PathBuf },
+    #[error("ca_file: this system's certificates cannot be loaded: {0}; name a file with the authorities to trust")]
+    SystemCertificates(io::Error),
+}
+
+/// Connects to `http` and `https` addresses, by HTTP/1.1.
+///
+/// Trusted are the system's certificate authorities and those of `ca_file`, which is read now. They are only looked for
+/// where `url` is an `https` address.
+///
+/// # Errors
+/// [`TlsError`] when no authority can be had.
+pub fn connector(
+    url: &str,
+    ca_file: Option<&Path>,
+    connect_timeout: Duration,
+) -> Result<HttpsConnector<HttpConnector>, TlsError> {
+    let mut http = HttpConnector::new();
+    http.set_nodelay(true);
+    http.set_keepalive(Some(TCP_KEEPALIVE));
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(connect_timeout));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has the default TLS versions")
+        .with_root_certificates(authorities(url.starts_with("https"), ca_file)?)
+        .with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http))
+}
+
+fn authorities(wanted: bool, ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = ca_file {
+        let pem = secret::read("ca_file", path)?;
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok));
+        if roots.is_empty() {
+            return Err(TlsError::NoCertificate { path: path.to_owned() });
+        }
+    }
+    if wanted {
+        let system = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(system.certs);
+        if roots.is_empty() {
+            let error =
+                system.errors.into_iter().next().map_or_else(|| io::ErrorKind::NotFound.into(), io::Error::other);
+            return Err(TlsError::SystemCertificates(error));
+        }
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_file_of_authorities_that_is_missing_or_holds_none_is_named() {
+        let error = |path: &Path| connector("https://h", Some(path), SECOND).unwrap_err().to_string();
+        assert!(error(Path::new("/nowhere/ca.pem")).starts_with("ca_file: cannot read /nowhere/ca.pem"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(error(file.path()).contains("holds no certificate"));
+    }
+}
