@@ -1,54 +1,62 @@
-//! Metrics: read from the stages' own counters at the moment of a scrape.
+//! The metrics of the whole process: every component's own, in the order of a scrape.
 //!
-//! Start at [`table`], where each metric has its name, type, labels and help once; docs/metrics.md and
-//! tests/data/metrics.txt follow from it. The stages count in plain integers of their own; nothing here is on the way
-//! of a flow, and a process that is not scraped pays nothing for its metrics.
-//!
-//! Labels come from closed sets, except `exporter`, which is capped ([`exporters`]).
+//! A component declares its metrics where it counts them ([`helios_metrics::metrics!`]); a metric that is added there is
+//! in the scrape, in docs/metrics.md and in tests/data/metrics.txt. Labels come from closed sets, except `exporter`, which
+//! is capped ([`exporters`]).
 
-use prometheus_client::registry::Registry;
-
-pub mod table;
-mod scrape;
-mod collector;
-mod exporters;
-mod enricher;
-mod netbox;
-mod sink;
-mod pipeline;
-mod process;
+use helios_collector::metrics::{self as collector, exporters};
+use helios_metrics::{Metric, Scrape};
+use helios_service::process::{self, Process};
 
 use crate::pipeline::View;
-use scrape::Scrape;
 
-/// Content type of what [`text`] returns (OpenMetrics 1.0 §4).
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+mod pipeline;
+
+/// Every metric, in the order of a scrape. Dashboards and alerts may only use these: tests/data/metrics.txt has the list.
+pub fn declarations() -> Vec<&'static Metric> {
+    let process = process::METRICS.metrics().chain(pipeline::METRICS.metrics());
+    let collector = collector::COUNTS.metrics().chain(collector::METRICS.metrics()).chain(exporters::METRICS.metrics());
+    let names = helios_enricher::metrics::METRICS.metrics().chain(helios_netbox::metrics::METRICS.metrics());
+    process.chain(collector).chain(names).chain(helios_sink::metrics::METRICS.metrics()).collect()
+}
 
 /// The state of a pipeline in the text form of OpenMetrics.
 pub fn text(view: &View) -> String {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Source { view: view.clone() }));
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).expect("a String takes whatever is written");
-    text
+    let snapshot = view.snapshot();
+    let mut out = Scrape::default();
+    out.write(&process::METRICS, &Process::read(env!("CARGO_PKG_VERSION"), view.started()));
+    out.write(&pipeline::METRICS, &snapshot);
+    out.write(&collector::COUNTS, &snapshot.collector.total());
+    out.write(&collector::METRICS, &snapshot.collector);
+    out.write(&exporters::METRICS, &exporters::Exporters::new(&snapshot.exporters));
+    out.write(&helios_enricher::metrics::METRICS, &snapshot.enricher);
+    out.write(&helios_netbox::metrics::METRICS, &snapshot.netbox);
+    out.write(&helios_sink::metrics::METRICS, &snapshot.sink);
+    out.finish()
 }
 
-/// prometheus-client asks collectors for their metrics when it encodes.
-#[derive(Debug)]
-struct Source {
-    view: View,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helios_metrics::Kind;
 
-impl prometheus_client::collector::Collector for Source {
-    fn encode(&self, encoder: prometheus_client::encoding::DescriptorEncoder<'_>) -> std::fmt::Result {
-        let snapshot = self.view.snapshot();
-        let mut out = Scrape::new(encoder);
-        process::write(&mut out, &self.view)?;
-        pipeline::write(&mut out, &snapshot)?;
-        collector::write(&mut out, &snapshot.collector)?;
-        exporters::write(&mut out, &snapshot.exporters)?;
-        enricher::write(&mut out, &snapshot.enricher)?;
-        netbox::write(&mut out, snapshot.netbox.as_ref())?;
-        sink::write(&mut out, &snapshot.sink)
+    #[test]
+    fn names_follow_the_conventions() {
+        for metric in declarations() {
+            let name = metric.name;
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
+            let stages = ["build", "pipeline", "collector", "enricher", "netbox", "sink"];
+            let stage = name.strip_prefix("helios_").and_then(|rest| rest.split('_').next());
+            assert!(name.starts_with("process_") || stage.is_some_and(|stage| stages.contains(&stage)), "{name}");
+            assert_eq!(metric.kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert!(!metric.help.is_empty() && !metric.help.ends_with('.') && !metric.help.contains('\n'), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let mut names: Vec<_> = declarations().iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
     }
 }

@@ -15,6 +15,7 @@ pub mod netflow7;
 pub mod netflow9;
 pub mod packet;
 mod set;
+pub mod flows;
 pub mod sflow5;
 
 pub use crate::decode::template::{Field, VARIABLE_LENGTH};

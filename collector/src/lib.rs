@@ -18,6 +18,7 @@ mod worker;
 mod collector;
 #[cfg(feature = "encode")]
 pub mod encode;
+pub mod metrics;
 
 pub use collector::{Collector, CollectorError, CollectorStats};
 pub use config::CollectorConfig;

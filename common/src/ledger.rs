@@ -10,80 +10,41 @@
 
 use std::sync::Mutex;
 
-/// Where rows can be between decoder and acknowledgement, in the order of their way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// In a receive worker's open batch.
-    Collect,
-    /// In the channel to the enricher, or with it.
-    Enrich,
-    /// In the channel to the sink, or in a block that is still open.
-    Block,
-    /// In a closed block in memory that ClickHouse has not acknowledged; the spool may hold it as well.
-    Insert,
-    /// In a closed block that only the spool holds.
-    Spool,
-    /// In a block that ClickHouse refused, set aside in the spool until somebody decides.
-    Aside,
-}
-
-impl Stage {
-    pub const ALL: [Self; 6] = [Self::Collect, Self::Enrich, Self::Block, Self::Insert, Self::Spool, Self::Aside];
-
-    /// The metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Collect => "collect",
-            Self::Enrich => "enrich",
-            Self::Block => "block",
-            Self::Insert => "insert",
-            Self::Spool => "spool",
-            Self::Aside => "aside",
-        }
+helios_metrics::label_set! {
+    /// Where rows can be between decoder and acknowledgement, in the order of their way.
+    pub enum Stage {
+        /// In a receive worker's open batch.
+        Collect = "collect",
+        /// In the channel to the enricher, or with it.
+        Enrich = "enrich",
+        /// In the channel to the sink, or in a block that is still open.
+        Block = "block",
+        /// In a closed block in memory that ClickHouse has not acknowledged; the spool may hold it as well.
+        Insert = "insert",
+        /// In a closed block that only the spool holds.
+        Spool = "spool",
+        /// In a block that ClickHouse refused, set aside in the spool until somebody decides.
+        Aside = "aside",
     }
 }
 
-/// Why rows were given up. The metric label set is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DropReason {
-    /// The next stage's channel was full.
-    ChannelFull,
-    /// Memory for blocks that wait for ClickHouse was used up; the oldest block went.
-    BacklogFull,
-    /// ClickHouse refused the block for good.
-    Refused,
-    /// The deadline of a stop passed before ClickHouse took the block.
-    Shutdown,
-    /// The spool was full; the oldest or the newest block went, as configured.
-    SpoolFull,
-    /// The block's file in the spool was not what had been written.
-    Damaged,
-    /// Somebody gave the block up.
-    Operator,
-}
-
-impl DropReason {
-    pub const ALL: [Self; 7] = [
-        Self::ChannelFull,
-        Self::BacklogFull,
-        Self::Refused,
-        Self::Shutdown,
-        Self::SpoolFull,
-        Self::Damaged,
-        Self::Operator,
-    ];
-
-    /// The metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ChannelFull => "channel_full",
-            Self::BacklogFull => "backlog_full",
-            Self::Refused => "refused",
-            Self::Shutdown => "shutdown",
-            Self::SpoolFull => "spool_full",
-            Self::Damaged => "damaged",
-            Self::Operator => "operator",
-        }
+helios_metrics::label_set! {
+    /// Why rows were given up. The metric label set is closed.
+    pub enum DropReason {
+        /// The next stage's channel was full.
+        ChannelFull = "channel_full",
+        /// Memory for blocks that wait for ClickHouse was used up; the oldest block went.
+        BacklogFull = "backlog_full",
+        /// ClickHouse refused the block for good.
+        Refused = "refused",
+        /// The deadline of a stop passed before ClickHouse took the block.
+        Shutdown = "shutdown",
+        /// The spool was full; the oldest or the newest block went, as configured.
+        SpoolFull = "spool_full",
+        /// The block's file in the spool was not what had been written.
+        Damaged = "damaged",
+        /// Somebody gave the block up.
+        Operator = "operator",
     }
 }
 

@@ -141,24 +141,16 @@ pub struct SideColumn {
     pub doc: &'static str,
 }
 
-/// The side tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SideTable {
-    InterfaceCounters,
-    Exporters,
+helios_metrics::label_set! {
+    /// The side tables.
+    #[derive(Hash)]
+    pub enum SideTable {
+        InterfaceCounters = "interface_counters",
+        Exporters = "exporters",
+    }
 }
 
 impl SideTable {
-    pub const ALL: [Self; 2] = [Self::InterfaceCounters, Self::Exporters];
-
-    /// The name in ClickHouse, and the metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InterfaceCounters => "interface_counters",
-            Self::Exporters => "exporters",
-        }
-    }
-
     /// The columns, in the order of a row's values.
     pub const fn columns(self) -> &'static [SideColumn] {
         match self {

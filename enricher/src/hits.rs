@@ -20,24 +20,12 @@ pub const GEOIP_ASN: SourceId = 126;
 /// What exporters say of their own interfaces.
 pub const OPTIONS_DATA: SourceId = 127;
 
-/// What a source is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    Exporter,
-    Interface,
-    Address,
-}
-
-impl Asked {
-    pub const ALL: [Self; 3] = [Self::Exporter, Self::Interface, Self::Address];
-
-    /// The metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Exporter => "exporter",
-            Self::Interface => "interface",
-            Self::Address => "address",
-        }
+helios_metrics::label_set! {
+    /// What a source is asked for.
+    pub enum Asked {
+        Exporter = "exporter",
+        Interface = "interface",
+        Address = "address",
     }
 }
 

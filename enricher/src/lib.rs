@@ -23,6 +23,7 @@ pub mod reload;
 pub mod geoip;
 pub mod lookup;
 pub mod stats;
+pub mod metrics;
 pub mod hits;
 pub mod explain;
 

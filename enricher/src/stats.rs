@@ -24,33 +24,19 @@ struct Answers {
     misses: AtomicU64,
 }
 
-/// What is looked up for a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lookup {
-    /// Its exporter, in the inventory.
-    Exporter,
-    /// Its interfaces.
-    Interface,
-    /// Country or city of its addresses.
-    Place,
-    /// Autonomous systems of its addresses, those that came with the flow included.
-    System,
-    /// Networks of its addresses, well-known ranges included.
-    Network,
-}
-
-impl Lookup {
-    pub const ALL: [Self; 5] = [Self::Exporter, Self::Interface, Self::Place, Self::System, Self::Network];
-
-    /// The metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Exporter => "exporter",
-            Self::Interface => "interface",
-            Self::Place => "place",
-            Self::System => "as",
-            Self::Network => "network",
-        }
+helios_metrics::label_set! {
+    /// What is looked up for a row.
+    pub enum Lookup {
+        /// Its exporter, in the inventory.
+        Exporter = "exporter",
+        /// Its interfaces.
+        Interface = "interface",
+        /// Country or city of its addresses.
+        Place = "place",
+        /// Autonomous systems of its addresses, those that came with the flow included.
+        System = "as",
+        /// Networks of its addresses, well-known ranges included.
+        Network = "network",
     }
 }
 

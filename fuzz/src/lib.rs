@@ -8,8 +8,7 @@ use helios_common::exporter::Exporters;
 use helios_common::flow::FlowBatch;
 use helios_common::names::Names;
 
-#[path = "../../collector/tests/it/flows.rs"]
-pub mod flows;
+pub use helios_collector::encode::flows;
 
 /// Rows of one message without those of held sets: the decoder's named limit.
 const MAX_ROWS: usize = 8192;

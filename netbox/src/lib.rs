@@ -28,6 +28,7 @@ pub mod text;
 pub mod builder;
 mod saved;
 mod codec;
+pub mod metrics;
 
 pub use builder::Builder;
 pub use config::{Filters, NetBoxConfig, Purpose};

@@ -8,6 +8,7 @@ pub mod config;
 pub mod log;
 pub mod signals;
 pub mod admin;
+pub mod process;
 pub mod directory_lock;
 pub mod huge_pages;
 pub mod descriptors;

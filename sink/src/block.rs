@@ -48,29 +48,15 @@ pub struct Block {
     pub kept: Option<Kept>,
 }
 
-/// Why a block was closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseReason {
-    Rows,
-    Octets,
-    Age,
-    /// A batch had a column that the block does not carry.
-    Columns,
-    Drain,
-}
-
-impl CloseReason {
-    pub const ALL: [Self; 5] = [Self::Rows, Self::Octets, Self::Age, Self::Columns, Self::Drain];
-
-    /// The metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rows => "rows",
-            Self::Octets => "bytes",
-            Self::Age => "age",
-            Self::Columns => "columns",
-            Self::Drain => "drain",
-        }
+helios_metrics::label_set! {
+    /// Why a block was closed.
+    pub enum CloseReason {
+        Rows = "rows",
+        Octets = "bytes",
+        Age = "age",
+        /// A batch had a column that the block does not carry.
+        Columns = "columns",
+        Drain = "drain",
     }
 }
 

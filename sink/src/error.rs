@@ -3,35 +3,23 @@
 
 use clickhouse::error::Error;
 
-/// What to do about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// It may work the next time: the network, an overloaded or restarting server.
-    Transient,
-    /// This replica cannot store anything now, another one may: read-only, without its Keeper.
-    Replica,
-    /// It will not work before somebody changes something: password, permission, missing table, quota.
-    Configuration,
-    /// The bytes did not arrive whole, or were not right in the first place: a few more attempts tell.
-    Unreadable,
-    /// This block will never be taken.
-    Refused,
+helios_metrics::label_set! {
+    /// What to do about an error.
+    pub enum Class {
+        /// It may work the next time: the network, an overloaded or restarting server.
+        Transient = "transient",
+        /// This replica cannot store anything now, another one may: read-only, without its Keeper.
+        Replica = "replica",
+        /// It will not work before somebody changes something: password, permission, missing table, quota.
+        Configuration = "configuration",
+        /// The bytes did not arrive whole, or were not right in the first place: a few more attempts tell.
+        Unreadable = "unreadable",
+        /// This block will never be taken.
+        Refused = "refused",
+    }
 }
 
 impl Class {
-    pub const ALL: [Self; 5] = [Self::Transient, Self::Replica, Self::Configuration, Self::Unreadable, Self::Refused];
-
-    /// The metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Transient => "transient",
-            Self::Replica => "replica",
-            Self::Configuration => "configuration",
-            Self::Unreadable => "unreadable",
-            Self::Refused => "refused",
-        }
-    }
-
     /// Whether another replica of the same shard may take what this one did not. A missing table or a password may
     /// be one replica's trouble alone; what is wrong about the bytes is wrong everywhere.
     pub const fn is_of_replica(self) -> bool {

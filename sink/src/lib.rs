@@ -24,6 +24,7 @@ pub mod migrate;
 pub mod retention;
 mod insert;
 mod sink;
+pub mod metrics;
 
 pub use config::SinkConfig;
 pub use sink::{Drained, Sink, SinkError, SinkStats};

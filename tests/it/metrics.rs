@@ -1,21 +1,22 @@
-//! tests/data/metrics.txt and docs/metrics.md follow from the table of metrics, and a scrape has what the table says.
+//! tests/data/metrics.txt and docs/metrics.md follow from the declarations of the components, and a scrape has what they say.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 
-use helios::metrics::table::{Kind, METRICS, Metric};
+use helios::metrics::declarations;
+use helios_metrics::{Kind, Metric};
 
 use crate::expect::{expect, head, pages};
 use crate::running::{Helios, wait_for};
 
 const LIST: &str = "tests/data/metrics.txt";
 const PAGE: &str = "docs/metrics.md";
-const GENERATED: &str = "<!-- From here on written from src/metrics/table.rs by tests/it/metrics.rs. -->";
+const GENERATED: &str = "<!-- From here on written from each component's metrics.rs by tests/it/metrics.rs. -->";
 
 #[test]
 fn the_list_of_metrics_is_up_to_date() {
     let line = |metric: &Metric| format!("{} {} {}\n", metric.name, metric.kind.name(), metric.labels.join(","));
-    let lines: Vec<String> = METRICS.iter().map(|metric| line(metric).replace(" \n", "\n")).collect();
+    let lines: Vec<String> = declarations().iter().map(|metric| line(metric).replace(" \n", "\n")).collect();
     expect(LIST, &lines.concat());
 }
 
@@ -23,7 +24,7 @@ fn the_list_of_metrics_is_up_to_date() {
 fn the_page_of_metrics_is_up_to_date() {
     let mut text = head(PAGE, GENERATED);
     text.push_str("\n| metric | type | labels | |\n|---|---|---|---|\n");
-    for Metric { name, kind, labels, help } in METRICS {
+    for Metric { name, kind, labels, help } in declarations() {
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
         text.push_str(&format!("| `{name}` | {} | {} | {help} |\n", kind.name(), labels.join(", ")));
     }
@@ -33,7 +34,7 @@ fn the_page_of_metrics_is_up_to_date() {
 /// Whether a page may say it: a metric, a series of a histogram, or `helios_sink_` for all that begin so.
 fn is_known(word: &str) -> bool {
     let base = word.strip_suffix("_bucket").or_else(|| word.strip_suffix("_count")).unwrap_or(word);
-    METRICS.iter().any(|Metric { name, .. }| *name == base || (word.ends_with('_') && name.starts_with(word)))
+    declarations().iter().any(|Metric { name, .. }| *name == base || (word.ends_with('_') && name.starts_with(word)))
 }
 
 #[test]
@@ -71,10 +72,11 @@ fn a_scrape_has_exactly_what_the_table_says() {
     let helios = Helios::start(&nobody, &[]);
     let (status, page) = wait_for("a scrape", || helios.get("/metrics"));
     assert_eq!(status, 200);
-    let expected: BTreeSet<_> = METRICS.iter().map(|metric| (metric.name.to_owned(), metric.kind.name())).collect();
+    let expected: BTreeSet<_> =
+        declarations().iter().map(|metric| (metric.name.to_owned(), metric.kind.name())).collect();
     assert_eq!(scraped(&page), expected);
     assert!(page.contains("# EOF"), "the page is cut");
-    for metric in METRICS {
+    for metric in declarations() {
         let sample = page.lines().find(|line| line.strip_prefix(metric.name).is_some_and(|rest| rest.starts_with('{')));
         let Some(sample) = sample else { continue };
         let labels: Vec<&str> = sample

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking, as tests do.
 
 mod bench;
-mod flows;
 mod sflow_compare;
 
 mod clock;

@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::bench::{Bench, ipfix as message_of, netflow9};
-use crate::flows::{Flow, Row, message, rows};
+use helios_collector::encode::flows::{Flow, Row, message, rows};
 
 /// Cases of each property: seconds in all. A failure is printed with its seed and its smallest form.
 const CASES: u32 = 96;

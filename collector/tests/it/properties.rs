@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use crate::bench::{Bench, ipfix, netflow9};
-use crate::flows::{Flow, INTERVAL, Row, message, rows};
+use helios_collector::encode::flows::{Flow, INTERVAL, Row, message, rows};
 
 /// Rows of one message, however it is made.
 const MAX_ROWS: usize = 8192;

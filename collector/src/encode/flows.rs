@@ -1,12 +1,12 @@
 //! Flows that every version can carry, written in each of them, and what the rows of them have to be.
 //!
-//! The tests and the fuzz targets share it (fuzz/src/lib.rs takes this file by its path).
+//! Tests and fuzz targets hold the decoders against these rows.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use helios_collector::decode::Protocol;
-use helios_collector::encode::sflow5::records::{ExtendedGateway, ExtendedRouter, PathSegment, SampledIpv4};
-use helios_collector::encode::{Field, Put, field, ipfix, netflow5, netflow7, netflow9, sflow5};
+use crate::decode::Protocol;
+use crate::encode::sflow5::records::{ExtendedGateway, ExtendedRouter, PathSegment, SampledIpv4};
+use crate::encode::{Field, Put, field, ipfix, netflow5, netflow7, netflow9, sflow5};
 use helios_common::columns::{
     BYTES, DST_ADDR, DST_AS, DST_MASK, DST_PORT, FLOW_END, FLOW_START, IN_IF_INDEX, NEXT_HOP, OUT_IF_INDEX, PACKETS,
     PROTO, SAMPLING_INTERVAL, SRC_ADDR, SRC_AS, SRC_MASK, SRC_PORT, TCP_FLAGS, TOS,

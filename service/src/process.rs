@@ -1,23 +1,39 @@
-//! The process itself, under the names that all Prometheus clients use for it.
+//! What the process uses: CPU time, memory, files.
 
-use std::fmt;
-use std::time::UNIX_EPOCH;
-
-use super::scrape::Scrape;
-use super::table;
-use crate::pipeline::View;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Clock ticks per second of /proc/PID/stat (USER_HZ): 100 on every Linux that Helios is built for.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-pub fn write(out: &mut Scrape<'_>, view: &View) -> fmt::Result {
-    out.family(&table::BUILD_INFO, [([env!("CARGO_PKG_VERSION")], 1_u64)])?;
-    let started = view.started().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-    out.one(&table::PROCESS_START_TIME, started)?;
-    let usage = Usage::read();
-    out.one(&table::PROCESS_CPU, usage.cpu_seconds)?;
-    out.one(&table::PROCESS_MEMORY, usage.resident_bytes)?;
-    out.one(&table::PROCESS_OPEN_FDS, usage.open_files)
+/// The process at one moment.
+#[derive(Debug)]
+pub struct Process {
+    version: &'static str,
+    started: SystemTime,
+    usage: Usage,
+}
+
+impl Process {
+    /// Reads what the process uses now. `version` is the program's.
+    pub fn read(version: &'static str, started: SystemTime) -> Self {
+        Self { version, started, usage: Usage::read() }
+    }
+}
+
+helios_metrics::metrics! {
+    /// The process, under the names that all Prometheus clients use for it.
+    pub METRICS of Process {
+        Gauge "helios_build_info" ["version"] "1, with the version as a label" =
+            |process, out| out.all([([process.version], 1_u64)]);
+        Gauge "process_start_time_seconds" [] "Start of the process, Unix time" =
+            |process, out| out.one(process.started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()));
+        Counter "process_cpu_seconds_total" [] "CPU time used, user and system" =
+            |process, out| out.one(process.usage.cpu_seconds);
+        Gauge "process_resident_memory_bytes" [] "Resident memory" =
+            |process, out| out.one(process.usage.resident_bytes);
+        Gauge "process_open_fds" [] "Open file descriptors" =
+            |process, out| out.one(process.usage.open_files);
+    }
 }
 
 /// Zeros where /proc cannot be read: no reason to fail a scrape.

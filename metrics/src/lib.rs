@@ -1,0 +1,16 @@
+//! Metrics: each declared once, by the component that counts it.
+//!
+//! A component lists its metrics with [`metrics!`]: name, type, labels, help, and how the value is read from what the
+//! component counted. The list is both what a scrape writes ([`Scrape::write`]) and what docs/metrics.md is made of.
+//! Labels come from closed sets, which [`label_set!`] declares. A component counts in plain integers of its own: a process
+//! that is not scraped pays nothing for its metrics.
+//!
+//! The text form is written here, in 100 lines, because components hand out figures that they have already, and a registry
+//! of live counters would hold them twice.
+
+mod labels;
+mod table;
+mod text;
+
+pub use table::{Entry, Kind, Metric, Table};
+pub use text::{Buckets, Number, Samples, Scrape};
