@@ -1,5 +1,7 @@
 //! The command line: subcommands, the flags that several share, and what `--help` says.
 
+use std::time::Duration;
+
 use clap::{Parser, Subcommand};
 use helios_service::config::args::SourceArgs;
 use helios_service::exit::Exit;
@@ -16,6 +18,7 @@ pub mod replay;
 pub mod simulate;
 pub mod top;
 mod progress;
+pub mod query;
 
 /// Flow pipeline for networks of 50 to 8,000+ devices: NetFlow, IPFIX and sFlow from a UDP port to ClickHouse.
 #[derive(Debug, Parser)]
@@ -47,6 +50,7 @@ enum Command {
     Replay(replay::Args),
     Simulate(simulate::Args),
     Top(top::Args),
+    Query(query::Args),
 }
 
 impl Cli {
@@ -65,6 +69,7 @@ impl Cli {
             Command::Replay(args) => replay::run(args),
             Command::Simulate(args) => simulate::run(args),
             Command::Top(args) => top::run(&args),
+            Command::Query(args) => query::run(&args),
         }
     }
 }
@@ -108,10 +113,39 @@ impl ConfigArgs {
     }
 }
 
+/// Reads a time such as `500ms`, `10s`, `5m`, `1h` or `7d`; a number alone is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit_secs = match unit {
+        "ms" => 0.001,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => f64::NAN,
+    };
+    let secs = number.parse::<f64>().map_or(f64::NAN, |number| number * unit_secs);
+    let duration = Duration::try_from_secs_f64(secs).ok().filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "expected a time such as 500ms, 10s, 5m, 1h or 7d".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn times_have_units() {
+        let ms = |text| duration(text).map(|duration| duration.as_millis());
+        assert_eq!(
+            (ms("500ms"), ms("1.5s"), ms("2m"), ms("1h"), ms("3"), ms("2d")),
+            (Ok(500), Ok(1_500), Ok(120_000), Ok(3_600_000), Ok(3_000), Ok(172_800_000))
+        );
+        for wrong in ["", "0s", "-1s", "10w", "s", "1e300h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

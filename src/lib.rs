@@ -9,4 +9,5 @@ pub mod pipeline;
 pub mod admin;
 pub mod metrics;
 pub mod top;
+pub mod answer;
 mod explain;

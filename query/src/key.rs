@@ -3,6 +3,7 @@
 use helios_common::columns::{Column, Kind};
 
 use crate::sql::qualified;
+use crate::vocabulary;
 
 /// One part of what traffic is summed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,11 @@ pub struct Label(pub Column);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("unknown key {0}; did you mean {1}?")]
-    Unknown(String, &'static str),
+    Misspelt(String, &'static str),
+    #[error(
+        "unknown key {0}; a key is src, dst, pair, port, as, country, exporter, interface or a column of docs/columns.md"
+    )]
+    Unknown(String),
     #[error("a list of keys is empty; name at least one, such as src or src_as")]
     Empty,
     #[error("{0} cannot be summed by: each value is nearly unique")]
@@ -72,7 +77,7 @@ impl Key {
         match Column::by_name(&name) {
             Some(column) if column.spec().kind == Kind::Time => Err(KeyError::Time(name)),
             Some(column) => Ok(vec![Self::Column(column)]),
-            None => Err(KeyError::Unknown(word.to_owned(), nearest(&name))),
+            None => Err(unknown(word, &name)),
         }
     }
 
@@ -122,9 +127,12 @@ impl Key {
     }
 }
 
-fn nearest(name: &str) -> &'static str {
+fn unknown(word: &str, name: &str) -> KeyError {
     let known = SHORT.iter().map(|(short, _)| *short).chain(Column::all().map(|column| column.spec().name));
-    known.min_by_key(|known| strsim::damerau_levenshtein(name, known)).unwrap_or("src")
+    match vocabulary::nearest(name, known) {
+        Some(near) => KeyError::Misspelt(word.to_owned(), near),
+        None => KeyError::Unknown(word.to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -261,12 +261,9 @@ fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -
 }
 
 fn unknown(word: &str) -> String {
-    let near = vocabulary::words().map(|known| (strsim::damerau_levenshtein(word, known), known)).min();
-    match near {
-        Some((distance, near)) if distance <= 2 && distance < word.len() => {
-            format!("unknown field {word}; did you mean {near}?")
-        }
-        _ => format!(
+    match vocabulary::nearest(word, vocabulary::words()) {
+        Some(near) => format!("unknown field {word}; did you mean {near}?"),
+        None => format!(
             "unknown field {word}; a field is src, dst, port, proto, as, exporter, in if, ... or a column of docs/columns.md"
         ),
     }

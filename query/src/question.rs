@@ -52,10 +52,14 @@ pub struct Question {
 const TRAFFIC: &str = "NOT (f.bytes = 0 AND f.packets = 0 AND (f.nat_event != 0 OR f.firewall_event != 0))";
 
 impl Question {
+    /// The columns that a table has to have.
+    pub fn columns(&self) -> Vec<Column> {
+        self.by.iter().flat_map(|key| key.columns()).chain(self.filter.columns().iter()).collect()
+    }
+
     /// The table that answers. `now` is in Unix seconds; it decides what a table still holds.
     pub fn choose(&self, now: u64, retention: &Retention) -> Choice {
-        let columns: Vec<Column> =
-            self.by.iter().flat_map(|key| key.columns()).chain(self.filter.columns().iter()).collect();
+        let columns = self.columns();
         let (length, age) = match self.range {
             Range::Last(length) => (length, length),
             Range::Between { from, to } => {

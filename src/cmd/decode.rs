@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use helios_collector::decode::{Decapsulate, DecoderConfig};
 use helios_common::columns::Column;
+use helios_common::flow::FlowBatch;
+use helios_common::names::NamesView;
+use helios_query::Filter;
 
 use crate::config::Config;
 use helios_lab::capture::Capture;
@@ -22,6 +25,7 @@ use helios_service::exit::Exit;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios decode capture.pcap | jq -c '[.src_addr, .dst_addr, .bytes]'
+  helios decode --filter 'dport 443 and src in 10.0.0.0/8' capture.pcap
   helios decode --summary capture.pcap                        counters by protocol
   helios decode --format table --columns src_addr,dst_addr,bytes capture.pcap
   helios decode --config helios.yaml --columns src_addr,queue_id capture.pcap
@@ -45,6 +49,10 @@ pub struct Args {
     /// a second opinion.
     #[arg(long, conflicts_with_all = ["format", "columns", "decapsulate"])]
     raw: bool,
+
+    /// Print the rows that this filter takes, such as `src in 10.0.0.0/8 and dport 443` (docs/query.md)
+    #[arg(long, short, value_name = "FILTER", value_parser = super::query::filter, conflicts_with_all = ["raw", "summary"])]
+    filter: Option<Filter>,
 
     /// How rows are printed
     #[arg(long, value_enum, default_value_t = Format::Json)]
@@ -87,7 +95,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     } else if args.summary {
         summary(&mut capture, decoder, out)?
     } else {
-        rows(&mut capture, decoder, writer(args.format, columns, out)?)?
+        rows(&mut capture, decoder, writer(args, columns, out)?)?
     };
     notes.splice(0..0, capture.counts().notes());
     let mut stderr = io::stderr().lock();
@@ -98,12 +106,32 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-fn writer<'a>(format: Format, columns: Option<Vec<Column>>, out: impl Write + 'a) -> Result<Box<dyn Rows + 'a>, Exit> {
-    Ok(match format {
+fn writer<'a>(args: &Args, columns: Option<Vec<Column>>, out: impl Write + 'a) -> Result<Box<dyn Rows + 'a>, Exit> {
+    let rows: Box<dyn Rows + 'a> = match args.format {
         Format::Json => Box::new(JsonLines::new(out, columns)),
         Format::Table => Box::new(Table::new(out, columns)),
         Format::Csv => Box::new(Csv::new(out, columns).map_err(|error| Exit::output(&error))?),
+    };
+    Ok(match &args.filter {
+        Some(filter) => Box::new(Filtered { filter: filter.clone(), rows }),
+        None => rows,
     })
+}
+
+/// Passes on the rows that a filter takes.
+struct Filtered<'a> {
+    filter: Filter,
+    rows: Box<dyn Rows + 'a>,
+}
+
+impl Rows for Filtered<'_> {
+    fn row(&mut self, batch: &FlowBatch, names: &NamesView<'_>, row: usize, held: bool) -> io::Result<()> {
+        if self.filter.matches(batch, names, row) { self.rows.row(batch, names, row, held) } else { Ok(()) }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.rows.finish()
+    }
 }
 
 fn rows(capture: &mut Capture, config: DecoderConfig, mut rows: Box<dyn Rows + '_>) -> Result<Vec<String>, Exit> {

@@ -86,7 +86,7 @@ pub struct Args {
     count: Option<u64>,
 
     /// Stop after this time, such as 500ms, 10s, 5m, 1h [default: 10s if there is no --count]
-    #[arg(long, value_name = "TIME", value_parser = super::replay::duration)]
+    #[arg(long, value_name = "TIME", value_parser = super::duration)]
     duration: Option<Duration>,
 
     /// Determines which exporters there are and which flows they report

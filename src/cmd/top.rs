@@ -3,39 +3,49 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use helios_sink::client;
+use helios_query::{Filter, Key as By, Measure, Question, Range};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::query::Keys;
 use super::{ConfigArgs, ListenArgs};
+use crate::answer::render::{self, Figure};
+use crate::answer::{self, Answer};
 use crate::config::Config;
 use crate::explain;
 use crate::top::terminal::{Key, Screen, keys};
-use crate::top::{By, Question, Talker, render};
 use helios_service::exit::Exit;
 
 /// Show who moves the most, live
 ///
 /// Asks ClickHouse every few seconds and shows bits, packets and flows per second, averaged over the window and scaled
-/// by the flows' sampling intervals. Space or Tab sums by the next key, q quits. With --once, or
-/// where standard output is no terminal, it prints one table.
+/// by the flows' sampling intervals. Space or Tab sums by the next key, q quits. With --once, or where standard output is
+/// no terminal, it prints one table. `helios query` sums longer times, and shows their course.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios top                                     source and destination addresses of the last minute
-  helios top --by dst-as --window 10m
-  helios top --by in-interface --limit 50 --once")]
+  helios top --by dst_as --window 10m
+  helios top --by port --filter 'src in 10.0.0.0/8'
+  helios top --by interface --limit 50 --once")]
 pub struct Args {
-    /// What traffic is summed by
-    #[arg(long, value_enum, value_name = "KEY", default_value_t = By::Pair)]
-    by: By,
+    /// What traffic is summed by: src, dst, pair, port, as, country, exporter, interface, or columns (docs/columns.md)
+    #[arg(long, value_name = "KEY,...", default_value = "pair", value_parser = super::query::keys)]
+    by: Keys,
 
-    /// How far back to look, such as 90s, 10m, 2h
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = super::replay::duration)]
+    /// Which flows count, such as `src in 10.0.0.0/8 and dport 443` (docs/query.md)
+    #[arg(
+        long, short, value_name = "FILTER", default_value = "", value_parser = super::query::filter,
+        hide_default_value = true
+    )]
+    filter: Filter,
+
+    /// How far back to look, such as 90s, 10m, 2h; a number alone is seconds
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = super::duration)]
     window: Duration,
 
     /// How often to ask
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = super::replay::duration)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = super::duration)]
     interval: Duration,
 
     /// Lines to show; on a terminal as many as fit
@@ -67,14 +77,20 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     runtime.block_on(live(args, &config))
 }
 
+/// The question that the arguments ask, by the keys that are shown now.
+fn question(args: &Args, by: &[By], top: usize) -> Question {
+    let (filter, range) = (args.filter.clone(), Range::Last(args.window));
+    Question { by: by.to_vec(), filter, range, measure: Measure::Bytes, top }
+}
+
 async fn once(args: &Args, config: &Config) -> Result<(), Exit> {
-    let question = Question { by: args.by, window: args.window, limit: args.limit.unwrap_or(LINES) };
-    let talkers = ask(config, question).await.map_err(Exit::run_time)?;
-    let mut text = render::table(args.by, &talkers).join("\n");
+    let question = question(args, &args.by, args.limit.unwrap_or(LINES));
+    let answer = answer::ask(&config.clickhouse, &question, None, 0).await.map_err(Exit::run_time)?;
+    let mut text = render::table(&question.by, &answer, Figure::Rates).join("\n");
     text.push('\n');
-    if talkers.is_empty() {
+    if answer.rows.is_empty() {
         // Nobody is left to tell when standard error is closed.
-        let _ = writeln!(io::stderr().lock(), "helios: {}", nothing(question));
+        let _ = writeln!(io::stderr().lock(), "helios: {}", nothing(args));
     }
     io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::output(&error))
 }
@@ -87,14 +103,14 @@ async fn live(args: &Args, config: &Config) -> Result<(), Exit> {
     let mut ticks = interval(args.interval.max(Duration::from_millis(100)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let asking = || Err(format!("asking ClickHouse at {}", config.clickhouse.url));
-    let (mut by, mut shown) = (args.by, asking());
+    let (mut by, mut shown) = (args.by.clone(), asking());
     loop {
         let limit = args.limit.unwrap_or(usize::MAX).min(screen.height().saturating_sub(FRAME_LINES)).max(1);
-        let question = Question { by, window: args.window, limit };
-        screen.draw(&frame(question, &shown), FRAME_LINES - 1).map_err(failed)?;
+        let question = question(args, &by, limit);
+        screen.draw(&frame(args, &by, &shown), FRAME_LINES - 1).map_err(failed)?;
         let answer = async {
             ticks.tick().await;
-            ask(config, question).await
+            answer::ask(&config.clickhouse, &question, None, 0).await
         };
         // A key gives up an answer that is still awaited.
         tokio::select! {
@@ -103,13 +119,22 @@ async fn live(args: &Args, config: &Config) -> Result<(), Exit> {
                 Key::Quit => return Ok(()),
                 Key::Redraw => {}
                 Key::Next => {
-                    by = by.next();
+                    by = next(&by);
                     shown = asking();
                     ticks.reset_immediately();
                 }
             }
         }
     }
+}
+
+/// What Space goes through; keys of the user's own come first and lead to the first of these.
+const ROUND: &[&str] = &["src", "dst", "pair", "port", "src_as", "dst_as", "country", "exporter", "interface"];
+
+fn next(by: &[By]) -> Keys {
+    let round: Vec<Keys> = ROUND.iter().filter_map(|name| super::query::keys(name).ok()).collect();
+    let at = round.iter().position(|keys| **keys == *by).map_or(0, |at| at + 1);
+    round.get(at).or(round.first()).cloned().unwrap_or_else(|| by.into())
 }
 
 /// What the user and the system ask for.
@@ -134,28 +159,30 @@ impl Input {
     }
 }
 
-fn frame(question: Question, shown: &Result<Vec<Talker>, String>) -> Vec<String> {
-    let total = shown.as_ref().ok().and_then(|talkers| talkers.first()).map_or(0.0, |talker| talker.total_bits);
+fn frame(args: &Args, by: &[By], shown: &Result<Answer, String>) -> Vec<String> {
+    let bits = shown.as_ref().map_or(0.0, |answer| answer.total.bytes as f64 * 8.0 / answer.seconds() as f64);
+    let names: Vec<&str> = by.iter().map(|key| key.name()).collect();
     let title = format!(
         "helios top  by {}  last {} s  {}bit/s in all  (space: next key, q: quit)",
-        question.by.name(),
-        question.window.as_secs(),
-        with_space(&render::scaled(total)),
+        names.join(", "),
+        args.window.as_secs(),
+        with_space(&render::scaled(bits)),
     );
     let mut lines = vec![title, String::new()];
     match shown {
-        Ok(talkers) if talkers.is_empty() => lines.push(nothing(question)),
-        Ok(talkers) => lines.extend(render::table(question.by, talkers)),
+        Ok(answer) if answer.rows.is_empty() => lines.push(nothing(args)),
+        Ok(answer) => lines.extend(render::table(by, answer, Figure::Rates)),
         Err(error) => lines.push(error.clone()),
     }
     lines
 }
 
 /// An empty table by itself would leave open whether anything is wrong.
-fn nothing(question: Question) -> String {
+fn nothing(args: &Args) -> String {
+    let which = if args.filter.is_any() { "" } else { " that the filter takes" };
     format!(
-        "no flows arrived in the last {} s: widen --window, or see who sends at /api/v1/exporters of `helios run`",
-        question.window.as_secs()
+        "no flows{which} arrived in the last {} s: widen --window, or see who sends at /api/v1/exporters of `helios run`",
+        args.window.as_secs()
     )
 }
 
@@ -164,30 +191,50 @@ fn with_space(number: &str) -> String {
     if number.ends_with(|c: char| c.is_ascii_digit()) { format!("{number} ") } else { number.to_owned() }
 }
 
-/// One statement, one answer; the connection is made anew, so that a rotated password and a moved server are taken up.
-async fn ask(config: &Config, question: Question) -> Result<Vec<Talker>, String> {
-    let clickhouse = &config.clickhouse;
-    let client = client::connect(clickhouse).map_err(|error| error.to_string())?;
-    let failed = |error| explain::question(clickhouse, &error);
-    let query = client.query(&question.sql(&clickhouse.database));
-    let bytes = query.fetch_bytes("JSONEachRow").map_err(failed)?.collect().await.map_err(failed)?;
-    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines
-        .map(|line| serde_json::from_slice(line).map_err(|error| format!("an answer that is none of ours: {error}")))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(arguments: &[&str]) -> Args {
+        Cli::parse_from([&["top"], arguments].concat()).args
+    }
 
     #[test]
     fn a_frame_shows_the_error_instead_of_the_table() {
-        let question = Question { by: By::Src, window: Duration::from_secs(60), limit: 5 };
-        let lines = frame(question, &Err("ClickHouse is away".to_owned()));
-        assert_eq!(lines[0], "helios top  by src  last 60 s  0 bit/s in all  (space: next key, q: quit)");
+        let args = args(&["--by", "src"]);
+        let lines = frame(&args, &args.by, &Err("ClickHouse is away".to_owned()));
+        assert_eq!(lines[0], "helios top  by src_addr  last 60 s  0 bit/s in all  (space: next key, q: quit)");
         assert_eq!(lines[2], "ClickHouse is away");
-        let lines = frame(question, &Ok(Vec::new()));
+        let table = helios_query::Table::by_name("flows").unwrap();
+        let total = answer::Figures::default();
+        let empty = Answer { table, warning: None, time: None, total, keys: 0, rows: Vec::new() };
+        let lines = frame(&args, &args.by, &Ok(empty));
         assert!(lines.len() == 3 && lines[2].starts_with("no flows arrived in the last 60 s: "), "{lines:?}");
+    }
+
+    #[test]
+    fn going_round_comes_back() {
+        let first = super::super::query::keys("src").unwrap();
+        let mut by = first.clone();
+        for _ in ROUND {
+            by = next(&by);
+        }
+        assert_eq!(by, first);
+        // Keys of the user's own are not in the round.
+        assert_eq!(next(&super::super::query::keys("dst_tenant").unwrap()), first);
+    }
+
+    #[test]
+    fn a_port_is_the_services_and_a_window_without_unit_is_seconds() {
+        let args = args(&["--by", "port", "--window", "5", "--filter", "tcp"]);
+        let names: Vec<_> = args.by.iter().map(|key| key.name()).collect();
+        assert_eq!((names, args.window.as_secs()), (vec!["proto", "service_port"], 5));
     }
 }

@@ -29,4 +29,5 @@ mod ills;
 mod side_tables;
 mod remembers;
 mod user_columns;
+mod query;
 mod real_exporters;

@@ -34,6 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "helios-lab",
             "helios-metrics",
             "helios-netbox",
+            "helios-query",
             "helios-service",
             "helios-sink",
             "helios-web",
