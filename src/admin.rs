@@ -3,7 +3,7 @@
 //! It shows and changes nothing; all that can be asked for is that NetBox be read now.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -54,9 +54,10 @@ impl Status for Server {
 }
 
 /// A webhook of NetBox: what it says is not read, NetBox itself is. Whoever can reach the port can cause a refresh, and
-/// no more than one at a time.
-async fn netbox_hint(State(server): State<Server>) -> Response {
-    match server.view.hint_netbox() {
+/// no more than one at a time. `full=1` has everything read, also what NetBox does not say was changed.
+async fn netbox_hint(State(server): State<Server>, RawQuery(query): RawQuery) -> Response {
+    let full = query.unwrap_or_default().split('&').any(|pair| pair == "full=1");
+    match server.view.hint_netbox(full) {
         true => (StatusCode::ACCEPTED, "NetBox is read soon\n").into_response(),
         false => (StatusCode::NOT_FOUND, "names do not come from NetBox (netbox.url)\n").into_response(),
     }

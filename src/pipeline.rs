@@ -308,9 +308,11 @@ impl View {
         &self.0.target
     }
 
-    /// Has NetBox read soon, because something was changed there. `false` if names do not come from NetBox.
-    pub fn hint_netbox(&self) -> bool {
-        self.0.netbox.as_ref().inspect(|netbox| netbox.hint()).is_some()
+    /// Has NetBox read soon, because something was changed there; everything if `full`. `false` if names do not come from
+    /// NetBox.
+    pub fn hint_netbox(&self, full: bool) -> bool {
+        let hint = |netbox: &&Arc<NetBox>| if full { netbox.hint_full() } else { netbox.hint() };
+        self.0.netbox.as_ref().inspect(hint).is_some()
     }
 
     /// What the exporter at this address is called now; nothing once the enricher has stopped.

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use helios_web::header::{DATE, HeaderMap, HeaderValue, LOCATION};
 use helios_web::secret::{self, SecretError};
 use helios_web::{Answer, Backoff, RequestError, Settings, retry_after};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::{NetBoxConfig, TOKEN_VARIABLE};
 use crate::error::NetBoxError;
@@ -39,6 +39,8 @@ pub struct Counters {
     pub requests: AtomicU64,
     pub retries: AtomicU64,
     pub bytes: AtomicU64,
+    /// The last request that was not answered in time and is made again: its path and the time that it had.
+    pub slow: watch::Sender<Option<(String, Duration)>>,
 }
 
 /// NetBox's clock, or this machine's if the answer does not tell.
@@ -95,6 +97,9 @@ impl Client {
                 return Err(error);
             }
             tracing::debug!(%error, attempt, "asking NetBox again");
+            if let NetBoxError::TimedOut { path, after } = &error {
+                self.counters.slow.send_replace(Some((path.clone(), *after)));
+            }
             self.counters.retries.fetch_add(1, Ordering::Relaxed);
             let pause = backoff.pause();
             tokio::time::sleep(retry_after.map_or(pause, |asked| asked.min(RETRY_MAX))).await;
@@ -163,7 +168,12 @@ fn header(token: &str) -> Result<Option<HeaderValue>, SecretError> {
 /// What an error's answer says, in one line.
 fn detail(headers: &HeaderMap, body: &[u8]) -> String {
     if let Some(target) = headers.get(LOCATION).and_then(|target| target.to_str().ok()) {
-        return format!("it redirects to {target}: put the address that answers into netbox.url");
+        let login = target.contains("login") || target.contains("auth");
+        let todo = match login {
+            true => "something before NetBox wants a login: let requests to /api/ pass with the token alone",
+            false => "put the address that answers into netbox.url",
+        };
+        return format!("it redirects to {target}: {todo}");
     }
     #[derive(serde::Deserialize)]
     struct Detail {

@@ -29,6 +29,8 @@ pub enum NetBoxError {
     TooLarge { path: String, limit: usize },
     #[error("the answer to {path} is none of NetBox's: {source}; check that netbox.url leads to NetBox")]
     NotNetBox { path: String, source: serde_json::Error },
+    #[error("netbox.url leads to Nautobot {version}, whose API is another one: only NetBox 3.7 and later can be read")]
+    Nautobot { version: String },
     #[error("the pages of {path} do not follow each other: is there a cache before NetBox that ignores the query?")]
     Pages { path: String },
     #[error(
@@ -52,9 +54,18 @@ impl NetBoxError {
             Self::BrokeOff { .. } => "broke_off",
             Self::Token { .. } => "token",
             Self::Status { .. } => "status",
-            Self::TooLarge { .. } | Self::NotNetBox { .. } => "answer",
+            Self::TooLarge { .. } | Self::NotNetBox { .. } | Self::Nautobot { .. } => "answer",
             Self::Pages { .. } => "pages",
             Self::Shrunk { .. } => "shrunk",
+        }
+    }
+
+    /// What tells a failure from another one that a person has to know of as well: 500 and 502 are two.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Status { status, .. } | Self::Token { status, .. } => format!("{} {status}", self.reason()),
+            Self::Shrunk { kind, .. } => format!("{} {kind}", self.reason()),
+            _ => self.reason().to_owned(),
         }
     }
 
@@ -65,5 +76,20 @@ impl NetBoxError {
             Self::Status { status, .. } => *status == 429 || *status >= 500,
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_has_to_know_anew_is_another_cause() {
+        let status = |status| NetBoxError::Status { status, path: "status".into(), detail: String::new() }.cause();
+        let causes = [status(500), status(502), status(302)];
+        assert_eq!(causes, ["status 500", "status 502", "status 302"]);
+        let shrunk = |kind, after| NetBoxError::Shrunk { kind, before: 100, after, max_shrink: 0.3 }.cause();
+        assert_ne!(shrunk("devices", 1), shrunk("sites", 1));
+        assert_eq!(shrunk("devices", 1), shrunk("devices", 2), "the same one is not told again");
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod config;
 pub mod source;
+mod inspect;
 mod refresh;
 mod tasks;
 mod pages;
@@ -33,6 +34,7 @@ pub mod metrics;
 pub use builder::Builder;
 pub use config::{Filters, NetBoxConfig, Purpose};
 pub use error::NetBoxError;
+pub use inspect::{Inspection, inspect};
 pub use refresh::read_once;
 pub use snapshot::Snapshot;
 pub use source::{NetBox, Stats};

@@ -11,8 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
-
 use crate::builder::Builder;
 use crate::client::{self, Client, Counters};
 use crate::config::{NetBoxConfig, Purpose};
@@ -20,8 +18,8 @@ use crate::error::NetBoxError;
 use crate::moment;
 use crate::pages::Context;
 use crate::snapshot::{Origin, Snapshot, Tables};
-use crate::tasks::{Collected, Count, ENTRIES, Entry, Tasks};
-use crate::version::Version;
+use crate::tasks::{Collected, Count, ENTRIES, Entry, Tasks, wanted};
+use crate::version::{Version, version_of};
 
 /// A change carries the time at which its transaction began, and is seen when that ends: longer than an import may take.
 const OVERLAP: Duration = Duration::from_secs(120);
@@ -62,12 +60,6 @@ pub struct Refresher {
     refused: BTreeSet<&'static str>,
 }
 
-#[derive(Deserialize)]
-struct Status {
-    #[serde(rename = "netbox-version")]
-    version: String,
-}
-
 /// A snapshot in the making, which is begun when there is something to put into it.
 struct Making<'a> {
     previous: &'a Snapshot,
@@ -94,8 +86,7 @@ impl Refresher {
         let taken_at_ms = now_ms();
         let client = Client::new(&self.config, Arc::clone(&self.counters))?;
         let answer = client.get("status", "").await?;
-        let Status { version } = serde_json::from_slice(&answer.body)
-            .map_err(|source| NetBoxError::NotNetBox { path: "status".to_owned(), source })?;
+        let version = version_of(&answer.body)?;
         let since = moment::format(client::time(&answer) - OVERLAP);
         let context =
             Context { client, config: self.config.clone(), purpose: self.purpose, version: Version::parse(&version) };
@@ -176,9 +167,7 @@ impl Refresher {
 
     /// The kinds that this reader needs.
     fn entries(&self) -> impl Iterator<Item = &'static Entry> {
-        let (purpose, machines) = (self.purpose, self.config.virtual_machines);
-        let unwanted = move |name| !machines && matches!(name, "virtual-machines" | "vm-interfaces" | "clusters");
-        ENTRIES.iter().filter(move |entry| entry.spec.purposes.contains(&purpose) && !unwanted(entry.name))
+        wanted(&self.config, self.purpose)
     }
 
     /// The kinds that have to be read in full: `changed` is what there is after changes were read, if there were any.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -39,6 +39,8 @@ struct Shared {
     current: ArcSwapOption<Snapshot>,
     generation: watch::Sender<u64>,
     hint: Notify,
+    /// Whether the next refresh is to be a full one whatever the time.
+    full: AtomicBool,
     stop: Notify,
     counters: Arc<Counters>,
     refreshes: AtomicU64,
@@ -56,6 +58,8 @@ pub struct Problem {
     pub reason: &'static str,
     /// What happened and what to do.
     pub message: String,
+    /// What tells it from the one before: a new one is logged.
+    cause: String,
 }
 
 /// What metrics and status pages show.
@@ -104,6 +108,7 @@ impl NetBox {
             current: ArcSwapOption::empty(),
             generation: watch::Sender::new(0),
             hint: Notify::new(),
+            full: AtomicBool::new(false),
             stop: Notify::new(),
             counters: Arc::default(),
             refreshes: AtomicU64::new(0),
@@ -150,6 +155,13 @@ impl NetBox {
         self.shared.hint.notify_one();
     }
 
+    /// The next refresh is due now and reads everything: what NetBox changed without saying so is seen.
+    pub fn hint_full(&self) {
+        self.shared.full.store(true, Ordering::Relaxed);
+        self.hint();
+    }
+
+    /// How it is doing.
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -208,8 +220,10 @@ impl Shared {
             let previous = self.current.load_full();
             let began = now_ms();
             let full_at = previous.as_ref().map_or(0, |snapshot| snapshot.origin.full_at_ms);
-            let full = u128::from(began.saturating_sub(full_at)) >= full_interval.as_millis();
-            let wait = match refresher.refresh(previous.as_deref(), full).await {
+            let asked = self.full.swap(false, Ordering::Relaxed);
+            let full = asked || u128::from(began.saturating_sub(full_at)) >= full_interval.as_millis();
+            let (result, told) = self.watched(refresher.refresh(previous.as_deref(), full)).await;
+            let wait = match result {
                 Ok(Refreshed { snapshot, problem }) => {
                     self.refreshed(began, snapshot, path, &fingerprint);
                     match problem {
@@ -220,7 +234,10 @@ impl Shared {
                     interval
                 }
                 Err(error) => {
-                    self.failed(&error);
+                    self.full.fetch_or(asked, Ordering::Relaxed);
+                    if !(told && error.reason() == "timeout") {
+                        self.failed(&error);
+                    }
                     backoff.pause()
                 }
             };
@@ -229,6 +246,26 @@ impl Shared {
                 () = self.hint.notified() => tokio::time::sleep(HINT_DELAY.min(interval)).await,
             }
         }
+    }
+
+    /// A refresh during which the first time-out is told at once, and whether there was one: NetBox is asked again several
+    /// times before a refresh fails.
+    async fn watched(
+        &self,
+        refresh: impl Future<Output = Result<Refreshed, NetBoxError>>,
+    ) -> (Result<Refreshed, NetBoxError>, bool) {
+        let mut refresh = std::pin::pin!(refresh);
+        let mut slow = self.counters.slow.subscribe();
+        slow.mark_unchanged();
+        tokio::select! {
+            result = &mut refresh => return (result, false),
+            Ok(()) = slow.changed() => {}
+        }
+        let noticed = slow.borrow().clone();
+        if let Some((path, after)) = noticed {
+            self.failed(&NetBoxError::TimedOut { path, after });
+        }
+        (refresh.await, true)
     }
 
     /// NetBox confirmed everything.
@@ -261,13 +298,13 @@ impl Shared {
     }
 
     fn failed(&self, error: &NetBoxError) {
-        let problem = Problem { reason: error.reason(), message: error.to_string() };
+        let problem = Problem { reason: error.reason(), message: error.to_string(), cause: error.cause() };
         let counters = NetBoxError::REASONS.into_iter().zip(&self.failures);
         if let Some((_, counter)) = counters.into_iter().find(|(reason, _)| *reason == problem.reason) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         let mut last = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref().is_none_or(|last| last.reason != problem.reason) {
+        if last.as_ref().is_none_or(|last| last.cause != problem.cause) {
             let kept = if self.current.load().is_some() { "names as last read stay in use" } else { "no names yet" };
             tracing::warn!(reason = problem.reason, %error, kept, "NetBox cannot be read");
         }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
-use crate::config::NetBoxConfig;
+use crate::config::{NetBoxConfig, Purpose};
 use crate::declare::{Kind, Load, Spec};
 use crate::error::NetBoxError;
 use crate::kinds::each_kind;
@@ -49,6 +49,7 @@ pub struct Count {
 #[derive(Debug)]
 pub struct Entry {
     pub name: &'static str,
+    pub path: &'static str,
     pub permission: &'static str,
     pub spec: Spec,
     full: fn(&mut Tasks, &'static Entry, usize),
@@ -66,6 +67,7 @@ pub struct Entry {
 const fn entry<K: Kind>() -> Entry {
     Entry {
         name: K::NAME,
+        path: K::PATH,
         permission: K::PERMISSION,
         spec: K::SPEC,
         full: Tasks::full_of::<K>,
@@ -90,6 +92,13 @@ macro_rules! entries {
 }
 
 each_kind!(entries);
+
+/// The kinds that a reader needs.
+pub fn wanted(config: &NetBoxConfig, purpose: Purpose) -> impl Iterator<Item = &'static Entry> {
+    let machines = config.virtual_machines;
+    let unwanted = move |name| !machines && matches!(name, "virtual-machines" | "vm-interfaces" | "clusters");
+    ENTRIES.iter().filter(move |entry| entry.spec.purposes.contains(&purpose) && !unwanted(entry.name))
+}
 
 impl Entry {
     /// How many rows there are.

@@ -1,5 +1,33 @@
 //! NetBox's version: what it offers depends on it.
 
+use serde::Deserialize;
+
+use crate::error::NetBoxError;
+
+/// What `/api/status/` tells.
+#[derive(Deserialize)]
+struct Status {
+    #[serde(rename = "netbox-version")]
+    netbox: Option<String>,
+    #[serde(rename = "nautobot-version")]
+    nautobot: Option<String>,
+}
+
+/// The version in the answer of `/api/status/`, as NetBox writes it.
+///
+/// # Errors
+/// When the answer is not NetBox's.
+pub fn version_of(status: &[u8]) -> Result<String, NetBoxError> {
+    let path = || "status".to_owned();
+    let status: Status =
+        serde_json::from_slice(status).map_err(|source| NetBoxError::NotNetBox { path: path(), source })?;
+    match status {
+        Status { netbox: Some(version), .. } => Ok(version),
+        Status { nautobot: Some(version), .. } => Err(NetBoxError::Nautobot { version }),
+        _ => Err(NetBoxError::NotNetBox { path: path(), source: serde::de::Error::missing_field("netbox-version") }),
+    }
+}
+
 /// Major and minor version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Version(u16, u16);

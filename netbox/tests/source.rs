@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use helios_netbox::model::Scope;
-use helios_netbox::{Filters, NetBox, NetBoxConfig, Stats};
+use helios_netbox::{Filters, Inspection, NetBox, NetBoxConfig, NetBoxError, Stats};
 use helios_testkit::netbox::{Fault, Server, TOKEN, World};
 use helios_testkit::proxy::{Proxy, Schedule};
 
@@ -297,4 +297,98 @@ fn a_guest_reads_what_is_saved_and_writes_nothing() {
     wait(&guest, "read", |stats| stats.refreshes >= 2);
     drop(guest);
     assert!(std::fs::read(&saved).unwrap() == before, "the snapshot was written");
+}
+
+#[test]
+fn a_netbox_that_hangs_is_told_at_the_first_time_out() {
+    let directory = tempfile::tempdir().unwrap();
+    // Takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Some(format!("http://{}", silent.local_addr().unwrap()));
+    let server = Server::start(World::default());
+    let config = NetBoxConfig { url, timeout_ms: 2000, ..config(&server, directory.path(), TOKEN) };
+    let netbox = start(config, None);
+    wait(&netbox, "timed out", |stats| stats.problem.as_ref().is_some_and(|problem| problem.reason == "timeout"));
+    let stats = netbox.stats();
+    assert!(stats.retries <= 2, "noticed after {} repetitions", stats.retries);
+    assert!(stats.failures.contains(&("timeout", 1)), "{:?}", stats.failures);
+}
+
+#[test]
+fn a_full_refresh_can_be_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(World::default());
+    let netbox = start(config(&server, directory.path(), TOKEN), None);
+    wait(&netbox, "read", |stats| stats.generation == 1);
+    // As many go as come, and nothing says that it was changed.
+    server.world().deleted = (1..=5).collect();
+    server.world().devices += 5;
+    let has = |id| netbox.current().is_some_and(|snapshot| snapshot.tables.devices.get(id).is_some());
+    let refreshes = netbox.stats().refreshes;
+    wait(&netbox, "three refreshes", |stats| stats.refreshes >= refreshes + 3);
+    assert!(has(1) && !has(55));
+    netbox.hint_full();
+    wait(&netbox, "the others", |_| has(55) && !has(1));
+}
+
+#[test]
+fn a_permission_that_is_lost_stops_that_kind_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(World::default());
+    let config = NetBoxConfig { full_refresh_interval_ms: 150, ..config(&server, directory.path(), TOKEN) };
+    let netbox = start(config, None);
+    wait(&netbox, "read", |stats| stats.generation == 1);
+    server.world().forbidden = ["ipam/vrfs", "tenancy/tenants"].into();
+    wait(&netbox, "VRFs refused", |stats| stats.problem.as_ref().is_some_and(|problem| problem.reason == "token"));
+    server.world().renamed.insert(3);
+    wait(&netbox, "renamed", |_| {
+        netbox.current().is_some_and(|snapshot| {
+            snapshot.tables.devices.get(3).is_some_and(|device| snapshot.text(device.name) == "edge-3-new")
+        })
+    });
+    let snapshot = netbox.current().unwrap();
+    let device = snapshot.tables.devices.get(3).unwrap();
+    assert_eq!((snapshot.vrf_name(1), snapshot.tenant_name(device.tenant)), ("red", "Acme"), "as they were");
+    server.world().forbidden.clear();
+    wait(&netbox, "well again", |stats| stats.problem.is_none());
+}
+
+fn inspect(config: &NetBoxConfig) -> Result<Inspection, NetBoxError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(helios_netbox::inspect(config))
+}
+
+#[test]
+fn an_inspection_names_permissions_fields_and_filters_that_are_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let forbidden = ["ipam/vrfs", "dcim/regions"].into();
+    let server = Server::start(World { forbidden, ..World::default() });
+    let filters = Filters { devices: "status=active&statsu=active".into(), ..Filters::default() };
+    let role_field = "rolle".to_owned();
+    let config = NetBoxConfig { filters, role_field, ..config(&server, directory.path(), TOKEN) };
+    let found = inspect(&config).unwrap();
+    assert_eq!((&*found.version, found.objects.contains(&("devices", 50))), ("4.2.3", true));
+    assert_eq!((found.refused, found.missing), (vec!["ipam.view_vrf"], vec!["dcim.view_region"]));
+    assert_eq!(found.unknown_fields, [("role_field", "rolle".to_owned())]);
+    assert_eq!(found.ignored_filters, [("devices", "statsu".to_owned())]);
+    server.world().authorization = "Token other".into();
+    assert!(matches!(inspect(&config), Err(NetBoxError::Token { .. })));
+}
+
+#[test]
+fn netbox_below_a_path_and_behind_an_authority_of_its_own_is_read_and_nautobot_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(World { below: "/ipam", ..World::default() });
+    let proxy = Proxy::encrypted(&server.url(), Schedule::list([]));
+    let url = Some(format!("{}/ipam/", proxy.url()));
+    let config = NetBoxConfig { url, ca_file: proxy.ca_file(), ..config(&server, directory.path(), TOKEN) };
+    let netbox = start(config.clone(), None);
+    wait(&netbox, "read", |stats| stats.generation == 1);
+    assert_eq!(devices(&netbox), 50);
+    server.world().status = Some(r#"{"django-version": "4.2.16", "nautobot-version": "2.4.1"}"#);
+    let error = inspect(&config).unwrap_err();
+    assert!(matches!(&error, NetBoxError::Nautobot { version } if version == "2.4.1"), "{error}");
 }

@@ -40,7 +40,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "connect")]
     print: bool,
 
-    /// Connect to ClickHouse: can it be reached, is the user let in, is the schema in place?
+    /// Connect to ClickHouse and NetBox: can they be reached, are user and token let in, is the schema in place, does NetBox know
+    /// the configured filters and custom fields?
     #[arg(long)]
     connect: bool,
 
@@ -55,7 +56,7 @@ pub struct Args {
 }
 
 /// # Errors
-/// 78 for a wrong configuration, 1 when `--connect` finds no ClickHouse.
+/// 78 for a wrong configuration, 1 when `--connect` finds no ClickHouse, or a NetBox that cannot be read.
 pub fn run(args: &Args) -> Result<(), Exit> {
     let config = args.config.load(&args.listen)?;
     if let Some(exporter) = args.explain.first() {
@@ -66,6 +67,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     let mut report = if args.print { config.redacted().to_yaml() } else { report::describe(&config, &databases) };
     if args.connect {
         report.push_str(&connect(&config)?);
+        report.push_str(&connect_netbox(&config)?);
     }
     io::stdout().lock().write_all(report.as_bytes()).map_err(|error| Exit::output(&error))
 }
@@ -142,6 +144,34 @@ fn connect(config: &Config) -> Result<String, Exit> {
         };
         Ok(format!("{:<16}version {version} answers; {schema}\n", "connection"))
     })
+}
+
+/// Asks NetBox for its version and for what the token and the configuration lack.
+fn connect_netbox(config: &Config) -> Result<String, Exit> {
+    let Some(url) = &config.netbox.url else { return Ok(String::new()) };
+    let runtime = explain::runtime().map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))?;
+    let found = runtime.block_on(helios_netbox::inspect(&config.netbox));
+    let found = found.map_err(|error| Exit::run_time(format_args!("NetBox at {url}: {error}")))?;
+    if !found.refused.is_empty() {
+        let lacks = found.refused.join(", ");
+        return Err(Exit::run_time(format_args!("NetBox at {url}: the token lacks {lacks}: grant it (action view)")));
+    }
+    let objects: u64 = found.objects.iter().map(|(_, count)| count).sum();
+    let mut lines = vec![format!("NetBox {} answers; {objects} objects are read", found.version)];
+    lines.extend(found.missing.iter().map(|permission| format!("the token lacks {permission}: names go without it")));
+    lines.extend(
+        found
+            .unknown_fields
+            .iter()
+            .map(|(key, name)| format!("netbox.{key}: NetBox has no custom field `{name}` that the token may view")),
+    );
+    lines.extend(
+        found
+            .ignored_filters
+            .iter()
+            .map(|(kind, name)| format!("netbox.filters: NetBox does not know `{name}` for {kind} and ignores it")),
+    );
+    Ok(lines.iter().map(|line| format!("{:<16}{line}\n", "netbox")).collect())
 }
 
 /// Opens every file that the configuration names, and describes the databases among them.

@@ -40,6 +40,10 @@ pub struct World {
     /// Devices that go, one behind every page of devices. Another one with a higher id comes for each, so that the count
     /// stays and the rows move.
     pub churn: Vec<u32>,
+    /// The path that NetBox is served below, `/netbox`; empty for none.
+    pub below: &'static str,
+    /// What `/api/status/` says instead, as another system would.
+    pub status: Option<&'static str>,
     /// Lists that the token may not view, as `ipam/asns`.
     pub forbidden: BTreeSet<&'static str>,
     /// What comes instead of the next answers, the first one first.
@@ -61,6 +65,8 @@ impl Default for World {
             deleted: BTreeSet::new(),
             renamed: BTreeSet::new(),
             churn: Vec::new(),
+            below: "",
+            status: None,
             forbidden: BTreeSet::new(),
             faults: Vec::new(),
             requests: Vec::new(),
@@ -115,10 +121,11 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
     loop {
-        let Request { target, authorization, last, .. } = Request::read(&mut reader)?;
+        let Request { target: whole, authorization, last, .. } = Request::read(&mut reader)?;
         let (fault, world) = {
             let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-            world.requests.push(target.clone());
+            let target = whole.strip_prefix(world.below).unwrap_or("/");
+            world.requests.push(target.to_owned());
             let fault = (!world.faults.is_empty()).then(|| world.faults.remove(0));
             let told = world.clone();
             if target.starts_with("/api/dcim/devices/") && !target.contains("limit=1&") {
@@ -126,6 +133,7 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
             }
             (fault, told)
         };
+        let target = whole.strip_prefix(world.below).unwrap_or("/");
         let (status, mut body) = match fault {
             Some(Fault::Status(status)) => (status, r#"{"detail": "as asked for"}"#.to_owned()),
             Some(Fault::Garbage) => (200, "<html>no NetBox</html>".to_owned()),
@@ -133,7 +141,7 @@ fn serve(stream: TcpStream, world: &Mutex<World>) -> Option<()> {
             _ if world.forbidden.iter().any(|list| target.starts_with(&format!("/api/{list}/"))) => {
                 (403, r#"{"detail": "You do not have permission to perform this action."}"#.to_owned())
             }
-            _ => answer(&world, &target),
+            _ => answer(&world, target),
         };
         let length = body.len();
         if matches!(fault, Some(Fault::Cut | Fault::Stall)) {
@@ -172,6 +180,12 @@ type List<'a> = (Vec<u32>, Box<dyn Fn(u32) -> String + 'a>);
 fn answer(world: &World, target: &str) -> (u16, String) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let list = path.trim_start_matches("/api/").trim_end_matches('/');
+    if !path.starts_with("/api/") {
+        return (404, "<html>nothing here</html>".to_owned());
+    }
+    if let Some(status) = world.status.filter(|_| list == "status") {
+        return (200, status.to_owned());
+    }
     if list == "status" {
         return (200, format!(r#"{{"netbox-version": "{}", "plugins": {{}}}}"#, world.version));
     }
@@ -204,6 +218,14 @@ fn answer(world: &World, target: &str) -> (u16, String) {
         _ => {}
     }
     let object = |id| with_times(object(id), fields, changed_at(id));
+    // A filter that NetBox knows refuses a value that no object can have.
+    let nonsense = |name| parameter(query, name).is_some_and(|value| value.starts_with("helios-asks"));
+    if ["status", "tag", "site", "assigned_to_interface"].into_iter().any(nonsense) {
+        return (400, r#"{"status": ["Select a valid choice."]}"#.to_owned());
+    }
+    if list == "extras/custom-fields" && query.split('&').any(|pair| pair.starts_with("name=")) {
+        ids.retain(|id| query.contains(if *id == 1 { "name=ifindex" } else { "name=role" }));
+    }
     // A version that does not know a parameter ignores it.
     let start = number(query, "start").filter(|_| cursors);
     (200, page(path, query, start, &ids, object))
