@@ -124,6 +124,8 @@ pub struct QueueDepth {
 pub struct NamesUsage {
     pub held: usize,
     pub refused: u64,
+    /// How often a name was longer than is kept.
+    pub cut: u64,
 }
 
 /// What an exporter is called now.
@@ -350,7 +352,7 @@ impl View {
             readiness: readiness(&stages, &counted, &health),
             health,
             queues: stages.queues.iter().map(depth).collect(),
-            names: NamesUsage { held, refused },
+            names: NamesUsage { held, refused, cut: self.0.names.cut() },
             netbox: self.0.netbox.as_ref().map(|netbox| netbox.stats()),
             collector: counted.collector,
             exporters: counted.exporters,

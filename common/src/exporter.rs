@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::HashMap;
 
-use crate::names::{MAX_WIRE_NAMES, NameId, Names};
+use crate::names::{NameId, Names};
 use crate::time::UnixMs;
 
 /// An address as every column holds it: IPv6, IPv4 mapped (RFC 4291 §2.5.5.2).
@@ -120,7 +120,7 @@ impl Exporters {
         }
         let unused = ExporterId(table.slots.len() as u32);
         let Some(id) = table.free.pop().or_else(|| (unused < UNNAMED).then_some(unused)) else { return UNNAMED };
-        let address_name = self.names.intern_wire(&ip_of(address).to_string(), MAX_WIRE_NAMES);
+        let address_name = self.names.intern_exporter(&ip_of(address).to_string());
         let slot = Slot { entry: Entry { address, socket, address_name }, users: 1, released_at: None };
         match table.slots.get_mut(id.0 as usize) {
             Some(recycled) => *recycled = slot,

@@ -4,8 +4,10 @@
 //! an options record names something, never per flow record. Ids stay valid as long as the process lives, so
 //! batches, snapshots and blocks can pass them on without a reference count.
 //!
-//! Memory is bounded by [`MAX_NAMES`] and [`MAX_NAME_BYTES`]: an exporter that invents names gets the empty
-//! name once its half of the table is full (see [`MAX_WIRE_NAMES`]), and the refusals are counted.
+//! Memory is bounded by [`MAX_NAMES`] and [`MAX_NAME_BYTES`]. What exporters send has a quota ([`MAX_WIRE_NAMES`]), the
+//! addresses that they send from have another one ([`MAX_EXPORTER_NAMES`]), and databases and inventories have the rest: a
+//! source that invents names takes no room from the others. A name for which there is no room is empty; refusals and
+//! names that were cut are counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
@@ -18,12 +20,17 @@ pub type NameId = u32;
 /// The empty name: what a column holds where nothing is known.
 pub const NO_NAME: NameId = 0;
 
-/// Enough for every city, AS and network of the world's databases several times over.
-const MAX_NAMES: usize = 4 << 20;
+/// Names of all sources together. Databases and inventories have 2 Mi of them at least: enough for every city, AS and network
+/// of the world's databases several times over.
+const MAX_NAMES: usize = (4 << 20) + MAX_EXPORTER_NAMES;
 
-/// Of these, names that exporters may send: whoever sends ever new ones leaves the databases and inventories theirs.
-/// 8,000 devices with 250 interfaces each, all of which are described in other words, have room.
-pub const MAX_WIRE_NAMES: usize = MAX_NAMES / 2;
+/// Names that exporters may send in options data and in text columns. 8,000 devices with 250 interfaces each, all of which are
+/// described in other words, have room.
+pub const MAX_WIRE_NAMES: usize = 2 << 20;
+
+/// Addresses that exporters send from, which are their names where nobody knows a better one: eight times the exporters that
+/// a process keeps, so that addresses which change over the years have room as well.
+pub const MAX_EXPORTER_NAMES: usize = 8 << 16;
 
 /// Longest name kept; the rest is cut at a character boundary. IPFIX strings can be 64 KiB long.
 pub const MAX_NAME_BYTES: usize = 255;
@@ -38,47 +45,66 @@ pub struct Names {
 struct Table {
     ids: HashMap<Arc<str>, NameId, foldhash::quality::RandomState>,
     names: Vec<Arc<str>>,
-    /// Names that an exporter sent before anybody else had them.
-    n_wire: usize,
+    /// How many names each quota holds: names that an exporter sent before anybody else had them, and addresses.
+    used: [usize; 2],
     refused: AtomicU64,
+    cut: AtomicU64,
+}
+
+/// A quota of names, with its position in [`Table::used`].
+#[derive(Debug, Clone, Copy)]
+enum Quota {
+    Wire = 0,
+    Exporters = 1,
 }
 
 impl Default for Table {
     fn default() -> Self {
         let empty: Arc<str> = Arc::from("");
         let ids = std::iter::once((Arc::clone(&empty), NO_NAME)).collect();
-        Self { ids, names: vec![empty], n_wire: 0, refused: AtomicU64::new(0) }
+        Self { ids, names: vec![empty], used: [0; 2], refused: AtomicU64::new(0), cut: AtomicU64::new(0) }
     }
 }
 
 impl Names {
+    /// An empty table.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The id of `name`, cut to [`MAX_NAME_BYTES`]; [`NO_NAME`] when the table is full.
     pub fn intern(&self, name: &str) -> NameId {
-        self.id_of(cut(name), None)
+        self.id_of(name, None)
     }
 
     /// The same for a name that an exporter sent; [`NO_NAME`] for a new one when there are `most` of such names.
     pub fn intern_wire(&self, name: &str, most: usize) -> NameId {
-        self.id_of(cut(name), Some(most))
+        self.id_of(name, Some((Quota::Wire, most)))
     }
 
-    fn id_of(&self, name: &str, most_wire: Option<usize>) -> NameId {
+    /// The same for the address of an exporter; [`NO_NAME`] for a new one when there are [`MAX_EXPORTER_NAMES`] of them.
+    pub fn intern_exporter(&self, address: &str) -> NameId {
+        self.id_of(address, Some((Quota::Exporters, MAX_EXPORTER_NAMES)))
+    }
+
+    fn id_of(&self, name: &str, quota: Option<(Quota, usize)>) -> NameId {
+        let kept = cut(name);
         let table = self.read().0;
-        if let Some(&id) = table.ids.get(name) {
+        if kept.len() < name.len() {
+            table.cut.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(&id) = table.ids.get(kept) {
             return id;
         }
-        // Who floods the table makes nobody wait for it: a refusal takes no lock that keeps others out.
-        if table.names.len() >= MAX_NAMES || most_wire.is_some_and(|most| table.n_wire >= most) {
+        // A refusal takes only the lock for readers, so a source that floods the table keeps nobody waiting.
+        let used = |quota: Quota| table.used.get(quota as usize).copied().unwrap_or(usize::MAX);
+        if table.names.len() >= MAX_NAMES || quota.is_some_and(|(quota, most)| used(quota) >= most) {
             table.refused.fetch_add(1, Ordering::Relaxed);
             return NO_NAME;
         }
         drop(table);
         let mut table = self.table.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        table.add(name, most_wire.is_some())
+        table.add(kept, quota.map(|(quota, _)| quota))
     }
 
     /// A view for resolving many ids under one lock.
@@ -86,7 +112,12 @@ impl Names {
         NamesView(self.table.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
-    /// How many distinct names are held, and how many were refused because the table was full.
+    /// How often a name was longer than [`MAX_NAME_BYTES`] and was cut.
+    pub fn cut(&self) -> u64 {
+        self.read().0.cut.load(Ordering::Relaxed)
+    }
+
+    /// How many distinct names are held, and how many were refused because there was no room for them.
     pub fn usage(&self) -> (usize, u64) {
         let view = self.read();
         (view.0.names.len(), view.0.refused.load(Ordering::Relaxed))
@@ -95,7 +126,7 @@ impl Names {
 
 impl Table {
     /// The id of a name, which is new unless another thread was faster.
-    fn add(&mut self, name: &str, from_wire: bool) -> NameId {
+    fn add(&mut self, name: &str, quota: Option<Quota>) -> NameId {
         if let Some(&id) = self.ids.get(name) {
             return id;
         }
@@ -103,7 +134,9 @@ impl Table {
         let shared: Arc<str> = Arc::from(name);
         self.names.push(Arc::clone(&shared));
         self.ids.insert(shared, id);
-        self.n_wire += usize::from(from_wire);
+        if let Some(used) = quota.and_then(|quota| self.used.get_mut(quota as usize)) {
+            *used += 1;
+        }
         id
     }
 }
@@ -151,9 +184,17 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_cut_at_a_character() {
+    fn an_exporter_has_a_name_whatever_others_send() {
+        let names = Names::new();
+        assert_eq!([names.intern_wire("eth0", 1), names.intern_wire("eth1", 1)], [1, NO_NAME]);
+        assert_eq!([names.intern_exporter("192.0.2.1"), names.intern_exporter("192.0.2.2")], [2, 3]);
+    }
+
+    #[test]
+    fn a_long_name_is_cut_at_a_character_and_counted() {
         let names = Names::new();
         let id = names.intern(&"é".repeat(200));
         assert_eq!(names.read().get(id), "é".repeat(127));
+        assert_eq!((names.intern("short"), names.cut()), (id + 1, 1));
     }
 }

@@ -29,6 +29,8 @@ helios_metrics::metrics! {
             |snapshot, out| out.one(snapshot.names.held);
         Counter "helios_pipeline_names_refused_total" [] "Names not taken because the table is full" =
             |snapshot, out| out.one(snapshot.names.refused);
+        Counter "helios_pipeline_names_cut_total" [] "How often a name, such as a description, was longer than 255 bytes and was cut" =
+            |snapshot, out| out.one(snapshot.names.cut);
     }
 }
 
