@@ -3,10 +3,11 @@
 //! Start at [`plan`]: devices and profiles in, a plan out that names every target and every device that is left out, with
 //! its reason. [`document`] turns a plan into the text that the collectors read and back, [`parts`] splits a text for
 //! ConfigMaps, [`difference`] compares what is published with what is planned, and [`guard`] refuses a plan that lost too
-//! much. All of these are pure. [`statics`] reads devices from a file, [`files`] reads and writes a directory.
+//! much. All of these are pure. [`netbox`] and [`statics`] make devices, [`files`] reads and writes a directory.
 
 pub mod config;
 pub mod device;
+pub mod netbox;
 pub mod statics;
 mod name;
 mod profile;

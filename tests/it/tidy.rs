@@ -22,7 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-query", &["helios-common"]),
     ("helios-sink", &["helios-common", "helios-metrics", "helios-web"]),
     ("helios-service", &["helios-metrics"]),
-    ("helios-targets", &[]),
+    ("helios-targets", &["helios-netbox"]),
     ("helios-testkit", &[]),
     ("helios-web", &[]),
     (
