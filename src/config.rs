@@ -39,6 +39,9 @@ pub struct Config {
     /// A string ends at 255 octets. An element that fills another column as well goes to both; of one that a record
     /// has several times the first counts. At its next start, or with `helios migrate`, the table gets columns that it
     /// lacks; one that is no longer listed stays, and is empty from then on. Records of sFlow have no elements.
+    ///
+    /// With `fill: true` and no type, the element fills a column that is there, where nothing else does:
+    /// `columns: [{name: src_addr, pen: 5951, id: 300, fill: true}]`.
     pub columns: Vec<UserColumn>,
 }
 

@@ -17,7 +17,9 @@ use helios_common::side::SideSender;
 use crate::config::{CollectorConfig, ConfigError};
 use crate::counts::{Counts, Shared, SocketReport, locked};
 use crate::decode::budget::Budget;
-use crate::decode::{Decoder, DecoderConfig, ExporterStats, RefusedSender, Transport};
+use crate::decode::{
+    Decoder, DecoderConfig, ExporterStats, MAX_WORKER_TOTALS, MIN_SESSION_TOTALS, RefusedSender, Transport,
+};
 use crate::output::Output;
 use crate::roster::{ExporterList, Roster};
 use crate::state::{StateError, StateFile, StateStats};
@@ -122,7 +124,7 @@ impl Collector {
         for (number, sockets) in per_worker.into_iter().enumerate() {
             let shared = Arc::new(Shared::new(Arc::clone(&collector.roster)));
             collector.shared.push(Arc::clone(&shared));
-            let mut decoder = Decoder::new(decoder, Arc::clone(&exporters), Arc::clone(&names));
+            let mut decoder = Decoder::new(decoder.clone(), Arc::clone(&exporters), Arc::clone(&names));
             decoder.charge_to(Arc::clone(&collector.budget));
             if let Some(state) = &collector.state {
                 decoder.remember(state.memory());
@@ -158,7 +160,8 @@ impl Collector {
         let connections = Arc::clone(&server.connections);
         let limits = tcp::Limits::new(config);
         let transport = if config.tcp.tls.certificate.is_some() { Transport::Tls } else { Transport::Tcp };
-        let decoder = DecoderConfig { transport, ..decoder };
+        let max_totals = (MAX_WORKER_TOTALS / limits.connections).max(MIN_SESSION_TOTALS);
+        let decoder = DecoderConfig { transport, max_totals, ..decoder };
         let budget = Arc::new(Budget::part_of(Arc::clone(&self.budget), self.budget.max() / 2));
         let stop = Arc::clone(&self.stop);
         let serve = move || {

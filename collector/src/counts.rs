@@ -30,6 +30,10 @@ pub struct Counts {
     pub sets_without_template: u64,
     /// Lists in records (RFC 6313) that could not be read.
     pub unreadable_lists: u64,
+    /// Messages with lengths that contradict each other, of which what could be told was decoded.
+    pub contradictions: u64,
+    /// Flow samples of sFlow that contradict themselves.
+    pub malformed_samples: u64,
     pub counter_samples: u64,
     /// Counter samples that became rows, and that contradict themselves.
     pub counter_rows: u64,
@@ -50,6 +54,8 @@ impl Counts {
         self.template_definitions += u64::from(decoded.templates + decoded.options_templates);
         self.sets_without_template += u64::from(decoded.sets_without_template);
         self.unreadable_lists += u64::from(decoded.unreadable_lists);
+        self.contradictions += u64::from(decoded.contradictions);
+        self.malformed_samples += u64::from(decoded.sflow.malformed_samples);
         let sflow = &decoded.sflow;
         self.counter_samples += u64::from(sflow.counter_samples + sflow.expanded_counter_samples);
         self.counter_rows += u64::from(sflow.counter_rows);
@@ -81,6 +87,8 @@ impl Counts {
         self.template_definitions += other.template_definitions;
         self.sets_without_template += other.sets_without_template;
         self.unreadable_lists += other.unreadable_lists;
+        self.contradictions += other.contradictions;
+        self.malformed_samples += other.malformed_samples;
         self.counter_samples += other.counter_samples;
         self.counter_rows += other.counter_rows;
         self.malformed_counter_samples += other.malformed_counter_samples;

@@ -16,6 +16,8 @@ use helios_common::time::UnixMs;
 
 mod config;
 pub mod budget;
+mod by_hand;
+mod interval;
 pub mod cursor;
 pub mod packet;
 pub mod template;
@@ -40,19 +42,22 @@ pub mod netflow5;
 pub mod sflow5;
 
 use budget::{Account, Budget, DOMAIN_OCTETS, ENTRY_OCTETS, EXPORTER_OCTETS, SOURCE_OCTETS, TEMPLATE_OCTETS};
+pub use by_hand::{Rate, SamplingRule};
 pub use config::DecoderConfig;
 use cursor::Cursor;
 use known::{EXPORTER_IDLE_MS, Known, Restored};
 pub use known::{MAX_EXPORTERS, Memory};
 pub use packet::Decapsulate;
 pub use pending::HeldCounts;
+pub use plan::{MAX_WORKER_TOTALS, MIN_SESSION_TOTALS};
 use refused::Refused;
 pub use refused::{RefusedSender, SENDERS_PER_REASON};
 use rows::{Context, Message, Scratch, SetCounts};
 use sampling::Fallback;
 pub use saved::{SavedExporter, SavedSequence};
 pub use sequence::LossCounts;
-use sets::Set;
+use sequence::Units;
+use sets::{Set, Sets};
 pub use sflow5::SampleCounts;
 pub use state::ExporterStats;
 use state::{DomainRoom, Exporter};
@@ -207,6 +212,8 @@ pub struct Decoded {
     pub held_records: u32,
     /// Lists (RFC 6313) that cost themselves, not their record.
     pub unreadable_lists: u32,
+    /// 1 if lengths inside the message contradict each other: what could be told from them was decoded.
+    pub contradictions: u32,
     pub sflow: SampleCounts,
 }
 
@@ -223,6 +230,7 @@ impl Decoded {
             sets_without_template: 0,
             held_records: 0,
             unreadable_lists: 0,
+            contradictions: 0,
             sflow: SampleCounts::default(),
         }
     }
@@ -231,6 +239,15 @@ impl Decoded {
         self.data_records += counts.records;
         self.rows += counts.rows;
         self.unreadable_lists += counts.unreadable_lists;
+    }
+
+    /// Whether the message held nothing that was taken in.
+    const fn is_empty(&self) -> bool {
+        self.templates == 0
+            && self.options_templates == 0
+            && self.data_records == 0
+            && self.options_records == 0
+            && self.sets_without_template == 0
     }
 }
 
@@ -279,11 +296,13 @@ impl Decoder {
             registry: exporters,
             names: Arc::clone(&names),
             memory: None,
+            sampling: Arc::clone(&config.sampling),
             exporters: HashMap::default(),
             room: 0,
             restored: Restored::default(),
         };
         Self {
+            scratch: Scratch::new(config.max_totals),
             config,
             names,
             known,
@@ -297,7 +316,6 @@ impl Decoder {
             refused: Refused::default(),
             netflow5: netflow5::v5_template(),
             netflow7: netflow5::v7_template(),
-            scratch: Scratch::default(),
             fields: Vec::new(),
             counters: Vec::new(),
         }
@@ -402,7 +420,7 @@ impl Decoder {
         let octets = self.account.room(established);
         let room = DomainRoom { taken: &mut self.worker_domains, most, octets };
         let domain = state::domain(&mut exporter.domains, decoded.protocol, u32::from(header.engine), room)?;
-        domain.sessions.observe(meta.source.port(), header.flow_sequence, Some(u32::from(header.count)));
+        domain.sessions.observe(meta.source.port(), header.flow_sequence, Some(Units::of(u32::from(header.count))));
         let message = Message {
             protocol: decoded.protocol,
             exporter: exporter.id,
@@ -417,7 +435,8 @@ impl Decoder {
         };
         if let Content::Data(plan) = &template.content {
             let (tables, names) = (&exporter.tables, &*self.names);
-            let context = Context { message: &message, tables, names, template: 0, templates: None };
+            let by_hand = exporter.by_hand.as_deref();
+            let context = Context { message: &message, tables, by_hand, names, template: 0, templates: None };
             decoded.add(rows::decode_set(template, plan, records, &context, &mut self.scratch, out)?);
         }
         domain.minutes.message(decoded, meta.received_at, Some(header.export_ms), out);
@@ -435,11 +454,12 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let mut cursor = Cursor::new(datagram);
         let ipfix = decoded.protocol == Protocol::Ipfix;
-        let (header, mut sets) = if ipfix {
+        let (header, behind) = if ipfix {
             sets::Header::parse_ipfix(&mut cursor)?
         } else {
-            (sets::Header::parse_netflow9(&mut cursor)?, cursor)
+            (sets::Header::parse_netflow9(&mut cursor)?, 0)
         };
+        let mut sets = Sets::new(ipfix, cursor, behind);
         let Self {
             config,
             names,
@@ -456,15 +476,22 @@ impl Decoder {
         } = self;
         let exporter = known.exporter(address_of(meta.source.ip()), meta.received_at, compiler)?;
         let Exporter {
-            id, address, domains, templates, template_octets, known_since, held_octets, tables, stats, ..
+            id,
+            address,
+            domains,
+            templates,
+            template_octets,
+            known_since,
+            held_octets,
+            tables,
+            by_hand,
+            stats,
+            ..
         } = exporter;
         let most = |all| config.most(all, *known_since, meta.received_at);
         let octets = account.room(config.is_established(*known_since, meta.received_at));
         let room = DomainRoom { taken: worker_domains, most: most(config.max_domains), octets };
         let domain = state::domain(domains, decoded.protocol, header.domain, room)?;
-        if !ipfix {
-            domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
-        }
         let max_compiler_octets = compiler.octets().saturating_add(octets);
         let mut walk = Walk {
             config,
@@ -473,6 +500,7 @@ impl Decoder {
             fields,
             compiler,
             tables,
+            by_hand: by_hand.as_deref(),
             domain,
             exporter_templates: templates,
             exporter_template_octets: template_octets,
@@ -484,6 +512,7 @@ impl Decoder {
             worker_held,
             max_worker_entries: most(config.max_entries).min(worker_entries.saturating_add(octets / ENTRY_OCTETS)),
             worker_entries,
+            port: meta.source.port(),
             message: Message {
                 protocol: decoded.protocol,
                 exporter: *id,
@@ -497,12 +526,13 @@ impl Decoder {
                 max_names: most(config.max_names),
             },
             header,
+            fault: None,
             decoded,
             out,
         };
-        while let Some(set) = sets::next_set(ipfix, &mut sets)? {
+        while let Some(set) = sets.next_set()? {
             match set {
-                Set::Templates(form, octets) => walk.templates(form, octets)?,
+                Set::Templates(form, octets) => walk.templates(form, octets),
                 Set::Data(id, octets) => {
                     walk.data(id, octets)?;
                     if walk.decoded.rows as usize > rows::MAX_ROWS_PER_MESSAGE {
@@ -512,9 +542,13 @@ impl Decoder {
                 Set::Reserved => {}
             }
         }
-        if ipfix {
-            walk.observe_sequence(meta.source.port());
+        if sets.contradict {
+            walk.contradicts(DecodeError::BadLength);
         }
+        if let Some(fault) = walk.fault() {
+            return Err(fault);
+        }
+        walk.observe_sequence(ipfix);
         walk.release()?;
         let Walk { domain, decoded, out, .. } = walk;
         domain.minutes.message(decoded, meta.received_at, Some(header.export_ms), out);
@@ -540,11 +574,13 @@ impl Decoder {
         let octets = self.account.room(established);
         let room = DomainRoom { taken: &mut self.worker_domains, most, octets };
         let domain = state::domain(&mut exporter.domains, decoded.protocol, header.sub_agent, room)?;
-        domain.sessions.observe(meta.source.port(), header.sequence, Some(1));
+        let port = meta.source.port();
         let context = sflow5::SampleContext {
             received_at: meta.received_at,
             exporter: exporter.id,
             exporter_address: exporter.address,
+            socket_address: (socket != exporter.address).then_some(socket),
+            by_hand: exporter.by_hand.as_deref(),
             decapsulate: self.config.decapsulate,
         };
         let room = self.worker_sources < sflow5::MAX_WORKER_SOURCES && octets >= SOURCE_OCTETS;
@@ -553,6 +589,9 @@ impl Decoder {
         let result = sflow5::decode_samples(cursor, &header, &context, &mut output);
         self.worker_sources += domain.meters.n_sources() - sources;
         decoded.sflow = result?;
+        let samples = decoded.sflow.samples;
+        let units = Units { own: 1, data_records: decoded.sflow.rows, all_records: samples };
+        domain.sessions.observe(port, header.sequence, Some(units));
         decoded.rows = decoded.sflow.rows;
         decoded.data_records = decoded.sflow.rows;
         domain.minutes.message(decoded, meta.received_at, None, out);

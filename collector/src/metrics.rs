@@ -31,6 +31,10 @@ helios_metrics::metrics! {
             |counts, out| out.one(counts.sets_without_template);
         Counter "helios_collector_unreadable_lists_total" [] "Lists in records (RFC 6313) that contradict themselves or whose template is not known" =
             |counts, out| out.one(counts.unreadable_lists);
+        Counter "helios_collector_contradicting_lengths_total" [] "Messages whose lengths contradict each other; what lies inside the datagram was decoded" =
+            |counts, out| out.one(counts.contradictions);
+        Counter "helios_collector_malformed_samples_total" [] "sFlow flow samples left out because lengths inside them contradict each other" =
+            |counts, out| out.one(counts.malformed_samples);
         Counter "helios_collector_counter_samples_total" [] "sFlow counter samples received" =
             |counts, out| out.one(counts.counter_samples);
         Counter "helios_collector_counter_rows_total" [] "Counter samples that became rows of interface_counters" =

@@ -156,8 +156,18 @@ pub const FLOW_END_REASONS: Labels = &[
     (5, "lack_of_resources"),
 ];
 pub const BOUNDARIES: Labels = &[(0, "unknown"), (1, "external"), (2, "internal")];
-pub const TUNNEL_TYPES: Labels =
-    &[(0, "none"), (1, "gre"), (2, "ipip"), (3, "vxlan"), (4, "geneve"), (5, "mpls"), (6, "nvgre"), (7, "other")];
+pub const TUNNEL_TYPES: Labels = &[
+    (0, "none"),
+    (1, "gre"),
+    (2, "ipip"),
+    (3, "vxlan"),
+    (4, "geneve"),
+    (5, "mpls"),
+    (6, "nvgre"),
+    (7, "other"),
+    (8, "erspan"),
+    (9, "gtp"),
+];
 
 macro_rules! columns {
     ($($konst:ident: $value:ty = $name:literal, $kind:expr, $codec:expr, $rollup:ident, $unit:literal, [$($ie:expr),*], $doc:literal;)*) => {
@@ -202,6 +212,7 @@ columns! {
     CLOCK_STATUS: u8 = "clock_status", ENUM(CLOCK_STATUSES), None, No, "", [], "Whether the exporter's clock can be trusted: ok; corrected, flow_start and flow_end are moved by as much as it was off; implausible, a time that made no sense gave way to received_at or flow_end.";
     // exporter
     EXPORTER_ADDRESS: Address = "exporter_address", ADDRESS, None, No, "", [], "Device that exported the flow: the source address of its datagrams, for sFlow the agent address.";
+    EXPORTER_SOCKET_ADDRESS: Address = "exporter_socket_address", ADDRESS, None, No, "", [], "Source address of the datagrams where it is not exporter_address: of sFlow agents that name themselves. Tells apart several senders with one agent address.";
     EXPORTER_NAME: NameId = "exporter_name", NAME, None, Dimension, "", [], "Name of the exporter; its address as text where no inventory knows it.";
     EXPORTER_SITE: NameId = "exporter_site", NAME, None, No, "", [], "Site of the exporter.";
     EXPORTER_REGION: NameId = "exporter_region", NAME, None, No, "", [], "Region of the exporter's site.";
@@ -302,6 +313,9 @@ columns! {
     FORWARDING_STATUS: u8 = "forwarding_status", U8, None, No, "", [89], "Forwarding status (RFC 7270): upper two bits 1 forwarded, 2 dropped, 3 consumed; lower six the reason.";
     DISCARD_REASON: u16 = "discard_reason", U16, None, No, "", [], "Why sFlow says that the packet was discarded, where forwarding_status says that it was: up to 255 a code of ICMP destination unreachable, from 256 on sFlow's own (256 unknown, 257 TTL, 258 ACL, 259 no buffer, ...).";
     APPLICATION: NameId = "application", NAME, None, No, "", [96, 95, 56701, 57591, of(NTOP_PEN, 119)], "Application as the exporter classified it.";
+    // wireless
+    WLAN_SSID: NameId = "wlan_ssid", NAME, None, No, "", [147], "Name of the wireless network (SSID) that the station was in.";
+    ACCESS_POINT_MAC: u64 = "access_point_mac", MAC, None, No, "", [367], "MAC address of the access point.";
 }
 
 /// A value type that a plain (not list) column can have.

@@ -13,6 +13,7 @@
 pub const REVERSE_PEN: u32 = 29305;
 
 /// Enterprises whose elements have columns.
+pub const CISCO_PEN: u32 = 9;
 pub const VMWARE_PEN: u32 = 6876;
 pub const NTOP_PEN: u32 = 35632;
 pub const VIPTELA_PEN: u32 = 41916;
@@ -94,12 +95,14 @@ pub const ELEMENTS: &[Info] = elements![
     83 interfaceDescription String, 84 samplerName String, 85 octetTotalCount Unsigned, 86 packetTotalCount Unsigned,
     88 fragmentOffset Unsigned, 89 forwardingStatus Unsigned, 94 applicationDescription String, 95 applicationId OctetArray,
     96 applicationName String, 128 bgpNextAdjacentAsNumber Unsigned, 129 bgpPrevAdjacentAsNumber Unsigned,
-    136 flowEndReason Unsigned, 139 icmpTypeCodeIPv6 Unsigned, 149 observationDomainId Unsigned,
+    136 flowEndReason Unsigned, 139 icmpTypeCodeIPv6 Unsigned,
+    147 wlanSSID String, 148 flowId Unsigned, 149 observationDomainId Unsigned,
     150 flowStartSeconds DateTimeSeconds, 151 flowEndSeconds DateTimeSeconds,
     152 flowStartMilliseconds DateTimeMilliseconds, 153 flowEndMilliseconds DateTimeMilliseconds,
     154 flowStartMicroseconds DateTimeNtp, 155 flowEndMicroseconds DateTimeNtp, 156 flowStartNanoseconds DateTimeNtp,
     157 flowEndNanoseconds DateTimeNtp, 158 flowStartDeltaMicroseconds DeltaMicroseconds,
     159 flowEndDeltaMicroseconds DeltaMicroseconds, 160 systemInitTimeMilliseconds DateTimeMilliseconds,
+    161 flowDurationMilliseconds Unsigned, 162 flowDurationMicroseconds Unsigned,
     169 destinationIPv6Prefix Ipv6Address, 170 sourceIPv6Prefix Ipv6Address, 171 postOctetTotalCount Unsigned,
     172 postPacketTotalCount Unsigned, 176 icmpTypeIPv4 Unsigned, 177 icmpCodeIPv4 Unsigned, 178 icmpTypeIPv6 Unsigned,
     179 icmpCodeIPv6 Unsigned, 180 udpSourcePort Unsigned, 181 udpDestinationPort Unsigned, 182 tcpSourcePort Unsigned,
@@ -115,24 +118,39 @@ pub const ELEMENTS: &[Info] = elements![
     293 subTemplateMultiList List, 298 initiatorPackets Unsigned, 299 responderPackets Unsigned,
     301 selectionSequenceId Unsigned, 302 selectorId Unsigned,
     304 selectorAlgorithm Unsigned, 305 samplingPacketInterval Unsigned, 306 samplingPacketSpace Unsigned,
+    307 samplingTimeInterval Unsigned, 308 samplingTimeSpace Unsigned,
     309 samplingSize Unsigned, 310 samplingPopulation Unsigned,
     311 samplingProbability Float, 312 dataLinkFrameSize Unsigned,
     313 ipHeaderPacketSection OctetArray, 315 dataLinkFrameSection OctetArray,
     322 observationTimeSeconds DateTimeSeconds, 323 observationTimeMilliseconds DateTimeMilliseconds,
     324 observationTimeMicroseconds DateTimeNtp, 325 observationTimeNanoseconds DateTimeNtp,
-    351 layer2SegmentId Unsigned, 352 layer2OctetDeltaCount Unsigned, 353 layer2OctetTotalCount Unsigned, 408 dataLinkFrameType Unsigned, 483 bgpCommunity Unsigned,
+    329 hashOutputRangeMin Unsigned, 330 hashOutputRangeMax Unsigned, 331 hashSelectedRangeMin Unsigned,
+    332 hashSelectedRangeMax Unsigned,
+    351 layer2SegmentId Unsigned, 352 layer2OctetDeltaCount Unsigned, 353 layer2OctetTotalCount Unsigned,
+    365 staMacAddress MacAddress, 366 staIPv4Address Ipv4Address, 367 wtpMacAddress MacAddress,
+    390 flowSelectorAlgorithm Unsigned, 396 samplingFlowInterval Unsigned, 397 samplingFlowSpacing Unsigned,
+    398 flowSamplingTimeInterval Unsigned, 399 flowSamplingTimeSpacing Unsigned, 408 dataLinkFrameType Unsigned, 483 bgpCommunity Unsigned,
     484 bgpSourceCommunityList List, 485 bgpDestinationCommunityList List, 489 bgpLargeCommunity OctetArray,
     490 bgpSourceLargeCommunityList List, 491 bgpDestinationLargeCommunityList List,
     40001 postNATSourceIPv4AddressAsa Ipv4Address, 40002 postNATDestinationIPv4AddressAsa Ipv4Address,
     40003 postNAPTSourceTransportPortAsa Unsigned, 40004 postNAPTDestinationTransportPortAsa Unsigned,
-    40005 firewallEventAsa Unsigned, 56701 appIdPanOs String,
+    40005 firewallEventAsa Unsigned, 45004 clientIPv4Address Ipv4Address, 45005 serverIPv4Address Ipv4Address,
+    45006 clientIPv6Address Ipv6Address, 45007 serverIPv6Address Ipv6Address, 45008 clientTransportPort Unsigned,
+    45009 serverTransportPort Unsigned, 56701 appIdPanOs String,
     57591 l7ProtoName String,
 ];
 
 /// Elements of enterprises that have a column, ascending. Sources: Open vSwitch (`ofproto-dpif-ipfix`, elements of
-/// VMware's number), ntop's list of nProbe's elements, Cisco SD-WAN (Viptela).
+/// VMware's number), ntop's list of nProbe's elements, Cisco SD-WAN (Viptela), Cisco AVC (also numbered for NetFlow v9, with
+/// the enterprise bit in the number).
 #[rustfmt::skip]
 const ENTERPRISE_ELEMENTS: &[Info] = &[
+    Info { ie: Ie { pen: CISCO_PEN, id: 12236 }, name: "clientIPv4Address", ty: Type::Ipv4Address },
+    Info { ie: Ie { pen: CISCO_PEN, id: 12237 }, name: "serverIPv4Address", ty: Type::Ipv4Address },
+    Info { ie: Ie { pen: CISCO_PEN, id: 12238 }, name: "clientIPv6Address", ty: Type::Ipv6Address },
+    Info { ie: Ie { pen: CISCO_PEN, id: 12239 }, name: "serverIPv6Address", ty: Type::Ipv6Address },
+    Info { ie: Ie { pen: CISCO_PEN, id: 12240 }, name: "clientTransportPort", ty: Type::Unsigned },
+    Info { ie: Ie { pen: CISCO_PEN, id: 12241 }, name: "serverTransportPort", ty: Type::Unsigned },
     Info { ie: Ie { pen: VMWARE_PEN, id: 891 }, name: "tunnelType", ty: Type::Unsigned },
     Info { ie: Ie { pen: VMWARE_PEN, id: 892 }, name: "tunnelKey", ty: Type::Unsigned },
     Info { ie: Ie { pen: VMWARE_PEN, id: 893 }, name: "tunnelSourceIPv4Address", ty: Type::Ipv4Address },

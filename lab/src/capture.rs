@@ -1,4 +1,4 @@
-//! Capture files: pcap and pcapng to UDP datagrams, and datagrams to pcap.
+//! Capture files: pcap, pcapng and IPFIX files to UDP datagrams, and datagrams to pcap.
 //!
 //! [`Capture`] iterates over the UDP datagrams of a file or of standard input, of a live `tcpdump -w -` too. What is
 //! not UDP is skipped and counted; a capture that breaks off ends where it breaks off, and [`Counts::notes`] says
@@ -17,14 +17,17 @@ use pcap_parser::{PcapError, create_reader};
 
 mod blocks;
 mod fragments;
+mod ipfix_file;
 mod ip;
 mod link;
+pub mod live;
 pub mod writer;
 
 use blocks::{Blocks, Packet};
 use fragments::Fragments;
 use ip::Ip;
 
+pub use live::{Event, Live};
 pub use writer::Writer;
 
 /// Room for some hundred packets at once; more buys nothing.
@@ -80,20 +83,31 @@ pub enum End {
 pub enum CaptureError {
     #[error("cannot read capture {name}: {source}")]
     Io { name: String, source: io::Error },
-    #[error("capture {name} is empty: expected a pcap or pcapng file, as `tcpdump -w FILE udp` writes it")]
+    #[error(
+        "capture {name} is empty: expected a pcap or pcapng file, as `tcpdump -w FILE udp` writes it, or an IPFIX file"
+    )]
     Empty { name: String },
     #[error("capture {name} is compressed: decompress it first, e.g. `{tool} {name} | helios decode -`")]
     Compressed { name: String, tool: &'static str },
-    #[error("{name} is no capture: expected a pcap or pcapng file, as tcpdump -w and Wireshark write it")]
+    #[error(
+        "{name} is no capture: expected a pcap or pcapng file, as tcpdump -w and Wireshark write it, or an IPFIX file (RFC 5655)"
+    )]
     NotACapture { name: String },
     #[error("cannot read on in capture {name} after {packets} packets: the device or pipe failed")]
     Interrupted { name: String, packets: u64 },
 }
 
-/// Reads the UDP datagrams of a capture.
+/// What a capture is read from.
+enum Source {
+    Packets(Box<dyn PcapReaderIterator + Send>),
+    /// An IPFIX file.
+    Messages(Box<dyn Read + Send>),
+}
+
+/// Reads the UDP datagrams of a capture, or the messages of an IPFIX file (RFC 5655).
 pub struct Capture {
     name: String,
-    reader: Box<dyn PcapReaderIterator + Send>,
+    reader: Source,
     blocks: Blocks,
     fragments: Fragments,
     counts: Counts,
@@ -129,8 +143,13 @@ impl Capture {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(compressed("zstd -dc")),
             _ => {}
         }
-        let Ok(reader) = create_reader(BUFFER_OCTETS, Cursor::new(head).chain(input)) else {
-            return Err(CaptureError::NotACapture { name });
+        let reader = if head.starts_with(&ipfix_file::VERSION) {
+            Source::Messages(Box::new(Cursor::new(head).chain(input)))
+        } else {
+            match create_reader(BUFFER_OCTETS, Cursor::new(head).chain(input)) {
+                Ok(reader) => Source::Packets(reader),
+                Err(_) => return Err(CaptureError::NotACapture { name }),
+            }
         };
         Ok(Self {
             name,
@@ -151,13 +170,23 @@ impl Capture {
     /// Reads until the next datagram; `None` at the end.
     fn advance(&mut self) -> Result<Option<Datagram>, CaptureError> {
         loop {
-            let stop = match self.reader.next() {
+            let reader = match &mut self.reader {
+                Source::Packets(reader) => reader,
+                Source::Messages(input) => {
+                    let message = ipfix_file::next_message(input, &mut self.counts);
+                    return message.map_err(|_| CaptureError::Interrupted {
+                        name: self.name.clone(),
+                        packets: self.counts.packets,
+                    });
+                }
+            };
+            let stop = match reader.next() {
                 Ok((offset, block)) => {
                     let datagram = self
                         .blocks
                         .packet(&block)
                         .and_then(|packet| take(&packet, &mut self.fragments, &mut self.counts));
-                    self.reader.consume(offset);
+                    reader.consume(offset);
                     match datagram {
                         Some(datagram) => return Ok(Some(datagram)),
                         None => continue,
@@ -175,14 +204,15 @@ impl Capture {
     }
 
     fn refill(&mut self) -> Result<(), CaptureError> {
-        let Self { name, counts, .. } = &*self;
-        let interrupted = CaptureError::Interrupted { name: name.clone(), packets: counts.packets };
-        self.reader.refill().map_err(|_| interrupted)
+        let Source::Packets(reader) = &mut self.reader else { return Ok(()) };
+        let interrupted = || CaptureError::Interrupted { name: self.name.clone(), packets: self.counts.packets };
+        reader.refill().map_err(|_| interrupted())
     }
 
     fn grow(&mut self) -> bool {
+        let Source::Packets(reader) = &mut self.reader else { return false };
         self.buffer_octets *= 2;
-        self.buffer_octets <= MAX_BLOCK_OCTETS && self.reader.grow(self.buffer_octets)
+        self.buffer_octets <= MAX_BLOCK_OCTETS && reader.grow(self.buffer_octets)
     }
 
     fn finish(&mut self, end: End) -> Option<Datagram> {

@@ -281,6 +281,8 @@ struct Exporter {
     transports: Vec<&'static str>,
     observation_domains: usize,
     templates: usize,
+    /// Template ids that its source ports define differently: each port's data is decoded by its own definition.
+    disputed_templates: usize,
     datagrams: u64,
     records: u64,
     options_records: u64,
@@ -288,6 +290,8 @@ struct Exporter {
     template_definitions: u64,
     sets_without_template: u64,
     unreadable_lists: u64,
+    /// Messages whose lengths contradict each other, of which what could be told was decoded.
+    contradicting_lengths: u64,
     held_sets: Held,
     /// Since when all of its data waits for templates.
     waits_for_template_since: Option<String>,
@@ -295,6 +299,8 @@ struct Exporter {
     dropped: BTreeMap<&'static str, u64>,
     /// What never arrived, by protocol and in its unit: flows, messages, records or datagrams.
     lost: BTreeMap<&'static str, u64>,
+    /// Set where sequence numbers count nothing that is known: the loss of these sessions is unknown.
+    loss_note: Option<&'static str>,
     /// Messages that came late, and twice; sequences that began anew.
     reordered: u64,
     duplicates: u64,
@@ -354,6 +360,7 @@ impl Exporter {
             transports: transports.map(|(transport, _)| transport.name()).collect(),
             observation_domains: exporter.domains,
             templates: exporter.templates,
+            disputed_templates: exporter.templates_disputed,
             datagrams: stats.messages.iter().sum(),
             records: stats.data_records,
             options_records: stats.options_records,
@@ -361,10 +368,12 @@ impl Exporter {
             template_definitions: stats.template_definitions,
             sets_without_template: stats.sets_without_template,
             unreadable_lists: stats.unreadable_lists,
+            contradicting_lengths: stats.contradictions,
             held_sets: Held { held: held.held, decoded: held.decoded, expired: held.expired, evicted: held.evicted },
             waits_for_template_since: stats.waits_for_template_since.map(|since| Utc(since).to_string()),
             dropped: named(DecodeError::ALL.iter().map(|error| error.reason()), &stats.discarded),
             lost: named(Protocol::ALL.iter().map(|protocol| protocol.name()), &lost),
+            loss_note: (exporter.unfit_sequences > 0).then_some("unit does not fit"),
             reordered: loss.reordered,
             duplicates: loss.duplicates,
             restarts: loss.restarts,

@@ -11,14 +11,16 @@ use helios_common::names::NamesView;
 use helios_query::Filter;
 
 use crate::config::Config;
-use helios_lab::capture::Capture;
+use helios_lab::capture::{Capture, Event, Live};
 use helios_lab::decode::{Csv, JsonLines, Raw, Rows, Session, Table};
 use helios_service::config::{Sources, nearest};
 use helios_service::exit::Exit;
+use helios_service::signals;
 
 /// Decode a capture to JSON lines, CSV or a table
 ///
-/// Reads the UDP datagrams of a pcap or pcapng file, or of standard input, and prints the rows that `helios run`
+/// Reads the UDP datagrams of a pcap or pcapng file, the messages of an IPFIX file (RFC 5655), or either from standard
+/// input as they come (Ctrl-C ends it), and prints the rows that `helios run`
 /// would store: the columns of the table `flows` by name (docs/columns.md), addresses and MACs as text, times in
 /// RFC 3339 (UTC), enumerations by label. A JSON row has the columns that its message filled; "held": true marks rows
 /// that had to wait for their template. A malformed datagram is counted and noted on standard error.
@@ -62,7 +64,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     columns: Vec<String>,
 
-    /// Tunnels whose inner packet fills the plain columns: all, none, or some of gre, ipip, vxlan, geneve
+    /// Tunnels whose inner packet fills the plain columns: all, none, or some of gre, ipip, vxlan, geneve, erspan, gtp, mpls
     ///
     /// `helios run` takes all of them apart. The default here shows packets as other decoders do.
     #[arg(long, value_name = "TUNNEL,...", value_delimiter = ',', default_value = "none")]
@@ -88,16 +90,22 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     }
     let decoder = DecoderConfig { decapsulate: tunnels(&args.decapsulate)?, ..DecoderConfig::default() };
     let columns = columns(&args.columns)?;
-    let mut capture = Capture::open(&args.file).map_err(Exit::run_time)?;
+    let capture = Capture::open(&args.file).map_err(Exit::run_time)?;
+    let stop = signals::stop_flag().map_err(Exit::run_time)?;
+    let mut live = Live::start(capture, stop).map_err(Exit::run_time)?;
     let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let mut notes = if args.raw {
-        raw(&mut capture, out)?
+        raw(&mut live, out)?
     } else if args.summary {
-        summary(&mut capture, decoder, out)?
+        summary(&mut live, decoder, out)?
     } else {
-        rows(&mut capture, decoder, writer(args, columns, out)?)?
+        rows(&mut live, decoder, writer(args, columns, out)?)?
     };
-    notes.splice(0..0, capture.counts().notes());
+    let counts = live.counts();
+    notes.splice(0..0, counts.notes());
+    if live.is_stopped() {
+        notes.push(format!("stopped after {} packets with {} datagrams", counts.packets, counts.datagrams));
+    }
     let mut stderr = io::stderr().lock();
     for note in notes {
         // The rows are out; nobody is left to tell when standard error is closed.
@@ -129,35 +137,52 @@ impl Rows for Filtered<'_> {
         if self.filter.matches(batch, names, row) { self.rows.row(batch, names, row, held) } else { Ok(()) }
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        self.rows.flush()
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.rows.finish()
     }
 }
 
-fn rows(capture: &mut Capture, config: DecoderConfig, mut rows: Box<dyn Rows + '_>) -> Result<Vec<String>, Exit> {
+fn rows(live: &mut Live, config: DecoderConfig, mut rows: Box<dyn Rows + '_>) -> Result<Vec<String>, Exit> {
     let mut session = Session::new(config);
-    for datagram in capture {
-        let datagram = datagram.map_err(Exit::run_time)?;
-        session.feed(&datagram, Some(rows.as_mut())).map_err(|error| Exit::output(&error))?;
+    loop {
+        let done = match live.next_event().map_err(Exit::run_time)? {
+            Event::Datagram(datagram) => session.feed(&datagram, Some(rows.as_mut())),
+            Event::Idle => rows.flush(),
+            Event::End => break,
+        };
+        done.map_err(|error| Exit::output(&error))?;
     }
     rows.finish().map_err(|error| Exit::output(&error))?;
     Ok(session.summary().notes())
 }
 
-fn summary(capture: &mut Capture, config: DecoderConfig, mut out: impl Write) -> Result<Vec<String>, Exit> {
+fn summary(live: &mut Live, config: DecoderConfig, mut out: impl Write) -> Result<Vec<String>, Exit> {
     let mut session = Session::new(config);
-    for datagram in capture {
-        session.feed(&datagram.map_err(Exit::run_time)?, None).map_err(|error| Exit::output(&error))?;
+    loop {
+        match live.next_event().map_err(Exit::run_time)? {
+            Event::Datagram(datagram) => session.feed(&datagram, None).map_err(|error| Exit::output(&error))?,
+            Event::Idle => {}
+            Event::End => break,
+        }
     }
     let written = serde_json::to_writer_pretty(&mut out, session.summary()).map_err(io::Error::from);
     written.and_then(|()| writeln!(out)).and_then(|()| out.flush()).map_err(|error| Exit::output(&error))?;
     Ok(session.summary().notes())
 }
 
-fn raw(capture: &mut Capture, out: impl Write) -> Result<Vec<String>, Exit> {
+fn raw(live: &mut Live, out: impl Write) -> Result<Vec<String>, Exit> {
     let mut raw = Raw::new(out);
-    for datagram in capture {
-        raw.feed(&datagram.map_err(Exit::run_time)?).map_err(|error| Exit::output(&error))?;
+    loop {
+        let done = match live.next_event().map_err(Exit::run_time)? {
+            Event::Datagram(datagram) => raw.feed(&datagram),
+            Event::Idle => raw.flush(),
+            Event::End => break,
+        };
+        done.map_err(|error| Exit::output(&error))?;
     }
     raw.finish().map_err(|error| Exit::output(&error))?;
     Ok(raw.notes().into_iter().collect())
@@ -180,7 +205,8 @@ fn tunnels(names: &[String]) -> Result<Decapsulate, Exit> {
         "none" => Ok(all),
         "all" => Ok(Decapsulate::ALL),
         name => Decapsulate::by_name(name).map(|one| all | one).ok_or_else(|| {
-            Exit::usage(format_args!("--decapsulate: {name} is none of all, none, gre, ipip, vxlan, geneve"))
+            let names = Decapsulate::NAMES.map(|(name, _)| name).join(", ");
+            Exit::usage(format_args!("--decapsulate: {name} is none of all, none, {names}"))
         }),
     })
 }

@@ -141,7 +141,7 @@ fn kebab(name: &str) -> String {
 
 fn plural(kind: &str) -> String {
     match kind {
-        "text" | "path" | "section" => format!("{kind}s"),
+        "text" | "path" | "section" | "whole number" => format!("{kind}s"),
         other => other.replacen("list ", "lists ", 1),
     }
 }

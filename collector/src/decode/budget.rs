@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::sequence::MAX_SESSIONS_OCTETS;
 use super::state::{Domain, Exporter};
+use super::template::Template;
 
 /// What all decoders of a process may take if nothing is configured. 8,000 devices with 4 observation domains, 20
 /// templates and 500 interfaces each take about a third of it.
@@ -33,7 +34,7 @@ pub(super) const EXPORTER_OCTETS: usize = hashed(size_of::<([u8; 16], Exporter)>
 pub(super) const DOMAIN_OCTETS: usize = 2 * size_of::<Domain>() + MAX_SESSIONS_OCTETS + 1024;
 
 /// A template besides its definition, which several may share.
-pub(super) const TEMPLATE_OCTETS: usize = hashed(40);
+pub(super) const TEMPLATE_OCTETS: usize = hashed(size_of::<(u16, Template)>());
 
 /// An entry of a table of options data. The longest have 24 octets.
 pub(super) const ENTRY_OCTETS: usize = hashed(24);

@@ -1,18 +1,23 @@
 //! What a decoder is told by configuration, and how much of it newcomers may take.
 
+use std::sync::Arc;
+
 use helios_common::names::MAX_WIRE_NAMES;
 use helios_common::time::UnixMs;
 
+use super::by_hand::SamplingRule;
 use super::packet::Decapsulate;
-use super::{Transport, options, state, template};
+use super::{Transport, options, plan, state, template};
 
 /// What a decoder is told by configuration.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct DecoderConfig {
     /// Tunnels whose inner packet fills the plain columns.
     pub decapsulate: Decapsulate,
     /// Interval for records of exporters that announce none.
     pub sampling_interval: Option<u32>,
+    /// Intervals of exporters and interfaces, set by hand.
+    pub sampling: Arc<[SamplingRule]>,
     /// Octets of data sets that one exporter may have held for templates, all of its domains together.
     pub held_octets: usize,
     pub transport: Transport,
@@ -22,6 +27,8 @@ pub struct DecoderConfig {
     pub max_entries: usize,
     /// Observation domains of all exporters of the decoder.
     pub max_domains: usize,
+    /// Flows whose totals are remembered.
+    pub max_totals: usize,
     /// Names that exporters sent, all of the process together.
     pub max_names: usize,
     /// How far an exporter's clock may be off before it is corrected; `None` takes its times as they are.
@@ -35,11 +42,13 @@ impl Default for DecoderConfig {
         Self {
             decapsulate: Decapsulate::ALL,
             sampling_interval: None,
+            sampling: Arc::default(),
             held_octets: 256 * 1024,
             transport: Transport::Udp,
             max_templates: template::MAX_WORKER_TEMPLATES,
             max_entries: options::MAX_WORKER_ENTRIES,
             max_domains: state::MAX_WORKER_DOMAINS,
+            max_totals: plan::MAX_WORKER_TOTALS,
             max_names: MAX_WIRE_NAMES,
             max_clock_skew_ms: None,
             template_lifetime_ms: None,

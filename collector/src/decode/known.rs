@@ -8,6 +8,7 @@ use helios_common::names::Names;
 use helios_common::time::UnixMs;
 
 use super::budget::EXPORTER_OCTETS;
+use super::by_hand::{ByHand, SamplingRule};
 use super::state::Exporter;
 use super::template::Compiler;
 use super::{DecodeError, ExporterStats, SavedExporter, Transport};
@@ -25,6 +26,8 @@ pub(super) struct Known {
     pub registry: Arc<Exporters>,
     pub names: Arc<Names>,
     pub memory: Option<Arc<dyn Memory>>,
+    /// Sampling intervals that the configuration sets by hand.
+    pub sampling: Arc<[SamplingRule]>,
     pub exporters: HashMap<Address, Exporter, foldhash::quality::RandomState>,
     /// Octets that a new exporter may take.
     pub room: usize,
@@ -91,9 +94,10 @@ impl Known {
         if full && !self.exporters.contains_key(&address) {
             return Err(DecodeError::TooManyExporters);
         }
-        let Self { registry, names, memory, exporters, restored, .. } = self;
+        let Self { registry, names, memory, sampling, exporters, restored, .. } = self;
         Ok(exporters.entry(address).or_insert_with(|| {
             let mut exporter = Exporter::new(registry.intern_behind(address, socket), address, socket, now);
+            exporter.by_hand = ByHand::of(sampling, address);
             if let Some(saved) = memory.as_ref().and_then(|memory| memory.recall(address)) {
                 saved.restore(&mut exporter, names, now, compiler);
                 restored.templates += exporter.templates;

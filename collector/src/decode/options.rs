@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use helios_common::names::{MAX_WIRE_NAMES, NameId, Names};
 use helios_common::time::UnixMs;
 
-use super::DecodeError;
+use super::interval::Parameters;
 use super::plan::{SEQUENCE, is_time};
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
 use super::saved::SavedTables;
@@ -289,13 +289,7 @@ struct Announcement {
     sampler: Option<u64>,
     sequence: Option<u64>,
     interface: Option<u32>,
-    interval: Option<u64>,
-    packet_interval: Option<u64>,
-    packet_space: Option<u64>,
-    size: Option<u64>,
-    population: Option<u64>,
-    /// N of a probability of 1 in N.
-    probable: Option<u32>,
+    sampling: Parameters,
     application_id: Option<u64>,
     application_name: Option<NameId>,
     names: InterfaceNames,
@@ -313,7 +307,6 @@ impl Announcement {
             match field.ie.id {
                 // Cisco's interface tables carry the ifIndex as an option beside a scope of "system".
                 10 | 14 => option.interface = number().map(|index| index as u32),
-                34 | 50 => option.interval = number(),
                 48 | 302 => option.sampler = number(),
                 82 => option.names.name = texts.intern(octets),
                 83 => option.names.description = texts.intern(octets),
@@ -326,47 +319,19 @@ impl Announcement {
                 234 | 235 => option.vrf = number().map(|id| id as u32),
                 236 => option.vrf_name = Some(texts.intern(octets)),
                 301 => option.sequence = number().map(|id| id | SEQUENCE),
-                305 => option.packet_interval = number(),
-                306 => option.packet_space = number(),
-                309 => option.size = number(),
-                310 => option.population = number(),
-                311 => option.probable = one_of(octets),
-                _ => {}
+                id => option.sampling.learn(id, octets),
             }
         }
         option
     }
 
     fn interval(&self) -> Option<u32> {
-        let ratio = match (self.packet_interval, self.packet_space, self.size, self.population) {
-            (Some(interval), space, ..) => ratio(interval.saturating_add(space.unwrap_or(0)), interval),
-            (_, _, Some(size), Some(population)) => ratio(population, size),
-            _ => None,
-        };
-        let whole = self.interval.filter(|&interval| interval > 0).map(|n| n.min(u64::from(u32::MAX)) as u32);
-        whole.or(ratio).or(self.probable)
+        self.sampling.interval()
     }
 }
 
-/// `population / size`, rounded: 1 of 2.5 is nearer to 1 of 3 than to 1 of 2.
-pub fn ratio(population: u64, size: u64) -> Option<u32> {
-    let rounded = population.saturating_add(size / 2).checked_div(size)?;
-    (rounded > 0).then(|| rounded.min(u64::from(u32::MAX)) as u32)
-}
-
-/// N of a probability of 1 in N, rounded; `None` for octets that are no number between 0 and 1.
-pub fn one_of(octets: &[u8]) -> Option<u32> {
-    let probability = match *octets {
-        [a, b, c, d] => f64::from(f32::from_be_bytes([a, b, c, d])),
-        _ => f64::from_be_bytes(*octets.as_array()?),
-    };
-    (probability > 0.0 && probability <= 1.0).then(|| probability.recip().round() as u32)
-}
-
-/// Takes an options data set in and returns how many records it had.
-///
-/// # Errors
-/// [`DecodeError::Truncated`] when a variable length runs past the set.
+/// Takes an options data set in. Returns how many records it had, and whether a length in one runs past the set: those
+/// in front of it are taken in.
 pub fn learn_set(
     tables: &mut Tables,
     template: &Compiled,
@@ -374,14 +339,14 @@ pub fn learn_set(
     domain: u32,
     texts: &mut Texts<'_>,
     positions: &mut Positions,
-) -> Result<u32, DecodeError> {
+) -> (u32, bool) {
     if let Some(places) = &template.places {
         let records = FixedRecords::new(octets, template.record_octets, places);
         tables.learn(&template.fields, &records, domain, texts);
-        return Ok(records.len() as u32);
+        return (records.len() as u32, false);
     }
-    positions.locate(octets, &template.fields, template.record_octets)?;
+    let located = positions.locate(octets, &template.fields, template.record_octets);
     let records = LocatedRecords { data: octets, positions };
     tables.learn(&template.fields, &records, domain, texts);
-    Ok(records.len() as u32)
+    (records.len() as u32, located.is_err())
 }

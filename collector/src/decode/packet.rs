@@ -9,7 +9,8 @@
 //!  802.11 ───────────────┐
 //!  Ethernet ─ tags ─ LLC, SNAP, PPPoE┬─────────────────── IPv4 / IPv6 ─ extension headers ─ TCP, UDP, SCTP, ICMP ...
 //!  PPP, Cisco HDLC ──────────────────┤                          │
-//!                                    └─ MPLS ─┬─ IPv4 / IPv6    └─ GRE, VXLAN, Geneve, IP in IP, EtherIP ─ once more
+//!                                    └─ MPLS ─┬─ IPv4 / IPv6    └─ GRE, ERSPAN, VXLAN, Geneve, GTP-U, MPLS over UDP,
+//!                                             │                    IP in IP, EtherIP ─ once more
 //!                                             └─ control word ─ Ethernet
 //! ```
 //!
@@ -24,13 +25,15 @@
 //!
 //! Sources: IEEE 802.1Q, IEEE 802.2 and RFC 1042 (LLC, SNAP), RFC 1661, 1662 and 2615 (PPP, its framing, over SONET),
 //! RFC 1547 (Cisco HDLC), RFC 2516 (PPPoE), IEEE 802.1ah (backbone bridges), IEEE 802.1BR (E-TAG), IEEE 802.11, RFC 3032 and 4385 (MPLS, control word), RFC 791, RFC 8200, RFC 9293, RFC 2784, 2890 and
-//! 7637 (GRE, NVGRE), RFC 7348 (VXLAN), RFC 8926 (Geneve), RFC 2003 and 4213 (IP in IP), RFC 3378 (EtherIP).
+//! 7637 (GRE, NVGRE), RFC 7348 (VXLAN), draft-ietf-nvo3-vxlan-gpe, RFC 8300 (NSH), RFC 8926 (Geneve), RFC 7510 (MPLS in UDP), draft-foschiano-erspan,
+//! 3GPP TS 29.281 (GTP-U), RFC 2003 and 4213 (IP in IP), RFC 3378 (EtherIP).
 
 use std::ops::BitOr;
 
 use helios_common::exporter::Address;
 
 mod octets;
+mod ports;
 mod link;
 mod wireless;
 mod ip;
@@ -38,6 +41,7 @@ mod transport;
 mod tunnel;
 
 use octets::Octets;
+pub use ports::{TunnelPorts, UdpTunnel, VXLAN_LINUX_PORT};
 use tunnel::Tunnel;
 pub use tunnel::outer_tunnel_type;
 
@@ -88,33 +92,61 @@ impl Link {
     }
 }
 
-/// A set of tunnel types.
+/// A set of tunnel types, and the ports by which those over UDP are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decapsulate(u8);
+pub struct Decapsulate {
+    set: u8,
+    ports: &'static TunnelPorts,
+}
 
 impl Decapsulate {
-    pub const NONE: Self = Self(0);
+    pub const NONE: Self = Self::of(0);
     /// GRE with IP, MPLS or Ethernet inside, and NVGRE.
-    pub const GRE: Self = Self(1);
+    pub const GRE: Self = Self::of(1);
     /// IPv4 or IPv6 directly in either (protocols 4 and 41), and EtherIP (97).
-    pub const IPIP: Self = Self(1 << 1);
-    pub const VXLAN: Self = Self(1 << 2);
-    pub const GENEVE: Self = Self(1 << 3);
-    pub const ALL: Self = Self(0b1111);
+    pub const IPIP: Self = Self::of(1 << 1);
+    /// VXLAN and VXLAN-GPE.
+    pub const VXLAN: Self = Self::of(1 << 2);
+    pub const GENEVE: Self = Self::of(1 << 3);
+    /// Mirrored frames over GRE: ERSPAN types I, II and III.
+    pub const ERSPAN: Self = Self::of(1 << 4);
+    /// GTP-U.
+    pub const GTP: Self = Self::of(1 << 5);
+    /// MPLS over UDP.
+    pub const MPLS: Self = Self::of(1 << 6);
+    pub const ALL: Self = Self::of(0x7f);
+
+    /// Every tunnel type by the name that configuration has for it.
+    pub const NAMES: [(&'static str, Self); 7] = [
+        ("gre", Self::GRE),
+        ("ipip", Self::IPIP),
+        ("vxlan", Self::VXLAN),
+        ("geneve", Self::GENEVE),
+        ("erspan", Self::ERSPAN),
+        ("gtp", Self::GTP),
+        ("mpls", Self::MPLS),
+    ];
+
+    const fn of(set: u8) -> Self {
+        Self { set, ports: &TunnelPorts::REGISTERED }
+    }
 
     /// The set of one tunnel type, by the name that configuration has for it.
     pub fn by_name(name: &str) -> Option<Self> {
-        match name {
-            "gre" => Some(Self::GRE),
-            "ipip" => Some(Self::IPIP),
-            "vxlan" => Some(Self::VXLAN),
-            "geneve" => Some(Self::GENEVE),
-            _ => None,
-        }
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, set)| set)
+    }
+
+    /// The same set with other ports than the registered ones.
+    pub const fn with_ports(self, ports: &'static TunnelPorts) -> Self {
+        Self { ports, ..self }
+    }
+
+    pub const fn ports(self) -> &'static TunnelPorts {
+        self.ports
     }
 
     pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+        self.set & other.set == other.set
     }
 }
 
@@ -122,7 +154,7 @@ impl BitOr for Decapsulate {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        Self { set: self.set | other.set, ..self }
     }
 }
 
@@ -136,6 +168,8 @@ pub mod tunnel_type {
     pub const MPLS: u8 = 5;
     pub const NVGRE: u8 = 6;
     pub const OTHER: u8 = 7;
+    pub const ERSPAN: u8 = 8;
+    pub const GTP: u8 = 9;
 }
 
 /// What a sampled header says. Fields that were not found are zero.
@@ -211,7 +245,7 @@ impl Packet {
 /// Reads a sampled header into `out`, over whatever it held.
 pub fn dissect(link: Link, frame: &[u8], decapsulate: Decapsulate, out: &mut Packet) {
     *out = Packet::default();
-    if let Some(tunnel) = link::read(link, Octets::new(frame), out) {
+    if let Some(tunnel) = link::read(link, Octets::new(frame, decapsulate.ports), out) {
         take_apart(tunnel, decapsulate, out);
     }
 }
@@ -253,11 +287,14 @@ mod tests {
         assert_eq!(label(tunnel_type::MPLS), Some("mpls"));
         assert_eq!(label(tunnel_type::NVGRE), Some("nvgre"));
         assert_eq!(label(tunnel_type::OTHER), Some("other"));
+        assert_eq!(label(tunnel_type::ERSPAN), Some("erspan"));
+        assert_eq!(label(tunnel_type::GTP), Some("gtp"));
     }
 
     #[test]
     fn a_set_is_made_of_its_names() {
-        let all = ["gre", "ipip", "vxlan", "geneve"].map(|name| Decapsulate::by_name(name).unwrap());
+        let names = ["gre", "ipip", "vxlan", "geneve", "erspan", "gtp", "mpls"];
+        let all = names.map(|name| Decapsulate::by_name(name).unwrap());
         assert_eq!(all.into_iter().fold(Decapsulate::NONE, |set, one| set | one), Decapsulate::ALL);
         assert!(!(Decapsulate::GRE | Decapsulate::IPIP).contains(Decapsulate::VXLAN));
         assert_eq!(Decapsulate::by_name("l2tp"), None);

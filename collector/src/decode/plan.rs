@@ -4,14 +4,15 @@
 //! per record. Which field fills which column follows from the column table. Fields without a meaning are in no
 //! step and cost nothing.
 //!
-//! Columns of volume and time take the first of their elements that the template has (`octetDeltaCount` before
-//! `octetTotalCount`, milliseconds before sysUptime); all others fill their zeros from the next one, because
-//! exporters put both families' addresses into one record and leave one of them zero.
+//! Columns of volume take the first of their elements that the template has (`octetDeltaCount` before
+//! `octetTotalCount`); all others fill their zeros from the next one, because exporters put both families' addresses
+//! into one record and leave one of them zero, and a time that they do not know as well.
 
+use helios_common::columns::extra;
 use helios_common::columns::{
-    BYTES, Col, Column, DST_ADDR, DST_VLAN, FLOW_DIRECTION, FLOW_END, FLOW_END_REASON, FLOW_START, FORWARDING_STATUS,
-    ICMP_CODE, ICMP_TYPE, INNER_VLAN, IPV6_FLOW_LABEL, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR,
-    SRC_VLAN, TCP_FLAGS, TOS, TUNNEL_ID, TUNNEL_TYPE, Value,
+    BYTES, Col, Column, DST_ADDR, DST_VLAN, FLOW_DIRECTION, FLOW_END_REASON, FORWARDING_STATUS, ICMP_CODE, ICMP_TYPE,
+    INNER_VLAN, IPV6_FLOW_LABEL, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR, SRC_VLAN, TCP_FLAGS, TOS,
+    TUNNEL_ID, TUNNEL_TYPE, Value,
 };
 use helios_common::exporter::{Address, mapped};
 use helios_common::flow::FlowBatch;
@@ -19,17 +20,24 @@ use helios_common::ie::{self, Ie, REVERSE_PEN, Type, iana};
 use helios_common::names::NameId;
 use helios_common::time::{UnixMs, UptimeClock, ntp_to_unix_ms};
 
+use super::interval;
 use super::packet::tunnel_type;
 use super::records::{Fields, Records};
 use super::template::Field;
 use super::text::Texts;
 
 mod communities;
+mod ends;
+mod gaps;
 mod inner;
 mod lists;
 mod reverse;
+mod totals;
 
+use ends::Ends;
+use gaps::Gaps;
 pub use inner::Inner;
+pub use totals::{FlowTotals, MAX_WORKER_TOTALS, MIN_SESSION_TOTALS, Scope, Totals};
 
 /// Times outside of 1970 to 2200 are garbage, not clocks: they count as not exported.
 const MAX_TIME_MS: u64 = 7_258_118_400_000;
@@ -108,6 +116,8 @@ struct Step {
     field: usize,
     /// Fills only the rows in which the column is still zero.
     merge: bool,
+    /// Another step or a duration may tell a time that this one does not: it stays zero until then.
+    gaps: bool,
     op: Op,
 }
 
@@ -157,14 +167,8 @@ enum Op {
 /// Fields that say by which interval the record was sampled, or where to look that up.
 #[derive(Debug, Clone, Default)]
 pub struct SamplingFields {
-    /// `samplingInterval` (34) or `samplerRandomInterval` (50).
-    pub interval: Option<usize>,
-    /// `samplingPacketInterval` (305) and `samplingPacketSpace` (306).
-    pub interval_space: Option<(usize, Option<usize>)>,
-    /// `samplingSize` (309) and `samplingPopulation` (310).
-    pub size_population: Option<(usize, usize)>,
-    /// `samplingProbability` (311).
-    pub probability: Option<usize>,
+    /// Fields that are sampling parameters, each with its element.
+    pub own: Vec<(u16, usize)>,
     /// `samplerId` (48), `selectorId` (302) or, where there is neither, `selectionSequenceId` (301); and what sets its
     /// number apart from the others'.
     pub sampler: Option<(usize, u64)>,
@@ -188,6 +192,14 @@ pub struct Plan {
     pub frame_type: Option<usize>,
     /// `sectionOffset`: octets of the packet in front of its section. One that is not its start tells nothing.
     pub frame_offset: Option<usize>,
+    /// Client and server, or a station of a wireless network, where the record has no source and destination.
+    ends: Option<Ends>,
+    /// For counters since the begin of a flow.
+    pub totals: Option<Totals>,
+    /// The time by which flows ended, if it stands in the record.
+    absolute: Option<Step>,
+    /// Times that another field may tell.
+    gaps: Option<Gaps>,
     /// The other direction of a biflow record.
     pub reverse: Option<Box<Reverse>>,
     /// For templates with two headers, an outer and an inner one.
@@ -243,20 +255,21 @@ impl Plan {
     fn with_sources(fields: &[Field], sources: impl Fn(&[Ie], Column) -> (Vec<Ie>, Column)) -> Self {
         let find = |element: Ie| fields.iter().position(|field| field.ie == element && field.length > 0);
         let mut steps = Vec::new();
+        let mut totals = totals::Chosen::default();
         for column in Column::all() {
             if column == SAMPLING_INTERVAL.column() || column == MPLS_LABELS.column() {
                 continue;
             }
-            let (elements, target) = sources(column.spec().elements, column);
-            let first_only =
-                [BYTES.column(), PACKETS.column(), FLOW_START.column(), FLOW_END.column()].contains(&target);
+            let (elements, target) = sources(&column.elements(), column);
+            let first_only = [BYTES.column(), PACKETS.column()].contains(&target);
             let present = elements.iter().filter_map(|&element| find(element).map(|field| (field, element)));
             let take = if first_only { 1 } else { usize::MAX };
             let mut merge = false;
             let before = steps.len();
             for (field, element) in present.take(take) {
                 if let Some(op) = op_for(element, target) {
-                    steps.push(Step { field, merge, op });
+                    steps.push(Step { field, merge, gaps: false, op });
+                    totals.note(element, target);
                     merge = true;
                 }
             }
@@ -270,20 +283,21 @@ impl Plan {
         }
         let exception = fields.iter().position(|field| field.ie == JUNIPER_PROPERTY && field.length == 2);
         if let Some(field) = exception {
-            steps.push(Step { field, merge: find(iana(89)).is_some(), op: Op::JuniperException });
+            steps.push(Step { field, merge: find(iana(89)).is_some(), gaps: false, op: Op::JuniperException });
         }
+        let gaps = Gaps::compile(fields, &mut steps);
         let has_uptimes = steps.iter().any(|step| matches!(step.op, Op::Uptime(_)));
         let either = |elements: &[u16]| elements.iter().any(|&id| find(iana(id)).is_some());
+        let filled = Column::all().any(|column| {
+            [SRC_ADDR.column(), DST_ADDR.column()].contains(&column)
+                && extra::fills(column).any(|element| find(element).is_some())
+        });
         Self {
-            steps,
             mpls: (70..80).filter_map(|id| find(iana(id))).collect(),
             communities: communities::fields(fields),
             lists: lists::fields(fields),
             sampling: SamplingFields {
-                interval: find(iana(34)).or_else(|| find(iana(50))),
-                interval_space: find(iana(305)).map(|interval| (interval, find(iana(306)))),
-                size_population: find(iana(309)).zip(find(iana(310))),
-                probability: find(iana(311)),
+                own: interval::ELEMENTS.into_iter().filter_map(|id| find(iana(id)).map(|field| (id, field))).collect(),
                 sampler: find(iana(48))
                     .or_else(|| find(iana(302)))
                     .map(|field| (field, 0))
@@ -295,12 +309,20 @@ impl Plan {
                 .or_else(|| find(iana(313)).map(|field| (field, FrameStart::Ip))),
             frame_type: find(iana(408)),
             frame_offset: find(iana(409)),
+            ends: Ends::compile(fields),
+            totals: totals.compile(fields),
+            absolute: steps.iter().find(|step| step.is_absolute_end()).copied(),
+            gaps,
+            steps,
             reverse: None,
             inner: None,
             system_init: find(SYSTEM_INIT),
             uptime_end: find(UPTIME_END).filter(|_| has_uptimes),
             has_icmp: either(&[32, 139, 176, 178]),
-            has_addresses: AddressFamilies { v4: either(&[8, 12, 44, 45]), v6: either(&[27, 28, 169, 170]) },
+            has_addresses: AddressFamilies {
+                v4: filled || either(&[8, 12, 44, 45]) || ends::has_ipv4(fields),
+                v6: filled || either(&[27, 28, 169, 170]) || ends::has_ipv6(fields),
+            },
         }
     }
 
@@ -314,6 +336,8 @@ impl Plan {
         self.steps.capacity() * size_of::<Step>()
             + indices * size_of::<usize>()
             + self.lists.capacity() * size_of::<(usize, Ie)>()
+            + self.sampling.own.capacity() * size_of::<(u16, usize)>()
+            + self.totals.as_ref().map_or(0, Totals::heap_octets)
             + reverse
             + inner
     }
@@ -322,6 +346,7 @@ impl Plan {
     /// MikroTik and of Cisco IOS), the flow that ended last ended when the message left: durations, and the distances
     /// between flows, are true then.
     pub fn clock<R: Records>(&self, records: &R, clock: Clock) -> Clock {
+        let clock = self.believed(records, clock);
         let unknown = clock.uptime.is_none() && self.system_init.is_none();
         let Some(field) = self.uptime_end.filter(|_| unknown) else { return clock };
         let ends = (0..records.len()).map(|row| records.unsigned(row, field) as u32).filter(|&end| end != 0);
@@ -342,6 +367,12 @@ impl Plan {
         }
         if !self.communities.is_empty() {
             communities::run(&self.communities, records, out);
+        }
+        if let Some(gaps) = &self.gaps {
+            gaps.fill(records, times.absent, out);
+        }
+        if let Some(ends) = &self.ends {
+            ends.fill(records, out);
         }
     }
 
@@ -371,7 +402,10 @@ fn op_for(element: Ie, column: Column) -> Option<Op> {
         return op_by_kind(column);
     }
     let forward = if element.pen == REVERSE_PEN { iana(element.id) } else { element };
-    let ty = ie::info(forward)?.ty;
+    let Some(ty) = ie::info(forward).map(|info| info.ty) else {
+        // An element that only the configuration knows.
+        return op_by_kind(column);
+    };
     let time = column.typed::<UnixMs>();
     Some(match ty {
         Type::Unsigned if column == ICMP_TYPE.column() && matches!(forward.id, 32 | 139) => Op::IcmpType,
@@ -424,6 +458,7 @@ fn op_by_kind(column: Column) -> Option<Op> {
 impl Step {
     fn run<F: Fields>(&self, fields: &F, times: &Times, texts: &mut Texts<'_>, out: &mut FlowBatch) {
         let Times { clock: Clock { export_ms, uptime, correction_ms }, absent } = *times;
+        let absent = if self.gaps { 0 } else { absent };
         // Times that stand in the record are by the exporter's clock, those relative to its header are corrected.
         let absolute = move |ms: u64| if is_time(ms) { ms as UnixMs + correction_ms } else { absent };
         let relative = move |ms: UnixMs| if is_time(ms as u64) { ms } else { absent };
@@ -477,6 +512,7 @@ impl Step {
     /// sysUptime of records that tell themselves when their device booted (Huawei; RFC 5102 §5.9.11 and §5.9.12).
     fn since_boot<R: Records>(&self, records: &R, col: Col<UnixMs>, boot: usize, times: &Times, out: &mut FlowBatch) {
         let Times { clock: Clock { export_ms, correction_ms, .. }, absent } = *times;
+        let absent = if self.gaps { 0 } else { absent };
         let values = (0..records.len()).map(|row| {
             let init = records.unsigned(row, boot);
             let uptime_ms = records.unsigned(row, self.field) as u32;

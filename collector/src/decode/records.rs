@@ -132,6 +132,21 @@ pub struct Positions {
     splits: Vec<u32>,
 }
 
+/// Steps over `before` octets of fixed length and the field of variable length behind them; tells `split` where that
+/// begins and ends.
+#[inline]
+fn variable(cursor: &mut Cursor<'_>, before: u16, mut split: impl FnMut(&Cursor<'_>)) -> Result<(), DecodeError> {
+    cursor.skip(usize::from(before))?;
+    let length = match cursor.u8()? {
+        255 => usize::from(cursor.u16()?),
+        short => usize::from(short),
+    };
+    split(cursor);
+    cursor.skip(length)?;
+    split(cursor);
+    Ok(())
+}
+
 /// Where a field lies, by the splits of its record.
 #[derive(Debug, Clone, Copy)]
 enum Position {
@@ -145,7 +160,7 @@ impl Positions {
     /// Walks the records of a set whose template has variable-length fields.
     ///
     /// Ends at the first record that does not fit: octets fewer than the shortest record are padding, more than
-    /// that is an error.
+    /// that is an error. The records in front of it are located all the same.
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] when a field's length runs past the set.
@@ -156,18 +171,19 @@ impl Positions {
         let mut cursor = Cursor::new(data);
         let position = |cursor: &Cursor<'_>| (data.len() - cursor.remaining()) as u32;
         while cursor.remaining() >= min_record.max(1) {
+            let whole = self.splits.len();
             self.splits.push(position(&cursor));
+            let mut located = Ok(());
             for octets in before {
-                cursor.skip(usize::from(*octets))?;
-                let length = match cursor.u8()? {
-                    255 => usize::from(cursor.u16()?),
-                    short => usize::from(short),
-                };
-                self.splits.push(position(&cursor));
-                cursor.skip(length)?;
-                self.splits.push(position(&cursor));
+                located = variable(&mut cursor, *octets, |cursor| self.splits.push(position(cursor)));
+                if located.is_err() {
+                    break;
+                }
             }
-            cursor.skip(usize::from(*last))?;
+            if let Err(error) = located.and_then(|()| cursor.skip(usize::from(*last))) {
+                self.splits.truncate(whole);
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -9,9 +9,10 @@ use helios_common::exporter::{Address, ExporterId};
 use helios_common::flow::FlowBatch;
 use helios_common::time::UnixMs;
 
+use super::by_hand::ByHand;
 use super::options::Tables;
 use super::packet::{Decapsulate, Link};
-use super::plan::{AddressFamilies, Clock, FrameStart, Plan, Times};
+use super::plan::{AddressFamilies, Clock, FlowTotals, FrameStart, Plan, Scope, Times};
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
 use super::sampling::{self, Fallback};
 use super::template::{Compiled, TemplateStore};
@@ -41,15 +42,27 @@ pub struct Message {
 }
 
 /// Buffers that live as long as the decoder, so that no set allocates.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scratch {
     positions: Positions,
     reverse_positions: Positions,
     reverse_records: Vec<u8>,
     memo: Memo,
+    totals: FlowTotals,
 }
 
 impl Scratch {
+    /// `max_totals` are the flows whose totals are remembered.
+    pub fn new(max_totals: usize) -> Self {
+        Self {
+            positions: Positions::default(),
+            reverse_positions: Positions::default(),
+            reverse_records: Vec::new(),
+            memo: Memo::default(),
+            totals: FlowTotals::new(max_totals),
+        }
+    }
+
     pub fn texts<'a>(&'a mut self, names: &'a Names, max_names: usize) -> (Texts<'a>, &'a mut Positions) {
         (Texts::new(names, &mut self.memo, max_names), &mut self.positions)
     }
@@ -63,13 +76,14 @@ pub struct SetCounts {
     pub rows: u32,
     /// Lists (RFC 6313) that contradict themselves or whose template is not known.
     pub unreadable_lists: u32,
+    /// Whether a length in a record runs past the set: the records in front of it were read.
+    pub contradict: bool,
 }
 
 /// Decodes a data set of flow records.
 ///
 /// # Errors
-/// [`DecodeError::Truncated`] when a variable length runs past the set, [`DecodeError::TooMuchOutput`] when the
-/// set holds more records than a message may.
+/// [`DecodeError::TooMuchOutput`] when the set holds more records than a message may.
 pub fn decode_set(
     template: &Compiled,
     plan: &Plan,
@@ -78,10 +92,10 @@ pub fn decode_set(
     scratch: &mut Scratch,
     out: &mut FlowBatch,
 ) -> Result<SetCounts, DecodeError> {
-    let Scratch { positions, reverse_positions, reverse_records, memo } = scratch;
+    let Scratch { positions, reverse_positions, reverse_records, memo, totals } = scratch;
     let texts = Texts::new(context.names, memo, context.message.max_names);
     let clock = context.message.clock;
-    let mut writer = Writer { context, clock, texts, out, unreadable_lists: 0 };
+    let mut writer = Writer { context, clock, texts, totals, out, unreadable_lists: 0 };
     if let Some(places) = &template.places {
         let records = FixedRecords::new(octets, template.record_octets, places);
         writer.clock = plan.clock(&records, clock);
@@ -98,7 +112,7 @@ pub fn decode_set(
         }
         return Ok(writer.counts(n, rows));
     }
-    positions.locate(octets, &template.fields, template.record_octets)?;
+    let located = positions.locate(octets, &template.fields, template.record_octets);
     let records = LocatedRecords { data: octets, positions };
     writer.clock = plan.clock(&records, clock);
     let n = writer.set(plan, &records)?;
@@ -109,7 +123,7 @@ pub fn decode_set(
         let turned = LocatedRecords { data: octets, positions: reverse_positions };
         rows += writer.set(&reverse.plan, &turned)?;
     }
-    Ok(writer.counts(n, rows))
+    Ok(SetCounts { contradict: located.is_err(), ..writer.counts(n, rows) })
 }
 
 /// What decoding a set reads besides its octets.
@@ -117,6 +131,7 @@ pub fn decode_set(
 pub struct Context<'a> {
     pub message: &'a Message,
     pub tables: &'a Tables,
+    pub by_hand: Option<&'a ByHand>,
     pub names: &'a Names,
     /// The id of the records' template; 0 for versions without templates.
     pub template: u16,
@@ -129,13 +144,15 @@ struct Writer<'a> {
     /// Of both directions of the records.
     clock: Clock,
     texts: Texts<'a>,
+    totals: &'a mut FlowTotals,
     out: &'a mut FlowBatch,
     unreadable_lists: u32,
 }
 
 impl Writer<'_> {
     fn counts(&self, records: usize, rows: usize) -> SetCounts {
-        SetCounts { records: records as u32, rows: rows as u32, unreadable_lists: self.unreadable_lists }
+        let (records, rows) = (records as u32, rows as u32);
+        SetCounts { records, rows, unreadable_lists: self.unreadable_lists, contradict: false }
     }
 
     /// Appends the rows of `records` and returns how many there are.
@@ -152,6 +169,11 @@ impl Writer<'_> {
         let inner = plan.inner.as_deref().filter(|inner| message.decapsulate.contains(inner.family));
         let plan = inner.map_or(plan, |inner| &inner.plan);
         plan.run(records, &times, &mut self.texts, self.out);
+        if let Some(totals) = &plan.totals {
+            let template = self.context.template;
+            let scope = Scope { exporter: message.exporter_address, domain: message.domain, template };
+            totals.difference(records, scope, self.totals, self.out);
+        }
         if !plan.lists.is_empty() {
             let templates = self.context.templates;
             self.unreadable_lists += plan.run_lists(templates, records, &times, &mut self.texts, self.out);
@@ -164,6 +186,9 @@ impl Writer<'_> {
         }
         let (tables, of) = (self.context.tables, (message.domain, self.context.template));
         sampling::fill(&plan.sampling, records, tables, of, message.sampling, self.out);
+        if let Some(by_hand) = self.context.by_hand {
+            by_hand.apply(n, self.out);
+        }
         if let Some(field) = plan.application_id {
             self.applications(records, field);
         }
@@ -191,7 +216,7 @@ impl Writer<'_> {
         if message.domain != 0 {
             self.out.fill(OBSERVATION_DOMAIN_ID, n, message.domain);
         }
-        times::complete(n, message, self.out);
+        times::complete(n, message, self.clock.correction_ms != 0, self.out);
     }
 
     /// Fills rows from the packets in their records. Frames of links that are not read are left alone, and sections from

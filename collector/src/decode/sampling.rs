@@ -1,12 +1,17 @@
 //! The sampling interval of each row, and where it came from.
 //!
-//! Order: the record itself, its sampler, its interface, its template, its observation domain, the message header (v5),
-//! configuration; unknown counts as 1 and says so. A flow is never dropped for want of a rate.
+//! Order: configuration that overrides, the record itself, its sampler, its interface, its template, its observation
+//! domain, the message header (v5), configuration; unknown counts as 1 and says so. A flow is never dropped for want of
+//! a rate.
+//!
+//! A sampler that no record names gives no interval, even if it is the only one: it belongs to the interfaces that it is
+//! applied to, and records of others carry no sampler either. `collector.sampling` sets the interval of such exporters.
 
 use helios_common::columns::{FLOW_DIRECTION, IN_IF_INDEX, OUT_IF_INDEX, SAMPLING_INTERVAL, SAMPLING_SOURCE};
 use helios_common::flow::FlowBatch;
 
-use super::options::{Tables, one_of, ratio};
+use super::interval::Parameters;
+use super::options::Tables;
 use super::plan::SamplingFields;
 use super::records::Records;
 
@@ -24,7 +29,7 @@ pub enum Source {
 }
 
 /// Value of the `flow_direction` column: of what an interface counted on the way out.
-const EGRESS: u8 = 2;
+pub(super) const EGRESS: u8 = 2;
 
 /// An interval and its source.
 pub type Sampling = (u32, Source);
@@ -60,15 +65,14 @@ pub fn fill<R: Records>(
 ) {
     let n = records.len();
     let default = fallback.resolve(tables, (domain, template));
-    let own = own_interval(fields);
-    if own.is_none() && fields.sampler.is_none() && !tables.has_interfaces() {
+    if fields.own.is_empty() && fields.sampler.is_none() && !tables.has_interfaces() {
         out.fill(SAMPLING_INTERVAL, n, default.0);
         out.fill(SAMPLING_SOURCE, n, default.1 as u8);
         return;
     }
     let mut last = (u64::MAX, None);
     for row in 0..n {
-        let own = || own.as_ref().and_then(|own| own(records, row)).map(|interval| (interval, Source::Record));
+        let own = || own_interval(&fields.own, records, row).map(|interval| (interval, Source::Record));
         let sampler = || {
             let (field, kind) = fields.sampler?;
             let id = kind | records.unsigned(row, field);
@@ -84,24 +88,20 @@ pub fn fill<R: Records>(
         };
         let (interval, source) = own().or_else(sampler).or_else(interface).unwrap_or(default);
         let (intervals, sources) = out.open_slices(SAMPLING_INTERVAL, SAMPLING_SOURCE, n);
-        (intervals[row], sources[row]) = (interval, source as u8);
+        if let (Some(interval_of), Some(source_of)) = (intervals.get_mut(row), sources.get_mut(row)) {
+            (*interval_of, *source_of) = (interval, source as u8);
+        }
     }
 }
 
-/// How a record tells its own interval, if its template has fields for that.
-fn own_interval<R: Records>(fields: &SamplingFields) -> Option<impl Fn(&R, usize) -> Option<u32>> {
-    let SamplingFields { interval, interval_space, size_population, probability, .. } = *fields;
-    let any = interval.is_some() || interval_space.is_some() || size_population.is_some() || probability.is_some();
-    any.then_some(move |records: &R, row: usize| {
-        let value = |field: usize| records.unsigned(row, field);
-        let whole = interval.map(value).and_then(|interval| ratio(interval, 1));
-        let spaced = || {
-            let (taken, space) = interval_space?;
-            let taken = value(taken);
-            ratio(taken.saturating_add(space.map_or(0, value)), taken)
-        };
-        let sized = || size_population.and_then(|(size, population)| ratio(value(population), value(size)));
-        let likely = || one_of(records.octets(row, probability?));
-        whole.or_else(spaced).or_else(sized).or_else(likely)
-    })
+/// The interval that a record tells itself.
+fn own_interval<R: Records>(own: &[(u16, usize)], records: &R, row: usize) -> Option<u32> {
+    if own.is_empty() {
+        return None;
+    }
+    let mut told = Parameters::default();
+    for &(id, field) in own {
+        told.learn(id, records.octets(row, field));
+    }
+    told.interval()
 }

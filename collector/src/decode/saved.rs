@@ -50,6 +50,9 @@ pub struct SavedTemplate {
     pub scope_fields: usize,
     /// Enterprise, id and length of each field.
     pub fields: Vec<(u32, u16, u16)>,
+    /// The port that defined it; 0 in what an older version saved.
+    #[serde(default)]
+    pub port: u16,
 }
 
 /// Tables of options data, as lists of entries: domain, key, value.
@@ -95,7 +98,13 @@ impl SavedExporter {
                 let fields: Vec<Field> = template.fields.iter().map(field).collect();
                 let room =
                     Room { exporter_octets: exporter_octets.saturating_sub(domain.templates.octets()), ..Room::ANY };
-                domain.templates.learn(template.id, (&fields, template.scope_fields), room, now, compiler);
+                domain.templates.learn(
+                    template.id,
+                    (&fields, template.scope_fields),
+                    room,
+                    (template.port, now),
+                    compiler,
+                );
             }
             domain.templates.changed = false;
             let (templates, octets) = (domain.templates.len(), domain.templates.octets());
@@ -115,8 +124,9 @@ fn restored(exporter: &mut Exporter, protocol: Protocol, id: u32) -> Result<&mut
 
 impl SavedDomain {
     fn of(domain: &Domain) -> Self {
-        let templates = domain.templates.iter().map(|(id, template)| SavedTemplate {
+        let templates = domain.templates.iter().map(|(id, port, template)| SavedTemplate {
             id,
+            port,
             scope_fields: template.scope_fields,
             fields: template.fields.iter().map(|field| (field.ie.pen, field.ie.id, field.length)).collect(),
         });

@@ -10,6 +10,12 @@
 //! A number ahead of the expected one is a gap: its units count as lost until they turn up late. A number behind is a
 //! late message if it fills a gap, else a duplicate. A jump too far for either is a restart. While a template is
 //! missing, nobody knows how many records an IPFIX message had: the next message sets the expectation anew.
+//!
+//! Some exporters number something else than their protocol says: messages instead of flows (Open vSwitch), flows and
+//! templates, or a message's own flows already in its number (softflowd). What each of these units would have expected is
+//! compared with what came. A difference that another unit explains is no loss yet; when that unit has explained
+//! [`RECOGNISED`] messages in a row, the session is counted by it. Where no unit explains any of [`UNEXPLAINED`]
+//! messages, the unit does not fit: nothing more counts as lost, and the exporter's state says so.
 
 /// Gaps that late messages can still fill. Reordering on real paths spans a few messages.
 const REMEMBERED_GAPS: usize = 8;
@@ -19,6 +25,83 @@ const MAX_GAP: u32 = 1 << 20;
 
 /// A number this far behind is an old message, beyond it a restart.
 const MAX_LATE: u32 = 1 << 16;
+
+/// Messages in a row that a unit has to explain to be taken for the session's.
+const RECOGNISED: u8 = 4;
+
+/// Messages in a row that no unit explains, after which none fits. A path that loses 93 of 100 messages has as many once
+/// in a hundred times.
+const UNEXPLAINED: u8 = 64;
+
+/// What a message holds, in the units that exporters number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Units {
+    /// What the protocol numbers.
+    pub own: u32,
+    /// Flow records without options data.
+    pub data_records: u32,
+    /// Records of any kind, and templates.
+    pub all_records: u32,
+}
+
+impl Units {
+    /// Of a protocol that numbers messages, or of one without records of other kinds.
+    pub const fn of(own: u32) -> Self {
+        Self { own, data_records: own, all_records: own }
+    }
+}
+
+/// What a session's numbers count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unit {
+    /// What the protocol says.
+    #[default]
+    Own,
+    Messages,
+    DataRecords,
+    AllRecords,
+    /// What the protocol says, the message's own included.
+    OwnIncluded,
+    DataRecordsIncluded,
+}
+
+impl Unit {
+    const ALL: [Self; 6] =
+        [Self::Own, Self::Messages, Self::DataRecords, Self::AllRecords, Self::OwnIncluded, Self::DataRecordsIncluded];
+
+    /// How far the number goes from a message to the next one.
+    const fn step(self, before: Units, now: Units) -> u32 {
+        match self {
+            Self::Own => before.own,
+            Self::Messages => 1,
+            Self::DataRecords => before.data_records,
+            Self::AllRecords => before.all_records,
+            Self::OwnIncluded => now.own,
+            Self::DataRecordsIncluded => now.data_records,
+        }
+    }
+
+    const fn is_included(self) -> bool {
+        matches!(self, Self::OwnIncluded | Self::DataRecordsIncluded)
+    }
+
+    /// What a message adds behind its number.
+    const fn behind(self, now: Units) -> u32 {
+        match self {
+            Self::Messages => 1,
+            Self::OwnIncluded | Self::DataRecordsIncluded => 0,
+            unit => unit.step(now, now),
+        }
+    }
+
+    /// What of a message is in front of its number.
+    const fn before(self, now: Units) -> u32 {
+        match self {
+            Self::OwnIncluded | Self::DataRecordsIncluded => self.step(now, now),
+            _ => 0,
+        }
+    }
+}
 
 /// What the numbers said so far. Units are the protocol's: flows, messages, data records or datagrams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,6 +122,16 @@ impl LossCounts {
         self.duplicates += other.duplicates;
         self.restarts += other.restarts;
     }
+
+    /// What came to it. A loss that was taken back meanwhile is none.
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            lost: self.lost.saturating_sub(before.lost),
+            reordered: self.reordered - before.reordered,
+            duplicates: self.duplicates - before.duplicates,
+            restarts: self.restarts - before.restarts,
+        }
+    }
 }
 
 /// Missing units: `length` of them from `start` on.
@@ -54,12 +147,86 @@ pub struct Sequence {
     expected: Option<u32>,
     gaps: [Gap; REMEMBERED_GAPS],
     next_gap: usize,
+    unit: Unit,
+    /// The last message in order of arrival.
+    latest: Option<(u32, Units)>,
+    /// Messages in a row that each unit explained.
+    explained: [u8; Unit::ALL.len()],
+    /// Messages in a row that no unit explained.
+    unexplained: u8,
+    /// Differences that another unit explains: they count when that turns out not to be the session's.
+    doubtful: LossCounts,
     pub counts: LossCounts,
 }
 
 impl Sequence {
-    /// Takes note of a message with number `sequence` that took `units`; `None` if nobody knows how many.
-    pub fn observe(&mut self, sequence: u32, units: Option<u32>) {
+    /// Takes note of a message with number `sequence` that held `units`; `None` if nobody knows how many.
+    pub fn observe(&mut self, sequence: u32, units: Option<Units>) {
+        self.explain(sequence, units);
+        if self.unit_does_not_fit() {
+            self.expected = None;
+            return;
+        }
+        let own = units.map(|units| (self.unit.before(units), self.unit.behind(units)));
+        let (first, counted) = own.map_or((sequence, None), |(before, behind)| {
+            (sequence.wrapping_sub(before), Some(before.wrapping_add(behind)))
+        });
+        let before = self.counts;
+        self.follow(first, counted);
+        if self.counts != before && self.is_explained_otherwise() {
+            self.doubtful.add(&self.counts.since(&before));
+            self.counts = before;
+        }
+    }
+
+    /// Whether the numbers count nothing that a message is known to hold.
+    pub const fn unit_does_not_fit(&self) -> bool {
+        self.unexplained >= UNEXPLAINED
+    }
+
+    /// Whether the number of the last message was wrong for the session's unit, and right for another.
+    fn is_explained_otherwise(&self) -> bool {
+        self.explained(self.unit) == 0 && self.explained.iter().any(|&messages| messages > 0)
+    }
+
+    fn explained(&self, unit: Unit) -> u8 {
+        self.explained.get(unit as usize).copied().unwrap_or(0)
+    }
+
+    /// Compares what came with what each unit would have expected, and takes another unit if it explains more.
+    fn explain(&mut self, sequence: u32, units: Option<Units>) {
+        let Some(now) = units else {
+            self.latest = None;
+            return;
+        };
+        let Some((before, held)) = self.latest.replace((sequence, now)) else { return };
+        let went = sequence.wrapping_sub(before);
+        let mut any = false;
+        for (unit, messages) in Unit::ALL.into_iter().zip(&mut self.explained) {
+            let is_right = went == unit.step(held, now);
+            any |= is_right;
+            *messages = if is_right { messages.saturating_add(1) } else { 0 };
+        }
+        self.unexplained = if any { 0 } else { self.unexplained.saturating_add(1) };
+        if self.explained(self.unit) > 0 {
+            // Right, and not only because other units would have expected the same.
+            if self.explained.iter().all(|&messages| messages == 0 || messages <= self.explained(self.unit)) {
+                self.counts.add(&std::mem::take(&mut self.doubtful));
+            }
+            return;
+        }
+        let recognised = Unit::ALL.into_iter().find(|&unit| self.explained(unit) >= RECOGNISED);
+        if let Some(unit) = recognised {
+            // What the wrong unit made of its numbers was none of it.
+            self.doubtful = LossCounts::default();
+            self.unit = unit;
+            self.gaps = Default::default();
+            self.expected = Some(sequence.wrapping_sub(unit.before(now)));
+        }
+    }
+
+    /// Follows messages whose first unit has the number `sequence`.
+    fn follow(&mut self, sequence: u32, units: Option<u32>) {
         let Some(expected) = self.expected else {
             self.expected = units.map(|units| sequence.wrapping_add(units));
             return;
@@ -82,14 +249,21 @@ impl Sequence {
 
     fn open_gap(&mut self, gap: Gap) {
         self.counts.lost += u64::from(gap.length);
-        self.gaps[self.next_gap] = gap;
+        self.remember(gap);
+    }
+
+    /// Remembers a gap in place of the oldest one.
+    fn remember(&mut self, gap: Gap) {
+        if let Some(oldest) = self.gaps.get_mut(self.next_gap) {
+            *oldest = gap;
+        }
         self.next_gap = (self.next_gap + 1) % REMEMBERED_GAPS;
     }
 
     /// A message from before: it fills its part of a gap, or it came twice, or the exporter began anew near zero.
     fn late(&mut self, sequence: u32, units: u32) {
-        let filled = self.gaps.iter().position(|gap| sequence.wrapping_sub(gap.start) < gap.length);
-        let Some(at) = filled else {
+        let filled = self.gaps.iter_mut().find(|gap| sequence.wrapping_sub(gap.start) < gap.length);
+        let Some(filled) = filled else {
             if sequence <= units {
                 self.counts.restarts += 1;
                 self.gaps = Default::default();
@@ -99,16 +273,15 @@ impl Sequence {
             }
             return;
         };
-        let gap = self.gaps[at];
+        let gap = *filled;
         let offset = sequence.wrapping_sub(gap.start);
         let units = units.min(gap.length - offset);
         self.counts.lost = self.counts.lost.saturating_sub(u64::from(units));
         self.counts.reordered += 1;
         // What is left of the gap behind the message stays remembered, what lies before it if there is room.
-        self.gaps[at] = Gap { start: gap.start.wrapping_add(offset + units), length: gap.length - offset - units };
+        *filled = Gap { start: gap.start.wrapping_add(offset + units), length: gap.length - offset - units };
         if offset > 0 {
-            self.gaps[self.next_gap] = Gap { start: gap.start, length: offset };
-            self.next_gap = (self.next_gap + 1) % REMEMBERED_GAPS;
+            self.remember(Gap { start: gap.start, length: offset });
         }
     }
 }
@@ -128,7 +301,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub fn observe(&mut self, port: u16, sequence: u32, units: Option<u32>) {
+    /// Takes note of a message that came from `port`.
+    pub fn observe(&mut self, port: u16, sequence: u32, units: Option<Units>) {
         let at = match self.sessions.iter().position(|(known, _)| *known == port) {
             Some(at) => at,
             None => {
@@ -140,12 +314,20 @@ impl Sessions {
                 self.sessions.len() - 1
             }
         };
-        self.sessions[at].1.observe(sequence, units);
+        if let Some((_, session)) = self.sessions.get_mut(at) {
+            session.observe(sequence, units);
+        }
     }
 
-    /// The numbers that are expected next, by port.
+    /// Sessions whose numbers count nothing that is known here.
+    pub fn unfit(&self) -> usize {
+        self.sessions.iter().filter(|(_, sequence)| sequence.unit_does_not_fit()).count()
+    }
+
+    /// The numbers that are expected next, by port. A number that includes the message's own units cannot be told before it.
     pub fn expected(&self) -> impl Iterator<Item = (u16, u32)> + '_ {
-        self.sessions.iter().filter_map(|(port, sequence)| Some((*port, sequence.expected?)))
+        let told = self.sessions.iter().filter(|(_, sequence)| !sequence.unit.is_included());
+        told.filter_map(|(port, sequence)| Some((*port, sequence.expected?)))
     }
 
     /// Expects a session to go on with `next`.
@@ -170,7 +352,7 @@ mod tests {
     fn observed(numbers: &[u32], units: u32) -> LossCounts {
         let mut sequence = Sequence::default();
         for &number in numbers {
-            sequence.observe(number, Some(units));
+            sequence.observe(number, Some(Units::of(units)));
         }
         sequence.counts
     }
@@ -214,10 +396,10 @@ mod tests {
     #[test]
     fn an_unknown_number_of_records_sets_the_expectation_anew() {
         let mut sequence = Sequence::default();
-        sequence.observe(10, Some(5));
+        sequence.observe(10, Some(Units::of(5)));
         sequence.observe(15, None);
-        sequence.observe(40, Some(5));
-        sequence.observe(45, Some(5));
+        sequence.observe(40, Some(Units::of(5)));
+        sequence.observe(45, Some(Units::of(5)));
         assert_eq!(sequence.counts, LossCounts::default());
     }
 
@@ -225,8 +407,8 @@ mod tests {
     fn ports_of_one_domain_are_followed_apart() {
         let mut sessions = Sessions::default();
         for number in 0..10 {
-            sessions.observe(1000, number, Some(1));
-            sessions.observe(2000, number + 500_000, Some(1));
+            sessions.observe(1000, number, Some(Units::of(1)));
+            sessions.observe(2000, number + 500_000, Some(Units::of(1)));
         }
         assert_eq!(sessions.counts(), LossCounts::default());
     }
@@ -234,22 +416,92 @@ mod tests {
     #[test]
     fn a_session_that_is_resumed_counts_what_was_lost_meanwhile() {
         let mut before = Sessions::default();
-        before.observe(4000, 100, Some(10));
+        before.observe(4000, 100, Some(Units::of(10)));
         let mut after = Sessions::default();
         before.expected().for_each(|(port, next)| after.resume(port, next));
-        after.observe(4000, 150, Some(10));
-        after.observe(4001, 7, Some(10));
+        after.observe(4000, 150, Some(Units::of(10)));
+        after.observe(4001, 7, Some(Units::of(10)));
         assert_eq!(after.counts(), LossCounts { lost: 40, ..LossCounts::default() });
     }
 
     #[test]
     fn a_session_that_makes_room_keeps_its_counts() {
         let mut sessions = Sessions::default();
-        sessions.observe(1, 0, Some(1));
-        sessions.observe(1, 11, Some(1));
+        sessions.observe(1, 0, Some(Units::of(1)));
+        sessions.observe(1, 11, Some(Units::of(1)));
         for port in 2..20 {
-            sessions.observe(port, 0, Some(1));
+            sessions.observe(port, 0, Some(Units::of(1)));
         }
         assert_eq!(sessions.counts().lost, 10);
+    }
+
+    /// Records of each message, and the numbers that count up in another way.
+    const RECORDS: [u32; 12] = [30, 7, 12, 30, 1, 22, 9, 30, 30, 5, 17, 2];
+
+    fn numbered(step: impl Fn(u32, u32) -> u32) -> LossCounts {
+        let mut sequence = Sequence::default();
+        let (mut number, mut before) = (1000_u32, RECORDS[0]);
+        for (at, &records) in RECORDS.iter().enumerate() {
+            if at > 0 {
+                number += step(before, records);
+            }
+            before = records;
+            sequence.observe(number, Some(Units { own: records, data_records: records, all_records: records + 1 }));
+        }
+        sequence.counts
+    }
+
+    #[test]
+    fn numbers_of_another_unit_are_no_loss() {
+        assert_eq!(numbered(|before, _| before), LossCounts::default(), "as the protocol says");
+        assert_eq!(numbered(|_, _| 1), LossCounts::default(), "messages");
+        assert_eq!(numbered(|before, _| before + 1), LossCounts::default(), "records and templates");
+        assert_eq!(numbered(|_, now| now), LossCounts::default(), "the message's own included");
+    }
+
+    #[test]
+    fn loss_in_a_recognised_unit_counts_in_it() {
+        let mut sequence = Sequence::default();
+        for number in (0..20).chain(25..30) {
+            sequence.observe(number, Some(Units::of(30 + number % 3)));
+        }
+        assert_eq!((sequence.unit, sequence.counts.lost), (Unit::Messages, 5));
+    }
+
+    #[test]
+    fn a_loss_that_looks_like_another_unit_counts_when_the_own_one_goes_on() {
+        // 20 flows were lost behind the second message: as many as the message behind the gap had.
+        let mut sequence = Sequence::default();
+        let mut number = 0;
+        for (flows, lost) in [(10, 0), (10, 10), (20, 0), (30, 0), (10, 0), (30, 0)] {
+            sequence.observe(number, Some(Units::of(flows)));
+            number += flows + lost;
+        }
+        assert_eq!((sequence.unit, sequence.counts.lost), (Unit::Own, 10));
+    }
+
+    #[test]
+    fn numbers_that_count_nothing_known_do_not_fit_and_lose_nothing_more() {
+        let mut sequence = Sequence::default();
+        let mut lost = 0;
+        for n in 0..200_u32 {
+            sequence.observe(n * 1500 + n % 7, Some(Units::of(10)));
+            if n == 100 {
+                lost = sequence.counts.lost;
+            }
+        }
+        assert!(sequence.unit_does_not_fit());
+        assert_eq!(sequence.counts.lost, lost);
+        let mut sessions = Sessions::default();
+        (0..100).for_each(|n| sessions.observe(1, n * 999, Some(Units::of(10))));
+        assert_eq!(sessions.unfit(), 1);
+    }
+
+    #[test]
+    fn heavy_loss_is_loss_all_the_same() {
+        let mut sequence = Sequence::default();
+        let numbers = (0..1000_u32).filter(|n| n % 10 < 3);
+        numbers.for_each(|n| sequence.observe(n * 24, Some(Units::of(24))));
+        assert_eq!((sequence.unit_does_not_fit(), sequence.counts.lost), (false, 99 * 7 * 24));
     }
 }

@@ -41,21 +41,24 @@ impl Header {
         Ok(Self { export_ms, sys_uptime_ms, sequence: cursor.u32()?, domain: cursor.u32()? })
     }
 
-    /// Reads an IPFIX header and returns the sets that the message's length covers.
+    /// Reads an IPFIX header; the cursor stands in front of the first set then. Returns the octets that the datagram
+    /// holds behind the end that the message's length gives it.
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] for fewer than 16 octets, [`DecodeError::BadLength`] for a length beyond the
     /// datagram or below the header (RFC 7011 §9.1: such messages are discarded).
-    pub fn parse_ipfix<'a>(cursor: &mut Cursor<'a>) -> Result<(Self, Cursor<'a>), DecodeError> {
+    pub fn parse_ipfix(cursor: &mut Cursor<'_>) -> Result<(Self, usize), DecodeError> {
         let whole = cursor.remaining();
         cursor.skip(2)?;
         let length = usize::from(cursor.u16()?);
         let export_ms = i64::from(cursor.u32()?) * 1000;
         let header = Self { export_ms, sys_uptime_ms: None, sequence: cursor.u32()?, domain: cursor.u32()? };
         let header_octets = whole - cursor.remaining();
-        let sets = length.checked_sub(header_octets).ok_or(DecodeError::BadLength)?;
-        let sets = cursor.take(sets).map_err(|_| DecodeError::BadLength)?;
-        Ok((header, Cursor::new(sets)))
+        if length < header_octets {
+            return Err(DecodeError::BadLength);
+        }
+        let behind = whole.checked_sub(length).ok_or(DecodeError::BadLength)?;
+        Ok((header, behind))
     }
 
     /// `system_init_ms` is when the device booted, for IPFIX exporters that send sysUptime fields.
@@ -77,56 +80,85 @@ pub enum Set<'a> {
     Reserved,
 }
 
-/// The next set; `None` at the end of the message.
+/// The sets of a message, one after the other.
 ///
-/// Zeros behind the last set are padding that some devices add (Cisco ACI fills its datagrams).
-///
-/// # Errors
-/// [`DecodeError::BadLength`] when a set's length is below its header or beyond the message.
-pub fn next_set<'a>(ipfix: bool, message: &mut Cursor<'a>) -> Result<Option<Set<'a>>, DecodeError> {
-    if message.remaining() < SET_HEADER_OCTETS {
-        return Ok(None);
+/// The lengths of an IPFIX message and of its last set may contradict each other: a message whose length ends inside its
+/// last set, which the datagram holds as a whole, is read to the end of that set. A set is read if it begins before the
+/// message's end and ends inside the datagram.
+#[derive(Debug, Clone)]
+pub struct Sets<'a> {
+    ipfix: bool,
+    rest: Cursor<'a>,
+    /// Octets of `rest` that lie behind the end that the message's own length gives it.
+    behind: usize,
+    /// Whether a set ended behind the end of its message.
+    pub contradict: bool,
+}
+
+impl<'a> Sets<'a> {
+    /// The sets that `rest` begins with. `behind` octets of it are behind the message's own end.
+    pub const fn new(ipfix: bool, rest: Cursor<'a>, behind: usize) -> Self {
+        Self { ipfix, rest, behind, contradict: false }
     }
-    let rest = message.rest();
-    let (id, length) = (message.u16()?, usize::from(message.u16()?));
-    if id == 0 && length == 0 && rest.iter().all(|&octet| octet == 0) {
-        message.skip(message.remaining())?;
-        return Ok(None);
+
+    /// The next set; `None` at the end of the message.
+    ///
+    /// Zeros behind the last set are padding that some devices add (Cisco ACI fills its datagrams).
+    ///
+    /// # Errors
+    /// [`DecodeError::BadLength`] when a set's length is below its header or beyond the datagram.
+    pub fn next_set(&mut self) -> Result<Option<Set<'a>>, DecodeError> {
+        let message = &mut self.rest;
+        let rest = message.rest();
+        let left = rest.len().saturating_sub(self.behind);
+        if left < SET_HEADER_OCTETS {
+            return Ok(None);
+        }
+        let (id, length) = (message.u16()?, usize::from(message.u16()?));
+        if id == 0 && length == 0 && rest.iter().all(|&octet| octet == 0) {
+            message.skip(message.remaining())?;
+            return Ok(None);
+        }
+        let body = length.checked_sub(SET_HEADER_OCTETS).ok_or(DecodeError::BadLength)?;
+        let body = message.take(body).map_err(|_| DecodeError::BadLength)?;
+        self.contradict |= length > left;
+        Ok(Some(match (self.ipfix, id) {
+            (false, 0) => Set::Templates(Form::Netflow9, body),
+            (false, 1) => Set::Templates(Form::Netflow9Options, body),
+            (true, 2) => Set::Templates(Form::Ipfix, body),
+            (true, 3) => Set::Templates(Form::IpfixOptions, body),
+            (_, MIN_DATA_SET_ID..) => Set::Data(id, body),
+            _ => Set::Reserved,
+        }))
     }
-    let body = length.checked_sub(SET_HEADER_OCTETS).ok_or(DecodeError::BadLength)?;
-    let body = message.take(body).map_err(|_| DecodeError::BadLength)?;
-    Ok(Some(match (ipfix, id) {
-        (false, 0) => Set::Templates(Form::Netflow9, body),
-        (false, 1) => Set::Templates(Form::Netflow9Options, body),
-        (true, 2) => Set::Templates(Form::Ipfix, body),
-        (true, 3) => Set::Templates(Form::IpfixOptions, body),
-        (_, MIN_DATA_SET_ID..) => Set::Data(id, body),
-        _ => Set::Reserved,
-    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn sets(ipfix: bool, octets: &[u8]) -> Sets<'_> {
+        Sets::new(ipfix, Cursor::new(octets), 0)
+    }
+
     #[test]
     fn zeros_behind_the_last_set_are_padding() {
-        let mut message = Cursor::new(&[0x01, 0x00, 0, 5, 7, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(next_set(false, &mut message), Ok(Some(Set::Data(256, &[7]))));
-        assert_eq!(next_set(false, &mut message), Ok(None));
+        let mut message = sets(false, &[0x01, 0x00, 0, 5, 7, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(message.next_set(), Ok(Some(Set::Data(256, &[7]))));
+        assert_eq!(message.next_set(), Ok(None));
     }
 
     #[test]
     fn a_set_longer_than_the_message_or_shorter_than_its_header_is_refused() {
-        assert_eq!(next_set(true, &mut Cursor::new(&[1, 0, 0, 9, 0])), Err(DecodeError::BadLength));
-        assert_eq!(next_set(true, &mut Cursor::new(&[1, 0, 0, 3, 0])), Err(DecodeError::BadLength));
+        assert_eq!(sets(true, &[1, 0, 0, 9, 0]).next_set(), Err(DecodeError::BadLength));
+        assert_eq!(sets(true, &[1, 0, 0, 3, 0]).next_set(), Err(DecodeError::BadLength));
     }
 
     #[test]
     fn reserved_set_ids_are_skipped() {
-        let mut message = Cursor::new(&[0, 4, 0, 5, 7, 1, 0, 0, 4]);
-        assert_eq!(next_set(true, &mut message), Ok(Some(Set::Reserved)));
-        assert_eq!(next_set(true, &mut message), Ok(Some(Set::Data(256, &[]))));
+        let mut message = sets(true, &[0, 4, 0, 5, 7, 1, 0, 0, 4]);
+        assert_eq!(message.next_set(), Ok(Some(Set::Reserved)));
+        assert_eq!(message.next_set(), Ok(Some(Set::Data(256, &[]))));
     }
 
     #[test]
@@ -134,5 +166,18 @@ mod tests {
         let mut octets = [0; 16];
         octets[..4].copy_from_slice(&[0, 10, 0, 17]);
         assert_eq!(Header::parse_ipfix(&mut Cursor::new(&octets)).unwrap_err(), DecodeError::BadLength);
+    }
+
+    /// RFC 7011 §3.1: the length is that of the message with all of its sets.
+    #[test]
+    fn a_set_may_end_behind_a_message_that_is_too_short_for_it_but_not_begin_there() {
+        let octets = [1, 0, 0, 6, 7, 8, 1, 0, 0, 5, 9];
+        for behind in [5, 6, 7] {
+            let mut message = Sets::new(true, Cursor::new(&octets), behind);
+            assert_eq!(message.next_set(), Ok(Some(Set::Data(256, &[7, 8]))), "{behind} octets behind");
+            assert_eq!(message.contradict, behind > 5);
+            assert_eq!(message.next_set(), Ok(None));
+        }
+        assert_eq!(Sets::new(true, Cursor::new(&octets), 8).next_set(), Ok(None), "the set has no header");
     }
 }

@@ -22,7 +22,9 @@
 //! Lengths are trusted in the order in which they nest. A sample that runs past its message makes the whole message
 //! malformed, since no later sample can be found. A sample that contradicts itself inside its own length is left
 //! out and counted; a record that is shorter than its structure is left out and counted, and its sample stays.
-//! Longer ones are fine: structures may be extended at their end. So are octets behind the last sample.
+//! Longer ones are fine: structures may be extended at their end. So are octets behind the last sample. A length need
+//! not be a multiple of four: the zeros that XDR fills up with are stepped over, and agents that leave them out are
+//! read as well.
 //!
 //! A counter sample becomes a row of `interface_counters`, see [`counters`]. It counts as no flow. Versions before 5 are
 //! not sFlow 5 with other numbers and are not decoded.
@@ -36,6 +38,7 @@ use helios_common::side::InterfaceCounters;
 use helios_common::time::UnixMs;
 
 use super::DecodeError;
+use super::by_hand::ByHand;
 use super::cursor::Cursor;
 use super::packet::Decapsulate;
 
@@ -102,10 +105,14 @@ impl Header {
 
 /// What the rows of a message share besides its header.
 #[derive(Debug, Clone, Copy)]
-pub struct SampleContext {
+pub struct SampleContext<'a> {
     pub received_at: UnixMs,
     pub exporter: ExporterId,
     pub exporter_address: Address,
+    /// Where the message came from, if that is not the exporter's address.
+    pub socket_address: Option<Address>,
+    /// Sampling intervals that the configuration sets for the exporter.
+    pub by_hand: Option<&'a ByHand>,
     pub decapsulate: Decapsulate,
 }
 
@@ -157,14 +164,14 @@ pub struct Output<'a> {
 pub fn decode_samples(
     mut cursor: Cursor<'_>,
     header: &Header,
-    context: &SampleContext,
+    context: &SampleContext<'_>,
     out: &mut Output<'_>,
 ) -> Result<SampleCounts, DecodeError> {
     let mut counts = SampleCounts::default();
     let mut rows = Rows::default();
     for _ in 0..header.n_samples {
         let [format, length] = words(&mut cursor)?;
-        let octets = cursor.take(length as usize)?;
+        let octets = tagged(&mut cursor, length)?;
         counts.samples += 1;
         let kind = match counts.classify(format) {
             Sample::Packet(kind) => kind,
@@ -217,7 +224,7 @@ impl SampleCounts {
         expanded: bool,
         octets: &[u8],
         header: &Header,
-        context: &SampleContext,
+        context: &SampleContext<'_>,
         out: &mut Output<'_>,
     ) {
         let mut row = InterfaceCounters {
@@ -243,6 +250,38 @@ impl SampleCounts {
         self.frame_bytes += u64::from(octets);
         let scaled = u64::from(octets) * u64::from(sampling_interval);
         self.frame_bytes_scaled = self.frame_bytes_scaled.saturating_add(scaled);
+    }
+}
+
+/// The `length` octets of a sample or record, with the padding behind them stepped over.
+#[inline]
+fn tagged<'a>(cursor: &mut Cursor<'a>, length: u32) -> Result<&'a [u8], DecodeError> {
+    let octets = cursor.take(length as usize)?;
+    if !length.is_multiple_of(4) {
+        skip_padding(cursor, length);
+    }
+    Ok(octets)
+}
+
+/// Steps over the zeros that fill variable-length data up to whole words (RFC 4506 §4.10), which a length does not count.
+///
+/// Some agents do not pad. The tag behind tells: read from the wrong place, its format is 0 or its length is beyond the
+/// message, because both begin with octets of zero.
+#[inline(never)]
+fn skip_padding(cursor: &mut Cursor<'_>, length: u32) {
+    let (rest, padding) = (cursor.rest(), length.wrapping_neg() as usize % 4);
+    let tag = |at: usize| {
+        let mut behind = Cursor::new(rest.get(at..)?);
+        let [format, length] = words(&mut behind).ok()?;
+        (format != 0 && length as usize <= behind.remaining()).then_some(format)
+    };
+    let is_padded = rest.len() >= padding && rest.iter().take(padding).all(|&octet| octet == 0);
+    let is_tag_at_once = match (tag(padding), tag(0)) {
+        (Some(padded), Some(unpadded)) => unpadded < padded,
+        (padded, unpadded) => padded.is_none() && unpadded.is_some(),
+    };
+    if is_padded && !is_tag_at_once {
+        let _ = cursor.skip(padding);
     }
 }
 

@@ -5,6 +5,7 @@ use helios_common::side::ExporterMinute;
 use helios_common::time::UnixMs;
 
 use super::budget::DOMAIN_OCTETS;
+use super::by_hand::ByHand;
 use super::minute::{Last, Minutes};
 use super::options::Tables;
 use super::pending::{HeldCounts, Pending};
@@ -37,6 +38,8 @@ pub(super) struct Exporter {
     /// Octets that the held sets of all domains cost.
     pub held_octets: usize,
     pub tables: Tables,
+    /// Sampling intervals that the configuration sets for it.
+    pub by_hand: Option<Box<ByHand>>,
     pub stats: Stats,
 }
 
@@ -68,6 +71,7 @@ impl Exporter {
             known_since: now,
             held_octets: 0,
             tables: Tables::default(),
+            by_hand: None,
             stats,
         }
     }
@@ -122,6 +126,9 @@ impl Exporter {
             templates: self.templates,
             templates_evicted: self.domains.iter().map(|domain| domain.templates.evicted).sum(),
             templates_expired: self.domains.iter().map(|domain| domain.templates.expired).sum(),
+            templates_alternated: self.domains.iter().map(|domain| domain.templates.alternated).sum(),
+            templates_disputed: self.domains.iter().map(|domain| domain.templates.n_disputed()).sum(),
+            unfit_sequences: self.domains.iter().map(|domain| domain.sessions.unfit()).sum(),
             templates_refused: self.domains.iter().map(|domain| domain.templates.refused).sum(),
             options_refused: self.tables.refused,
             held_sets: held,
@@ -186,7 +193,7 @@ pub struct Stats {
     pub first_seen: UnixMs,
     pub last_seen: UnixMs,
     /// Messages decoded, indexed as [`Protocol::ALL`].
-    pub messages: [u64; 5],
+    pub messages: [u64; Protocol::ALL.len()],
     pub data_records: u64,
     pub options_records: u64,
     pub rows: u64,
@@ -195,6 +202,8 @@ pub struct Stats {
     pub unreadable_lists: u64,
     /// Since when all of its data waits for templates; `None` while data can be decoded.
     pub waits_for_template_since: Option<UnixMs>,
+    /// Messages with lengths that contradict each other, of which what could be told was decoded.
+    pub contradictions: u64,
     /// Messages discarded, indexed as [`DecodeError::ALL`].
     pub discarded: [u64; DecodeError::ALL.len()],
 }
@@ -216,6 +225,7 @@ impl Stats {
         } else if decoded.sets_without_template > 0 {
             self.waits_for_template_since.get_or_insert(now);
         }
+        self.contradictions += u64::from(decoded.contradictions);
     }
 
     fn merge(&mut self, other: &Self) {
@@ -230,6 +240,7 @@ impl Stats {
         self.unreadable_lists += other.unreadable_lists;
         let waits = self.waits_for_template_since.into_iter().chain(other.waits_for_template_since);
         self.waits_for_template_since = waits.min();
+        self.contradictions += other.contradictions;
         self.discarded.iter_mut().zip(other.discarded).for_each(|(mine, theirs)| *mine += theirs);
     }
 
@@ -255,6 +266,12 @@ pub struct ExporterStats {
     /// Templates that were not defined again in time.
     pub templates_expired: u64,
     pub templates_refused: u64,
+    /// Definitions of templates that went back to one that was there before.
+    pub templates_alternated: u64,
+    /// Template ids that ports define in different ways now.
+    pub templates_disputed: usize,
+    /// Sessions whose sequence numbers count nothing that is known: their loss is not known either.
+    pub unfit_sequences: usize,
     /// Entries of options data that there was no room for.
     pub options_refused: u64,
     pub held_sets: HeldCounts,
@@ -285,7 +302,7 @@ impl ExporterStats {
     /// What remains of it when its decoder forgets it: counts, and no state.
     pub(crate) fn past(&self) -> Self {
         let stats = Stats { waits_for_template_since: None, ..self.stats };
-        Self { domains: 0, templates: 0, stats, ..*self }
+        Self { domains: 0, templates: 0, templates_disputed: 0, unfit_sequences: 0, stats, ..*self }
     }
 
     /// Adds what another worker saw of the same exporter.
@@ -300,6 +317,9 @@ impl ExporterStats {
         self.templates_evicted += other.templates_evicted;
         self.templates_expired += other.templates_expired;
         self.templates_refused += other.templates_refused;
+        self.templates_alternated += other.templates_alternated;
+        self.templates_disputed += other.templates_disputed;
+        self.unfit_sequences += other.unfit_sequences;
         self.options_refused += other.options_refused;
         self.held_sets.add(&other.held_sets);
         self.loss.iter_mut().zip(&other.loss).for_each(|(mine, theirs)| mine.add(theirs));

@@ -1,8 +1,10 @@
 //! Templates: definitions from the wire, compiled once and kept per observation domain.
 //!
-//! The scope of a template id is (exporter address, version, observation domain): not the port, because exporters
-//! change theirs after a restart and several line cards of one device share a domain over several ports. Data and
-//! options templates share one id space, the last definition wins (RFC 7011 §8.4, RFC 3954 §9).
+//! The scope of a template id is (exporter address, version, observation domain). The port is part of a transport session
+//! (RFC 7011 §8.1), but exporters change theirs after a restart, and line cards of one device share templates over several
+//! ports. So it counts only where ports disagree: when another port defines an id in another way, each port keeps its
+//! own definition from then on, and ports that never defined it have the latest one. Data and options templates share one
+//! id space, the last definition of a port wins (RFC 7011 §8.4, RFC 3954 §9).
 
 use std::hash::BuildHasher;
 use std::ops::Deref;
@@ -52,6 +54,9 @@ const MAX_EVICTIONS: usize = 16;
 /// that is bounded for all exporters together is for these: a flood of made-up senders that takes all the rest leaves
 /// devices that were there before it room for more.
 pub const ESTABLISHED_MS: i64 = 10 * 60 * 1000;
+
+/// Ports that may disagree about one template id. Of more, the one that defined it longest ago has the latest definition.
+const MAX_PORTS: usize = 8;
 
 /// A field of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -191,12 +196,26 @@ impl Room {
     pub const ANY: Self = Self { template: true, exporter_octets: usize::MAX, compiler_octets: usize::MAX };
 }
 
-/// A template that was accepted.
+/// A template that was accepted: its latest definition.
 #[derive(Debug, Clone)]
 pub struct Template {
     compiled: Arc<Compiled>,
     last_used: u64,
     /// When it was last defined, be it the same way.
+    defined_at: UnixMs,
+    /// The port that the definition came from.
+    port: u16,
+    /// Definitions of other ports that differ, oldest first. Most templates have none.
+    others: Vec<Other>,
+    /// Tells the definition that this one took the place of; 0 if there was none.
+    replaced: u64,
+}
+
+/// What another port defined the same id as.
+#[derive(Debug, Clone)]
+struct Other {
+    port: u16,
+    compiled: Arc<Compiled>,
     defined_at: UnixMs,
 }
 
@@ -208,10 +227,50 @@ impl Deref for Template {
     }
 }
 
-impl Template {
-    /// What it takes if it shares its definition with no other.
+impl Other {
     fn cost(&self) -> usize {
-        self.compiled.octets + TEMPLATE_OCTETS
+        self.compiled.octets + size_of::<Self>()
+    }
+}
+
+impl Template {
+    /// What it takes if it shares its definitions with no other.
+    fn cost(&self) -> usize {
+        self.compiled.octets + TEMPLATE_OCTETS + self.others.iter().map(Other::cost).sum::<usize>()
+    }
+
+    /// The definition that counts for data from `port`.
+    #[inline]
+    fn of(&self, port: u16) -> &Compiled {
+        if self.others.is_empty() {
+            return &self.compiled;
+        }
+        self.others.iter().find(|other| other.port == port).map_or(&self.compiled, |other| &other.compiled)
+    }
+
+    /// Gives all definitions back.
+    fn release(self, compiler: &mut Compiler) {
+        compiler.release(self.compiled);
+        self.others.into_iter().for_each(|other| compiler.release(other.compiled));
+    }
+
+    /// What stays of it when `port` defines it in another way: the definitions of the other ports.
+    fn without(self, port: u16, compiler: &mut Compiler) -> Vec<Other> {
+        let Self { compiled, mut others, defined_at, port: latest, .. } = self;
+        if latest == port {
+            compiler.release(compiled);
+        } else {
+            others.push(Other { port: latest, compiled, defined_at });
+        }
+        let surplus = others.len().saturating_sub(MAX_PORTS);
+        let mut at = 0;
+        for gone in others.extract_if(.., |other| {
+            at += 1;
+            other.port == port || at <= surplus
+        }) {
+            compiler.release(gone.compiled);
+        }
+        others
     }
 }
 
@@ -266,11 +325,21 @@ pub struct TemplateStore {
     pub evicted: u64,
     pub refused: u64,
     pub expired: u64,
+    /// Definitions that went back to one that was there before: two senders disagree about an id.
+    pub alternated: u64,
+    hasher: foldhash::quality::FixedState,
 }
 
 impl TemplateStore {
+    /// The latest definition of an id.
     pub fn get(&self, id: u16) -> Option<&Template> {
         self.templates.get(&id)
+    }
+
+    /// The definition of an id that counts for data from `port`.
+    #[inline]
+    pub fn of(&self, id: u16, port: u16) -> Option<&Compiled> {
+        self.templates.get(&id).map(|template| template.of(port))
     }
 
     /// Makes a template the most recently used one.
@@ -281,9 +350,17 @@ impl TemplateStore {
         }
     }
 
-    /// All templates with their ids.
-    pub fn iter(&self) -> impl Iterator<Item = (u16, &Template)> {
-        self.templates.iter().map(|(&id, template)| (id, template))
+    /// All definitions with their ids and the ports that they came from, of each id the latest last.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u16, &Compiled)> {
+        self.templates.iter().flat_map(|(&id, template)| {
+            let others = template.others.iter().map(move |other| (id, other.port, &*other.compiled));
+            others.chain(std::iter::once((id, template.port, &*template.compiled)))
+        })
+    }
+
+    /// Ids whose definition depends on the port.
+    pub fn n_disputed(&self) -> usize {
+        self.templates.values().filter(|template| !template.others.is_empty()).count()
     }
 
     pub fn len(&self) -> usize {
@@ -305,6 +382,9 @@ impl TemplateStore {
         //= https://www.rfc-editor.org/rfc/rfc7011#section-8.4
         //# [...] the Collecting Process MAY associate a lifetime with each Template received in a Transport Session.
         // NetFlow v9 demands one (RFC 3954 §9).
+        for template in self.templates.values_mut() {
+            template.others.retain(|other| other.defined_at >= oldest);
+        }
         self.templates.retain(|_, template| template.defined_at >= oldest);
         self.octets = self.templates.values().map(Template::cost).sum();
         let expired = before - self.templates.len();
@@ -312,20 +392,25 @@ impl TemplateStore {
         self.expired += expired as u64;
     }
 
-    /// Takes a definition in that came at `now`. Where there is no `room` for it, it takes the place of the least recently
-    /// used templates of this domain, and is refused if there are none or if it is too large for that.
+    /// Takes a definition in that came at `now` from `port`. Where there is no `room` for it, it takes the place of the least
+    /// recently used templates of this domain, and is refused if there are none or if it is too large for that.
     pub fn learn(
         &mut self,
         id: u16,
         (fields, scope_fields): (&[Field], usize),
         room: Room,
-        now: UnixMs,
+        (port, now): (u16, UnixMs),
         compiler: &mut Compiler,
     ) -> Learned {
-        let known = self.templates.get_mut(&id);
-        let replaced = known.is_some();
-        if let Some(known) = known.filter(|known| known.fields == fields && known.scope_fields == scope_fields) {
+        let is_same = |known: &Compiled| known.fields == fields && known.scope_fields == scope_fields;
+        if let Some(known) = self.templates.get_mut(&id).filter(|known| is_same(&known.compiled)) {
             known.defined_at = now;
+            known.port = port;
+            // A port that agrees again needs no definition of its own.
+            for other in known.others.extract_if(.., |other| other.port == port) {
+                self.octets -= other.cost();
+                compiler.release(other.compiled);
+            }
             return Learned::Refreshed;
         }
         self.changed = true;
@@ -333,21 +418,43 @@ impl TemplateStore {
             templates: self.len() + usize::from(room.template),
             octets: self.octets.saturating_add(room.exporter_octets),
         };
-        self.remove(id, compiler);
+        let known = self.templates.remove(&id);
+        let (replaced, mut others) = match known {
+            None => (0, Vec::new()),
+            Some(known) => {
+                self.octets -= known.cost();
+                let by_port = known.others.iter().any(|other| other.port == port && is_same(&other.compiled));
+                let by_turns = known.port == port && known.replaced == self.fingerprint(fields, scope_fields);
+                self.alternated += u64::from(by_port || by_turns);
+                let replaced = self.fingerprint(&known.fields, known.scope_fields);
+                (replaced, known.without(port, compiler))
+            }
+        };
         let Some(compiled) = compiler.compile(fields, scope_fields) else {
+            others.into_iter().for_each(|other| compiler.release(other.compiled));
             self.refused += 1;
             return Learned::Refused;
         };
-        if !self.make_room(compiled.octets, most, room.compiler_octets, compiler) {
-            compiler.release(compiled);
-            self.refused += 1;
-            return Learned::Refused;
+        let of_others = others.iter().map(Other::cost).sum::<usize>();
+        if !self.make_room(compiled.octets + of_others, most, room.compiler_octets, compiler) {
+            // The latest definition goes before those of other ports.
+            others.drain(..).for_each(|other| compiler.release(other.compiled));
+            if !self.make_room(compiled.octets, most, room.compiler_octets, compiler) {
+                compiler.release(compiled);
+                self.refused += 1;
+                return Learned::Refused;
+            }
         }
         self.uses += 1;
-        let template = Template { compiled, last_used: self.uses, defined_at: now };
+        let template = Template { compiled, last_used: self.uses, defined_at: now, port, others, replaced };
         self.octets += template.cost();
         self.templates.insert(id, template);
-        if replaced { Learned::Replaced } else { Learned::New }
+        if replaced == 0 { Learned::New } else { Learned::Replaced }
+    }
+
+    /// Tells a definition from others; never 0.
+    fn fingerprint(&self, fields: &[Field], scope_fields: usize) -> u64 {
+        self.hasher.hash_one((fields, scope_fields)).max(1)
     }
 
     /// Makes room for one more template with a definition of `octets`; `false` if that is not possible.
@@ -371,7 +478,7 @@ impl TemplateStore {
     fn remove(&mut self, id: u16, compiler: &mut Compiler) -> bool {
         let Some(template) = self.templates.remove(&id) else { return false };
         self.octets -= template.cost();
-        compiler.release(template.compiled);
+        template.release(compiler);
         true
     }
 
@@ -386,7 +493,7 @@ impl TemplateStore {
         for (_, template) in self.templates.extract_if(|_, template| is_of(template)) {
             self.octets -= template.cost();
             self.changed = true;
-            compiler.release(template.compiled);
+            template.release(compiler);
         }
     }
 
@@ -512,6 +619,8 @@ fn scope_element(scope: u16) -> u16 {
 mod tests {
     use super::*;
 
+    const PORT: u16 = 4000;
+
     fn field(id: u16, length: u16) -> Field {
         Field { ie: iana(id), length }
     }
@@ -525,7 +634,7 @@ mod tests {
         now: UnixMs,
     ) -> Learned {
         let room = Room { template: room, ..Room::ANY };
-        store.learn(id, (fields, scope_fields), room, now, &mut Compiler::default())
+        store.learn(id, (fields, scope_fields), room, (PORT, now), &mut Compiler::default())
     }
 
     #[test]
@@ -543,13 +652,13 @@ mod tests {
     fn definitions_that_no_template_has_any_more_are_forgotten() {
         let (mut store, mut compiler) = (TemplateStore::default(), Compiler::default());
         for id in 0..10_000 {
-            store.learn(256, (&[field(id, 4)], 0), Room::ANY, 0, &mut compiler);
+            store.learn(256, (&[field(id, 4)], 0), Room::ANY, (PORT, 0), &mut compiler);
         }
         assert_eq!(compiler.n_definitions(), 1);
         assert_eq!(store.get(256).map(|template| template.fields[0].ie.id), Some(9_999));
         assert_eq!(compiler.octets() + TEMPLATE_OCTETS, store.octets());
-        store.learn(257, (&[field(8, 4), field(12, 4)], 0), Room::ANY, 0, &mut compiler);
-        store.learn(258, (&[field(144, 4), field(34, 4)], 1), Room::ANY, 0, &mut compiler);
+        store.learn(257, (&[field(8, 4), field(12, 4)], 0), Room::ANY, (PORT, 0), &mut compiler);
+        store.learn(258, (&[field(144, 4), field(34, 4)], 1), Room::ANY, (PORT, 0), &mut compiler);
         store.withdraw(257, &mut compiler);
         store.withdraw_all(RecordKind::Options, &mut compiler);
         assert_eq!((compiler.n_definitions(), store.len()), (1, 1));
@@ -569,26 +678,26 @@ mod tests {
         let most = 10 * (one + TEMPLATE_OCTETS) + one / 2;
         for id in 0..1000 {
             let room = Room { exporter_octets: most - store.octets(), ..Room::ANY };
-            assert_eq!(store.learn(256 + id, (&long(id, 1000), 0), room, 0, &mut compiler), Learned::New);
+            assert_eq!(store.learn(256 + id, (&long(id, 1000), 0), room, (PORT, 0), &mut compiler), Learned::New);
             assert!(store.octets() <= most && compiler.octets() <= store.octets(), "{} octets", store.octets());
         }
         assert!(store.len() >= 9 && store.get(1255).is_some(), "{} templates", store.len());
         let none = Room { exporter_octets: 0, ..Room::ANY };
-        let small = store.learn(2000, (&long(7, 2), 0), none, 0, &mut compiler);
+        let small = store.learn(2000, (&long(7, 2), 0), none, (PORT, 0), &mut compiler);
         assert_eq!((small, store.refused), (Learned::New, 0), "a small one takes the place of a large one");
     }
 
     #[test]
     fn a_definition_that_no_eviction_makes_room_for_is_refused_and_costs_no_other() {
         let (mut store, mut compiler) = (TemplateStore::default(), Compiler::default());
-        store.learn(256, (&long(0, 10), 0), Room::ANY, 0, &mut compiler);
+        store.learn(256, (&long(0, 10), 0), Room::ANY, (PORT, 0), &mut compiler);
         let octets = store.octets();
         let room = Room { exporter_octets: 100, ..Room::ANY };
-        assert_eq!(store.learn(257, (&long(1, 1000), 0), room, 0, &mut compiler), Learned::Refused);
+        assert_eq!(store.learn(257, (&long(1, 1000), 0), room, (PORT, 0), &mut compiler), Learned::Refused);
         assert_eq!((store.len(), store.octets(), compiler.n_definitions()), (1, octets, 1));
         let full = Room { compiler_octets: compiler.octets(), ..Room::ANY };
         assert_eq!(
-            store.learn(257, (&long(0, 10), 0), full, 0, &mut compiler),
+            store.learn(257, (&long(0, 10), 0), full, (PORT, 0), &mut compiler),
             Learned::New,
             "a shared one costs nothing"
         );
@@ -671,5 +780,47 @@ mod tests {
         let definition = next_definition(Form::Ipfix, &mut Cursor::new(&octets), &mut fields).unwrap().unwrap();
         assert_eq!(definition.id, 256);
         assert_eq!(fields, [Field { ie: Ie { pen: 2636, id: 1 }, length: VARIABLE_LENGTH }]);
+    }
+
+    /// Definitions of template 256 by several ports, in order; how many alternated.
+    fn defined((store, compiler): &mut (TemplateStore, Compiler), definitions: &[(u16, u16)]) -> u64 {
+        for &(port, length) in definitions {
+            store.learn(256, (&[field(8, length)], 0), Room::ANY, (port, 0), compiler);
+        }
+        store.alternated
+    }
+
+    #[test]
+    fn ports_that_disagree_have_a_definition_each_and_others_the_latest() {
+        let mut store = (TemplateStore::default(), Compiler::default());
+        assert_eq!(defined(&mut store, &[(1, 4), (2, 3)]), 0);
+        let octets = |store: &(TemplateStore, Compiler), port| store.0.of(256, port).unwrap().record_octets;
+        assert_eq!([1, 2, 3].map(|port| octets(&store, port)), [4, 3, 3]);
+        assert_eq!(defined(&mut store, &[(1, 4), (2, 3), (1, 4)]), 3, "each goes back to what was there");
+        assert_eq!([1, 2, 3].map(|port| octets(&store, port)), [4, 3, 4]);
+        assert_eq!((store.0.len(), store.0.n_disputed(), store.0.iter().count()), (1, 1, 2));
+        assert_eq!(defined(&mut store, &[(2, 4)]), 3);
+        assert_eq!(([1, 2].map(|port| octets(&store, port)), store.0.n_disputed()), ([4, 4], 0), "they agree again");
+    }
+
+    #[test]
+    fn a_port_that_changes_its_mind_has_the_last_definition_alone() {
+        let mut store = (TemplateStore::default(), Compiler::default());
+        assert_eq!(defined(&mut store, &[(1, 4), (1, 3), (1, 2)]), 0);
+        assert_eq!(store.0.n_disputed(), 0);
+        assert_eq!(defined(&mut store, &[(1, 3)]), 1, "back to the one before");
+    }
+
+    #[test]
+    fn ports_that_disagree_are_bounded() {
+        let mut store = (TemplateStore::default(), Compiler::default());
+        let definitions: Vec<_> = (0..100).map(|port| (port, 1 + port)).collect();
+        defined(&mut store, &definitions);
+        let (templates, compiler) = &mut store;
+        assert_eq!((templates.octets() > compiler.octets(), compiler.n_definitions()), (true, MAX_PORTS + 1));
+        templates.withdraw(256, compiler);
+        assert_eq!((templates.octets(), compiler.octets(), compiler.n_definitions()), (0, 0, 0));
+        defined(&mut store, &definitions);
+        assert_eq!(store.0.iter().count(), MAX_PORTS + 1);
     }
 }

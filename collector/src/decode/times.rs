@@ -19,8 +19,8 @@ const MAX_PAST_MS: i64 = 100 * 24 * 3600 * 1000;
 const CORRECTED: u8 = 1;
 const IMPLAUSIBLE: u8 = 2;
 
-/// Fills the times that the `n` open rows have none of, and bounds the others.
-pub fn complete(n: usize, message: &Message, out: &mut FlowBatch) {
+/// Fills the times that the `n` open rows have none of, and bounds the others. `corrected` if they were moved.
+pub fn complete(n: usize, message: &Message, corrected: bool, out: &mut FlowBatch) {
     let exported = [FLOW_START, FLOW_END].map(|col| out.values(col).len() > out.rows());
     for (col, exported) in [FLOW_START, FLOW_END].into_iter().zip(exported) {
         if !exported {
@@ -28,7 +28,7 @@ pub fn complete(n: usize, message: &Message, out: &mut FlowBatch) {
         }
     }
     let Some(max_skew_ms) = message.max_skew_ms.filter(|_| exported != [false; 2]) else { return };
-    if message.clock.correction_ms != 0 {
+    if corrected {
         out.fill(CLOCK_STATUS, n, CORRECTED);
     }
     let bounds = Bounds { received_at: message.received_at, max_skew_ms };

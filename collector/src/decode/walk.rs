@@ -3,9 +3,11 @@
 use helios_common::flow::FlowBatch;
 use helios_common::names::Names;
 
+use super::by_hand::ByHand;
 use super::cursor::Cursor;
 use super::pending::HeldSet;
 use super::rows::{Context, Message, Scratch, SetCounts};
+use super::sequence::Units;
 use super::state::Domain;
 use super::template::{Compiler, Content, Field, Learned, Room};
 use super::{DecodeError, Decoded, DecoderConfig, options, rows, sets, template};
@@ -18,6 +20,7 @@ pub(super) struct Walk<'a> {
     pub fields: &'a mut Vec<Field>,
     pub compiler: &'a mut Compiler,
     pub tables: &'a mut options::Tables,
+    pub by_hand: Option<&'a ByHand>,
     pub domain: &'a mut Domain,
     pub exporter_templates: &'a mut usize,
     pub exporter_template_octets: &'a mut usize,
@@ -30,16 +33,26 @@ pub(super) struct Walk<'a> {
     pub max_worker_held: usize,
     pub worker_entries: &'a mut usize,
     pub max_worker_entries: usize,
+    /// The port that the message came from.
+    pub port: u16,
     pub message: Message,
     pub header: sets::Header,
+    /// The first contradiction of lengths inside of the message.
+    pub fault: Option<DecodeError>,
     pub decoded: &'a mut Decoded,
     pub out: &'a mut FlowBatch,
 }
 
 impl Walk<'_> {
-    pub fn templates(&mut self, form: template::Form, octets: &[u8]) -> Result<(), DecodeError> {
+    /// Takes the definitions of a set in. One that runs past its set ends it.
+    pub fn templates(&mut self, form: template::Form, octets: &[u8]) {
         let mut set = Cursor::new(octets);
-        while let Some(definition) = template::next_definition(form, &mut set, self.fields)? {
+        loop {
+            let definition = match template::next_definition(form, &mut set, self.fields) {
+                Ok(Some(definition)) => definition,
+                Ok(None) => return,
+                Err(error) => return self.contradicts(error),
+            };
             //= https://www.rfc-editor.org/rfc/rfc7011#section-8.4
             //# Template Withdrawals [...] MUST be ignored by Collecting Processes collecting via UDP.
             if definition.withdrawal {
@@ -67,14 +80,25 @@ impl Walk<'_> {
             let before = (templates.len(), templates.octets());
             let now = self.message.received_at;
             let defined = (&self.fields[..], definition.scope_fields);
-            let learned = templates.learn(definition.id, defined, room, now, self.compiler);
+            let learned = templates.learn(definition.id, defined, room, (self.port, now), self.compiler);
             self.count_templates(before);
             let waiting = !self.domain.pending.is_empty() && self.domain.arrived.len() < template::MAX_TEMPLATES;
             if learned == Learned::New && waiting {
                 self.domain.arrived.push(definition.id);
             }
         }
-        Ok(())
+    }
+
+    /// Takes note of lengths that contradict each other inside the message, and what they would make of it if it held
+    /// nothing else.
+    pub fn contradicts(&mut self, error: DecodeError) {
+        self.decoded.contradictions = 1;
+        self.fault = self.fault.or(Some(error));
+    }
+
+    /// The first contradiction of a message that held nothing that could be read.
+    pub fn fault(&self) -> Option<DecodeError> {
+        self.fault.filter(|_| self.decoded.is_empty())
     }
 
     /// RFC 7011 §8.1: a withdrawal of the set id itself, 2 or 3, is one of all templates of its kind.
@@ -101,7 +125,7 @@ impl Walk<'_> {
 
     pub fn data(&mut self, id: u16, octets: &[u8]) -> Result<(), DecodeError> {
         self.domain.templates.touch(id);
-        let Some(template) = self.domain.templates.get(id) else {
+        let Some(template) = self.domain.templates.of(id, self.port) else {
             self.decoded.sets_without_template += 1;
             let held = HeldSet {
                 template: id,
@@ -120,8 +144,14 @@ impl Walk<'_> {
                     .clock(self.tables.system_init(self.header.domain))
                     .corrected(message.received_at, message.max_skew_ms);
                 let templates = Some(&self.domain.templates);
-                let context =
-                    Context { message: &message, tables: self.tables, names: self.names, template: id, templates };
+                let context = Context {
+                    message: &message,
+                    tables: self.tables,
+                    by_hand: self.by_hand,
+                    names: self.names,
+                    template: id,
+                    templates,
+                };
                 rows::decode_set(template, plan, octets, &context, self.scratch, self.out)?
             }
             Content::Options => {
@@ -129,13 +159,17 @@ impl Walk<'_> {
                 let domain = self.header.domain;
                 let before = self.tables.len();
                 self.tables.room = self.max_worker_entries.saturating_sub(*self.worker_entries);
-                let learned = options::learn_set(self.tables, template, octets, domain, &mut texts, positions);
+                let (records, contradict) =
+                    options::learn_set(self.tables, template, octets, domain, &mut texts, positions);
                 *self.worker_entries += self.tables.len() - before;
-                self.decoded.options_records += learned?;
-                SetCounts::default()
+                self.decoded.options_records += records;
+                SetCounts { contradict, ..SetCounts::default() }
             }
         };
         self.decoded.add(counts);
+        if counts.contradict {
+            self.contradicts(DecodeError::Truncated);
+        }
         Ok(())
     }
 
@@ -155,11 +189,23 @@ impl Walk<'_> {
         *self.worker_held = self.worker_held.saturating_add_signed(added);
     }
 
-    /// IPFIX counts data records, which nobody knows of sets without a template.
-    pub fn observe_sequence(&mut self, port: u16) {
-        let records = self.decoded.data_records + self.decoded.options_records;
-        let units = (self.decoded.sets_without_template == 0).then_some(records);
-        self.domain.sessions.observe(port, self.header.sequence, units);
+    /// NetFlow v9 numbers messages, IPFIX data records, which nobody knows of sets without a template. Over a reliable
+    /// transport nothing gets lost on the way, whatever the numbers say.
+    pub fn observe_sequence(&mut self, ipfix: bool) {
+        if self.config.transport.is_reliable() {
+            return;
+        }
+        let Decoded { data_records, options_records, templates, options_templates, .. } = *self.decoded;
+        let records = data_records + options_records;
+        let all_records = records + templates + options_templates;
+        let all_known = self.decoded.sets_without_template == 0 && self.decoded.contradictions == 0;
+        let units = match (ipfix, all_known) {
+            (true, true) => Some(Units { own: records, data_records, all_records }),
+            (true, false) => None,
+            (false, true) => Some(Units { own: 1, data_records, all_records }),
+            (false, false) => Some(Units::of(1)),
+        };
+        self.domain.sessions.observe(self.port, self.header.sequence, units);
     }
 
     /// Decodes the sets that were held for templates of this message. They come last, so that their rows can be

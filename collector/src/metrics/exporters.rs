@@ -85,6 +85,12 @@ helios_metrics::metrics! {
                 let ExporterStats { templates_expired, templates_evicted, templates_refused, .. } = *exporter;
                 vec![("expired", templates_expired), ("evicted", templates_evicted), ("refused", templates_refused)]
             }));
+        Counter "helios_collector_exporter_templates_alternated_total" ["exporter"] "Definitions of templates that went back to an earlier one: two senders behind one address disagree about a template id" =
+            |exporters, out| out.all(exporters.each(|exporter| exporter.templates_alternated));
+        Gauge "helios_collector_exporter_templates_disputed" ["exporter"] "Template ids that source ports of an exporter define differently now; each port's data is decoded by its own definition" =
+            |exporters, out| out.all(exporters.each(|exporter| exporter.templates_disputed));
+        Gauge "helios_collector_exporter_sequences_unfit" ["exporter"] "Sessions of an exporter whose sequence numbers count no known unit: their loss is unknown" =
+            |exporters, out| out.all(exporters.each(|exporter| exporter.unfit_sequences));
         Counter "helios_collector_exporter_options_refused_total" ["exporter"] "Samplers, interfaces, VRFs and applications that an exporter announced and that there is no room for" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.options_refused));
         Gauge "helios_collector_exporter_last_seen_timestamp_seconds" ["exporter"] "Arrival of an exporter's last datagram, Unix time" =

@@ -166,7 +166,7 @@ impl Sessions {
 
     /// A decoder for a new session.
     pub fn begin(&self, peer: SocketAddr) -> (u64, Rc<RefCell<Decoder>>) {
-        let mut decoder = Decoder::new(self.decoder, Arc::clone(&self.exporters), Arc::clone(&self.names));
+        let mut decoder = Decoder::new(self.decoder.clone(), Arc::clone(&self.exporters), Arc::clone(&self.names));
         decoder.charge_to(self.account(peer).budget());
         let decoder = Rc::new(RefCell::new(decoder));
         let mut state = self.state.borrow_mut();

@@ -20,4 +20,5 @@ mod sflow_captures;
 mod sflow_oracle;
 mod spoofed;
 mod tcp;
+mod tolerance;
 mod vendors;

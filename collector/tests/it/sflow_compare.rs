@@ -49,6 +49,8 @@ fn decode_with_counters(
         received_at: 1_700_000_000_000,
         exporter: ExporterId(1),
         exporter_address: header.agent,
+        socket_address: None,
+        by_hand: None,
         decapsulate,
     };
     let (mut counters, mut meters) = (Vec::new(), Meters::default());

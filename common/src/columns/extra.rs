@@ -51,12 +51,70 @@ pub enum ColumnError {
     TooMany { n: usize },
 }
 
+/// An element by which the configuration fills a column that is there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// The name of the column.
+    pub column: String,
+    pub element: Ie,
+}
+
+/// Why an element cannot fill a column.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FillError {
+    #[error("`flows` has no column {0}: docs/columns.md lists all")]
+    NoColumn(String),
+    #[error("the column {0} is not filled from elements")]
+    NotFromElements(String),
+    #[error("no element has the id {id} of enterprise {pen}: ids go from 1 to {max}")]
+    BadElement { pen: u32, id: u16, max: u16 },
+}
+
+impl Fill {
+    /// What is wrong with it.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn check(&self) -> Result<(), FillError> {
+        let spec = COLUMNS.iter().find(|spec| spec.name == self.column);
+        let spec = spec.ok_or_else(|| FillError::NoColumn(self.column.clone()))?;
+        let by_kind =
+            matches!(spec.kind, Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 | Kind::Address | Kind::Mac | Kind::Name);
+        // Sampling intervals have rules of their own; who sent a flow is not for its record to say.
+        if spec.elements.is_empty() || !by_kind || spec.name == "sampling_interval" {
+            return Err(FillError::NotFromElements(self.column.clone()));
+        }
+        let Ie { pen, id } = self.element;
+        let max = max_id(pen);
+        if (1..=max).contains(&id) { Ok(()) } else { Err(FillError::BadElement { pen, id, max }) }
+    }
+}
+
 /// The table was asked for its columns before, or was added to before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("columns can be added once, and only before the first use of the table")]
 pub struct Closed;
 
 static EXTRA: OnceLock<Vec<Spec>> = OnceLock::new();
+static FILLS: OnceLock<Vec<(Column, Ie)>> = OnceLock::new();
+
+/// The elements by which the configuration fills a column, behind those of the table.
+pub fn fills(column: Column) -> impl Iterator<Item = Ie> {
+    let all = FILLS.get_or_init(Vec::new).iter();
+    all.filter(move |(filled, _)| *filled == column).map(|(_, element)| *element)
+}
+
+/// Lets elements fill columns that are there, for the rest of the process.
+///
+/// # Errors
+/// [`Closed`] when it is too late. `fills` have to have passed [`Fill::check`].
+pub fn install_fills(fills: &[Fill]) -> Result<(), Closed> {
+    let place = |fill: &Fill| {
+        let at = COLUMNS.iter().position(|spec| spec.name == fill.column)?;
+        Some((Column(at as u8), fill.element))
+    };
+    FILLS.set(fills.iter().filter_map(place).collect()).map_err(|_| Closed)
+}
 
 /// What was added to [`COLUMNS`]. From the first call on, nothing can be added any more.
 pub(super) fn specs() -> &'static [Spec] {
@@ -75,7 +133,7 @@ pub fn check(definitions: &[Definition]) -> Vec<(usize, ColumnError)> {
         } else if earlier {
             errors.push((at, ColumnError::Twice(name.clone())));
         }
-        let max = if element.pen == 0 { u16::MAX } else { MAX_ENTERPRISE_ELEMENT };
+        let max = max_id(element.pen);
         if !(1..=max).contains(&element.id) {
             errors.push((at, ColumnError::BadElement { pen: element.pen, id: element.id, max }));
         }
@@ -84,6 +142,10 @@ pub fn check(definitions: &[Definition]) -> Vec<(usize, ColumnError)> {
         errors.push((MAX_EXTRA, ColumnError::TooMany { n: definitions.len() }));
     }
     errors
+}
+
+const fn max_id(pen: u32) -> u16 {
+    if pen == 0 { u16::MAX } else { MAX_ENTERPRISE_ELEMENT }
 }
 
 fn is_name(name: &str) -> bool {
@@ -116,6 +178,11 @@ fn spec(definition: &Definition) -> Spec {
 }
 
 impl Column {
+    /// The elements that fill the column: the table's, then the configuration's.
+    pub fn elements(self) -> Vec<Ie> {
+        self.spec().elements.iter().copied().chain(fills(self)).collect()
+    }
+
     /// Whether the configuration added the column.
     pub fn is_extra(self) -> bool {
         usize::from(self.0) >= COLUMNS.len()
@@ -167,6 +234,17 @@ mod tests {
         let all: Vec<_> = (0..=MAX_EXTRA).map(|n| definition(&format!("c{n}"), iana(1))).collect();
         assert_eq!(check(all.get(1..).unwrap()), []);
         assert_eq!(check(&all), [(MAX_EXTRA, ColumnError::TooMany { n: MAX_EXTRA + 1 })]);
+    }
+
+    #[test]
+    fn only_columns_that_elements_fill_can_be_filled_by_others() {
+        let check = |column: &str, element| Fill { column: column.to_owned(), element }.check();
+        assert_eq!(check("src_addr", Ie { pen: 9, id: 12_236 }), Ok(()));
+        assert_eq!(check("source", iana(1)), Err(FillError::NoColumn("source".to_owned())));
+        for column in ["received_at", "exporter_name", "sampling_interval", "flow_start", "mpls_labels"] {
+            assert_eq!(check(column, iana(1)), Err(FillError::NotFromElements(column.to_owned())));
+        }
+        assert!(matches!(check("src_addr", iana(0)), Err(FillError::BadElement { .. })));
     }
 
     #[test]

@@ -83,7 +83,15 @@ impl<'a> Cell<'a> {
 
 /// A string in JSON's quotes.
 pub fn write_json_text(text: &str, out: &mut String) -> fmt::Result {
-    out.push_str(&serde_json::to_string(text).map_err(|_| fmt::Error)?);
+    escape_controls(&serde_json::to_string(text).map_err(|_| fmt::Error)?, out)
+}
+
+/// JSON with its control characters escaped. serde_json escapes those below U+0020; terminals also obey those from U+007F
+/// to U+009F.
+pub fn escape_controls(json: &str, out: &mut String) -> fmt::Result {
+    for c in json.chars() {
+        if c.is_control() { write!(out, "\\u{:04x}", u32::from(c))? } else { out.push(c) }
+    }
     Ok(())
 }
 
@@ -193,5 +201,13 @@ mod tests {
         assert_eq!(json(&batch, &names, SRC_ADDR.column()), ("\"::\"".into(), "::".into(), true));
         assert_eq!(json(&batch, &names, MPLS_LABELS.column()), ("[]".into(), String::new(), true));
         assert_eq!(json(&batch, &names, SRC_PORT.column()), ("0".into(), "0".into(), false));
+    }
+
+    #[test]
+    fn control_characters_of_names_are_escaped() {
+        let mut out = String::new();
+        write_json_text("a\u{9b}31m\u{7f}\u{1b}[0m\n", &mut out).unwrap();
+        assert_eq!(out, r#""a\u009b31m\u007f\u001b[0m\n""#);
+        assert_eq!(serde_json::from_str::<String>(&out).unwrap(), "a\u{9b}31m\u{7f}\u{1b}[0m\n");
     }
 }

@@ -20,6 +20,12 @@ pub trait Rows {
     /// When the output cannot be written.
     fn row(&mut self, batch: &FlowBatch, names: &NamesView<'_>, row: usize, held: bool) -> io::Result<()>;
 
+    /// Shows the rows that were given so far: more may be long in coming.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn flush(&mut self) -> io::Result<()>;
+
     /// The last row was given.
     ///
     /// # Errors
@@ -74,6 +80,10 @@ impl<W: Write> Rows for JsonLines<W> {
         self.out.write_all(self.line.as_bytes())
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.out.flush()
     }
@@ -110,18 +120,25 @@ impl<W: Write> Rows for Csv<W> {
         self.out.write_all(self.line.as_bytes())
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 }
 
+/// Quotes what would end a field. Other control characters steer terminals, and CSV has no escapes for them.
 fn quote(text: &str, out: &mut String) {
+    let steers = |c: char| c.is_control() && !['\n', '\r', '\t'].contains(&c);
+    let text = text.replace(steers, "\u{fffd}");
     if text.contains(['"', ',', '\n', '\r']) {
         out.push('"');
         out.push_str(&text.replace('"', "\"\""));
         out.push('"');
     } else {
-        out.push_str(text);
+        out.push_str(&text);
     }
 }
 
@@ -200,6 +217,13 @@ impl<W: Write> Rows for Table<W> {
         if self.waiting.len() >= TABLE_SAMPLE { self.settle() } else { Ok(()) }
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        if self.widths.is_none() && !self.waiting.is_empty() {
+            self.settle()?;
+        }
+        self.out.flush()
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         if self.widths.is_none() {
             self.settle()?;
@@ -259,6 +283,24 @@ mod tests {
             Csv::new(out, Some(columns)).unwrap().row(batch, &names.read(), 0, false).unwrap();
         });
         assert_eq!(text, "application,src_port\n\"a,\"\"b\"\"\",0\n");
+    }
+
+    #[test]
+    fn a_name_that_steers_terminals_does_not_reach_one() {
+        let mut out = String::new();
+        quote("\u{1b}[31mred\u{9b}0m", &mut out);
+        assert_eq!(out, "\u{fffd}[31mred\u{fffd}0m");
+    }
+
+    #[test]
+    fn a_table_that_is_flushed_shows_its_rows_before_the_end() {
+        let text = written(|out, batch, names| {
+            let mut table = Table::new(out, Some(vec![SRC_PORT.column()]));
+            table.flush().unwrap();
+            table.row(batch, &names.read(), 0, false).unwrap();
+            table.flush().unwrap();
+        });
+        assert_eq!(text, "src_port\n       0\n");
     }
 
     #[test]

@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 use crate::capture::Datagram;
 use helios_common::time::Utc;
 
+use super::cell::escape_controls;
+
 mod lists;
 mod netflow;
 mod value;
@@ -75,9 +77,20 @@ impl<W: Write> Raw<W> {
             _ => self.netflow(datagram),
         };
         for line in lines {
-            writeln!(self.out, "{line}")?;
+            let mut json = String::new();
+            // Writing to a String cannot fail.
+            let _ = escape_controls(&line.to_string(), &mut json);
+            writeln!(self.out, "{json}")?;
         }
         Ok(())
+    }
+
+    /// Shows what was fed so far.
+    ///
+    /// # Errors
+    /// When the lines cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 
     /// # Errors

@@ -15,7 +15,19 @@ pub struct Summary {
     #[serde(skip)]
     discarded: BTreeMap<&'static str, (u64, DecodeError)>,
     #[serde(skip)]
+    rows: u64,
+    #[serde(skip)]
+    templates: u64,
+    #[serde(skip)]
+    sets_without_template: u64,
+    #[serde(skip)]
     unreadable_lists: u64,
+    #[serde(skip)]
+    contradictions: u64,
+    #[serde(skip)]
+    samples_left_out: u64,
+    #[serde(skip)]
+    records_left_out: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,7 +76,14 @@ impl Summary {
 
     /// Counts a decoded message; `batch` holds its rows and no others.
     pub fn decoded(&mut self, decoded: &Decoded, batch: &FlowBatch) {
+        self.rows += u64::from(decoded.rows) + u64::from(decoded.sflow.counter_rows);
+        self.templates += u64::from(decoded.templates + decoded.options_templates);
+        self.sets_without_template += u64::from(decoded.sets_without_template);
         self.unreadable_lists += u64::from(decoded.unreadable_lists);
+        self.contradictions += u64::from(decoded.contradictions);
+        let sflow = &decoded.sflow;
+        self.samples_left_out += u64::from(sflow.malformed_samples + sflow.malformed_counter_samples);
+        self.records_left_out += u64::from(sflow.malformed_records + sflow.malformed_counter_records);
         match self.counters(decoded.protocol) {
             Counters::Records(counters) => counters.add(decoded, batch),
             Counters::Samples(counters) => counters.add(decoded),
@@ -85,13 +104,36 @@ impl Summary {
         }
     }
 
-    /// A sentence for each reason for which messages were discarded, and one for lists that were passed over.
+    /// A sentence for each reason for which messages were discarded, and for what was left out of others.
     pub fn notes(&self) -> Vec<String> {
-        let lists = (self.unreadable_lists > 0)
-            .then(|| format!("{} lists in records (RFC 6313) could not be read", self.unreadable_lists));
-        let discarded = self.discarded.values().map(|(count, error)| format!("{count} datagrams discarded: {error}"));
-        discarded.chain(lists).collect()
+        let discarded =
+            self.discarded.values().map(|(count, error)| format!("{} discarded: {error}", n(*count, "datagram")));
+        let mut notes: Vec<String> = discarded.collect();
+        let mut note = |count: u64, what: &str, text: &str| {
+            if count > 0 {
+                notes.push(format!("{} {text}", n(count, what)));
+            }
+        };
+        note(self.contradictions, "message", "with lengths that contradict each other: what could be told was decoded");
+        note(self.samples_left_out, "sFlow sample", "left out: lengths inside them contradict each other");
+        note(self.records_left_out, "record", "in sFlow samples left out: shorter than their structure");
+        note(self.unreadable_lists, "list", "in records (RFC 6313) could not be read");
+        if self.rows == 0 && self.sets_without_template > 0 {
+            note(
+                self.sets_without_template,
+                "data set",
+                "without a template: the capture does not hold their definitions",
+            );
+        } else if self.rows == 0 && self.templates > 0 {
+            note(self.templates, "template", "and no flow record: the capture holds definitions only");
+        }
+        notes
     }
+}
+
+/// A number of things, in the singular or plural.
+fn n(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Records {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use helios_common::columns::{Column, Spec};
+use helios_common::columns::Column;
 use helios_sink::config::ClusterConfig;
 use helios_sink::schema::Table;
 use helios_web::address::place;
@@ -140,13 +140,14 @@ fn limits(config: &Config) -> String {
     format!("{}; the oldest partitions go when a table takes more", limits.join(", "))
 }
 
-/// The columns that are added, as `name type = enterprise/element`.
+/// The columns that are added or filled, as `name type = enterprise/element`.
 fn columns(config: &Config) -> String {
-    let column = |(column, user): (Column, &UserColumn)| {
-        let Spec { name, kind, .. } = column.spec();
-        format!("{name} {} = {}/{}", kind.clickhouse(), user.pen, user.id)
+    let column = |user: &UserColumn| {
+        let kind = Column::by_name(&user.name).map_or_else(String::new, |column| column.spec().kind.clickhouse());
+        let verb = if user.fill { "filled by" } else { "=" };
+        format!("{} {kind} {verb} {}/{}", user.name, user.pen, user.id)
     };
-    format!("flows and {}", Column::extra().zip(&config.columns).map(column).collect::<Vec<_>>().join(", "))
+    format!("flows and {}", config.columns.iter().map(column).collect::<Vec<_>>().join(", "))
 }
 
 fn password(file: Option<&Path>, variable: bool) -> String {

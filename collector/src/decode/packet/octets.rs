@@ -1,20 +1,32 @@
 //! The unread part of a sampled header, which knows how far into the frame it is.
 
-/// Octets of a frame from some offset on.
+use super::ports::TunnelPorts;
+
+/// Octets of a frame from some offset on, and the ports by which tunnels in it are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Octets<'a> {
     rest: &'a [u8],
     offset: usize,
+    ports: &'static TunnelPorts,
 }
 
 impl<'a> Octets<'a> {
-    pub const fn new(frame: &'a [u8]) -> Self {
-        Self { rest: frame, offset: 0 }
+    pub const fn new(frame: &'a [u8], ports: &'static TunnelPorts) -> Self {
+        Self { rest: frame, offset: 0, ports }
+    }
+
+    pub const fn ports(self) -> &'static TunnelPorts {
+        self.ports
     }
 
     /// Octets of the frame before these.
     pub const fn offset(self) -> u32 {
         self.offset as u32
+    }
+
+    /// What an IP header at the front is of.
+    pub fn ip_link(self) -> Option<super::Link> {
+        super::Link::of_ip(self.rest)
     }
 
     /// The first `N` octets; `None` if the header was cut before.
@@ -32,7 +44,7 @@ impl<'a> Octets<'a> {
     /// What follows the first `n` octets; `None` if the header was cut before.
     #[inline]
     pub fn after(self, n: usize) -> Option<Self> {
-        Some(Self { rest: self.rest.get(n..)?, offset: self.offset + n })
+        Some(Self { rest: self.rest.get(n..)?, offset: self.offset + n, ..self })
     }
 
     /// At most `n` octets: what lies behind a packet's own length is padding of the frame.
@@ -48,7 +60,7 @@ mod tests {
 
     #[test]
     fn reading_past_the_cut_is_none() {
-        let octets = Octets::new(&[1, 2, 3, 4]).after(1).unwrap();
+        let octets = Octets::new(&[1, 2, 3, 4], &TunnelPorts::REGISTERED).after(1).unwrap();
         assert_eq!((octets.offset(), octets.first()), (1, Some(&[2, 3, 4])));
         assert_eq!(octets.first::<4>(), None);
         assert_eq!(octets.chunk_at(2), Some(&[4]));
@@ -59,7 +71,7 @@ mod tests {
 
     #[test]
     fn padding_is_cut_and_a_longer_length_changes_nothing() {
-        let octets = Octets::new(&[1, 2, 3]);
+        let octets = Octets::new(&[1, 2, 3], &TunnelPorts::REGISTERED);
         assert_eq!(octets.at_most(2).first::<3>(), None);
         assert_eq!(octets.at_most(9), octets);
     }

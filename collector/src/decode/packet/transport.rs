@@ -61,11 +61,12 @@ fn ports(octets: Octets<'_>, out: &mut Packet) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TunnelPorts;
     use super::*;
 
     fn packet(proto: u8, octets: &[u8]) -> Packet {
         let mut out = Packet::default();
-        assert!(read(proto, Octets::new(octets), &mut out).is_none());
+        assert!(read(proto, Octets::new(octets, &TunnelPorts::REGISTERED), &mut out).is_none());
         out
     }
 

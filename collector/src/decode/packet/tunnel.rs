@@ -1,16 +1,16 @@
-//! Packets inside packets: GRE, NVGRE, VXLAN, Geneve, IP in IP, EtherIP.
+//! Packets inside packets: GRE, NVGRE, ERSPAN, VXLAN, VXLAN-GPE, Geneve, GTP-U, MPLS over UDP, IP in IP, EtherIP.
 
 use super::link::{ETHER_TYPE_IPV4, ETHER_TYPE_IPV6, ETHER_TYPE_MPLS, ETHER_TYPE_MPLS_UPSTREAM};
 use super::octets::Octets;
+use super::ports::{TunnelPorts, UdpTunnel};
 use super::{Decapsulate, Link, transport, tunnel_type};
 
 /// Transparent Ethernet bridging: a frame in GRE or Geneve.
 const ETHER_TYPE_BRIDGING: u16 = 0x6558;
 
-const VXLAN_PORT: u16 = 4789;
-/// Where Linux put VXLAN before the port was assigned; flannel and others stayed there.
-const VXLAN_LINUX_PORT: u16 = 8472;
-const GENEVE_PORT: u16 = 6081;
+/// ERSPAN types I and II, and type III, in GRE (draft-foschiano-erspan §4).
+const PROTOCOL_ERSPAN: u16 = 0x88be;
+const PROTOCOL_ERSPAN_3: u16 = 0x22eb;
 
 const UDP_HEADER_OCTETS: usize = 8;
 
@@ -27,12 +27,17 @@ pub struct Tunnel<'a> {
 }
 
 /// The value of the `tunnel_type` column for a tunnel of which nothing but the outer header is known.
-pub const fn outer_tunnel_type(proto: u8, dst_port: u16) -> u8 {
-    match (proto, dst_port) {
-        (transport::IPV4 | transport::IPV6, _) => tunnel_type::IPIP,
-        (transport::GRE, _) => tunnel_type::GRE,
-        (transport::UDP, VXLAN_PORT | VXLAN_LINUX_PORT) => tunnel_type::VXLAN,
-        (transport::UDP, GENEVE_PORT) => tunnel_type::GENEVE,
+pub fn outer_tunnel_type(proto: u8, dst_port: u16, ports: &TunnelPorts) -> u8 {
+    match proto {
+        transport::IPV4 | transport::IPV6 => tunnel_type::IPIP,
+        transport::GRE => tunnel_type::GRE,
+        transport::UDP => match ports.tunnel(dst_port) {
+            Some(UdpTunnel::Vxlan | UdpTunnel::StrictVxlan | UdpTunnel::VxlanGpe) => tunnel_type::VXLAN,
+            Some(UdpTunnel::Geneve) => tunnel_type::GENEVE,
+            Some(UdpTunnel::Gtp) => tunnel_type::GTP,
+            Some(UdpTunnel::Mpls) => tunnel_type::MPLS,
+            None => tunnel_type::OTHER,
+        },
         _ => tunnel_type::OTHER,
     }
 }
@@ -59,11 +64,18 @@ fn ether_ip(octets: Octets<'_>) -> Option<Tunnel<'_>> {
 /// Tunnels over UDP, told by the destination port. `octets` begin with the UDP header.
 #[inline]
 pub fn over_udp(dst_port: u16, octets: Octets<'_>) -> Option<Tunnel<'_>> {
-    match dst_port {
-        VXLAN_PORT => vxlan(octets.after(UDP_HEADER_OCTETS)?, false),
-        VXLAN_LINUX_PORT => vxlan(octets.after(UDP_HEADER_OCTETS)?, true),
-        GENEVE_PORT => geneve(octets.after(UDP_HEADER_OCTETS)?),
-        _ => None,
+    let tunnel = octets.ports().tunnel(dst_port)?;
+    let payload = octets.after(UDP_HEADER_OCTETS)?;
+    match tunnel {
+        UdpTunnel::Vxlan => vxlan(payload, false),
+        UdpTunnel::StrictVxlan => vxlan(payload, true),
+        UdpTunnel::VxlanGpe => vxlan_gpe(payload),
+        UdpTunnel::Geneve => geneve(payload),
+        UdpTunnel::Gtp => gtp(payload),
+        UdpTunnel::Mpls => {
+            let inner = Some((Link::Mpls, payload));
+            Some(Tunnel { kind: tunnel_type::MPLS, family: Decapsulate::MPLS, id: 0, inner })
+        }
     }
 }
 
@@ -82,6 +94,89 @@ fn vxlan(octets: Octets<'_>, strict: bool) -> Option<Tunnel<'_>> {
         id: u32::from_be_bytes([0, v0, v1, v2]),
         inner: octets.after(8).map(|frame| (Link::Ethernet, frame)),
     })
+}
+
+/// VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe §3): flags with a version in two bits, the I bit, P (a next protocol is told) and O
+/// (control packets), 16 reserved bits, the next protocol, a VNI of 24 bits, 8 reserved bits.
+#[inline(never)]
+fn vxlan_gpe(octets: Octets<'_>) -> Option<Tunnel<'_>> {
+    const VERSION: u8 = 0x30;
+    const VALID_VNI: u8 = 0x08;
+    const PROTOCOL: u8 = 0x04;
+    const CONTROL: u8 = 0x01;
+    let &[flags, _, _, protocol, v0, v1, v2, _] = octets.first()?;
+    if flags & VERSION != 0 {
+        return None;
+    }
+    let inner = match flags & (PROTOCOL | CONTROL) {
+        0 => octets.after(8).map(|frame| (Link::Ethernet, frame)),
+        PROTOCOL => next_protocol(protocol, octets.after(8)),
+        _ => None,
+    };
+    let id = if flags & VALID_VNI == 0 { 0 } else { u32::from_be_bytes([0, v0, v1, v2]) };
+    Some(Tunnel { kind: tunnel_type::VXLAN, family: Decapsulate::VXLAN, id, inner })
+}
+
+/// What follows VXLAN-GPE or a network service header, which number it alike (RFC 8300 §2.2): version and length of the
+/// service header in words are in its first two octets, the next protocol in its fourth. One of them is stepped over.
+fn next_protocol(protocol: u8, payload: Option<Octets<'_>>) -> Option<(Link, Octets<'_>)> {
+    const SERVICE_HEADER: u8 = 4;
+    let payload = payload?;
+    let (protocol, payload) = if protocol == SERVICE_HEADER {
+        let &[version, words, _, next] = payload.first()?;
+        if version >> 6 != 0 {
+            return None;
+        }
+        (next, payload.after(usize::from(words & 0x3f) * 4)?)
+    } else {
+        (protocol, payload)
+    };
+    let link = match protocol {
+        1 => Link::Ipv4,
+        2 => Link::Ipv6,
+        3 => Link::Ethernet,
+        5 => Link::Mpls,
+        _ => return None,
+    };
+    Some((link, payload))
+}
+
+/// GTP-U (3GPP TS 29.281 §5.1): flags with version 1 and the bit that tells it from charging data, the type of message,
+/// a length, the tunnel endpoint identifier. With any of the flags E, S, PN four octets follow: sequence number, N-PDU number, and
+/// the type of the next extension header. Extension headers tell their length in words of four octets (§5.2).
+#[inline(never)]
+fn gtp(octets: Octets<'_>) -> Option<Tunnel<'_>> {
+    const G_PDU: u8 = 255;
+    const MAX_EXTENSIONS: usize = 4;
+    let &[flags, message, _, _, t0, t1, t2, t3] = octets.first()?;
+    if flags >> 4 != 0b0011 {
+        return None;
+    }
+    let payload = || {
+        let mut payload = octets.after(8)?;
+        if flags & 0b0111 == 0 {
+            return Some(payload);
+        }
+        let &[_, _, _, mut next] = payload.first()?;
+        payload = payload.after(4)?;
+        if flags & 0b0100 == 0 {
+            return Some(payload);
+        }
+        for _ in 0..MAX_EXTENSIONS {
+            if next == 0 {
+                return Some(payload);
+            }
+            let [words] = payload.first::<1>()?;
+            let octets = usize::from(*words) * 4;
+            [next] = *payload.chunk_at::<1>(octets.checked_sub(1)?)?;
+            payload = payload.after(octets)?;
+        }
+        None
+    };
+    let inner = if message == G_PDU { payload() } else { None };
+    let inner = inner.and_then(|payload| Some((payload.ip_link()?, payload)));
+    let id = u32::from_be_bytes([t0, t1, t2, t3]);
+    Some(Tunnel { kind: tunnel_type::GTP, family: Decapsulate::GTP, id, inner })
 }
 
 /// Geneve (RFC 8926 §3.4): version 0 and the options' length in words, control bits, protocol, VNI; then options.
@@ -134,8 +229,39 @@ pub fn gre(octets: Octets<'_>) -> Option<Tunnel<'_>> {
         tunnel.kind = tunnel_type::NVGRE;
         tunnel.id >>= 8;
     }
+    if let PROTOCOL_ERSPAN | PROTOCOL_ERSPAN_3 = protocol {
+        return Some(erspan(protocol, flags & SEQUENCE != 0, octets.after(header_octets)));
+    }
     tunnel.inner = link_of(protocol).zip(octets.after(header_octets));
     Some(tunnel)
+}
+
+/// A mirrored frame (draft-foschiano-erspan §4): type I has no header of its own and no sequence number in front; type II
+/// has 8 octets, type III 12, and 8 more if its last bit says so. The id is that of the session, the lower ten bits of
+/// the second word.
+#[inline(never)]
+fn erspan(protocol: u16, has_sequence: bool, octets: Option<Octets<'_>>) -> Tunnel<'_> {
+    const TYPE_2: u8 = 1;
+    const TYPE_3: u8 = 2;
+    const TYPE_3_OCTETS: usize = 12;
+    let mut tunnel = Tunnel { kind: tunnel_type::ERSPAN, family: Decapsulate::ERSPAN, id: 0, inner: None };
+    let Some(octets) = octets else { return tunnel };
+    let header_octets = if protocol == PROTOCOL_ERSPAN && !has_sequence {
+        Some(0)
+    } else if let Some(&[version, _, s0, s1]) = octets.first() {
+        tunnel.id = u32::from(u16::from_be_bytes([s0, s1]) & 0x03ff);
+        match (protocol, version >> 4) {
+            (PROTOCOL_ERSPAN, TYPE_2) => Some(8),
+            (PROTOCOL_ERSPAN_3, TYPE_3) => {
+                octets.chunk_at::<1>(TYPE_3_OCTETS - 1).map(|[last]| TYPE_3_OCTETS + 8 * usize::from(last & 1))
+            }
+            _ => None,
+        }
+    } else {
+        None
+    };
+    tunnel.inner = header_octets.and_then(|n| octets.after(n)).map(|frame| (Link::Ethernet, frame));
+    tunnel
 }
 
 fn link_of(ether_type: u16) -> Option<Link> {
@@ -150,8 +276,12 @@ fn link_of(ether_type: u16) -> Option<Link> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ports::VXLAN_LINUX_PORT;
     use super::super::{MAX_TUNNELS, Packet, dissect};
     use super::*;
+
+    const VXLAN_PORT: u16 = 4789;
+    const GENEVE_PORT: u16 = 6081;
     use helios_common::exporter::mapped;
 
     /// An IPv4 header from 10.0.0.`n` to 10.0.1.`n`.
@@ -293,6 +423,84 @@ mod tests {
         let version_1 = [&[0x40, 0x00, 0x65, 0x58, 0, 0, 5, 0][..], &frame(&inner())].concat();
         let octets = ipv4(1, transport::UDP, &udp(GENEVE_PORT, &version_1));
         assert_outer(&packet(Decapsulate::ALL, &octets), 17, tunnel_type::NONE, 0);
+    }
+
+    /// draft-foschiano-erspan §4.1 to §4.3: no header, 8 octets, 12 octets and 8 more. Session 0x123.
+    #[test]
+    fn mirrored_frames_of_every_type_are_looked_into() {
+        let type_1 = vec![0, 0, 0x88, 0xbe];
+        let type_2 = [&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 7][..], &[0x10, 1, 0x01, 0x23, 0, 0, 0, 9]].concat();
+        let type_3 = [&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 7][..], &[0x20, 1, 0x01, 0x23, 1, 2, 3, 4, 0, 0, 0, 0]].concat();
+        let mut longer = type_3.clone();
+        *longer.last_mut().unwrap() |= 1;
+        longer.extend([0; 8]);
+        for (header, session) in [(type_1, 0), (type_2, 0x123), (type_3, 0x123), (longer, 0x123)] {
+            let octets = ipv4(1, transport::GRE, &[header, frame(&inner())].concat());
+            assert_taken_apart(&packet(Decapsulate::ERSPAN, &octets), tunnel_type::ERSPAN, session);
+            assert_outer(&packet(Decapsulate::GRE, &octets), 47, tunnel_type::ERSPAN, session);
+            for cut in 20..octets.len() {
+                packet(Decapsulate::ALL, &octets[..cut]);
+            }
+        }
+    }
+
+    /// 3GPP TS 29.281 §5.1 and §5.2: without and with sequence number and extension headers, which 5G always has.
+    #[test]
+    fn a_packet_of_a_mobile_subscriber_is_looked_into() {
+        let plain = vec![0x30, 255, 0, 28, 0x12, 0x34, 0x56, 0x78];
+        let sequence = [&[0x32, 255, 0, 32, 0x12, 0x34, 0x56, 0x78][..], &[0, 1, 0, 0]].concat();
+        let session = [&[0x34, 255, 0, 36, 0x12, 0x34, 0x56, 0x78][..], &[0, 0, 0, 0x85], &[1, 0x10, 9, 0]].concat();
+        for header in [plain, sequence, session] {
+            let octets = ipv4(1, transport::UDP, &udp(2152, &[header, inner()].concat()));
+            assert_taken_apart(&packet(Decapsulate::GTP, &octets), tunnel_type::GTP, 0x1234_5678);
+            assert_outer(&packet(Decapsulate::NONE, &octets), 17, tunnel_type::GTP, 0x1234_5678);
+        }
+        let echo = ipv4(1, transport::UDP, &udp(2152, &[0x32, 1, 0, 4, 0, 0, 0, 0, 0, 1, 0, 0]));
+        assert_outer(&packet(Decapsulate::ALL, &echo), 17, tunnel_type::GTP, 0);
+        // Extension headers without an end, and one without a length.
+        for extension in [[1, 0, 0, 0x85], [0, 0, 0, 0x85]] {
+            let header = [&[0x34, 255, 0, 36, 0, 0, 0, 1][..], &[0, 0, 0, 0x85], &extension.repeat(9)].concat();
+            let octets = ipv4(1, transport::UDP, &udp(2152, &header));
+            assert_outer(&packet(Decapsulate::ALL, &octets), 17, tunnel_type::GTP, 1);
+        }
+    }
+
+    #[test]
+    fn generic_vxlan_says_what_it_carries() {
+        let service = [&[0x0c, 0, 0, 4, 0, 0, 7, 0][..], &[0x0f, 0xc2, 1, 1], &[0; 4]].concat();
+        for (header, payload) in [
+            (vec![0x0c, 0, 0, 1, 0, 0, 7, 0], inner()),
+            (vec![0x0c, 0, 0, 3, 0, 0, 7, 0], frame(&inner())),
+            (vec![0x08, 0, 0, 0, 0, 0, 7, 0], frame(&inner())),
+            (service, inner()),
+        ] {
+            let octets = ipv4(1, transport::UDP, &udp(4790, &[header, payload].concat()));
+            assert_taken_apart(&packet(Decapsulate::VXLAN, &octets), tunnel_type::VXLAN, 7);
+        }
+        let control = ipv4(1, transport::UDP, &udp(4790, &[&[0x0d, 0, 0, 1, 0, 0, 7, 0][..], &inner()].concat()));
+        assert_outer(&packet(Decapsulate::ALL, &control), 17, tunnel_type::VXLAN, 7);
+    }
+
+    #[test]
+    fn labels_over_udp_are_read() {
+        let payload = [&[0, 6, 0x41, 64][..], &inner()].concat(); // label 100
+        let octets = ipv4(1, transport::UDP, &udp(6635, &payload));
+        let got = packet(Decapsulate::MPLS, &octets);
+        assert_taken_apart(&got, tunnel_type::MPLS, 0);
+        assert_eq!(got.labels(), [100]);
+        assert_outer(&packet(Decapsulate::VXLAN, &octets), 17, tunnel_type::MPLS, 0);
+    }
+
+    #[test]
+    fn tunnels_are_told_by_the_ports_of_the_configuration() {
+        const PORTS: TunnelPorts = TunnelPorts::new(&[(7777, UdpTunnel::Vxlan)]);
+        let set = Decapsulate::ALL.with_ports(&PORTS);
+        let vxlan = |port| {
+            let payload = [&[0x08, 0, 0, 0, 0, 0, 7, 0][..], &frame(&inner())].concat();
+            ipv4(1, transport::UDP, &udp(port, &payload))
+        };
+        assert_taken_apart(&packet(set, &vxlan(7777)), tunnel_type::VXLAN, 7);
+        assert_outer(&packet(set, &vxlan(VXLAN_PORT)), 17, tunnel_type::NONE, 0);
     }
 
     #[test]

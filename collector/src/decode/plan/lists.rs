@@ -106,7 +106,7 @@ impl Plan {
             if [SAMPLING_INTERVAL.column(), FLOW_DIRECTION.column()].contains(&column) {
                 continue;
             }
-            for &element in column.spec().elements {
+            for element in column.elements() {
                 let of_it = elements.iter().find(|found| found.first().is_some_and(|first| first.is(element)));
                 if let (Some(found), Some(op)) = (of_it, op_for(element, column)) {
                     let mut values = ListFields(vec![&[][..]; records.len()]);
@@ -115,7 +115,7 @@ impl Plan {
                             *value = found.octets;
                         }
                     }
-                    Step { field: 0, merge: true, op }.run(&values, times, texts, out);
+                    Step { field: 0, merge: true, gaps: false, op }.run(&values, times, texts, out);
                 }
             }
         }

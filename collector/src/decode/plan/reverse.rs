@@ -103,5 +103,8 @@ pub(super) fn compile(fields: &[Field]) -> Option<Reverse> {
     plan.communities.clear();
     plan.lists.clear();
     plan.frame = None;
+    if let Some(ends) = &mut plan.ends {
+        ends.reversed = true;
+    }
     Some(Reverse { counters, plan })
 }

@@ -23,7 +23,7 @@ use super::super::DecodeError;
 use super::super::cursor::Cursor;
 use super::records::MAX_RECORDS;
 use super::sample::Source;
-use super::{TAG_OCTETS, words};
+use super::{TAG_OCTETS, tagged, words};
 
 // Formats of counter records (sflow.org "Structure Numbers").
 const GENERIC: u32 = 1;
@@ -65,7 +65,7 @@ pub fn read(expanded: bool, octets: &[u8], row: &mut InterfaceCounters) -> Resul
     let mut left_out = LeftOut::default();
     for _ in 0..n {
         let [format, length] = words(&mut sample)?;
-        let mut record = Cursor::new(sample.take(length as usize)?);
+        let mut record = Cursor::new(tagged(&mut sample, length)?);
         match structure(format) {
             None => left_out.unknown += 1,
             Some(bit) if row.structures & bit != 0 => {}

@@ -16,7 +16,7 @@ use super::super::packet::{Decapsulate, Link, Packet, dissect, outer_tunnel_type
 use super::gateway::Gateway;
 use super::rows::{Route, Row};
 use super::structures::{Ethernet, Ip, RawHeader, Router, Switch, Words, mpls_circuit, unencrypted};
-use super::{TAG_OCTETS, words};
+use super::{TAG_OCTETS, tagged, words};
 
 /// Records that one sample may have: sFlow.org registered some 60 structures, and each says its thing once.
 pub const MAX_RECORDS: u32 = 128;
@@ -97,7 +97,7 @@ pub fn read<'a>(
     let mut malformed = 0;
     for _ in 0..n {
         let [format, length] = words(&mut sample)?;
-        let record = Cursor::new(sample.take(length as usize)?);
+        let record = Cursor::new(tagged(&mut sample, length)?);
         if found.record(format, record, route).is_err() {
             malformed += 1;
         }
@@ -167,7 +167,7 @@ impl<'a> Found<'a> {
         }
         let circuit = self.mpls_vc.or(self.mpls_tunnel);
         if self.tunnel.is_some() || self.vni.is_some() || self.layer2_tunnel || circuit.is_some() {
-            self.tunnel(circuit, &mut row.packet);
+            self.tunnel(circuit, decapsulate, &mut row.packet);
         }
     }
 
@@ -213,7 +213,7 @@ impl<'a> Found<'a> {
 
     /// The tunnel that the device put the packet into or took it from, unless the header itself shows one.
     #[inline(never)]
-    fn tunnel(&self, circuit: Option<u32>, packet: &mut Packet) {
+    fn tunnel(&self, circuit: Option<u32>, decapsulate: Decapsulate, packet: &mut Packet) {
         if packet.tunnel_type == tunnel_type::MPLS {
             // A pseudowire has no number in the packet.
             packet.tunnel_id = circuit.unwrap_or(packet.tunnel_id);
@@ -229,7 +229,7 @@ impl<'a> Found<'a> {
         if let Some(outer) = self.tunnel {
             packet.outer_src_addr = outer.src_addr;
             packet.outer_dst_addr = outer.dst_addr;
-            packet.tunnel_type = outer_tunnel_type(outer.proto, outer.dst_port);
+            packet.tunnel_type = outer_tunnel_type(outer.proto, outer.dst_port, decapsulate.ports());
         }
     }
 }

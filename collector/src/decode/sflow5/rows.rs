@@ -6,12 +6,12 @@
 use arrayvec::ArrayVec;
 use helios_common::columns::{
     AS_PATH, BGP_NEXT_HOP, BYTES, COMMUNITIES, Col, DISCARD_REASON, DST_ADDR, DST_AS, DST_MAC, DST_MASK, DST_PEER_AS,
-    DST_PORT, DST_VLAN, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, FLOW_DIRECTION, FLOW_END, FLOW_START,
-    FORWARDING_STATUS, FRAGMENT_OFFSET, FRAME_LENGTH, ICMP_CODE, ICMP_TYPE, IN_IF_INDEX, INNER_VLAN, IPV6_FLOW_LABEL,
-    LOCAL_PREF, MPLS_LABELS, NEXT_HOP, OBSERVATION_DOMAIN_ID, OUT_IF_INDEX, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS,
-    POST_NAT_DST_ADDR, POST_NAT_DST_PORT, POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, PROTO, RECEIVED_AT, SAMPLING_INTERVAL,
-    SAMPLING_SOURCE, SRC_ADDR, SRC_AS, SRC_MAC, SRC_MASK, SRC_PEER_AS, SRC_PORT, SRC_VLAN, TCP_FLAGS, TOS, TTL,
-    TUNNEL_ID, TUNNEL_TYPE, Value,
+    DST_PORT, DST_VLAN, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, EXPORTER_SOCKET_ADDRESS, FLOW_DIRECTION,
+    FLOW_END, FLOW_START, FORWARDING_STATUS, FRAGMENT_OFFSET, FRAME_LENGTH, ICMP_CODE, ICMP_TYPE, IN_IF_INDEX,
+    INNER_VLAN, IPV6_FLOW_LABEL, LOCAL_PREF, MPLS_LABELS, NEXT_HOP, OBSERVATION_DOMAIN_ID, OUT_IF_INDEX,
+    OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS, POST_NAT_DST_ADDR, POST_NAT_DST_PORT, POST_NAT_SRC_ADDR,
+    POST_NAT_SRC_PORT, PROTO, RECEIVED_AT, SAMPLING_INTERVAL, SAMPLING_SOURCE, SRC_ADDR, SRC_AS, SRC_MAC, SRC_MASK,
+    SRC_PEER_AS, SRC_PORT, SRC_VLAN, TCP_FLAGS, TOS, TTL, TUNNEL_ID, TUNNEL_TYPE, Value,
 };
 use helios_common::exporter::NO_ADDRESS;
 use helios_common::flow::FlowBatch;
@@ -86,7 +86,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Appends the rows to the batch.
-    pub fn write(&mut self, header: &Header, context: &SampleContext, out: &mut FlowBatch) {
+    pub fn write(&mut self, header: &Header, context: &SampleContext<'_>, out: &mut FlowBatch) {
         let rows = self.rows.as_slice();
         if rows.is_empty() {
             return;
@@ -96,6 +96,9 @@ impl<'a> Rows<'a> {
         write_packets(rows, out);
         write_rare(rows, &Used::by(rows), out);
         write_routes(rows.len(), &self.routes, out);
+        if let Some(by_hand) = context.by_hand {
+            by_hand.apply(rows.len(), out);
+        }
         out.advance(rows.len(), context.exporter);
         self.rows.clear();
         self.routes.clear();
@@ -103,12 +106,15 @@ impl<'a> Rows<'a> {
 }
 
 /// What all rows of a message share.
-fn write_message(n: usize, header: &Header, context: &SampleContext, out: &mut FlowBatch) {
+fn write_message(n: usize, header: &Header, context: &SampleContext<'_>, out: &mut FlowBatch) {
     out.fill(RECEIVED_AT, n, context.received_at);
     out.fill(FLOW_START, n, context.received_at);
     out.fill(FLOW_END, n, context.received_at);
     out.fill(EXPORTER_ADDRESS, n, context.exporter_address);
     out.fill(EXPORT_PROTOCOL, n, Protocol::Sflow5 as u8);
+    if let Some(socket) = context.socket_address {
+        out.fill(EXPORTER_SOCKET_ADDRESS, n, socket);
+    }
     if header.sub_agent != 0 {
         out.fill(OBSERVATION_DOMAIN_ID, n, header.sub_agent);
     }

@@ -236,7 +236,8 @@ impl<'a> Words<'a> {
 
 /// The number in `extended_mpls_tunnel` and `extended_mpls_vc`, which stands behind a name.
 pub fn mpls_circuit(record: &mut Cursor<'_>) -> Result<u32, DecodeError> {
-    opaque(record)?;
+    const BEHIND_NAME_OCTETS: usize = 8;
+    opaque(record, BEHIND_NAME_OCTETS)?;
     let [id, _class_of_service] = words(record)?;
     Ok(id)
 }
@@ -244,14 +245,19 @@ pub fn mpls_circuit(record: &mut Cursor<'_>) -> Result<u32, DecodeError> {
 /// The payload in `extended_80211_payload`, which stands behind the cipher suite.
 pub fn unencrypted<'a>(record: &mut Cursor<'a>) -> Result<&'a [u8], DecodeError> {
     let _cipher_suite = record.u32()?;
-    opaque(record)
+    opaque(record, 0)
 }
 
-/// Octets with their number in front, padded to whole words (RFC 4506 §4.10).
-fn opaque<'a>(record: &mut Cursor<'a>) -> Result<&'a [u8], DecodeError> {
+/// Octets with their number in front, padded with zeros to whole words (RFC 4506 §4.10). Of an agent that does not pad,
+/// no more than the `behind` octets of the fields that follow are left, and the first of these is not zero.
+fn opaque<'a>(record: &mut Cursor<'a>, behind: usize) -> Result<&'a [u8], DecodeError> {
     let length = record.u32()? as usize;
     let octets = record.take(length)?;
-    record.skip(length.wrapping_neg() % 4)?;
+    let is_field = |octets: &[u8]| octets.iter().take(4).any(|&octet| octet != 0);
+    if record.remaining() > behind || !is_field(record.rest()) {
+        let padding = length.wrapping_neg() % 4;
+        record.skip(if behind == 0 { padding.min(record.remaining()) } else { padding })?;
+    }
     Ok(octets)
 }
 

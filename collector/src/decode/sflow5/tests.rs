@@ -77,6 +77,8 @@ fn decode(datagram: &[u8], out: &mut FlowBatch) -> Result<SampleCounts, DecodeEr
         received_at: RECEIVED_MS,
         exporter: ExporterId(5),
         exporter_address: header.agent,
+        socket_address: None,
+        by_hand: None,
         decapsulate: Decapsulate::ALL,
     };
     let mut counters = Vec::new();
@@ -566,6 +568,27 @@ fn a_sample_that_runs_past_the_message_is_an_error() {
     for cut in 28..whole.len() {
         let result = decode(&whole[..cut], &mut FlowBatch::new());
         assert!(matches!(result, Err(DecodeError::Truncated | DecodeError::BadCount)), "cut at {cut}: {result:?}");
+    }
+}
+
+/// RFC 4506 §4.10: zeros fill up to whole words, and no length counts them. Agents that leave them out are read as well.
+#[test]
+fn samples_and_records_of_any_length_are_read_with_and_without_padding() {
+    let odd = |sample: Vec<u8>, n: usize, padded: bool| {
+        let mut sample = [sample, vec![0xee; n]].concat();
+        let length = sample.len() as u32 - 8;
+        sample[4..8].copy_from_slice(&length.to_be_bytes());
+        sample.extend(vec![0; if padded { n.wrapping_neg() % 4 } else { 0 }]);
+        sample
+    };
+    for n in 0..8 {
+        for padded in [true, false] {
+            let switch = odd(tagged(1001, &octets(&[100, 0, 200, 0])), n, padded);
+            let sample = odd(flow_sample(&[switch, tcp_header()]), n, padded);
+            let (out, counts) = rows(&[sample.clone(), sample.clone(), sample]);
+            assert_eq!((counts.rows, counts.malformed_samples, counts.malformed_records), (3, 0, 0), "{n} {padded}");
+            assert_eq!((out.values(SRC_VLAN), out.values(DST_PORT)), (&[100; 3][..], &[443; 3][..]), "{n} {padded}");
+        }
     }
 }
 

@@ -1,0 +1,244 @@
+//! Counters since the begin of a flow: `octetTotalCount` and its kin, which RFC 7011 calls totals.
+//!
+//! A flow that is exported several times tells the same octets again with each record. Their sum would be more than
+//! passed, so each record becomes what was added since the one before it of the same flow. A flow of one record, and the
+//! first record of any, stays as it is.
+//!
+//! A flow is what has the same key: the fields of addresses, ports and the like, and its start if the template has one. A
+//! total below the one before is of a late record where the start says that the flow is the same, and of a new flow where
+//! nothing does.
+
+use std::hash::{BuildHasher, Hasher};
+
+use hashbrown::HashMap;
+use helios_common::columns::{BYTES, Col, Column, PACKETS};
+use helios_common::exporter::Address;
+use helios_common::flow::FlowBatch;
+use helios_common::ie::{Ie, REVERSE_PEN};
+
+use crate::decode::records::Records;
+use crate::decode::template::Field;
+
+/// Flows of one worker that are remembered at the most, in two tables of half as many: 16 MiB. When the younger one is full, the
+/// older one is forgotten. A flow whose records are farther apart than that counts anew.
+pub const MAX_WORKER_TOTALS: usize = 1 << 18;
+
+/// Flows that a session over TCP remembers, however many sessions there are.
+pub const MIN_SESSION_TOTALS: usize = 64;
+
+/// `octetTotalCount`, `postOctetTotalCount`, `layer2OctetTotalCount`; `packetTotalCount`, `postPacketTotalCount`.
+const BYTE_TOTALS: [u16; 3] = [85, 171, 353];
+const PACKET_TOTALS: [u16; 2] = [86, 172];
+
+/// Elements by which a flow begins: beside them, its key does not come again for another flow.
+const STARTS: [u16; 6] = [22, 148, 150, 152, 154, 156];
+
+/// Elements that stay the same for as long as a flow lasts: protocol, type of service, ports, addresses, the interface
+/// of entry, flow label, MAC addresses, VLANs, direction, ICMP, VRF, what NAT makes of addresses and ports, overlay.
+#[rustfmt::skip]
+const KEYS: [u16; 41] = [
+    4, 5, 7, 8, 10, 11, 12, 27, 28, 31, 32, 44, 45, 56, 57, 58, 61, 80, 81, 139, 169, 170, 176, 177, 178, 179, 180, 181, 182,
+    183, 195, 225, 226, 227, 228, 234, 239, 243, 281, 282, 351,
+];
+
+/// The elements that fill the columns of volume of a template.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Chosen {
+    bytes: bool,
+    packets: bool,
+    reverse: bool,
+}
+
+impl Chosen {
+    /// Takes note of an element that fills a column.
+    pub fn note(&mut self, element: Ie, column: Column) {
+        let is_total = |totals: &[u16]| [0, REVERSE_PEN].contains(&element.pen) && totals.contains(&element.id);
+        if column == BYTES.column() {
+            self.bytes = is_total(&BYTE_TOTALS);
+            self.reverse |= element.pen == REVERSE_PEN;
+        } else if column == PACKETS.column() {
+            self.packets = is_total(&PACKET_TOTALS);
+            self.reverse |= element.pen == REVERSE_PEN;
+        }
+    }
+
+    /// How the totals of a template are told apart; `None` if it has none, or no key.
+    pub fn compile(self, fields: &[Field]) -> Option<Totals> {
+        let places = |ids: &[u16]| -> Vec<usize> {
+            let is_one = |field: &Field| field.ie.pen == 0 && field.length > 0 && ids.contains(&field.ie.id);
+            fields.iter().enumerate().filter(|(_, field)| is_one(field)).map(|(at, _)| at).collect()
+        };
+        let (starts, mut key) = (places(&STARTS), places(&KEYS));
+        let has_start = !starts.is_empty();
+        key.extend(starts);
+        let Self { bytes, packets, reverse } = self;
+        ((bytes || packets) && !key.is_empty()).then_some(Totals { bytes, packets, reverse, has_start, key })
+    }
+}
+
+/// The totals of a template.
+#[derive(Debug, Clone)]
+pub struct Totals {
+    bytes: bool,
+    packets: bool,
+    /// Of the other direction than the fields of the key say.
+    reverse: bool,
+    has_start: bool,
+    /// Fields that tell flows apart.
+    key: Vec<usize>,
+}
+
+/// Whose flows they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope {
+    pub exporter: Address,
+    pub domain: u32,
+    pub template: u16,
+}
+
+/// The totals of flows as they were told last.
+#[derive(Debug)]
+pub struct FlowTotals {
+    young: Table,
+    old: Table,
+    hasher: foldhash::quality::RandomState,
+    /// Flows of each table.
+    max: usize,
+}
+
+type Table = HashMap<u64, Counted, foldhash::fast::RandomState>;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counted {
+    bytes: u64,
+    packets: u64,
+}
+
+impl FlowTotals {
+    pub fn new(max_flows: usize) -> Self {
+        let hasher = foldhash::quality::RandomState::default();
+        Self { young: Table::default(), old: Table::default(), hasher, max: (max_flows / 2).max(1) }
+    }
+
+    /// What was added to a flow since it was told last. Tables grow to their size and are then used again and again.
+    fn added(&mut self, key: u64, now: Counted, has_start: bool) -> Counted {
+        let before = self.young.get(&key).copied().or_else(|| self.old.remove(&key));
+        let (told, added) = match before {
+            None => (now, now),
+            Some(before) => match (now.bytes.checked_sub(before.bytes), now.packets.checked_sub(before.packets)) {
+                (Some(bytes), Some(packets)) => (now, Counted { bytes, packets }),
+                _ if has_start => (before, Counted::default()),
+                _ => (now, now),
+            },
+        };
+        if self.young.len() >= self.max {
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
+        }
+        self.young.insert(key, told);
+        added
+    }
+}
+
+impl Totals {
+    /// Octets on the heap.
+    pub fn heap_octets(&self) -> usize {
+        self.key.capacity() * size_of::<usize>()
+    }
+
+    /// Turns the totals in the open rows that `records` become into what was added.
+    pub fn difference<R: Records>(&self, records: &R, scope: Scope, known: &mut FlowTotals, out: &mut FlowBatch) {
+        let n = records.len();
+        for row in 0..n {
+            let at = out.rows() + row;
+            let told = |counts: bool, col: Col<u64>, out: &FlowBatch| if counts { out.get(col, at) } else { 0 };
+            let now = Counted { bytes: told(self.bytes, BYTES, out), packets: told(self.packets, PACKETS, out) };
+            let key = self.key_of(records, row, scope, &known.hasher);
+            let added = known.added(key, now, self.has_start);
+            for (counts, col, value) in [(self.bytes, BYTES, added.bytes), (self.packets, PACKETS, added.packets)] {
+                if let (true, Some(place)) = (counts, out.open_slice(col, n).get_mut(row)) {
+                    *place = value;
+                }
+            }
+        }
+    }
+
+    fn key_of<R: Records>(
+        &self,
+        records: &R,
+        row: usize,
+        scope: Scope,
+        hasher: &foldhash::quality::RandomState,
+    ) -> u64 {
+        let mut hash = hasher.build_hasher();
+        hash.write(&scope.exporter);
+        hash.write_u32(scope.domain);
+        hash.write_u16(scope.template);
+        hash.write_u8(u8::from(self.reverse));
+        for &field in &self.key {
+            let octets = records.octets(row, field);
+            hash.write_u8(octets.len() as u8);
+            hash.write(octets);
+        }
+        hash.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helios_common::ie::iana;
+
+    fn counted(bytes: u64) -> Counted {
+        Counted { bytes, packets: bytes / 100 }
+    }
+
+    #[test]
+    fn a_flow_that_comes_again_tells_what_was_added() {
+        let mut known = FlowTotals::new(8);
+        let added: Vec<u64> = [1000, 1500, 1500, 4000].map(|bytes| known.added(1, counted(bytes), true).bytes).into();
+        assert_eq!(added, [1000, 500, 0, 2500], "the last total was 4000");
+        assert_eq!(known.added(2, counted(700), true).bytes, 700, "another flow");
+    }
+
+    #[test]
+    fn a_total_that_falls_is_late_or_of_a_new_flow() {
+        let mut known = FlowTotals::new(8);
+        let told = [1000, 3000, 2000, 4000];
+        assert_eq!(told.map(|bytes| known.added(1, counted(bytes), true).bytes), [1000, 2000, 0, 1000]);
+        assert_eq!(told.map(|bytes| known.added(2, counted(bytes), false).bytes), [1000, 2000, 2000, 2000]);
+    }
+
+    #[test]
+    fn flows_are_bounded_and_the_busy_ones_stay() {
+        let mut known = FlowTotals::new(200);
+        for key in 0..10_000 {
+            assert_eq!(known.added(key, counted(100), true), counted(100));
+            assert_eq!(known.added(u64::MAX, counted(key * 100), true).bytes, if key == 0 { 0 } else { 100 });
+            assert!(known.young.len() + known.old.len() <= 200);
+        }
+    }
+
+    #[test]
+    fn every_pair_of_total_and_delta_is_known() {
+        let field = |id| Field { ie: iana(id), length: 4 };
+        for (id, column, is_total) in [
+            (1, BYTES, false),
+            (85, BYTES, true),
+            (23, BYTES, false),
+            (171, BYTES, true),
+            (352, BYTES, false),
+            (353, BYTES, true),
+            (231, BYTES, false),
+            (2, PACKETS, false),
+            (86, PACKETS, true),
+            (24, PACKETS, false),
+            (172, PACKETS, true),
+            (298, PACKETS, false),
+        ] {
+            let mut chosen = Chosen::default();
+            chosen.note(iana(id), column.column());
+            assert_eq!(chosen.compile(&[field(8), field(id)]).is_some(), is_total, "{id}");
+        }
+    }
+}
