@@ -10,10 +10,14 @@ Python's interpreter lock released.
 from __future__ import annotations
 
 import fcntl
+import itertools
+import json
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +26,10 @@ from chdb.state import connect
 
 from .errors import ClickHouseError, Code, from_engine
 
-# Small pieces are gathered before they are handed to the engine: each hand-over costs a thread switch.
+# What the engine is handed at a time: each hand-over costs a thread switch.
 _APPEND_BYTES = 1 << 20
+# Tells inserts apart in the engine's list of running queries.
+_insert_numbers = itertools.count(1)
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 
@@ -55,8 +61,9 @@ class Classification:
 class Connection:
     """One chDB connection: one ClickHouse session."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, errors: InsertErrors) -> None:
         self._connection = _engine_call(connect, path)
+        self._errors = errors
 
     def classify(self, sql: str) -> Classification:
         """Parses a text with the engine's parser."""
@@ -111,15 +118,25 @@ class Connection:
     ) -> Summary:
         """Streams `data` into an INSERT without its FORMAT clause.
 
-        If `data` raises, the insert is cancelled and nothing of it is stored: the engine writes the
-        last block only when it is told that the data are whole.
+        The data are read to their end first: if they raise, nothing of them is stored, and a client that
+        sends slowly holds up no other insert.
+
+        # Errors
+        What the engine says. The package's `finish` returns normally when a table or a view did not
+        take a block (too many parts, no space left), so `InsertErrors` asks the engine whether the
+        insert raised anything.
         """
         # Unlike a query, an insert takes its parameters from the connection.
         self.set({f"param_{name}": value for name, value in parameters.items()})
-        with _engine_call(self._connection.send_insert, statement, format_name) as inserter:
-            for chunk in _gathered(data):
-                _engine_call(inserter.append, chunk)
-            result = _engine_call(inserter.finish)
+        mark = f"/* insert {next(_insert_numbers)} */"
+        with _MemoryFile(data) as whole, self._errors.one_insert():
+            # On a line of its own, since the statement may end in a comment.
+            with _engine_call(self._connection.send_insert, f"{statement}\n{mark}", format_name) as inserter:
+                query_id = self._errors.query_id(mark)
+                for piece in whole.pieces():
+                    _engine_call(inserter.append, piece)
+                result = _engine_call(inserter.finish)
+            self._errors.check(query_id)
         return Summary(
             read_rows=result.rows_written,
             read_bytes=result.bytes_written,
@@ -140,6 +157,48 @@ class Connection:
         return self._run(sql).decode().split("\n")[:-1]
 
 
+class InsertErrors:
+    """What the engine has recorded about failed inserts: `system.errors` names the query of each error.
+
+    It holds the latest error of each code only, so inserts run one after the other: none takes the
+    place of another one's error.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._connection = _engine_call(connect, path)
+        self._insert = threading.Lock()
+
+    @contextmanager
+    def one_insert(self) -> Iterator[None]:
+        """Holds off other inserts; what is called within asks about this one."""
+        with self._insert:
+            yield
+
+    def query_id(self, mark: str) -> str:
+        """The id of the running query whose text holds `mark`; empty if there is none."""
+        rows = self._ask(
+            "SELECT query_id FROM system.processes WHERE query_id != queryID()"
+            f" AND position(query, {_literal(mark)}) > 0"
+        )
+        return rows[0][0] if rows else ""
+
+    def check(self, query_id: str) -> None:
+        """Raises what the query has raised."""
+        rows = self._ask(
+            "SELECT code, name, last_error_message FROM system.errors"
+            f" WHERE query_id != '' AND query_id = {_literal(query_id)} ORDER BY last_error_time DESC LIMIT 1"
+        )
+        for code, name, message in rows:
+            raise ClickHouseError(int(code), message, name)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _ask(self, text: str) -> list[list[str]]:
+        data = _engine_call(self._connection.query, text, "JSONCompactStringsEachRow").bytes()
+        return [json.loads(line) for line in data.splitlines()]
+
+
 class Engine:
     """The engine with its data directory."""
 
@@ -151,7 +210,8 @@ class Engine:
         """
         self._path = str(_usable_directory(path))
         try:
-            self._control = Connection(self._path)
+            self._errors = InsertErrors(self._path)
+            self._control = Connection(self._path, self._errors)
         except ClickHouseError as error:
             raise CannotStart(f"the engine cannot open {path}: {error.message}") from error
         self.version = self._control._column("SELECT version()")[0]
@@ -159,7 +219,7 @@ class Engine:
 
     def connect(self) -> Connection:
         """A fresh session."""
-        return Connection(self._path)
+        return Connection(self._path, self._errors)
 
     def kill_queries(self) -> None:
         """Cancels every running statement; each fails with QUERY_WAS_CANCELLED in its own thread."""
@@ -168,6 +228,7 @@ class Engine:
     def close(self) -> None:
         """Lets go of the directory once the last connection is closed, too."""
         self._control.close()
+        self._errors.close()
 
 
 def _engine_call(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -178,16 +239,28 @@ def _engine_call(function: Callable[..., Any], *arguments: Any) -> Any:
         raise from_engine(error) from error
 
 
-def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of at least `_APPEND_BYTES`, except the last."""
-    pending = bytearray()
-    for chunk in chunks:
-        pending += chunk
-        if len(pending) >= _APPEND_BYTES:
-            yield bytes(pending)
-            pending.clear()
-    if pending:
-        yield bytes(pending)
+class _MemoryFile:
+    """All of some data, in a file without a name: outside of this process's own memory."""
+
+    def __init__(self, data: Iterable[bytes]) -> None:
+        self._file = os.fdopen(os.memfd_create("clickhouse_http-insert"), "w+b", buffering=_APPEND_BYTES)
+        try:
+            self._file.writelines(data)
+        except BaseException:
+            self._file.close()
+            raise
+        self._file.seek(0)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The same bytes in order."""
+        while piece := self._file.read(_APPEND_BYTES):
+            yield piece
+
+    def __enter__(self) -> _MemoryFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def _literal(text: str) -> str:

@@ -44,6 +44,8 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     server: ClickHouseServer
     _started_at: float
+    # Once the request has been understood: an error before that has no query.
+    _request: Request | None
 
     def do_GET(self) -> None:
         """A statement in the URL that changes nothing; /ping."""
@@ -63,6 +65,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         self._started_at = time.monotonic()
+        self._request = None
         with self.server.busy(self.connection):
             try:
                 self._serve_in_step()
@@ -118,6 +121,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         if content_type.lower().startswith("multipart/form-data"):
             form = multipart_fields(content_type, statement.whole(chunks))
             request = parse(self.command, self.path, self.headers, form)
+        self._request = request
         what = statement.read(request.query, chunks)
         with self._connection(request) as connection:
             outcome = statement.run(connection, request, what)
@@ -154,7 +158,18 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _fail(self, error: ClickHouseError) -> None:
         headers = {**_PLAIN_TEXT, "X-ClickHouse-Exception-Code": str(error.code)}
-        self._reply(error.status, error.text(self.server.engine.version).encode() + b"\n", headers)
+        text = error.text(self.server.engine.version)
+        if self._request is None:
+            self._reply(error.status, text.encode() + b"\n", headers)
+        elif self._request.headers_first:
+            # The server has sent its headers, with status 200, before the statement failed.
+            tag = reply.exception_tag()
+            headers = {**_PLAIN_TEXT, **reply.headers_of_error(self._request), reply.TAG_HEADER: tag}
+            self._reply(HTTPStatus.OK, reply.late_exception(text, tag), headers)
+        else:
+            headers |= reply.headers_of_error(self._request)
+            headers[reply.TAG_HEADER] = reply.exception_tag()
+            self._reply(error.status, text.encode() + b"\n", headers)
         self._log(f"error {error.code}: {error.message}")
 
     def _reply(self, status: HTTPStatus, data: bytes, headers: Mapping[str, str]) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import secrets
+import string
 
 import lz4.frame
 import zstandard
 
 from . import framing, native
+from .engine import Summary
 from .request import Request
 from .statement import Outcome
+
+TAG_HEADER = "X-ClickHouse-Exception-Tag"
 
 _TEXT = "text/plain; charset=UTF-8"
 _BINARY = "application/octet-stream"
@@ -51,7 +56,8 @@ def render(outcome: Outcome, request: Request, timezone: str) -> tuple[dict[str,
         "Content-Type": _CONTENT_TYPES.get(outcome.format or "", _TEXT),
         "X-ClickHouse-Query-Id": request.query_id,
         "X-ClickHouse-Timezone": timezone,
-        "X-ClickHouse-Summary": _summary(outcome),
+        "X-ClickHouse-Summary": _summary(outcome.summary, outcome.elapsed_ns),
+        TAG_HEADER: exception_tag(),
     }
     body = outcome.data
     if outcome.format:
@@ -72,7 +78,29 @@ def render(outcome: Outcome, request: Request, timezone: str) -> tuple[dict[str,
     return headers, body
 
 
-def _summary(outcome: Outcome) -> str:
-    figures = dataclasses.asdict(outcome.summary)
-    figures |= {"total_rows_to_read": outcome.summary.read_rows, "elapsed_ns": outcome.elapsed_ns}
+def exception_tag() -> str:
+    """What marks an exception in this reply's body: 16 random letters, since ClickHouse 25.11."""
+    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
+
+
+def late_exception(text: str, tag: str) -> bytes:
+    """An exception in the body of a reply whose status was sent before it was known.
+
+    As ClickHouse's `WriteBufferFromHTTPServerResponse.cpp` writes it, so that a client can find the
+    begin of the message from the end of the body.
+    """
+    message = f"{text}\n".encode()
+    mark = b"\r\n__exception__\r\n"
+    return mark + f"{tag}\r\n".encode() + message + f"{len(message)} {tag}".encode() + mark
+
+
+def headers_of_error(request: Request) -> dict[str, str]:
+    """What the reply to a failed statement has as well as one to a successful one."""
+    nothing = Summary(0, 0, 0, 0, 0, 0)
+    return {"X-ClickHouse-Query-Id": request.query_id, "X-ClickHouse-Summary": _summary(nothing, 0)}
+
+
+def _summary(summary: Summary, elapsed_ns: int) -> str:
+    figures = dataclasses.asdict(summary)
+    figures |= {"total_rows_to_read": summary.read_rows, "elapsed_ns": elapsed_ns}
     return json.dumps({name: str(value) for name, value in figures.items()}, separators=(",", ":"))

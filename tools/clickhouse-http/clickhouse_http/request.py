@@ -39,6 +39,8 @@ _OWN = {
     # Replies are always complete before they are sent, which is what these two ask for.
     "buffer_size",
     "wait_end_of_query",
+    # The engine has no such setting; see `Request.headers_first`.
+    "send_progress_in_http_headers",
     # Errors never carry a stack trace.
     "stacktrace",
 }
@@ -71,6 +73,9 @@ class Request:
     compress_reply: bool
     decompress_body: bool
     accept_encodings: frozenset[str]
+    headers_first: bool
+    """The client wants progress headers, so the status is sent before the statement ends; it is 200
+    although the statement may fail."""
 
 
 def parse(method: str, target: str, headers: Message, form: dict[str, str] | None = None) -> Request:
@@ -98,6 +103,8 @@ def parse(method: str, target: str, headers: Message, form: dict[str, str] | Non
         compress_reply=_flag(values, "compress", False),
         decompress_body=_flag(values, "decompress", False),
         accept_encodings=_accept_encodings(values, headers),
+        headers_first=_flag(values, "send_progress_in_http_headers", False)
+        and not _flag(values, "wait_end_of_query", False),
     )
 
 

@@ -78,11 +78,15 @@ class Client:
 class Tool:
     """A running `python -m clickhouse_http`."""
 
-    def __init__(self, data: Path, *options: str, port: int = 0) -> None:
+    def __init__(self, data: Path, *options: str, port: int = 0, under: tuple[str, ...] = ()) -> None:
+        """`under` is a program and its arguments that runs the tool."""
         self.data = data
         self.port_file = data.with_name(data.name + ".port")
         self.process = subprocess.Popen(
-            command("--path", str(data), "--port", str(port), "--port-file", str(self.port_file), *options),
+            [
+                *under,
+                *command("--path", str(data), "--port", str(port), "--port-file", str(self.port_file), *options),
+            ],
             cwd=PACKAGE_DIRECTORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -165,8 +169,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts tools of the test's own; those still running at its end are killed."""
     tools: list[Tool] = []
 
-    def start(*options: str, data: Path | None = None, port: int = 0) -> Tool:
-        tools.append(Tool(data or tmp_path / "data", *options, port=port))
+    def start(
+        *options: str, data: Path | None = None, port: int = 0, under: tuple[str, ...] = ()
+    ) -> Tool:
+        tools.append(Tool(data or tmp_path / "data", *options, port=port, under=under))
         return tools[-1]
 
     yield start

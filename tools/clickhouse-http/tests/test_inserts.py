@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -122,6 +124,92 @@ def test_failed_insert_stores_nothing_and_stays_in_step(
         assert (reply.status, reply.code) == (status, code), reply.text
         assert client.run("SELECT 1") == "1"
     assert count(client, table) == 0
+
+
+def test_block_that_a_table_does_not_take_is_an_error(client: Client) -> None:
+    client.run(
+        "CREATE OR REPLACE TABLE parts (a UInt32) ORDER BY a"
+        " SETTINGS parts_to_throw_insert = 1, parts_to_delay_insert = 0"
+    )
+    client.run("SYSTEM STOP MERGES parts")
+    assert client.post("INSERT INTO parts FORMAT CSV", b"1\n").status == 200
+    data = client.post("SELECT number::UInt32 AS a FROM numbers(100) FORMAT ArrowStream").body
+    for format_name, body in (("CSV", b"2\n"), ("ArrowStream", data)):
+        reply = client.post(f"INSERT INTO parts FORMAT {format_name}", body)
+        assert (reply.status, reply.code) == (500, 252), reply.text
+        assert reply.text.startswith("Code: 252. DB::Exception: Too many parts (1 ")
+        assert "(TOO_MANY_PARTS) (version " in reply.text
+        assert "X-ClickHouse-Summary" in reply.headers
+    assert count(client, "parts") == 1
+
+
+def test_inserts_that_fail_together_all_fail(shared_tool: Tool, client: Client) -> None:
+    client.run(
+        "CREATE OR REPLACE TABLE together (a UInt32) ORDER BY a"
+        " SETTINGS parts_to_throw_insert = 1, parts_to_delay_insert = 0"
+    )
+    client.run("SYSTEM STOP MERGES together")
+    assert client.post("INSERT INTO together FORMAT CSV", b"1\n").status == 200
+
+    def insert(_: int) -> int:
+        own = shared_tool.client()
+        reply = own.post("INSERT INTO together FORMAT CSV", b"2\n" * 1000)
+        own.close()
+        return reply.status
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(insert, range(60))) == {500}
+    assert count(client, "together") == 1
+
+
+def test_error_after_the_headers_is_marked_in_the_body(client: Client, table: str) -> None:
+    reply = client.post(f"INSERT INTO {table} FORMAT CSV", b"x,y\n", send_progress_in_http_headers=1)
+    assert (reply.status, reply.code) == (200, None)
+    tag = reply.headers["X-ClickHouse-Exception-Tag"]
+    mark = b"\r\n__exception__\r\n"
+    begin, message, end = reply.body.split(mark)[0], reply.body.split(mark)[1], reply.body.split(mark)[2]
+    assert (begin, end) == (b"", b"")
+    head, _, rest = message.partition(b"\r\n")
+    text, _, length = rest.rpartition(b"\n")
+    assert head.decode() == tag
+    assert length.decode() == f"{len(text) + 1} {tag}"
+    assert text.startswith(b"Code: 27. DB::Exception: ")
+    reply = client.post(f"INSERT INTO {table} FORMAT CSV", b"1,y\n", send_progress_in_http_headers=1)
+    assert (reply.status, reply.body) == (200, b"")
+
+
+def test_block_that_a_view_does_not_take_is_an_error_though_others_were_written(client: Client) -> None:
+    client.run("DROP TABLE IF EXISTS picky_view")
+    client.run("CREATE OR REPLACE TABLE picky (a UInt32) ORDER BY a")
+    client.run("CREATE OR REPLACE TABLE picked (a UInt32) ORDER BY a")
+    client.run(
+        "CREATE MATERIALIZED VIEW picky_view TO picked AS SELECT a + throwIf(a = 55) AS a FROM picky"
+    )
+    rows = "".join(f"{n}\n" for n in range(100)).encode()
+    small = {"max_insert_block_size": 10, "min_insert_block_size_rows": 10, "min_insert_block_size_bytes": 1}
+    for body, settings in ((rows, {}), (rows, small), (b"55\n", {})):
+        reply = client.post("INSERT INTO picky FORMAT CSV", body, **settings)
+        assert (reply.status, reply.code) == (500, 395), reply.text
+    # What came before is not held against the next one.
+    assert client.post("INSERT INTO picky FORMAT CSV", b"1\n").status == 200
+    assert client.post("INSERT INTO picky FORMAT CSV", b"").status == 200
+
+
+def test_full_disk_is_an_error(start: Start, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=16m none '{disk}' && exec \"$@\""
+    tool = start(data=disk / "data", under=("unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh"))
+    client = tool.client()
+    client.run("CREATE TABLE t (n UInt64, s String) ORDER BY n")
+    rows = "SELECT number AS n, randomString(1000) AS s FROM numbers(10000) FORMAT ArrowStream"
+    data = client.post(rows).body
+    replies = [client.post("INSERT INTO t FORMAT ArrowStream", data) for _ in range(3)]
+    stored = sum(reply.status == 200 for reply in replies)
+    assert stored < len(replies)
+    assert count(client, "t") == 10_000 * stored
+    failed = replies[-1]
+    assert (failed.status, failed.code) == (500, 243), failed.text
 
 
 def test_insert_token_stores_a_block_once_also_in_views(client: Client) -> None:
