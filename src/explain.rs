@@ -40,7 +40,10 @@ pub fn question(config: &SinkConfig, error: &Error) -> String {
 /// What a failed migration means.
 pub fn migration(config: &SinkConfig, error: &MigrateError) -> String {
     match error {
-        MigrateError::Newer { .. } | MigrateError::Missing { .. } | MigrateError::Type { .. } => error.to_string(),
+        MigrateError::Newer { .. }
+        | MigrateError::Missing { .. }
+        | MigrateError::Unchanged { .. }
+        | MigrateError::Type { .. } => error.to_string(),
         MigrateError::Look(source) => question(config, source),
         MigrateError::Step { purpose, source } => format!("{purpose}: {}", question(config, source)),
     }

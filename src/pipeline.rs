@@ -299,6 +299,14 @@ impl Stages {
             None => Ok(()),
         }
     }
+
+    fn readiness(&self) -> Result<(), String> {
+        self.health()?;
+        if self.stopping {
+            return Err("stopping".to_owned());
+        }
+        self.sink.as_ref().and_then(Sink::schema_trouble).map_or(Ok(()), Err)
+    }
 }
 
 impl View {
@@ -336,6 +344,22 @@ impl View {
         }
     }
 
+    /// What is broken and only a restart mends. Takes no snapshot: a probe is answered whatever else is slow.
+    ///
+    /// # Errors
+    /// With what has ended.
+    pub fn health(&self) -> Result<(), String> {
+        self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner()).health()
+    }
+
+    /// Whether flows should be sent here. As cheap as [`health`](Self::health).
+    ///
+    /// # Errors
+    /// With the reason why not.
+    pub fn readiness(&self) -> Result<(), String> {
+        self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner()).readiness()
+    }
+
     pub fn snapshot(&self) -> Snapshot {
         let stages = self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         let counted = stages.count();
@@ -345,12 +369,11 @@ impl View {
             batches: queue.receiver.len(),
             capacity: queue.capacity,
         };
-        let health = stages.health();
         Snapshot {
             // Last of all, so that nothing is booked later than it was counted.
             accounts: self.0.ledger.snapshot(),
-            readiness: readiness(&stages, &counted, &health),
-            health,
+            readiness: stages.readiness(),
+            health: stages.health(),
             queues: stages.queues.iter().map(depth).collect(),
             names: NamesUsage { held, refused, cut: self.0.names.cut() },
             netbox: self.0.netbox.as_ref().map(|netbox| netbox.stats()),
@@ -361,19 +384,6 @@ impl View {
             sink: counted.sink,
         }
     }
-}
-
-fn readiness(stages: &Stages, counted: &Counted, health: &Result<(), String>) -> Result<(), String> {
-    health.clone()?;
-    if stages.stopping {
-        return Err("stopping".to_owned());
-    }
-    if counted.sink.insert.schema_ready {
-        return Ok(());
-    }
-    let error = counted.sink.insert.last_error.as_ref();
-    Err(error
-        .map_or("the schema is not ready yet".to_owned(), |(_, error)| format!("the schema is not ready: {error}")))
 }
 
 #[cfg(test)]

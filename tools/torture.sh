@@ -34,12 +34,12 @@ part() {
 
 part crashes "kill -9 x $HELIOS_KILLS, stops, takeovers, full disks, a killed engine, clocks" \
     "${tests[@]}" --test it -- --show-output spool:: ills:: takeover::
-part faults "resets, cuts, lost and late answers, 500/503, exceptions; $HELIOS_FAULT_SEEDS schedules" \
+part faults "resets, cuts, lost and late answers, false 200s, exceptions, dropped tables; $HELIOS_FAULT_SEEDS schedules" \
     "${tests[@]}" --test engine -- faults:: outage:: ills::
 part blocks "blocks of $HELIOS_BLOCK_ROWS rows and many days, recovered, cut, half committed, sent again" \
     "${tests[@]}" --test engine -- once::
-part files "flipped octets, truncations, crashes against a model of the spool" \
-    "${tests[@]}" --lib -- spool:: backlog::
+part files "flipped octets, truncations, crashes, disks that others fill or that hang, strange folders, newer files" \
+    "${tests[@]}" --lib -- spool:: backlog:: client::
 
 printf '\n%-10s %-72s %6s %7s  %s\n%s' part what tests time result "$table"
 exit "$failed"

@@ -45,6 +45,8 @@ helios_metrics::label_set! {
         Damaged = "damaged",
         /// Somebody gave the block up.
         Operator = "operator",
+        /// Memory for blocks was used up while the spool could not be written: its disk failed, or other programs filled it.
+        SpoolUnavailable = "spool_unavailable",
     }
 }
 

@@ -4,8 +4,9 @@
 //! read again when its turn comes; without one, the oldest block goes, counted. Everything that becomes of a closed
 //! block is booked here, under the lock under which it happens where that matters: the ledger balances at every moment.
 //!
-//! What goes to one table of one shard is a lane. A lane whose insert failed is paused, the others go on: one table
-//! that is missing, or one shard that is away, stops nobody else.
+//! What goes to one table of one shard is a lane. A lane whose insert failed is paused, the others go on: a missing table
+//! or a shard that is away does not stop the other tables and shards. A block that was refused for the configuration
+//! waits alone; its lane is paused only if the next block of it is refused as well.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,7 +20,7 @@ use crate::books::Books;
 use crate::cluster;
 use crate::schema::Table;
 use crate::spool::file::FileError;
-use crate::spool::{Policy, ReplayOrder, Spool, Stub, WhenFull, directory};
+use crate::spool::{Kept, Policy, ReplayOrder, Room, Spool, Stub, WhenFull, directory};
 
 /// Room that is made in the spool before it is needed: more than the chunk of a block that is being filled.
 const ROOM: u64 = 16 << 20;
@@ -65,8 +66,14 @@ struct State {
     /// Table and rows of blocks that this process has set aside.
     aside: HashMap<Arc<str>, (Table, u64)>,
     paused: HashMap<Lane, Instant>,
+    /// Tokens of blocks that wait by themselves, and until when.
+    resting: HashMap<String, Instant>,
+    /// Token of each lane's block that was refused last for the configuration, since the lane's last success.
+    misconfigured: HashMap<Lane, String>,
     /// Token of each lane's block that failed last: another one has its turn before it.
     failed: HashMap<Lane, String>,
+    /// Tokens of blocks in `fresh` that are being written to the spool.
+    writing: HashSet<String>,
     /// Shards without a schema yet: nothing goes there.
     held: BTreeSet<usize>,
     /// Reading kept blocks failed for want of something: none is read before then.
@@ -116,6 +123,16 @@ impl Backlog {
         self.state().held = shards.into_iter().collect();
     }
 
+    /// Nothing goes to the shard before it is [released](Self::release), whatever the others do. Blocks that are on their
+    /// way are waited for.
+    pub async fn hold_also(&self, shard: usize) {
+        self.state().held.insert(shard);
+        while self.occupancy().in_flight > 0 {
+            // What is changed by the end of an attempt wakes this up; other blocks may have taken the notice.
+            let _ = tokio::time::timeout(Duration::from_millis(50), self.changed.notified()).await;
+        }
+    }
+
     pub fn held_shards(&self) -> Vec<usize> {
         self.state().held.iter().copied().collect()
     }
@@ -130,7 +147,8 @@ impl Backlog {
     /// that is away keeps nobody from sending to the others, nor does another table.
     pub fn is_busy(&self, table: Table, sent: usize) -> bool {
         let state = self.state();
-        let waiting = |lane: Lane| state.fresh.iter().filter(|block| state.lane(block) == lane).count();
+        let counts = |block: &&Block| !state.resting.contains_key(&block.token);
+        let waiting = |lane| state.fresh.iter().filter(counts).filter(|block| state.lane(block) == lane).count();
         (0..state.shards.max(1)).map(|shard| Lane { table, shard }).all(|lane| {
             let sending = state.sending.get(&lane).copied().unwrap_or(0);
             sending >= sent || sending + waiting(lane) >= sent
@@ -158,12 +176,22 @@ impl Backlog {
         self.shrink();
     }
 
-    /// Puts a block that could not be sent back to the front, and leaves its lane alone for a while.
-    pub fn put_back(&self, block: Block, pause: Duration) {
+    /// Puts a block that could not be sent back to the front, and leaves it or its lane alone for a while.
+    pub fn put_back(&self, block: Block, pause: Pause) {
         let mut state = self.state();
         state.failing = true;
         let lane = state.lane(&block);
-        state.paused.insert(lane, Instant::now() + pause);
+        match pause {
+            Pause::Lane(pause) => _ = state.paused.insert(lane, Instant::now() + pause),
+            Pause::Block(pause) => {
+                let until = Instant::now() + pause;
+                state.resting.insert(block.token.clone(), until);
+                let before = state.misconfigured.insert(lane, block.token.clone());
+                if before.is_some_and(|token| token != block.token) {
+                    state.paused.insert(lane, until);
+                }
+            }
+        }
         state.failed.insert(lane, block.token.clone());
         state.end_sending(&block);
         state.fresh.push_front(block);
@@ -172,10 +200,21 @@ impl Backlog {
         if closed {
             self.leave_kept();
         } else {
-            self.keep_waiting();
+            self.write_waiting();
             self.shrink();
         }
         self.changed.notify_one();
+    }
+
+    /// Lanes of the shard and blocks that were refused for the configuration may go at once: it was mended.
+    pub fn resume(&self, shard: usize) {
+        let mut state = self.state();
+        state.held.remove(&shard);
+        state.paused.retain(|lane, _| lane.shard != shard);
+        state.resting.clear();
+        state.misconfigured.clear();
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// A block as ClickHouse should get it next; `None` when the backlog is closed and nothing waits in memory.
@@ -243,10 +282,11 @@ impl Backlog {
     }
 
     /// An attempt with a block begins.
-    pub fn sending(&self, block: &mut Block) {
+    pub fn sending(&self, mut block: Block) -> Block {
         if let (Some(spool), Some(kept)) = (&self.spool, &mut block.kept) {
             spool.mark_sent(kept);
         }
+        block
     }
 
     /// ClickHouse has acknowledged a block.
@@ -255,6 +295,7 @@ impl Backlog {
         state.failing = false;
         let lane = state.lane(block);
         state.paused.remove(&lane);
+        state.misconfigured.remove(&lane);
         state.end_sending(block);
         state.occupancy.remove(block);
         drop(state);
@@ -266,13 +307,10 @@ impl Backlog {
         self.changed.notify_one();
     }
 
-    /// ClickHouse will never take a block: it is set aside, or dropped where there is no spool.
+    /// ClickHouse will never take a block: it is set aside, or dropped where there is no spool or no room for it.
     pub fn refused(&self, mut block: Block, message: &str) {
-        if let Some(spool) = self.spool.as_ref().filter(|_| block.kept.is_none()) {
-            block.kept = spool.write(&block);
-        }
-        if let (Some(spool), Some(kept)) = (&self.spool, &block.kept) {
-            spool.set_aside(kept, directory::REFUSED, message);
+        if let Some(spool) = &self.spool {
+            self.set_aside(spool, &mut block, message);
         }
         let mut state = self.state();
         state.end_sending(&block);
@@ -288,10 +326,29 @@ impl Backlog {
         self.changed.notify_one();
     }
 
-    /// A block that waits in the spool: of an earlier process, or one that somebody wants sent again.
-    pub fn found(&self, stub: Stub) {
+    /// Sets a block's file aside; afterwards the block has none if there is no room for it.
+    fn set_aside(&self, spool: &Arc<Spool>, block: &mut Block, message: &str) {
+        if spool.config.when_full == WhenFull::DropOldest {
+            for gone in spool.make_room_aside(block.octets) {
+                self.given_up(&gone, DropReason::SpoolFull);
+            }
+        }
+        let room = spool.has_room_aside(block.octets);
+        match block.kept.take_if(|_| !room) {
+            Some(kept) => _ = spool.remove(&kept),
+            None if room && block.kept.is_none() => block.kept = spool.write(block),
+            None => {}
+        }
+        if let Some(kept) = &block.kept {
+            spool.set_aside(kept, directory::REFUSED, message);
+        }
+    }
+
+    /// A block that waits in the spool: of an earlier process, or one that somebody wants sent again, which was set aside
+    /// under the name `known`.
+    pub fn found(&self, stub: Stub, known: &str) {
         let mut state = self.state();
-        match state.aside.remove(&stub.kept.name) {
+        match state.aside.remove(known) {
             Some((table, rows)) => self.books.moved(table, Stage::Aside, Stage::Spool, rows),
             None => self.books.recovered(stub.table, stub.rows),
         }
@@ -300,60 +357,86 @@ impl Backlog {
         self.changed.notify_one();
     }
 
+    /// Blocks in the spool that somebody wants sent again.
+    pub fn n_again(&self) -> usize {
+        let state = self.state();
+        let waiting = state.kept.values().map(|stub| &stub.kept.name);
+        waiting.chain(&state.replaying).filter(|name| directory::is_again(name)).count()
+    }
+
     /// Names of what this process has set aside.
     pub fn aside(&self) -> Vec<Arc<str>> {
         self.state().aside.keys().cloned().collect()
     }
 
-    /// Somebody has dropped a block that was set aside.
-    pub fn given_up(&self, name: &str) {
+    /// A block that was set aside is gone.
+    pub fn given_up(&self, name: &str, reason: DropReason) {
         if let Some((table, rows)) = self.state().aside.remove(name) {
-            self.books.dropped(table, Stage::Aside, DropReason::Operator, rows);
+            self.books.dropped(table, Stage::Aside, reason, rows);
         }
     }
 
-    /// Makes room in a full spool as configured.
+    /// Makes room in a full spool as configured, where removing files makes any.
     pub fn make_room(&self) {
         let Some(spool) = self.spool.as_ref().filter(|spool| spool.config.when_full == WhenFull::DropOldest) else {
             return;
         };
-        while spool.is_full(ROOM) {
-            let mut state = self.state();
-            if let Some((_, stub)) = state.oldest_kept() {
-                state.forget_kept(&stub);
-                drop(state);
-                if !spool.try_remove(&stub.kept) {
-                    // To give up more would make no more room: the block stays where it is.
-                    self.state().keep(stub);
-                    return;
-                }
-                self.books.dropped(stub.table, Stage::Spool, DropReason::SpoolFull, stub.rows);
-            } else if let Some(kept) = state.fresh.iter_mut().find_map(|block| block.kept.take()) {
-                // The rows stay in memory: only a crash would lose them now.
-                drop(state);
-                if !spool.remove(&kept) {
-                    return;
-                }
-            } else {
+        let mut lacked = u64::MAX;
+        loop {
+            match spool.room(ROOM) {
+                Room::Enough => return,
+                Room::OwnLimit => {}
+                Room::Disk { missing } if !spool.can_free(missing) => return,
+                Room::Disk { missing } if missing >= lacked => return spool.removing_was_futile(),
+                Room::Disk { missing } => lacked = missing,
+            }
+            if !self.give_up_oldest(spool) {
                 return;
             }
         }
     }
 
-    /// No more blocks will come, and kept ones stay for the next process, as do those of a shard that is not there.
+    /// Removes the file of the oldest block that is only in the spool, or else of one that is in memory as well. `false`
+    /// if there is none that can be removed.
+    fn give_up_oldest(&self, spool: &Spool) -> bool {
+        let mut state = self.state();
+        if let Some((_, stub)) = state.oldest_kept() {
+            state.forget_kept(&stub);
+            drop(state);
+            if !spool.try_remove(&stub.kept) {
+                // To give up more would make no more room: the block stays where it is.
+                self.state().keep(stub);
+                return false;
+            }
+            self.books.dropped(stub.table, Stage::Spool, DropReason::SpoolFull, stub.rows);
+            return true;
+        }
+        // The rows stay in memory, and are written again when there is room: only a crash would lose them now.
+        let kept = state.fresh.iter_mut().find_map(|block| block.kept.take_if(|kept| !directory::is_again(&kept.name)));
+        drop(state);
+        kept.is_some_and(|kept| spool.remove(&kept))
+    }
+
+    /// No more blocks will come. Kept ones stay for the next process: those that are in the spool only, and those of
+    /// shards that take nothing now.
     pub fn close(&self) {
         let mut state = self.state();
         state.closed = true;
-        if !state.held.is_empty() {
-            let (stay, go) = std::mem::take(&mut state.fresh)
-                .into_iter()
-                .partition(|block| block.kept.is_some() && state.held.contains(&state.lane(block).shard));
-            state.fresh = go;
-            let stay: VecDeque<Block> = stay;
-            stay.into_iter().for_each(|block| self.unload(&mut state, block));
-        }
+        let now = Instant::now();
+        let (stay, go): (VecDeque<Block>, _) = std::mem::take(&mut state.fresh)
+            .into_iter()
+            .partition(|block| block.kept.is_some() && !state.may_go(block, now));
+        state.fresh = go;
+        stay.into_iter().for_each(|block| self.unload(&mut state, block));
         drop(state);
         self.changed.notify_waiters();
+    }
+
+    /// Nothing can be sent before the process ends: kept blocks stay for the next one. Whether no other is left.
+    pub fn leave_all(&self) -> bool {
+        self.leave_kept();
+        let occupancy = self.occupancy();
+        occupancy.blocks == 0
     }
 
     /// Ends the waiting in memory: what can be kept stays in the spool, the rest is given up.
@@ -402,28 +485,59 @@ impl Backlog {
         state.keep(Stub { kept, table: block.table, number: cluster::number(&block.token), rows: block.rows });
     }
 
-    fn write(&self, spool: &Arc<Spool>, block: &Block) -> Option<crate::spool::Kept> {
+    fn write(&self, spool: &Arc<Spool>, block: &Block) -> Option<Kept> {
         self.make_room();
-        if spool.is_full(block.octets) { None } else { spool.write(block) }
+        spool.write_if_room(block)
     }
 
-    /// With policy `on-failure`: writes what waits in memory only, once ClickHouse has failed.
-    fn keep_waiting(&self) {
-        let Some(spool) = self.spool.as_ref().filter(|spool| spool.config.policy == Policy::OnFailure) else { return };
-        loop {
-            let bare = self.state().fresh.iter().find(|block| block.kept.is_none()).cloned();
-            let Some(bare) = bare else { return };
-            let Some(kept) = self.write(spool, &bare) else { return };
+    /// Writes what waits in memory only, if it is to be in the spool: with policy `on-failure` once ClickHouse has failed,
+    /// with `always` when there is room again. Nothing is given up for it.
+    pub fn write_waiting(&self) {
+        let Some(spool) = &self.spool else { return };
+        while let Some(bare) = self.claim_bare(spool) {
+            let kept = if spool.is_full(bare.octets + ROOM) {
+                self.write_on_failure(spool, &bare)
+            } else {
+                spool.write(&bare)
+            };
+            let failed = kept.is_none();
             let mut state = self.state();
-            match state.fresh.iter_mut().find(|block| block.token == bare.token) {
-                Some(block) => block.kept = Some(kept),
-                // An inserter took it meanwhile and knows nothing of the file.
-                None => {
-                    drop(state);
-                    spool.remove(&kept);
+            state.writing.remove(&bare.token);
+            let block = state.fresh.iter_mut().find(|block| block.token == bare.token && block.kept.is_none());
+            let unwanted = match block {
+                Some(block) => {
+                    block.kept = kept;
+                    None
                 }
+                // An inserter took it meanwhile and knows nothing of the file, or `shrink` has written one.
+                None => kept,
+            };
+            drop(state);
+            if let Some(kept) = unwanted {
+                spool.remove(&kept);
+            }
+            if failed {
+                return;
             }
         }
+    }
+
+    /// What fails for the first time makes room for itself as a new block does.
+    fn write_on_failure(&self, spool: &Arc<Spool>, bare: &Block) -> Option<Kept> {
+        if spool.config.policy == Policy::OnFailure { self.write(spool, bare) } else { None }
+    }
+
+    /// A block that waits in memory only and is to be written; nobody else writes it until it is done.
+    fn claim_bare(&self, spool: &Spool) -> Option<Block> {
+        let mut state = self.state();
+        let wanted = spool.config.policy == Policy::Always || spool.config.policy == Policy::OnFailure && state.failing;
+        if !wanted || state.closed {
+            return None;
+        }
+        let bare = |block: &&Block| block.kept.is_none() && !state.writing.contains(&block.token);
+        let bare = state.fresh.iter().find(bare).cloned()?;
+        state.writing.insert(bare.token.clone());
+        Some(bare)
     }
 
     /// Brings memory back to its limit.
@@ -462,10 +576,24 @@ impl Backlog {
             };
             let Some(victim) = victim else { return };
             state.occupancy.remove(&victim);
-            let reason = if self.spool.is_some() { DropReason::SpoolFull } else { DropReason::BacklogFull };
+            drop(state);
+            let reason = match self.spool.as_ref().map(|spool| spool.room(victim.octets)) {
+                None => DropReason::BacklogFull,
+                Some(Room::OwnLimit) => DropReason::SpoolFull,
+                Some(Room::Enough | Room::Disk { .. }) => DropReason::SpoolUnavailable,
+            };
             self.books.dropped(victim.table, Stage::Insert, reason, victim.rows);
         }
     }
+}
+
+/// What is left alone after a failure, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub enum Pause {
+    /// Everything of the block's table and shard.
+    Lane(Duration),
+    /// The block, and its lane only if the block before it was refused as well.
+    Block(Duration),
 }
 
 /// What there is to do.
@@ -490,6 +618,7 @@ impl State {
     fn pick(&mut self, spool: Option<&Spool>) -> Pick {
         let now = Instant::now();
         self.paused.retain(|_, until| *until > now);
+        self.resting.retain(|_, until| *until > now);
         self.unreadable_until = self.unreadable_until.filter(|until| *until > now);
         let fresh_first = spool.is_none_or(|spool| spool.config.fresh_first);
         if !fresh_first && let Some(stub) = self.pick_kept(spool) {
@@ -497,7 +626,7 @@ impl State {
         }
         // A block that fails for reasons of its own must not keep a single connection from all behind it, nor they it.
         let failed = |block: &Block| self.failed.get(&self.lane(block)).is_some_and(|token| *token == block.token);
-        let ready = |block: &Block| self.may_go(self.lane(block));
+        let ready = |block: &Block| self.may_go(block, now);
         let other = self.fresh.iter().position(|block| ready(block) && !failed(block));
         let ready = other.or_else(|| self.fresh.iter().position(ready));
         if let Some(block) = ready.and_then(|at| self.fresh.remove(at)) {
@@ -513,13 +642,18 @@ impl State {
         if self.closed && self.fresh.is_empty() {
             return Pick::End;
         }
-        let resume = self.paused.values().copied().chain(self.unreadable_until).min();
+        let resume = self.paused.values().chain(self.resting.values()).copied().chain(self.unreadable_until).min();
         resume.map_or(Pick::Nothing, Pick::Paused)
     }
 
-    /// Whether a block of the lane may be sent now.
-    fn may_go(&self, lane: Lane) -> bool {
-        !self.paused.contains_key(&lane) && !self.held.contains(&lane.shard)
+    /// Whether the block may be sent now.
+    fn may_go(&self, block: &Block, now: Instant) -> bool {
+        self.is_open(self.lane(block), now) && self.resting.get(&block.token).is_none_or(|until| *until <= now)
+    }
+
+    /// Whether blocks of the lane may be sent now.
+    fn is_open(&self, lane: Lane, now: Instant) -> bool {
+        self.paused.get(&lane).is_none_or(|until| *until <= now) && !self.held.contains(&lane.shard)
     }
 
     fn pick_kept(&mut self, spool: Option<&Spool>) -> Option<Stub> {
@@ -527,7 +661,8 @@ impl State {
         if self.closed || self.unreadable_until.is_some() || self.replaying.len() >= config.replay_parallel {
             return None;
         }
-        let ready = |stub: &&Stub| self.may_go(self.lane_of(stub.table, stub.number));
+        let now = Instant::now();
+        let ready = |stub: &&Stub| self.is_open(self.lane_of(stub.table, stub.number), now);
         let doubtful = self.kept.values().take_while(|stub| stub.kept.sent).find(ready);
         let stub = doubtful.or_else(|| match config.replay_order {
             ReplayOrder::Oldest => self.kept.values().find(ready),
@@ -540,9 +675,12 @@ impl State {
         Some(stub)
     }
 
-    /// The kept block that was made first.
+    /// The kept block that was made first, of those that may be given up: one that somebody wants sent again may not.
     fn oldest_kept(&self) -> Option<(Turn, Stub)> {
-        let first = |unsent: bool| self.kept.range((unsent, Arc::from(""))..).find(|((of, _), _)| *of == unsent);
+        let first = |unsent: bool| {
+            let mut of_kind = self.kept.range((unsent, Arc::from(""))..).take_while(|((of, _), _)| *of == unsent);
+            of_kind.find(|((_, name), _)| !directory::is_again(name))
+        };
         // `false` sorts first: the blocks that were sent.
         let oldest = [first(false), first(true)].into_iter().flatten().min_by_key(|((_, name), _)| Arc::clone(name));
         oldest.map(|(turn, stub)| (turn.clone(), stub.clone()))

@@ -9,14 +9,17 @@ use helios_web::tls::{self, TlsError};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
 
-use crate::block::Block;
-use crate::config::{Compression, PASSWORD_VARIABLE, SinkConfig};
+use crate::config::{PASSWORD_VARIABLE, SinkConfig};
+
+mod insert;
+
+pub use insert::Inserts;
 
 /// Below ClickHouse's own idle limit of 3 s, so that a connection is not used when the server is about to close it.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a statement about the schema or the sizes of tables may take: more than ClickHouse waits for its locks (2 min)
-/// and for the replicas of a cluster (1 min). A server that hangs would be waited for for ever.
+/// and for the replicas of a cluster (1 min). Without it, a server that hangs would hold up the schema for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A connection cannot be set up.
@@ -26,6 +29,8 @@ pub enum ConnectError {
     Tls(#[from] TlsError),
     #[error("clickhouse.{0}")]
     Password(#[from] SecretError),
+    #[error("clickhouse.url: {url} is no address of a server: {source}")]
+    Url { url: String, source: url::ParseError },
 }
 
 /// A client of the server at `clickhouse.url`.
@@ -64,34 +69,6 @@ fn password(config: &SinkConfig) -> Result<Option<String>, ConnectError> {
 /// What `query` says, or that it says nothing.
 pub(crate) async fn answer<T>(query: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(ANSWER_TIMEOUT, query).await.unwrap_or(Err(Error::TimedOut))
-}
-
-/// Sends a block and waits until ClickHouse has stored it.
-///
-/// # Errors
-/// The client's error: see [`Class`](crate::error::Class).
-pub async fn insert(client: &Client, block: &Block, timeout: Duration) -> Result<(), Error> {
-    let mut insert = client
-        .insert_formatted_with(&*block.statement)
-        .with_timeouts(Some(timeout), Some(timeout))
-        // One insert is one block: asynchronous inserts would gather rows that are gathered already.
-        .with_setting("async_insert", "0")
-        // A repeated insert counts once, in the rollups as well.
-        .with_setting("insert_deduplicate", "1")
-        .with_setting("insert_deduplication_token", &block.token)
-        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
-        // A column that the statement names and the stream lacks is an error, not a default.
-        .with_setting("input_format_arrow_allow_missing_columns", "0")
-        // More threads make a single insert no cheaper, and inserts run side by side anyway.
-        .with_setting("max_insert_threads", "1")
-        .with_setting("max_threads", "1");
-    if block.compression != Compression::None {
-        insert = insert.with_setting("decompress", "1");
-    }
-    for piece in &block.pieces {
-        insert.send(piece.clone()).await?;
-    }
-    insert.end().await
 }
 
 #[cfg(test)]

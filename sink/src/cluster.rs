@@ -1,9 +1,10 @@
 //! Where blocks go: shards, their replicas, and how each of these is doing.
 //!
-//! A block belongs to one shard for good, since only that shard's replicas share the memory of its token: a retry
-//! elsewhere would be counted twice. The shard follows from the number at the end of the token, which goes up with
-//! every block: that is round-robin, needs no note in the spool, and is the same after a restart. Within the shard any
-//! replica will do. One that failed rests for a while that doubles, and is tried again when its rest is over or when
+//! A block belongs to one shard, since only that shard's replicas share the memory of its token: a retry elsewhere would
+//! be counted twice. The shard is the number at the end of the token, which goes up with every block, modulo the number
+//! of shards. So blocks go round the shards, the spool needs no note of it, and a restart changes nothing as long as the
+//! number of shards stays the same. With another number of shards, blocks that wait in the spool go to another shard: one
+//! that was sent and not acknowledged may be stored twice then. Within the shard any replica will do. One that failed rests for a while that doubles, and is tried again when its rest is over or when
 //! all others rest as well.
 //!
 //! A single server is a cluster of one shard with one replica.
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use clickhouse::Client;
 use clickhouse::error::Error;
 
-use crate::client::{self, ConnectError};
+use crate::client::{self, ConnectError, Inserts};
 use crate::config::SinkConfig;
 use crate::migrate::rows;
 use crate::schema::ddl;
@@ -45,7 +46,7 @@ pub struct Replica {
 #[derive(Default)]
 struct State {
     /// Made with the password and certificates as they were then.
-    client: Option<Client>,
+    inserts: Option<Inserts>,
     failures: u32,
     rests_until: Option<Instant>,
 }
@@ -94,7 +95,8 @@ impl Cluster {
         let Some(name) = config.cluster.name.as_ref().filter(|_| config.cluster.shards.is_empty()) else {
             return Ok(Self::configured(config));
         };
-        let client = client::connect(config)?;
+        let servers = config.clone();
+        let client = read_files(move || client::connect(&servers)).await?;
         let failed = |source| DiscoverError::Look { cluster: name.clone(), source };
         let found = rows(&client, &question(name)).await.map_err(failed)?;
         let shards = shards(&found, &config.url);
@@ -133,18 +135,27 @@ impl Replica {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// A client of it, made anew after a failure.
+    /// A client of it for statements about the schema, with the password and certificates as they are now.
     ///
     /// # Errors
     /// [`ConnectError`] when a file that the configuration names cannot be used.
-    pub fn client(&self, config: &SinkConfig) -> Result<Client, ConnectError> {
-        let mut state = self.state();
-        if let Some(client) = &state.client {
-            return Ok(client.clone());
+    pub async fn client(&self, config: &SinkConfig) -> Result<Client, ConnectError> {
+        let (config, url) = (config.clone(), self.url.clone());
+        read_files(move || client::connect_to(&config, &url)).await
+    }
+
+    /// What sends blocks to it, made anew after a failure.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client).
+    pub async fn inserts(&self, config: &SinkConfig) -> Result<Inserts, ConnectError> {
+        if let Some(inserts) = &self.state().inserts {
+            return Ok(inserts.clone());
         }
-        let client = client::connect_to(config, &self.url)?;
-        state.client = Some(client.clone());
-        Ok(client)
+        let (config, url) = (config.clone(), self.url.clone());
+        let inserts = read_files(move || Inserts::to(&config, &url)).await?;
+        self.state().inserts = Some(inserts.clone());
+        Ok(inserts)
     }
 
     /// It did what it was asked to.
@@ -160,7 +171,19 @@ impl Replica {
         let rest = config.retry_initial() * 2_u32.saturating_pow(state.failures.min(16));
         state.failures += 1;
         state.rests_until = Some(now + rest.min(config.retry_max()));
-        state.client = None;
+        state.inserts = None;
+    }
+}
+
+/// Does what reads files of the configuration where a slow disk holds up no connection.
+async fn read_files<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, ConnectError> + Send + 'static,
+) -> Result<T, ConnectError> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends, and this task with it.
+        Err(_) => std::future::pending().await,
     }
 }
 

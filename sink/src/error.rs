@@ -63,11 +63,27 @@ pub fn with_cause(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// ClickHouse's error code in an answer (`Code: 241. DB::Exception: ...`).
+/// ClickHouse's error code in an answer, which begins with it (`Code: 241. DB::Exception: ...`). `None` for a text that is
+/// cut within the code, since the begin of a code is another code, and for one that quotes an exception further inside.
 pub fn code(error: &Error) -> Option<u32> {
     let Error::BadResponse(text) = error else { return None };
-    let (_, rest) = text.split_once("Code: ")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    let text = text.trim_start();
+    // The client makes this text of the header where there is no body.
+    if let Some(code) = text.strip_prefix("Code: ").and_then(|rest| rest.parse().ok()) {
+        return Some(code);
+    }
+    exception_code(text)?.parse().ok()
+}
+
+/// Whether a text is an exception of ClickHouse from its first character on.
+pub(crate) fn begins_with_exception(text: &str) -> bool {
+    exception_code(text).is_some()
+}
+
+fn exception_code(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("Code: ")?;
+    let (code, rest) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+    (rest.starts_with(". DB::") || rest.starts_with(". Coordination::")).then_some(code)
 }
 
 #[cfg(test)]

@@ -9,12 +9,12 @@ use clickhouse::error::Error;
 use hdrhistogram::Histogram;
 use helios_common::time::UnixMs;
 use helios_web::Backoff;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use crate::backlog::{Backlog, Lane};
+use crate::backlog::{Backlog, Lane, Pause};
 use crate::block::Block;
 use crate::books::Books;
-use crate::client::{self, ConnectError};
+use crate::client::ConnectError;
 use crate::cluster::{Cluster, DiscoverError, Replica};
 use crate::config::SinkConfig;
 use crate::error::{Class, with_cause};
@@ -23,6 +23,9 @@ use crate::retention;
 
 /// The same trouble is logged once in so long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often the schema is looked at while nothing fails.
+const SCHEMA_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Attempts with a block that ClickHouse says it cannot read: bytes may be lost on the way once, not every time.
 const UNREADABLE_ATTEMPTS: u32 = 5;
@@ -47,6 +50,8 @@ pub struct InsertStats {
     pub insert_ns: u64,
     /// Whether the schema is as this version needs it.
     pub schema_ready: bool,
+    /// What went missing of it after it was ready.
+    pub schema_error: Option<String>,
     /// The latest error and when it came.
     pub last_error: Option<(UnixMs, String)>,
     /// Milliseconds from the arrival of a datagram to the acknowledgement of its rows, weighted by rows.
@@ -77,6 +82,8 @@ pub(crate) struct Inserter {
     logged: Mutex<HashMap<String, Instant>>,
     /// Set when the time for draining is over.
     pub abandon: watch::Sender<bool>,
+    /// ClickHouse refused a block for its configuration: the schema may not be as it was.
+    schema_doubted: Notify,
 }
 
 impl Inserter {
@@ -88,6 +95,7 @@ impl Inserter {
             failures: [0; Class::ALL.len()],
             insert_ns: 0,
             schema_ready: false,
+            schema_error: None,
             last_error: None,
             latency: Histogram::new_with_bounds(1, LATENCY_MAX_MS, 2).expect("the bounds are in order"),
         };
@@ -103,11 +111,24 @@ impl Inserter {
             stats: Mutex::new(stats),
             logged: Mutex::default(),
             abandon,
+            schema_doubted: Notify::new(),
         }
     }
 
     pub fn stats(&self) -> MutexGuard<'_, InsertStats> {
         self.stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Why rows are not stored now because of the schema; `None` if it is in place.
+    pub fn schema_trouble(&self) -> Option<String> {
+        let stats = self.stats();
+        if stats.schema_ready {
+            return None;
+        }
+        Some(match stats.schema_error.as_ref().or(stats.last_error.as_ref().map(|(_, error)| error)) {
+            Some(error) => format!("the schema is not ready: {error}"),
+            None => "the schema is not ready yet".to_owned(),
+        })
     }
 
     /// Where blocks go.
@@ -182,7 +203,8 @@ impl Inserter {
     async fn prepare_shard(&self, cluster: &Cluster, shard: usize) -> Result<(), Class> {
         let mut class = Class::Transient;
         for replica in cluster.replicas(shard, Instant::now()) {
-            let client = replica.client(&self.config).map_err(|error| self.connect_failed(&error, &replica))?;
+            let client = replica.client(&self.config).await;
+            let client = client.map_err(|error| self.connect_failed(&error, &replica))?;
             let result = if self.config.migrate {
                 migrate::apply(&client, &self.config, |step| tracing::info!(step = step.purpose, "schema")).await
             } else {
@@ -203,6 +225,75 @@ impl Inserter {
         Err(class)
     }
 
+    /// Looks after the schema once it was ready: when ClickHouse refuses blocks, and once in a while. `/readyz` says what is
+    /// missing. A database that was dropped is made again unless `clickhouse.migrate` is off. A single table, column or
+    /// view that is missing is waited for: somebody may be at work on it, and have moved it out of the way.
+    pub async fn keep_schema(&self) {
+        let mut retry = Retry::new(&self.config);
+        loop {
+            let _ = tokio::time::timeout(SCHEMA_INTERVAL, self.schema_doubted.notified()).await;
+            let cluster = self.cluster();
+            for shard in 0..cluster.n_shards() {
+                // Those that were away at the start are `prepare_rest`'s.
+                if self.backlog.held_shards().contains(&shard) {
+                    continue;
+                }
+                while !self.is_schema_kept(&cluster, shard).await {
+                    self.pause(&mut retry, Class::Transient).await;
+                }
+            }
+            retry = Retry::new(&self.config);
+            // Blocks that are refused for other reasons ask no more often than this.
+            tokio::time::sleep(self.config.retry_max()).await;
+        }
+    }
+
+    /// Whether the shard's schema is in place, or nobody can be asked, which inserts show as well.
+    async fn is_schema_kept(&self, cluster: &Cluster, shard: usize) -> bool {
+        let Some(replica) = cluster.replicas(shard, Instant::now()).into_iter().next() else { return true };
+        let Ok(client) = replica.client(&self.config).await else { return true };
+        match migrate::check(&client, &self.config).await {
+            Ok(()) => {
+                self.schema_is_back(shard);
+                return true;
+            }
+            Err(error @ MigrateError::Missing { database, .. }) => {
+                self.schema_is_gone(&error, &replica);
+                if !(database && self.config.migrate) {
+                    return false;
+                }
+            }
+            Err(_) => return true,
+        }
+        // A row that came between a table and the views that read it would be missing in the rollups.
+        let _ = tokio::time::timeout(self.config.insert_timeout(), self.backlog.hold_also(shard)).await;
+        let prepared = self.prepare_shard(cluster, shard).await.is_ok();
+        if prepared {
+            self.schema_is_back(shard);
+        }
+        prepared
+    }
+
+    fn schema_is_gone(&self, error: &MigrateError, replica: &Replica) {
+        let error = error.to_string();
+        let mut stats = self.stats();
+        stats.schema_ready = false;
+        stats.schema_error = Some(error.clone());
+        drop(stats);
+        self.log(Class::Configuration, &error, &replica.url, NOT_READY);
+    }
+
+    fn schema_is_back(&self, shard: usize) {
+        let mut stats = self.stats();
+        stats.schema_error = None;
+        let was_ready = std::mem::replace(&mut stats.schema_ready, true);
+        drop(stats);
+        if !was_ready {
+            tracing::info!(shard, "the schema is complete again");
+            self.backlog.resume(shard);
+        }
+    }
+
     /// Drops what is beyond the budgets, again and again.
     pub async fn keep_within_budget(&self) {
         if !self.config.max_table_bytes.is_set() {
@@ -217,7 +308,7 @@ impl Inserter {
     }
 
     async fn drop_excess(&self, replica: &Replica) {
-        let Ok(client) = replica.client(&self.config) else { return };
+        let Ok(client) = replica.client(&self.config).await else { return };
         match retention::apply(&client, &self.config).await {
             Ok(dropped) => {
                 for gone in dropped {
@@ -245,30 +336,38 @@ impl Inserter {
 
     /// Sends blocks until the backlog is closed and nothing waits in memory.
     pub async fn run(self: Arc<Self>) {
-        while let Some(mut block) = self.backlog.next().await {
-            self.backlog.sending(&mut block);
+        while let Some(block) = self.backlog.next().await {
+            let Some(block) = self.on_disk(move |backlog| backlog.sending(block)).await else { continue };
             let lane = self.backlog.lane(&block);
             let begin = Instant::now();
             let outcome = self.insert(&block, lane).await;
             if let Outcome::Stored = outcome {
                 self.count(&block, begin);
             }
+            if let Outcome::Failed(Class::Configuration) = outcome {
+                // A table may have gone: see `keep_schema`.
+                self.schema_doubted.notify_one();
+            }
             let pause = self.retry_after(lane, &outcome);
-            // What follows touches files, which may take their time.
-            let backlog = Arc::clone(&self.backlog);
-            let booked = tokio::task::spawn_blocking(move || match outcome {
+            self.on_disk(move |backlog| match outcome {
                 Outcome::Stored => backlog.stored(&block),
                 Outcome::Refused(message) => backlog.refused(block, &message),
-                Outcome::Failed(_) => backlog.put_back(block, pause),
+                Outcome::Failed(Class::Configuration) => backlog.put_back(block, Pause::Block(pause)),
+                Outcome::Failed(_) => backlog.put_back(block, Pause::Lane(pause)),
                 Outcome::Abandoned => backlog.give_up(block),
-            });
-            if booked.await.is_err() {
-                tracing::error!("a block could not be booked");
-            }
+            })
+            .await;
         }
     }
 
-    /// How long the lane is left alone after that.
+    /// Does what touches files, where a slow disk holds up no connection. `None` if it panicked.
+    async fn on_disk<T: Send + 'static>(&self, what: impl FnOnce(&Backlog) -> T + Send + 'static) -> Option<T> {
+        let backlog = Arc::clone(&self.backlog);
+        let done = tokio::task::spawn_blocking(move || what(&backlog)).await;
+        done.inspect_err(|error| tracing::error!(%error, "a block could not be booked")).ok()
+    }
+
+    /// How long the block or its lane is left alone after that.
     fn retry_after(&self, lane: Lane, outcome: &Outcome) -> Duration {
         let mut retries = self.retries.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match outcome {
@@ -316,11 +415,11 @@ impl Inserter {
     /// One attempt, cut short when draining is over.
     async fn attempt(&self, block: &Block, lane: Lane, replica: &Replica) -> Result<(), (Class, String)> {
         let failed = |error: ConnectError| (self.connect_failed(&error, replica), error.to_string());
-        let client = replica.client(&self.config).map_err(failed)?;
+        let inserts = replica.inserts(&self.config).await.map_err(failed)?;
         let mut abandon = self.abandon.subscribe();
         let begin = Instant::now();
         let result = tokio::select! {
-            result = client::insert(&client, block, self.timeout(lane)) => result,
+            result = inserts.insert(block, self.timeout(lane)) => result,
             _ = abandon.wait_for(|abandon| *abandon) => Err(Error::TimedOut),
         };
         self.learn_speed(lane, &result, begin.elapsed());
@@ -406,6 +505,11 @@ impl Inserter {
         stats.failures[class as usize] += 1;
         stats.last_error = Some((now, error.clone()));
         drop(stats);
+        self.log(class, &error, url, advice);
+    }
+
+    /// Logs trouble unless the same was logged a moment ago.
+    fn log(&self, class: Class, error: &str, url: &str, advice: &str) {
         let mut logged = self.logged.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let kind = format!("{url} {advice}");
         if logged.get(&kind).is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {

@@ -53,9 +53,9 @@ helios_metrics::metrics! {
             |stats, out| out.all(Class::ALL.map(|class| [class.name()]).into_iter().zip(stats.insert.failures));
         Gauge "helios_sink_unwritten_rows" [] "Rows of the open block that are not encoded yet: what a crash would cost, with those in the queues" =
             |stats, out| out.one(stats.unwritten_rows);
-        Gauge "helios_sink_spool_available" [] "1 when the spool takes blocks, 0 when it fails, and where none is configured" =
+        Gauge "helios_sink_spool_available" [] "1 when the spool takes blocks; 0 when its disk fails, when there is no room, and where none is configured" =
             |stats, out| out.one(stats.spool.available);
-        Gauge "helios_sink_spool_configured" [] "1 when there is to be a spool: an alarm if available is 0" =
+        Gauge "helios_sink_spool_configured" [] "1 when a spool is configured: alert if available is 0" =
             |stats, out| out.one(stats.spool.configured);
         Gauge "helios_sink_spool_files" [] "Blocks in the spool, those that memory holds as well included" =
             |stats, out| out.one(stats.spool.files);
@@ -67,6 +67,8 @@ helios_metrics::metrics! {
             |stats, out| out.one(stats.backlog.kept_rows);
         Gauge "helios_sink_spool_aside_files" [] "Refused blocks and damaged files that wait for a decision: helios spool list" =
             |stats, out| out.one(stats.spool.aside_files);
+        Gauge "helios_sink_spool_aside_bytes" [] "Bytes of these, with those of blocks that are to be sent again: bounded by clickhouse.spool.max_aside_bytes" =
+            |stats, out| out.one(stats.spool.aside_octets);
         Counter "helios_sink_spool_recovered_blocks_total" [] "Blocks taken over from earlier processes" =
             |stats, out| out.one(stats.spool.recovered_blocks);
         Gauge "helios_sink_spool_scanned" [] "1 when all that earlier processes left has been found" =

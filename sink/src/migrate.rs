@@ -39,10 +39,17 @@ pub enum MigrateError {
          run the newer helios, or name another database with clickhouse.database"
     )]
     Newer { database: String, found: u32 },
+    #[error("the schema is not complete: run `helios migrate`, or set clickhouse.migrate. Still to be done: {missing}")]
+    Missing {
+        missing: String,
+        /// The database is, and so is everything.
+        database: bool,
+    },
     #[error(
-        "the schema is not complete ({missing} is still to be done): run `helios migrate`, or set clickhouse.migrate"
+        "the server acknowledged every statement and the schema is not complete ({missing} is still to be done): is \
+         clickhouse.url the address of a ClickHouse, and of one that stores what it is sent?"
     )]
-    Missing { missing: String },
+    Unchanged { missing: String },
     #[error(
         "column {column} of table `flows` is {found} and the configuration wants {wanted}: change its type there, give \
          the column another name, or convert it yourself (ALTER TABLE ... MODIFY COLUMN)"
@@ -58,7 +65,7 @@ impl MigrateError {
     /// The client's error behind it.
     pub fn client_error(&self) -> Option<&Error> {
         match self {
-            Self::Newer { .. } | Self::Missing { .. } | Self::Type { .. } => None,
+            Self::Newer { .. } | Self::Missing { .. } | Self::Unchanged { .. } | Self::Type { .. } => None,
             Self::Step { source, .. } | Self::Look(source) => Some(source),
         }
     }
@@ -133,17 +140,41 @@ pub async fn apply(
         let done = client::answer(query.execute()).await;
         done.map_err(|source| MigrateError::Step { purpose: step.purpose.clone(), source })?;
     }
+    // Only ClickHouse's tables say that a statement was carried out. In a cluster a replica may still be at it.
+    if !plan.is_empty() && config.cluster.name.is_none() {
+        match check(client, config).await {
+            Err(MigrateError::Missing { missing, .. }) => return Err(MigrateError::Unchanged { missing }),
+            other => other?,
+        }
+    }
     Ok(plan)
 }
 
-/// Whether the schema is there, for who leaves making it to others.
+/// Whether tables, columns, labels and views are all there, for who leaves making them to others. Retention and the
+/// views' queries are not looked at: blocks are stored whatever they are, and another version may have changed them.
 ///
 /// # Errors
-/// [`MigrateError`] when it is missing, newer, or cannot be looked at.
+/// [`MigrateError`] when something is missing, the schema is newer, or it cannot be looked at.
 pub async fn check(client: &Client, config: &SinkConfig) -> Result<(), MigrateError> {
-    match plan(client, config).await?.iter().find(|step| step.purpose.starts_with("create")) {
+    let plan = plan(client, config).await?;
+    let database = plan.iter().any(|step| step.purpose.starts_with("create database"));
+    match missing(&plan) {
         None => Ok(()),
-        Some(missing) => Err(MigrateError::Missing { missing: missing.purpose.clone() }),
+        Some(missing) => Err(MigrateError::Missing { missing, database }),
+    }
+}
+
+/// What inserts need of a plan, in words; `None` if that is nothing.
+fn missing(plan: &[Step]) -> Option<String> {
+    const SHOWN: usize = 5;
+    let needed = |step: &&Step| ["create", "add", "widen"].iter().any(|verb| step.purpose.starts_with(verb));
+    let needed: Vec<&str> = plan.iter().filter(needed).map(|step| step.purpose.as_str()).collect();
+    let more = needed.len().saturating_sub(SHOWN);
+    let shown = needed.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match (needed.len(), more) {
+        (0, _) => None,
+        (_, 0) => Some(shown),
+        (_, more) => Some(format!("{shown} and {more} more")),
     }
 }
 
@@ -528,6 +559,26 @@ mod tests {
             begins,
             ["ALTER TABLE helios_local.flows ON CLUSTER 'main'", "ALTER TABLE helios.flows ON CLUSTER 'main'"]
         );
+    }
+
+    #[test]
+    fn what_inserts_need_is_named_and_nothing_else() {
+        let config = SinkConfig::default();
+        let mut found = complete(&config);
+        assert_eq!(missing(&steps(&found, None, &config)), None);
+        found.tables.retain(|(name, _)| name != "flows_1h_mv");
+        found.columns.retain(|(table, column, _)| (table.as_str(), column.as_str()) != ("flows", "ttl"));
+        for (_, column, kind) in &mut found.columns {
+            if column == "tunnel_type" {
+                *kind = "Enum8('none' = 0)".into();
+            }
+        }
+        let named = missing(&steps(&found, None, &config)).unwrap();
+        for step in ["add column flows.ttl", "widen column flows.tunnel_type", "create view flows_1h_mv"] {
+            assert!(named.contains(step), "{step}: {named}");
+        }
+        let all = missing(&steps(&Found::default(), None, &config)).unwrap();
+        assert!(all.starts_with("create database helios, ") && all.ends_with(" more"), "{all}");
     }
 
     #[test]

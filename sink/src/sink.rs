@@ -27,6 +27,9 @@ use crate::spool::{Policy, Scanner, Spool, SpoolStats};
 /// How long the block thread waits for a batch before it looks at the age of the open block.
 const TICK: Duration = Duration::from_millis(20);
 
+/// What a stop takes at most beyond its limit, for a disk that is slow to take the last blocks.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
 /// The sink did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -208,7 +211,7 @@ impl Sink {
         let (keeper, mut is_ready) = (Arc::clone(&inserter), waiting.clone());
         let upkeep = runtime.spawn(async move {
             let _ = is_ready.wait_for(|ready| *ready).await;
-            tokio::join!(keeper.prepare_rest(), keeper.keep_within_budget());
+            tokio::join!(keeper.prepare_rest(), keeper.keep_within_budget(), keeper.keep_schema());
         });
         for _ in 0..config.connections {
             let (inserter, mut waiting) = (Arc::clone(&inserter), waiting.clone());
@@ -238,6 +241,11 @@ impl Sink {
         }
     }
 
+    /// Why rows are not stored now because of the schema; `None` if it is in place. Asks nobody and waits for nothing.
+    pub fn schema_trouble(&self) -> Option<String> {
+        self.inserter.schema_trouble()
+    }
+
     /// Whether the block thread is alive.
     pub fn is_running(&self) -> bool {
         !self.block_thread.is_finished()
@@ -262,14 +270,27 @@ impl Sink {
             Err(_) => tracing::error!("a block thread did not pass on its rows in time"),
         }
         self.inserter.backlog.close();
+        // Without a schema nothing can be sent, and what is in the spool is not waited for.
+        if self.inserter.schema_trouble().is_some() && self.inserter.backlog.leave_all() {
+            self.inserter.abandon.send_replace(true);
+        }
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout_at(deadline, all).await.is_err() {
             self.inserter.abandon.send_replace(true);
             let backlog = Arc::clone(&self.inserter.backlog);
-            let _ = tokio::task::spawn_blocking(move || backlog.abandon()).await;
-            while self.tasks.join_next().await.is_some() {}
+            let rest = async {
+                let _ = tokio::task::spawn_blocking(move || backlog.abandon()).await;
+                while self.tasks.join_next().await.is_some() {}
+            };
+            if tokio::time::timeout(LAST_WRITES, rest).await.is_err() {
+                tracing::error!("the disk does not answer: blocks that are not in the spool yet are lost");
+            }
         }
-        let _ = tokio::task::spawn_blocking(move || self.spool.close(writes)).await;
+        let spool = self.spool;
+        let closing = tokio::task::spawn_blocking(move || spool.close(writes));
+        if tokio::time::timeout(LAST_WRITES, closing).await.is_err() {
+            tracing::error!("the disk does not answer: the spool is left as it is");
+        }
         let accounts = self.inserter.books.flows.snapshot();
         Drained { lost_rows: accounts.dropped_total() - before, kept_rows: u64::try_from(accounts.kept()).unwrap_or(0) }
     }

@@ -4,15 +4,19 @@
 //! written piece by piece while it is filled, named `.block` when it is closed, `.sent` before its first insert, and
 //! removed when ClickHouse has acknowledged it: there is no index that could disagree with the files.
 //!
-//! The spool knows files and octets. Which block goes next and which one makes room is decided by
-//! [`backlog`](crate::backlog). It never makes anybody wait for a disk that fails: what cannot be written stays in
-//! memory, `available` turns false and one log line a minute says why.
+//! The spool knows files and octets. [`backlog`](crate::backlog) decides which block goes next and which one makes room.
+//! A block that cannot be written stays in memory; `available` turns false, and one log line a minute says why.
+//!
+//! No lock is held during a call to the file system: a disk that does not answer holds up the thread that needs it, and
+//! nobody who asks for [`Spool::stats`].
 //!
 //! It does not keep more than one copy, and does not check what it wrote before it reads it.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,6 +32,7 @@ pub mod config;
 pub mod directory;
 pub mod file;
 pub mod inspect;
+mod room;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -35,13 +40,11 @@ mod tests;
 pub use config::{Fsync, Policy, ReplayOrder, SpoolConfig, WhenFull};
 use directory::RunFolder;
 use file::{Contents, End, FileError, Head};
+pub(crate) use room::Room;
 pub(crate) use scan::Scanner;
 
 /// More files than this are as bad as too many bytes: folders get slow.
 pub const FILES_MAX: usize = 100_000;
-
-/// Free space is looked up this often at most.
-const FREE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The same trouble is logged once in so long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -69,10 +72,11 @@ pub struct Stub {
 /// The spool at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpoolStats {
-    /// There is to be one.
+    /// The configuration wants one.
     pub configured: bool,
-    /// It takes blocks; false is an alarm.
+    /// It takes blocks; false is an alarm, and [`last_error`](Self::last_error) has the reason.
     pub available: bool,
+    /// The latest trouble, which may have passed.
     pub last_error: Option<String>,
     pub files: usize,
     pub octets: u64,
@@ -83,15 +87,25 @@ pub struct SpoolStats {
     pub scanned: bool,
     pub write_failures: u64,
     pub damaged_files: u64,
-    /// Files in the folder `aside`.
+    /// Files in the folders `aside` and `retry`, and their octets.
     pub aside_files: usize,
+    pub aside_octets: u64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     stats: SpoolStats,
+    /// Why the latest write failed; `None` after one that did not.
+    failure: Option<String>,
+    /// Why there is no room for more.
+    no_room: Option<String>,
+    /// Free octets of the file system, and when they were looked up.
     free: Option<(Instant, u64)>,
+    /// Removing files did not raise the free octets: not tried again before then.
+    futile_until: Option<Instant>,
     logged: Option<Instant>,
+    /// Folders that were logged as strange.
+    strange: HashSet<PathBuf>,
     unsynced: Vec<File>,
     /// Blocks that are done with and whose files could not be removed.
     unremoved: Vec<Kept>,
@@ -109,7 +123,6 @@ impl State {
 }
 
 /// The spool of this process.
-#[derive(Debug)]
 pub struct Spool {
     pub config: SpoolConfig,
     root: PathBuf,
@@ -117,8 +130,12 @@ pub struct Spool {
     /// In every name, since clocks jump and process ids come again.
     process: u64,
     blocks: AtomicU64,
+    look_up_free: LookUpFree,
     state: Mutex<State>,
 }
+
+/// Free octets of the file system that holds a path.
+type LookUpFree = Box<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
 
 impl Spool {
     /// Opens the spool in `config.directory` and makes a folder of its own there.
@@ -126,6 +143,11 @@ impl Spool {
     /// # Errors
     /// What the file system says.
     pub fn open(config: &SpoolConfig, root: &Path) -> io::Result<Arc<Self>> {
+        Self::open_on(config, root, Box::new(room::free))
+    }
+
+    /// As [`open`](Self::open), on a file system that tells its free octets otherwise.
+    pub(crate) fn open_on(config: &SpoolConfig, root: &Path, look_up_free: LookUpFree) -> io::Result<Arc<Self>> {
         let folder = RunFolder::create(root)?;
         let stats = SpoolStats { configured: true, available: true, ..SpoolStats::default() };
         let state = Mutex::new(State { stats, ..State::default() });
@@ -135,7 +157,10 @@ impl Spool {
         }
         let (config, root) = (config.clone(), root.to_owned());
         let process = RandomState::new().build_hasher().finish();
-        Ok(Arc::new(Self { config, root, folder, process, blocks: AtomicU64::new(0), state }))
+        let spool = Self { config, root, folder, process, blocks: AtomicU64::new(0), look_up_free, state };
+        // Too little room is said before the first block needs it.
+        spool.look_for_room();
+        Ok(Arc::new(spool))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -143,7 +168,9 @@ impl Spool {
     }
 
     pub fn stats(&self) -> SpoolStats {
-        self.state().stats.clone()
+        let state = self.state();
+        let available = state.failure.is_none() && state.no_room.is_none();
+        SpoolStats { available, ..state.stats.clone() }
     }
 
     fn path(&self, name: &str, kind: &str) -> PathBuf {
@@ -154,32 +181,13 @@ impl Spool {
         self.path(&kept.name, if kept.sent { directory::SENT } else { directory::BLOCK })
     }
 
-    /// Whether room has to be made before more can be written. `reserve` is what is about to be written.
-    pub fn is_full(&self, reserve: u64) -> bool {
-        let mut state = self.state();
-        if state.stats.octets + reserve > self.config.max_bytes || state.stats.files >= FILES_MAX {
-            return true;
-        }
-        let free = match state.free {
-            Some((at, free)) if at.elapsed() < FREE_INTERVAL => free,
-            _ => {
-                // A file system that does not tell is not taken for full: writing will show.
-                let free = nix::sys::statvfs::statvfs(&self.folder.path)
-                    .map_or(u64::MAX, |found| found.blocks_available() * found.fragment_size());
-                state.free = Some((Instant::now(), free));
-                free
-            }
-        };
-        free < self.config.min_free_bytes.saturating_add(reserve)
-    }
-
     /// Begins the file of a block; `None` if that is not possible now.
     pub fn begin(self: &Arc<Self>, head: &Head) -> Option<OpenFile> {
         let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let number = self.blocks.fetch_add(1, Ordering::Relaxed);
         let name: Arc<str> = format!("{ms:014}-{:016x}-{number:08}", self.process).into();
         let path = self.path(&name, directory::OPEN);
-        let file = File::options().append(true).create_new(true).open(&path);
+        let file = File::options().append(true).create_new(true).mode(directory::FILE_MODE).open(&path);
         let file = file.map_err(|error| self.failed("cannot begin a file", &error)).ok()?;
         self.state().stats.files += 1;
         let open = OpenFile { spool: Arc::clone(self), name, file, octets: 0, sum: End::default() };
@@ -188,7 +196,12 @@ impl Spool {
 
     /// As [`begin`](Self::begin), unless the spool is full.
     pub fn begin_if_room(self: &Arc<Self>, head: &Head) -> Option<OpenFile> {
-        if self.is_full(0) { None } else { self.begin(head) }
+        if self.has_room(0) { self.begin(head) } else { None }
+    }
+
+    /// As [`write`](Self::write), unless the spool is full.
+    pub fn write_if_room(self: &Arc<Self>, block: &Block) -> Option<Kept> {
+        if self.has_room(block.octets) { self.write(block) } else { None }
     }
 
     /// Writes a closed block. Its bytes stay in memory as well.
@@ -288,37 +301,95 @@ impl Spool {
         let folder = directory::aside(&self.root);
         let target = folder.join(format!("{name}.{kind}"));
         // The note first: there is no file without one. It is for people, so a disk without room for it is no reason.
-        let _ = fs::write(folder.join(format!("{name}.{}", directory::NOTE)), reason);
+        let _ = directory::write(&folder.join(format!("{name}.{}", directory::NOTE)), reason.as_bytes());
         if let Err(error) = bring(&target) {
             return self.failed("cannot set a file aside", &error);
         }
+        let octets = fs::metadata(&target).map_or(0, |found| found.len());
         let mut state = self.state();
         state.stats.aside_files += 1;
+        state.stats.aside_octets += octets;
         if kind == directory::DAMAGED {
             state.stats.damaged_files += 1;
         }
+        drop(state);
         tracing::error!(file = %target.display(), reason, "a file of the spool is set aside: see `helios spool list`");
     }
 
-    /// A file that is there cannot be read or moved just now: its block waits, the others do not.
+    /// Whether the folder `aside` takes so much more.
+    pub fn has_room_aside(&self, octets: u64) -> bool {
+        self.state().stats.aside_octets + octets <= self.config.max_aside_bytes
+    }
+
+    /// Removes the oldest files that were set aside until it takes so much more; the names of what is gone.
+    pub fn make_room_aside(&self, octets: u64) -> Vec<Arc<str>> {
+        let mut gone = Vec::new();
+        let files = directory::files(&directory::aside(&self.root)).unwrap_or_default();
+        for file in files {
+            if self.has_room_aside(octets) {
+                break;
+            }
+            let size = fs::metadata(&file.path).map_or(0, |found| found.len());
+            if let Err(error) = directory::remove_aside(&file.path) {
+                self.failed("cannot remove a file", &error);
+                break;
+            }
+            let mut state = self.state();
+            state.stats.aside_files = state.stats.aside_files.saturating_sub(1);
+            state.stats.aside_octets = state.stats.aside_octets.saturating_sub(size);
+            drop(state);
+            tracing::error!(
+                block = &*file.name,
+                "a block that was set aside is given up for a newer one: clickhouse.spool.max_aside_bytes is used up"
+            );
+            gone.push(file.name);
+        }
+        gone
+    }
+
+    /// A file that is there cannot be read or moved just now, or is of a newer version: its block waits, the others do not.
     pub(crate) fn cannot_reach(&self, name: &str, error: &FileError) {
+        let advice = match error {
+            FileError::Newer => "it is kept, and sent once the newer helios runs again",
+            _ => "check permissions, open files (ulimit -n) and memory",
+        };
         let mut state = self.state();
         state.stats.last_error = Some(format!("cannot reach block {name}: {error}"));
-        if state.is_log_due() {
+        let due = state.is_log_due();
+        drop(state);
+        if due {
             tracing::error!(
                 directory = %self.root.display(), block = name, %error,
-                "a block in the spool cannot be reached and waits: check permissions, open files (ulimit -n) and memory"
+                "a block in the spool cannot be reached and waits: {advice}"
             );
         }
     }
 
+    /// A folder in the spool is not as this program left it: it is named once, left alone, and holds up no other.
+    pub(crate) fn strange(&self, folder: &Path, what: &str) {
+        let mut state = self.state();
+        state.stats.last_error = Some(format!("{} cannot be taken over: {what}", folder.display()));
+        if !state.strange.insert(folder.to_owned()) {
+            return;
+        }
+        drop(state);
+        tracing::error!(
+            folder = %folder.display(), reason = what,
+            "a folder in the spool cannot be taken over and is left as it is: blocks in it, if any, wait until that is \
+             mended; all others are sent"
+        );
+    }
+
     /// Counts a failure, and logs it unless one was logged a moment ago.
     fn failed(&self, what: &'static str, error: &io::Error) {
+        let text = format!("{what}: {error}");
         let mut state = self.state();
-        state.stats.available = false;
+        state.failure = Some(text.clone());
         state.stats.write_failures += 1;
-        state.stats.last_error = Some(format!("{what}: {error}"));
-        if state.is_log_due() {
+        state.stats.last_error = Some(text);
+        let due = state.is_log_due();
+        drop(state);
+        if due {
             tracing::error!(
                 directory = %self.root.display(), %error,
                 "the spool fails ({what}): blocks are in memory only and a crash would lose them"
@@ -343,6 +414,12 @@ impl Spool {
         if let Err(error) = self.folder.remove_if_empty().and_then(|()| self.folder.unlock()) {
             tracing::warn!(folder = %self.folder.path.display(), %error, "the folder in the spool is not let go before this process ends");
         }
+    }
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spool").field("folder", &self.folder.path).finish_non_exhaustive()
     }
 }
 
@@ -394,7 +471,7 @@ impl OpenFile {
         if at_once && let Err(error) = directory::sync(&spool.folder.path) {
             spool.failed("cannot force the folder onto the medium", &error);
         } else {
-            spool.state().stats.available = true;
+            spool.state().failure = None;
         }
         if spool.config.fsync == Fsync::Interval {
             spool.state().unsynced.push(this.file);

@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         let cluster = Cluster::discover(&config).await.map_err(Exit::run_time)?;
         let mut text = String::new();
         for server in cluster.one_of_each() {
-            let client = server.client(&config).map_err(|error| Exit::configuration([error]))?;
+            let client = server.client(&config).await.map_err(|error| Exit::configuration([error]))?;
             let failed = |error| Exit::run_time(explain::question(&config, &error));
             let usage = retention::usage(&client, &config).await.map_err(failed)?;
             let drops = match args.dry_run {

@@ -22,8 +22,9 @@ use crate::pipeline::{Drained, Pipeline, Snapshot, StartError};
 ///
 /// Takes NetFlow v5, v7, v9, IPFIX and sFlow v5 on every listening address, creates the tables if they are missing,
 /// and runs until SIGTERM or Ctrl-C: then it stops receiving, stores what is under way and ends. A second signal, a
-/// second or more after the first, ends it at once. Receiving does not wait for ClickHouse: while that is away, rows wait
-/// in memory up to clickhouse.max_backlog_bytes, and in the spool (clickhouse.spool) if there is one.
+/// second or more after the first, ends it at once. SIGHUP is ignored: files of names and GeoIP databases are read again
+/// when they change. Receiving does not wait for ClickHouse: while that is away, rows wait in memory up to
+/// clickhouse.max_backlog_bytes, and in the spool (clickhouse.spool) if there is one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios run                                          receive on UDP port 2055, ClickHouse on this host

@@ -222,11 +222,17 @@ impl Shared {
             }
             Fault::Status(status) => {
                 request.read_body(client)?;
-                answer(client, status, None, "upstream is not well")
+                answer(client, status, "", "upstream is not well")
+            }
+            Fault::FalseOk { own_headers, body } => {
+                request.read_body(client)?;
+                let own = "X-ClickHouse-Query-Id: 1\r\nX-ClickHouse-Summary: {\"read_rows\":\"0\"}\r\n";
+                answer(client, 200, if own_headers { own } else { "" }, body)
             }
             Fault::Exception(code) => {
                 request.read_body(client)?;
-                answer(client, 500, Some(code), &format!("Code: {code}. DB::Exception: injected by a test"))
+                let header = format!("X-ClickHouse-Exception-Code: {code}\r\n");
+                answer(client, 500, &header, &format!("Code: {code}. DB::Exception: injected by a test"))
             }
         }
     }
@@ -269,10 +275,10 @@ impl Shared {
     }
 }
 
-fn answer(client: &mut impl Client, status: u16, code: Option<u32>, body: &str) -> io::Result<()> {
-    let code = code.map_or(String::new(), |code| format!("X-ClickHouse-Exception-Code: {code}\r\n"));
+/// `headers` are whole lines.
+fn answer(client: &mut impl Client, status: u16, headers: &str, body: &str) -> io::Result<()> {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status} Fault\r\n{code}Connection: close\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!("HTTP/1.1 {status} Fault\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n");
     client.write_all(head.as_bytes())?;
     client.write_all(body.as_bytes())?;
     client.flush()

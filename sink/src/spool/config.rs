@@ -22,8 +22,14 @@ pub struct SpoolConfig {
     /// Bytes of the spool at most.
     pub max_bytes: u64,
 
-    /// Bytes that the spool leaves free on its file system, whatever fills it.
+    /// Bytes that the spool leaves free on its file system. It gives up blocks for that only if all of them together are
+    /// worth the missing bytes; if other programs fill the disk it keeps what it has, writes nothing more, and
+    /// `helios_sink_spool_available` is 0 until there is room.
     pub min_free_bytes: u64,
+
+    /// Bytes of blocks that ClickHouse refused and of damaged files, beside max_bytes. When they are used up, the
+    /// oldest goes for the next one, or the next one with `when_full: drop-newest`.
+    pub max_aside_bytes: u64,
 
     /// What goes when the spool is full: `drop-oldest` gives up the oldest waiting block for the new one,
     /// `drop-newest` keeps what is there, and new blocks wait in memory up to max_backlog_bytes.
@@ -57,6 +63,7 @@ impl Default for SpoolConfig {
             policy: Policy::Always,
             max_bytes: 16 << 30,
             min_free_bytes: 1 << 30,
+            max_aside_bytes: 4 << 30,
             when_full: WhenFull::DropOldest,
             max_unwritten_rows: CHUNK_ROWS,
             max_unwritten_ms: 1_000,

@@ -6,17 +6,21 @@
 //!     <name>.open                  a block that is being filled
 //!     <name>.block                 a closed block
 //!     <name>.sent                  a closed block that was sent at least once: ClickHouse may have it
-//! DIRECTORY/aside/                 what is not sent any more, until somebody decides
+//! DIRECTORY/aside/                 what is not sent any more, until somebody decides; bounded in octets
 //!     <name>.refused, <name>.txt   a block that ClickHouse refused, and what it said
 //!     <name>.damaged, <name>.txt   a file whose octets are not what was written, and what is wrong
 //! DIRECTORY/retry/<name>.block     blocks that somebody wants sent again
 //! ```
 //! A process writes only into its own folder. A folder whose lock is free is a dead process's; who gets the lock takes
 //! its blocks over. That is how a restart finds what was left, and how a new process can run beside the one that it
-//! replaces. Names begin with the time: their order is the blocks' order.
+//! replaces. Names begin with the time: their order is the blocks' order. The name of a block that came from `retry` ends
+//! in `-again`: it is not removed to make room for others.
+//!
+//! Files are for their owner only (0600, folders 0700): they hold who talked to whom.
 
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,6 +31,15 @@ pub const SENT: &str = "sent";
 pub const REFUSED: &str = "refused";
 pub const DAMAGED: &str = "damaged";
 pub const NOTE: &str = "txt";
+
+/// The mode of every file.
+pub(super) const FILE_MODE: u32 = 0o600;
+
+/// The mode of every folder.
+const FOLDER_MODE: u32 = 0o700;
+
+/// The end of the name of a block that was sent again by hand.
+const AGAIN: &str = "-again";
 
 const RUN: &str = "run-";
 const ASIDE: &str = "aside";
@@ -41,6 +54,37 @@ pub fn retry(root: &Path) -> PathBuf {
     root.join(RETRY)
 }
 
+/// The name under which a block from the folder `retry` is sent.
+pub fn again(name: &str) -> Arc<str> {
+    if is_again(name) { name.into() } else { format!("{name}{AGAIN}").into() }
+}
+
+/// Whether a block was sent again by hand.
+pub fn is_again(name: &str) -> bool {
+    name.ends_with(AGAIN)
+}
+
+/// Writes a small file for people.
+pub(super) fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+    file.write_all(text)
+}
+
+/// Removes a file in `aside` with its note.
+pub fn remove_aside(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    let _ = fs::remove_file(path.with_extension(NOTE));
+    Ok(())
+}
+
+/// Makes a folder with those above it; one that earlier versions made for everybody to read is closed.
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+    // The owner alone may change the mode; for anybody else the folder stays as it is.
+    let _ = fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE));
+    Ok(())
+}
+
 /// A process's own folder; it is the process's as long as this lives.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -51,14 +95,15 @@ pub struct RunFolder {
 impl RunFolder {
     /// Makes the folder of this process, and those that all share.
     pub fn create(root: &Path) -> io::Result<Self> {
-        fs::create_dir_all(aside(root))?;
-        fs::create_dir_all(retry(root))?;
+        make(root)?;
+        make(&aside(root))?;
+        make(&retry(root))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let path = root.join(format!("{RUN}{now:020}-{}", std::process::id()));
         // Nobody may meet the folder before it is locked, and take it for a dead process's.
         let hidden = root.join(format!(".{RUN}{now:020}-{}", std::process::id()));
-        fs::create_dir(&hidden)?;
-        let lock = File::create(hidden.join(LOCK))?;
+        DirBuilder::new().mode(FOLDER_MODE).create(&hidden)?;
+        let lock = File::options().create(true).write(true).truncate(true).mode(FILE_MODE).open(hidden.join(LOCK))?;
         lock.try_lock().map_err(io::Error::from)?;
         fs::rename(&hidden, &path)?;
         Ok(Self { path, lock })
@@ -66,7 +111,8 @@ impl RunFolder {
 
     /// The folder of a dead process; `None` if it lives.
     pub fn adopt(path: &Path) -> io::Result<Option<Self>> {
-        let lock = File::options().create(true).truncate(false).write(true).open(path.join(LOCK))?;
+        let mut options = File::options();
+        let lock = options.create(true).truncate(false).write(true).mode(FILE_MODE).open(path.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(Self { path: path.to_owned(), lock })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -81,11 +127,25 @@ impl RunFolder {
 
     /// Removes the folder if nothing is left in it.
     pub fn remove_if_empty(&self) -> io::Result<()> {
-        if files(&self.path)?.is_empty() {
+        if files(&self.path)?.is_empty() && self.foreign()?.is_empty() {
             fs::remove_file(self.path.join(LOCK))?;
             fs::remove_dir(&self.path)?;
         }
         Ok(())
+    }
+
+    /// Names in the folder that no helios has given.
+    pub fn foreign(&self) -> io::Result<Vec<String>> {
+        let mut foreign = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            let own = path.file_name().is_some_and(|name| name == LOCK) || named(&path).is_some();
+            if !own {
+                foreign.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            }
+        }
+        foreign.sort();
+        Ok(foreign)
     }
 }
 
@@ -102,7 +162,8 @@ pub fn runs(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut runs = Vec::new();
     for entry in fs::read_dir(root)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(RUN) && entry.file_type()?.is_dir() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if entry.file_name().to_string_lossy().starts_with(RUN) && is_folder {
             runs.push(entry.path());
         }
     }
@@ -127,15 +188,17 @@ pub fn files(folder: &Path) -> io::Result<Vec<Named>> {
     };
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry?.path();
-        let (Some(name), Some(kind)) = (path.file_stem(), path.extension()) else { continue };
-        let Some(kind) = [OPEN, BLOCK, SENT, REFUSED, DAMAGED].into_iter().find(|known| *known == kind) else {
-            continue;
-        };
-        files.push(Named { name: name.to_string_lossy().into(), kind, path });
+        files.extend(named(&entry?.path()));
     }
     files.sort();
     Ok(files)
+}
+
+/// `None` for what is not named as a block file.
+fn named(path: &Path) -> Option<Named> {
+    let (name, kind) = (path.file_stem()?, path.extension()?);
+    let kind = [OPEN, BLOCK, SENT, REFUSED, DAMAGED].into_iter().find(|known| *known == kind)?;
+    Some(Named { name: name.to_string_lossy().into(), kind, path: path.to_owned() })
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ use crate::config::Compression;
 use crate::schema::Table;
 
 pub(crate) const MAGIC: [u8; 8] = *b"HELIOSB1";
+/// What every version's files begin with; the version follows.
+const FAMILY: &[u8] = b"HELIOSB";
 const RECORD: usize = 9;
 const END_PAYLOAD: usize = 20;
 const HEAD: u8 = 1;
@@ -45,14 +47,19 @@ pub enum FileError {
     Io(#[from] io::Error),
     #[error("{0}")]
     Damaged(&'static str),
+    /// Its format, table or compression is one that this version does not know.
+    #[error("it is of a newer helios")]
+    Newer,
 }
 
 impl FileError {
     /// Whether the octets may well be there and only this attempt did not get at them: descriptors or memory ran out, a
-    /// permission is missing, a network file system does not answer. A block must not be given up for that.
+    /// permission is missing, a network file system does not answer, or a newer version has to read them. A block must not
+    /// be given up for that.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Damaged(_) => false,
+            Self::Newer => true,
             Self::Io(error) => !matches!(
                 error.raw_os_error().map(Errno::from_raw),
                 None | Some(Errno::ENOENT | Errno::EIO | Errno::EISDIR | Errno::EBADMSG | Errno::EUCLEAN)
@@ -193,13 +200,7 @@ impl Contents {
     /// [`FileError`] when it cannot be read, or does not even have a head.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let data = Bytes::from(std::fs::read(path)?);
-        let Some(records) = data.strip_prefix(&MAGIC[..]) else { return Err(FileError::Damaged("no block file")) };
-        let Some((HEAD, payload)) = whole_record(records) else {
-            return Err(FileError::Damaged("its head is damaged"));
-        };
-        let Some(head) = Head::decode(payload) else {
-            return Err(FileError::Damaged("its head names something that this version does not know"));
-        };
+        let (head, payload) = head(&data)?;
         let whole = (MAGIC.len() + RECORD + payload.len()) as u64;
         let mut contents = Self {
             head,
@@ -289,6 +290,20 @@ impl Contents {
     }
 }
 
+/// Head of a file and the head's record.
+fn head(data: &[u8]) -> Result<(Head, &[u8]), FileError> {
+    let Some(records) = data.strip_prefix(&MAGIC[..]) else {
+        let version = data.strip_prefix(FAMILY).and_then(|rest| rest.first());
+        return Err(match version {
+            Some(b'2'..=b'9' | b'A'..=b'Z') => FileError::Newer,
+            _ => FileError::Damaged("no block file"),
+        });
+    };
+    let Some((HEAD, payload)) = whole_record(records) else { return Err(FileError::Damaged("its head is damaged")) };
+    // The record's checksum is right, so its words are what somebody wrote.
+    Ok((Head::decode(payload).ok_or(FileError::Newer)?, payload))
+}
+
 /// Kind and payload of the record at the begin, if it is whole.
 fn whole_record(data: &[u8]) -> Option<(u8, &[u8])> {
     let (lead, rest) = data.split_first_chunk::<RECORD>()?;
@@ -315,8 +330,7 @@ pub fn outline(path: &Path) -> Result<(Head, End), FileError> {
     let mut file = File::open(path)?;
     let mut begin = Vec::new();
     (&mut file).take(HEAD_MAX).read_to_end(&mut begin)?;
-    let head = begin.strip_prefix(&MAGIC[..]).and_then(whole_record).filter(|(kind, _)| *kind == HEAD);
-    let head = head.and_then(|(_, payload)| Head::decode(payload)).ok_or(FileError::Damaged("its head is damaged"))?;
+    let (head, _) = head(&begin)?;
     let size = file.metadata()?.len();
     let at = size.checked_sub((RECORD + END_PAYLOAD) as u64).ok_or(FileError::Damaged("it is cut"))?;
     file.seek(SeekFrom::Start(at))?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use helios_common::time::UnixMs;
 
 use super::directory::{self, Named, RunFolder};
-use super::file::{self, Contents, Head};
+use super::file::{self, Contents, FileError, Head};
 
 /// What a block waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Status {
     Damaged,
     /// Somebody wants it sent again, and a running helios will.
     Retry,
+    /// A newer version has written it: it waits for that.
+    Newer,
 }
 
 impl Status {
@@ -38,6 +40,7 @@ impl Status {
             Self::Refused => "refused",
             Self::Damaged => "damaged",
             Self::Retry => "retry",
+            Self::Newer => "newer",
         }
     }
 
@@ -46,6 +49,7 @@ impl Status {
         match self {
             Self::Filling | Self::Waiting | Self::Sent | Self::Retry => "helios run sends it by itself",
             Self::Damaged => "Its octets are not what was written: what could be saved of it was",
+            Self::Newer => "A newer helios has written it, and sends it once it runs again",
             Self::Refused => "",
         }
     }
@@ -118,7 +122,7 @@ pub fn list(root: &Path) -> Result<Vec<Listed>, InspectError> {
             // A running helios may have stored and removed it meanwhile.
             let Ok(found) = fs::metadata(&file.path) else { continue };
             let mut entry = look(file, found.len());
-            if *folder == directory::retry(root) {
+            if *folder == directory::retry(root) && entry.status != Status::Newer {
                 entry.status = Status::Retry;
             }
             listed.push(entry);
@@ -132,11 +136,12 @@ fn look(file: Named, octets: u64) -> Listed {
     let status = Status::of(file.kind);
     let outline = match status {
         Status::Filling | Status::Damaged => {
-            Contents::read(&file.path).ok().map(|contents| (contents.head, contents.sum.rows))
+            Contents::read(&file.path).map(|contents| (contents.head, contents.sum.rows))
         }
-        _ => file::outline(&file.path).ok().map(|(head, end)| (head, end.rows)),
+        _ => file::outline(&file.path).map(|(head, end)| (head, end.rows)),
     };
-    let (head, rows) = outline.unzip();
+    let status = if matches!(outline, Err(FileError::Newer)) { Status::Newer } else { status };
+    let (head, rows) = outline.ok().unzip();
     let note = fs::read_to_string(file.path.with_extension(directory::NOTE)).ok();
     Listed { name: file.name, status, path: file.path, octets, head, rows, note }
 }
@@ -184,14 +189,13 @@ impl Listed {
     pub fn drop_it(&self) -> Result<(), InspectError> {
         let fail = |source| InspectError::Io { path: self.path.clone(), source };
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        let in_run = !matches!(self.status, Status::Refused | Status::Damaged | Status::Retry);
+        let in_run = !matches!(self.status, Status::Refused | Status::Damaged | Status::Retry)
+            && folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-"));
         let dead = if in_run { RunFolder::adopt(folder).map_err(fail)? } else { None };
         if in_run && dead.is_none() {
             return Err(InspectError::InUse { name: self.name.to_string() });
         }
-        fs::remove_file(&self.path).map_err(fail)?;
-        let _ = fs::remove_file(self.path.with_extension(directory::NOTE));
-        Ok(())
+        directory::remove_aside(&self.path).map_err(fail)
     }
 }
 

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use helios_common::ledger::DropReason;
+
 use crate::backlog::Backlog;
 use crate::cluster;
 
@@ -22,6 +24,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the thread looks whether it shall end.
 const TICK: Duration = Duration::from_millis(50);
+
+/// Blocks to be sent again that are taken at a time.
+const AGAIN_MAX: usize = 4;
 
 /// How often the log says how much waits.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
@@ -51,6 +56,8 @@ impl Scanner {
             }
             self.tell(&mut told);
             self.spool.remove_left();
+            self.spool.look_for_room();
+            self.backlog.write_waiting();
             if self.spool.config.fsync == Fsync::Interval {
                 self.spool.sync();
             }
@@ -78,35 +85,56 @@ impl Scanner {
         }
     }
 
-    /// One round.
+    /// One round. A folder that cannot be taken over is named and holds up no other.
+    ///
+    /// # Errors
+    /// When the spool's own folders cannot be read.
     pub fn look(&self) -> io::Result<()> {
         for run in directory::runs(&self.spool.root)? {
             if run == self.spool.folder.path {
                 continue;
             }
-            // A folder may vanish when its process ends, or when another one adopts it.
-            match RunFolder::adopt(&run) {
-                Ok(Some(dead)) => self.adopt(&dead)?,
-                Ok(None) => {}
+            let adopted = match RunFolder::adopt(&run) {
+                Ok(Some(dead)) => self.adopt(&dead),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            match adopted {
+                Ok(()) => {}
+                // It vanishes when its process ends, or when another one adopts it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) => self.spool.strange(&run, &error.to_string()),
             }
         }
         // In this order: a block that is moved meanwhile is met in one of the two folders.
         let known = self.backlog.aside();
-        let aside: HashSet<_> =
-            directory::files(&directory::aside(&self.spool.root))?.into_iter().map(|file| file.name).collect();
-        for file in directory::files(&directory::retry(&self.spool.root))? {
-            self.take(&file, false);
+        let aside = directory::files(&directory::aside(&self.spool.root))?;
+        let wanted = directory::files(&directory::retry(&self.spool.root))?;
+        let octets = |files: &[Named]| {
+            files.iter().filter_map(|file| fs::metadata(&file.path).ok()).map(|found| found.len()).sum::<u64>()
+        };
+        let (aside_files, aside_octets) = (aside.len() + wanted.len(), octets(&aside) + octets(&wanted));
+        for file in &wanted {
+            self.take_again(file);
         }
+        let aside: HashSet<_> = aside.into_iter().chain(wanted).map(|file| file.name).collect();
         for name in known.iter().filter(|name| !aside.contains(*name)) {
-            self.backlog.given_up(name);
+            self.backlog.given_up(name, DropReason::Operator);
         }
-        let aside = aside.len();
         let mut state = self.spool.state();
-        state.stats.aside_files = aside;
+        state.stats.aside_files = aside_files;
+        state.stats.aside_octets = aside_octets;
         state.stats.scanned = true;
         Ok(())
+    }
+
+    /// Takes a block that somebody wants sent again, if the spool has room for it and not many wait already: in the folder
+    /// `retry` it is safe, and it must not push others out.
+    fn take_again(&self, file: &Named) {
+        let octets = fs::metadata(&file.path).map_or(0, |found| found.len());
+        if self.backlog.n_again() < AGAIN_MAX && !self.spool.exceeds(octets) {
+            self.take(file, false);
+        }
     }
 
     fn adopt(&self, dead: &RunFolder) -> io::Result<()> {
@@ -125,8 +153,13 @@ impl Scanner {
             }
         }
         dead.remove_if_empty()?;
+        if let Ok(foreign) = dead.foreign()
+            && !foreign.is_empty()
+        {
+            self.spool.strange(&dead.path, &format!("it holds what is not the spool's: {}", foreign.join(", ")));
+        }
         let now = self.spool.stats();
-        if !files.is_empty() {
+        if now.recovered_blocks > before.recovered_blocks || now.damaged_files > before.damaged_files {
             tracing::info!(
                 folder = %dead.path.display(),
                 blocks = now.recovered_blocks - before.recovered_blocks,
@@ -160,7 +193,8 @@ impl Scanner {
             return Ok(fs::remove_file(&file.path)?);
         };
         let octets = fs::metadata(&file.path)?.len();
-        let kept = Kept { name: Arc::clone(&file.name), sent: file.kind == directory::SENT, octets };
+        let name = if recovered { Arc::clone(&file.name) } else { directory::again(&file.name) };
+        let kept = Kept { name, sent: file.kind == directory::SENT, octets };
         fs::rename(&file.path, self.spool.path_of(&kept))?;
         let mut state = self.spool.state();
         state.stats.files += 1;
@@ -170,7 +204,8 @@ impl Scanner {
             state.stats.recovered_rows += end.rows;
         }
         drop(state);
-        self.backlog.found(Stub { kept, table: head.table, number: cluster::number(&head.token), rows: end.rows });
+        let stub = Stub { kept, table: head.table, number: cluster::number(&head.token), rows: end.rows };
+        self.backlog.found(stub, &file.name);
         Ok(())
     }
 

@@ -416,3 +416,131 @@ fn a_spool_is_full_by_octets_or_by_what_is_free() {
     let spool = Spool::open(&SpoolConfig { min_free_bytes: u64::MAX, ..config() }, root.path()).unwrap();
     assert!(spool.is_full(0) && spool.begin_if_room(&head("b")).is_none());
 }
+
+#[test]
+fn a_folder_that_cannot_be_taken_over_holds_up_no_other_and_is_named_and_left() {
+    let root = tempfile::tempdir().unwrap();
+    let mut folders = Vec::new();
+    for token in ["a", "b", "c"] {
+        let spool = open(root.path());
+        begun(&spool, token, 1).close().unwrap();
+        folders.push(spool.folder.path.clone());
+        release(spool);
+    }
+    // The lock of the first cannot be opened, whoever tries; the second holds what is not the spool's.
+    fs::remove_file(folders[0].join("lock")).unwrap();
+    fs::create_dir(folders[0].join("lock")).unwrap();
+    fs::write(folders[1].join(".nfs000000000001"), "").unwrap();
+    fs::create_dir(folders[1].join("lost+found")).unwrap();
+    let (spool, backlog) = restart(root.path());
+    let stats = spool.stats();
+    assert!(stats.scanned && stats.available, "{stats:?}");
+    assert_eq!(tokens(&all(&backlog)), ["b", "c"]);
+    assert!(folders[0].exists() && folders[1].join("lost+found").exists() && !folders[2].exists());
+    assert_eq!(spool.state().strange.len(), 2);
+    // Once the first can be taken over, it is.
+    fs::remove_dir(folders[0].join("lock")).unwrap();
+    look(&spool, &backlog);
+    assert_eq!(tokens(&all(&backlog)), ["a"]);
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_kept_and_named_as_such() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = open(root.path());
+    for token in ["a", "b", "c"] {
+        begun(&spool, token, 1).close().unwrap();
+    }
+    let files = directory::files(&spool.folder.path).unwrap();
+    release(spool);
+    // Another version of the format, and a table that this version has not.
+    let mut newer = fs::read(&files[0].path).unwrap();
+    newer[7] = b'2';
+    fs::write(&files[0].path, &newer).unwrap();
+    let table = Head { statement: "INSERT".into(), ..head("b") }.encode();
+    let table: Vec<u8> = table
+        .windows(5)
+        .position(|part| part == b"flows")
+        .map(|at| [&table[..at], b"flaws", &table[at + 5..]].concat())
+        .unwrap();
+    let payload = &table[8 + 9..];
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&table[8..13]);
+    crc.update(payload);
+    let whole = [&table[..13], &crc.finalize().to_le_bytes(), payload].concat();
+    let rest = fs::read(&files[1].path).unwrap()[whole.len()..].to_vec();
+    fs::write(&files[1].path, [whole, rest].concat()).unwrap();
+
+    let (spool, backlog) = restart(root.path());
+    assert_eq!(tokens(&all(&backlog)), ["c"]);
+    let stats = spool.stats();
+    assert_eq!((stats.damaged_files, stats.aside_files, stats.available), (0, 0, true));
+    assert!(stats.last_error.unwrap().ends_with("it is of a newer helios"));
+    let listed = inspect::list(root.path()).unwrap();
+    assert_eq!(listed.iter().map(|entry| entry.status).collect::<Vec<_>>(), [inspect::Status::Newer; 2]);
+    assert_eq!(fs::read(&files[0].path).unwrap(), newer, "left as it was");
+    // The version that knows it takes it up.
+    newer[7] = b'1';
+    fs::write(&files[0].path, &newer).unwrap();
+    look(&spool, &backlog);
+    assert_eq!(tokens(&all(&backlog)), ["a"]);
+}
+
+#[test]
+fn files_and_folders_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("new/spool");
+    let spool = open(&directory);
+    let kept = begun(&spool, "a", 1).close().unwrap();
+    let _open = begun(&spool, "b", 1);
+    spool.set_aside(&kept, directory::REFUSED, "why");
+    let mut folders = vec![directory];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700, "{}", folder.display());
+        for entry in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap()) {
+            seen += 1;
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+                assert_eq!(mode, 0o600, "{}", entry.path().display());
+            }
+        }
+    }
+    assert_eq!(seen, 7, "aside, retry, run, lock, an open block, a refused one and its note");
+}
+
+#[test]
+fn a_file_system_that_does_not_answer_holds_up_nobody_who_asks_how_the_spool_is() {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc;
+    let root = tempfile::tempdir().unwrap();
+    let hangs = Arc::new(AtomicBool::new(false));
+    let (reached, hanging) = mpsc::channel::<()>();
+    let (release, released) = mpsc::channel::<()>();
+    let (flag, gate) = (Arc::clone(&hangs), Mutex::new((reached, released)));
+    let free = move |_: &Path| {
+        if flag.load(Ordering::SeqCst) {
+            let gate = gate.lock().unwrap();
+            gate.0.send(()).unwrap();
+            gate.1.recv().unwrap();
+        }
+        Ok(u64::MAX)
+    };
+    let spool = Spool::open_on(&config(), root.path(), Box::new(free)).unwrap();
+    let books = Books { flows: Arc::new(Ledger::new()), side: Arc::new(SideLedger::default()) };
+    let backlog = Arc::new(Backlog::new(0, Some(Arc::clone(&spool)), books));
+    hangs.store(true, Ordering::SeqCst);
+    spool.forget_free();
+    let waiting = Arc::clone(&backlog);
+    let thread = std::thread::spawn(move || waiting.make_room());
+    hanging.recv().unwrap();
+    // The call has not returned, and these do.
+    assert!(spool.stats().available);
+    assert_eq!(backlog.occupancy(), Occupancy::default());
+    hangs.store(false, Ordering::SeqCst);
+    release.send(()).unwrap();
+    thread.join().unwrap();
+}

@@ -94,6 +94,17 @@ impl Running {
         self.sink.stats().insert.failures[class as usize]
     }
 
+    /// Ends a sink that was sent nothing.
+    fn end_without_rows(self) {
+        let begin = Instant::now();
+        while self.sink.schema_trouble().is_some() {
+            assert!(begin.elapsed() < PATIENCE, "{:?}", self.last_error());
+            std::thread::sleep(Duration::from_millis(5)); // between two looks
+        }
+        drop(self.sender);
+        self.runtime.block_on(self.sink.drain(PATIENCE));
+    }
+
     /// Ends, and every row that was sent is in every table once.
     pub(super) fn end(self, engine: &Engine, what: &str) {
         self.wait_for_stored(self.sent);
@@ -134,6 +145,103 @@ fn after_every_kind_of_fault_every_row_is_stored_once() {
         assert!(running.failures(class) > 0, "{what}: {:?}", running.sink.stats().insert.failures);
         running.end(&engine, what);
         assert!(proxy.done().len() > list.len(), "{what}: {:?}", proxy.done());
+    }
+}
+
+/// Whoever answers 200 in ClickHouse's place, or whatever is left of an exception behind a 200: nothing counts as stored.
+#[test]
+fn nothing_but_clickhouses_acknowledgement_counts_as_stored() {
+    let engine = Engine::start();
+    let proxy = Proxy::start(&engine.url(), Schedule::list(Fault::false_ok()));
+    let mut running = Running::start(&config(&[&[&proxy]], "acknowledged"));
+    running.send(4);
+    running.wait_for_stored(4000);
+    assert_eq!(running.failures(Class::Transient), Fault::false_ok().count() as u64);
+    running.end(&engine, "acknowledged");
+}
+
+/// The engine itself refuses: its tables take no more parts for a while.
+#[test]
+fn blocks_that_the_tables_do_not_take_are_sent_again_until_they_do() {
+    let engine = Engine::start();
+    let proxy = Proxy::start(&engine.url(), Schedule::Quiet);
+    let mut running = Running::start(&config(&[&[&proxy]], "parts"));
+    running.send(1);
+    running.wait_for_stored(1000);
+    engine.query("SYSTEM STOP MERGES parts.flows");
+    engine.query("ALTER TABLE parts.flows MODIFY SETTING parts_to_throw_insert = 1, parts_to_delay_insert = 0");
+    running.send(4);
+    let begin = Instant::now();
+    while running.failures(Class::Transient) < 3 {
+        assert!(begin.elapsed() < PATIENCE, "{:?}", running.sink.stats().insert.last_error);
+        std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
+    }
+    assert!(running.last_error().contains("Code: 252"), "{}", running.last_error());
+    assert_eq!(running.ledger.snapshot().stored, 1000, "what was refused is not stored");
+    engine.query("ALTER TABLE parts.flows RESET SETTING parts_to_throw_insert, parts_to_delay_insert");
+    running.end(&engine, "parts");
+}
+
+/// Tables that are dropped while rows come are made again, and the rows are stored in the new ones.
+#[test]
+fn a_database_that_is_dropped_is_said_and_made_again() {
+    let engine = Engine::start();
+    let proxy = Proxy::start(&engine.url(), Schedule::Quiet);
+    let mut running = Running::start(&config(&[&[&proxy]], "dropped"));
+    running.send(1);
+    running.wait_for_stored(1000);
+    assert_eq!(running.sink.schema_trouble(), None);
+    engine.query("DROP DATABASE dropped SYNC");
+    running.send(2);
+    running.wait_for_stored(3000);
+    assert!(running.failures(Class::Configuration) > 0);
+    let rows = engine.query("SELECT (SELECT count() FROM dropped.flows), (SELECT sum(flows) FROM dropped.flows_1m)");
+    assert_eq!(rows.trim(), "2000\t2000");
+}
+
+/// As above, with `clickhouse.migrate` off: the sink says what is missing until somebody has made it.
+#[test]
+fn without_migrations_what_is_missing_is_named_and_waited_for() {
+    let engine = Engine::start();
+    let proxy = Proxy::start(&engine.url(), Schedule::Quiet);
+    let made = config(&[&[&proxy]], "waited");
+    let stand = |sql: &str| engine.query(sql);
+    Running::start(&made).end_without_rows();
+    stand("ALTER TABLE waited.flows DROP COLUMN tcp_flags");
+    stand("DROP VIEW waited.flows_1h_mv SYNC");
+    let mut running = Running::start(&SinkConfig { migrate: false, ..made.clone() });
+    running.send(1);
+    let begin = Instant::now();
+    let missing = ["add column flows.tcp_flags", "create view flows_1h_mv"];
+    while !missing.iter().all(|step| running.last_error().contains(step)) {
+        assert!(begin.elapsed() < PATIENCE, "{:?}", running.last_error());
+        std::thread::sleep(Duration::from_millis(5)); // between two looks
+    }
+    assert!(running.sink.schema_trouble().is_some_and(|why| why.contains(missing[0])));
+    assert_eq!(running.ledger.snapshot().stored, 0);
+    // Somebody upgrades the schema.
+    Running::start(&made).end_without_rows();
+    running.end(&engine, "waited");
+}
+
+/// Nothing waits and no ClickHouse is there: a stop takes no time.
+#[test]
+fn a_stop_with_nothing_to_send_does_not_wait_for_a_clickhouse_that_is_away() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let state = tempfile::tempdir().unwrap();
+    let mut config = SinkConfig { url, ..SinkConfig::default() };
+    for spool in [None, Some(state.path().to_owned())] {
+        config.spool.directory = spool.clone();
+        let mut running = Running::start(&config);
+        // Rows that the spool holds are not waited for either.
+        running.send(usize::from(spool.is_some()));
+        drop(running.sender);
+        let begin = Instant::now();
+        let drained = running.runtime.block_on(running.sink.drain(PATIENCE));
+        assert!(begin.elapsed() < PATIENCE / 2, "{:?}", begin.elapsed());
+        assert_eq!((drained.lost_rows, drained.kept_rows), (0, if spool.is_some() { 1000 } else { 0 }));
     }
 }
 

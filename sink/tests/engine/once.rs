@@ -88,9 +88,8 @@ fn a_block_that_clickhouse_cuts_in_pieces_is_stored_once_however_often_it_is_sen
         [("max_insert_block_size", "70000"), ("min_insert_block_size_rows", "70000"), ("max_block_size", "5000")],
     ] {
         let mut stand = Stand::migrated();
-        for (name, value) in settings {
-            stand.client = stand.client.clone().with_setting(name, value);
-        }
+        let settings_of_address: Vec<_> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        stand.config.url = format!("{}/?{}", stand.engine.url(), settings_of_address.join("&"));
         let block = large_block(&Arc::new(Names::new()));
         for attempt in ["sent once", "sent twice", "sent three times"] {
             stand.insert(&block);

@@ -69,7 +69,8 @@ impl Stand {
     }
 
     pub fn try_insert(&self, block: &Block) -> Result<(), Error> {
-        self.runtime.block_on(client::insert(&self.client, block, INSERT_TIMEOUT))
+        let inserts = client::Inserts::to(&self.config, &self.config.url).unwrap();
+        self.runtime.block_on(inserts.insert(block, INSERT_TIMEOUT))
     }
 
     /// The answer to a query, without the last line break.

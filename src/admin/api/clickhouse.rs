@@ -52,6 +52,7 @@ struct Spool {
     recovered_rows: u64,
     scanned: bool,
     aside_files: usize,
+    aside_bytes: u64,
     damaged_files: u64,
     last_error: Option<String>,
 }
@@ -71,6 +72,7 @@ impl Spool {
             recovered_rows: spool.recovered_rows,
             scanned: spool.scanned,
             aside_files: spool.aside_files,
+            aside_bytes: spool.aside_octets,
             damaged_files: spool.damaged_files,
             last_error: spool.last_error.clone(),
         }

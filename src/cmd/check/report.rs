@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use helios_common::columns::Column;
 use helios_sink::config::ClusterConfig;
 use helios_sink::schema::Table;
+use helios_sink::spool::SpoolConfig;
 use helios_web::address::place;
 
 use crate::config::{Config, UserColumn};
@@ -99,9 +100,34 @@ fn spool(config: &Config) -> String {
     let spool = config.sink().spool;
     match spool.active() {
         Some(path) => {
-            format!("{} in {}; {} stay free there", bytes(spool.max_bytes), path.display(), bytes(spool.min_free_bytes))
+            let limits = format!(
+                "{} in {}; {} stay free there",
+                bytes(spool.max_bytes),
+                path.display(),
+                bytes(spool.min_free_bytes)
+            );
+            limits + &shortage(free_bytes(path), &spool)
         }
         None => "none: a crash loses what is in memory (collector.state_dir, clickhouse.spool)".to_owned(),
+    }
+}
+
+/// What the file system of a path has free; of one that is not made yet, that of the folder above it.
+fn free_bytes(path: &Path) -> Option<u64> {
+    let found = path.ancestors().find_map(|path| nix::sys::statvfs::statvfs(path).ok())?;
+    Some(found.blocks_available() * found.fragment_size())
+}
+
+/// What stands in the way of the limits now.
+fn shortage(free: Option<u64>, spool: &SpoolConfig) -> String {
+    let Some(free) = free else { return String::new() };
+    match free.checked_sub(spool.min_free_bytes) {
+        None | Some(0) => format!(
+            ". NOTHING IS SPOOLED NOW: only {} are free. Free some, or lower clickhouse.spool.min_free_bytes",
+            bytes(free)
+        ),
+        Some(usable) if usable < spool.max_bytes => format!(". Only {} of that are free now", bytes(usable)),
+        Some(_) => String::new(),
     }
 }
 
@@ -195,6 +221,15 @@ mod tests {
         for (octets, text) in [(100, "100 bytes"), (4 << 10, "4 KiB"), (240 << 20, "240 MiB"), (1 << 30, "1 GiB")] {
             assert_eq!(bytes(octets), text);
         }
+    }
+
+    #[test]
+    fn a_spool_that_the_disk_has_no_room_for_is_said_to_be_none() {
+        let spool = SpoolConfig { max_bytes: 16 << 30, min_free_bytes: 1 << 30, ..SpoolConfig::default() };
+        assert_eq!(shortage(Some(20 << 30), &spool), "");
+        assert_eq!(shortage(Some(3 << 30), &spool), ". Only 2 GiB of that are free now");
+        assert!(shortage(Some(1 << 30), &spool).contains("NOTHING IS SPOOLED NOW: only 1 GiB are free"));
+        assert!(free_bytes(Path::new("/not/made/yet")).is_some());
     }
 
     #[test]

@@ -23,9 +23,24 @@ pub enum Fault {
     LateAnswer(Duration),
     /// A load balancer answers instead.
     Status(u16),
+    /// Somebody answers 200 with this body, with the headers of ClickHouse or without. The server never sees the insert.
+    FalseOk { own_headers: bool, body: &'static str },
     /// The server refuses with this exception.
     Exception(u32),
 }
+
+/// What others answer 200 with, and what is left of an exception that comes behind a status 200.
+const FALSE_OK: [Fault; 6] = [
+    Fault::FalseOk { own_headers: false, body: "" },
+    Fault::FalseOk { own_headers: false, body: "<html><body>Please log in</body></html>" },
+    Fault::FalseOk { own_headers: true, body: "Code: 241. DB::Exception: Memory limit (total) exceeded" },
+    Fault::FalseOk { own_headers: true, body: "Code: 2" },
+    Fault::FalseOk {
+        own_headers: true,
+        body: "\r\n__exception__\r\nrnywyenlaeqynhmu\r\nCode: 252. DB::Exception: Too many parts. (TOO_MANY_PARTS)\n",
+    },
+    Fault::FalseOk { own_headers: true, body: "\r\n__exception__\r\nrnywyen" },
+];
 
 /// Which fault comes next.
 #[derive(Debug, Clone)]
@@ -38,6 +53,13 @@ pub enum Schedule {
     List(std::vec::IntoIter<Fault>),
     /// Something else every time, the same for the same seed; about `faults` of 100 inserts do not pass.
     Random { state: u64, faults: u64 },
+}
+
+impl Fault {
+    /// Every kind of [`FalseOk`](Self::FalseOk).
+    pub fn false_ok() -> impl Iterator<Item = Self> {
+        FALSE_OK.into_iter()
+    }
 }
 
 impl Schedule {
@@ -68,7 +90,7 @@ impl Schedule {
                 if random(100) >= *faults {
                     return Fault::Pass;
                 }
-                match random(9) {
+                match random(10) {
                     0 => Fault::Delay(Duration::from_millis(random(200))),
                     1 => Fault::Reset,
                     2 => Fault::CutRequest { after: random(20_000) as usize },
@@ -76,6 +98,7 @@ impl Schedule {
                     4 | 5 => Fault::LoseAnswer,
                     6 => Fault::LateAnswer(Duration::from_millis(random(3_000))),
                     7 => Fault::Status([500, 502, 503, 504][random(4) as usize]),
+                    8 => FALSE_OK[random(FALSE_OK.len() as u64) as usize],
                     // TOO_MANY_PARTS, MEMORY_LIMIT_EXCEEDED, TABLE_IS_READ_ONLY, TIMEOUT_EXCEEDED, NETWORK_ERROR,
                     // QUOTA_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES
                     _ => Fault::Exception([252, 241, 242, 159, 210, 201, 202][random(7) as usize]),
