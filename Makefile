@@ -10,6 +10,9 @@ SHELL := bash
 CACHE := $(CURDIR)/.cache
 ENGINE := $(CACHE)/engine
 ENGINE_PYTHON := $(ENGINE)/bin/python
+# The documentation's site builder; a version of its own, so that a new one never breaks the pages by itself.
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(CACHE)/mdbook/$(MDBOOK_VERSION)/bin/mdbook
 # Where real captures of other projects may lie; they are checked when they are there and never copied.
 HELIOS_CAPTURES ?= $(CURDIR)/../shared/captures
 # Which benchmarks `make bench` runs; BENCHMARKS.md lists them.
@@ -18,7 +21,7 @@ SUITE ?= micro
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors exporters captures fuzz-smoke fuzz docs clean
+.PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors exporters captures fuzz-smoke fuzz docs docs-generated site clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +65,7 @@ lint: ## formatting, clippy, licences, advisories and sources of dependencies, d
 torture: engine ## the long form of the tests of loss and doubling (about 20 minutes); KILLS, SEED, FAULT_SEEDS and BLOCK_ROWS change it
 	tools/torture.sh
 
-demo: engine ## build, start everything on loopback, send flows of all protocols, show them from ClickHouse
+demo: engine ## build, send flows of all protocols over loopback, show them from ClickHouse; DEMO_SECONDS, DEMO_RATE, DEMO_KEEP=1 change it
 	cargo build --release --locked
 	tools/demo.sh
 
@@ -92,8 +95,17 @@ test-collectors: components ## run the real collectors with collectors/ and aler
 exporters: ## install the real exporters and decoders that the end-to-end tests use (Debian packages)
 	tools/exporters.sh
 
-docs: ## regenerate the pages under docs/ and helios.example.yaml from the code
+docs: docs-generated site ## regenerate the pages that follow from the code, build the site (.cache/docs/site), check every link
+
+docs-generated: ## regenerate helios.example.yaml and the pages of docs/ that follow from the code
 	UPDATE_EXPECT=1 cargo test -p helios -p helios-sink --all-features --locked -- docs:: up_to_date generated
+
+site: $(MDBOOK) ## build the site from the pages as they are, check every link
+	tools/book.sh $(MDBOOK) $(CACHE)/docs
+
+$(MDBOOK):
+	@echo "docs: installing mdbook $(MDBOOK_VERSION) into $(CACHE)/mdbook (minutes, once)"
+	cargo install --locked --quiet mdbook@$(MDBOOK_VERSION) --no-default-features --features search --root $(CACHE)/mdbook/$(MDBOOK_VERSION)
 
 clean: ## remove everything built or installed in this folder
 	rm -rf target .cache

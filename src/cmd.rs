@@ -20,7 +20,7 @@ pub mod top;
 mod progress;
 pub mod query;
 
-/// Flow pipeline for networks of 50 to 8,000+ devices: NetFlow, IPFIX and sFlow from a UDP port to ClickHouse.
+/// Receives NetFlow, IPFIX and sFlow, adds names, and stores the flows in ClickHouse.
 #[derive(Debug, Parser)]
 #[command(
     name = "helios",
@@ -90,7 +90,7 @@ pub struct ConfigArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct ListenArgs {
-    /// UDP address to receive on, can be given several times [key: collector.listen]
+    /// UDP address to receive on; repeatable [key: collector.listen]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<String>,
 }

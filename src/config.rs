@@ -30,18 +30,19 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     pub admin: AdminConfig,
     pub log: LogConfig,
-    /// Columns that are added to `flows`, each with the information element that fills it.
+    /// Additional columns of the table `flows`, each with the information element that fills it.
     ///
     /// For example `columns: [{name: queue_id, pen: 9, id: 12235, type: uint16}, {name: user_name, id: 371, type: string}]`.
     ///
-    /// Integers of the wire may have any length from 1 to 8 octets, whatever the type (reduced-size encoding, RFC 7011
-    /// §6.2); a value that does not fit becomes the type's largest. An ip is 4 or 16 octets, anything else is none.
-    /// A string ends at 255 octets. An element that fills another column as well goes to both; of one that a record
-    /// has several times the first counts. At its next start, or with `helios migrate`, the table gets columns that it
-    /// lacks; one that is no longer listed stays, and is empty from then on. Records of sFlow have no elements.
+    /// Integers on the wire have any length from 1 to 8 octets (reduced-size encoding, RFC 7011 §6.2); a value that is
+    /// too large for its type becomes the largest value of the type. An ip has 4 or 16 octets; any other length leaves
+    /// the column empty. A string is cut at 255 octets. An element can fill this column and a built-in one. If a record
+    /// has an element several times, the first one counts. `helios run` (at the start) and `helios migrate` add missing
+    /// columns to the table. A column that is no longer listed stays in the table and is empty for new rows. sFlow has
+    /// no information elements.
     ///
-    /// With `fill: true` and no type, the element fills a column that is there, where nothing else does:
-    /// `columns: [{name: src_addr, pen: 5951, id: 300, fill: true}]`.
+    /// With `fill: true` and no type, the element fills an existing column where nothing else does: `columns: [{name:
+    /// src_addr, pen: 5951, id: 300, fill: true}]`.
     pub columns: Vec<UserColumn>,
 }
 

@@ -21,7 +21,7 @@ pub fn question(config: &SinkConfig, error: &Error) -> String {
     match error::code(error) {
         // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED
         Some(192 | 193 | 194 | 516) => {
-            format!("ClickHouse at {url} does not let user {user} in: check clickhouse.user and the password")
+            format!("ClickHouse at {url} refuses the login of user {user}: check clickhouse.user and the password")
         }
         // UNKNOWN_TABLE, UNKNOWN_DATABASE
         Some(60 | 81) => format!(
@@ -77,7 +77,7 @@ mod tests {
             explained(missing).ends_with("run `helios migrate`, or name another database with clickhouse.database")
         );
         let denied = "Code: 516. DB::Exception: default: Authentication failed: password is incorrect";
-        assert!(explained(denied).contains("does not let user default in"));
+        assert!(explained(denied).contains("refuses the login of user default"));
     }
 
     #[test]

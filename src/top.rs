@@ -1,3 +1,3 @@
-//! `helios top`: who moves the most right now. [`terminal`] keeps the lines of an answer on the screen.
+//! `helios top`: the top talkers right now. [`terminal`] keeps the lines of an answer on the screen.
 
 pub mod terminal;

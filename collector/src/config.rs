@@ -9,56 +9,62 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::packet::{TunnelPorts, UdpTunnel, VXLAN_LINUX_PORT};
 use crate::decode::{Decapsulate, DecoderConfig, Rate, SamplingRule, budget};
+use helios_common::bounds::outside;
 use helios_common::flow::BATCH_ROWS;
 use helios_common::prefix::Prefix;
 
-/// Where flow messages come in and how they are read.
+/// How flow messages are received and decoded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CollectorConfig {
-    /// UDP addresses to listen on. Every protocol comes in on every one. `[::]` takes IPv4 as well.
+    /// UDP addresses to listen on. Each address receives every protocol. `[::]` receives IPv4 as well.
     pub listen: Vec<SocketAddr>,
-    /// Receive threads, each with a socket of its own; exporters are spread over them by source address.
+    /// Receive threads. Each has a socket of its own; the source address of an exporter decides which thread receives
+    /// it.
     pub workers: usize,
-    /// Receive buffer per socket in bytes. Beyond net.core.rmem_max it takes CAP_NET_ADMIN; a capped one is warned
-    /// about.
+    /// Receive buffer of each socket, in bytes. The kernel limits it to net.core.rmem_max unless Helios has
+    /// CAP_NET_ADMIN. Helios warns when it gets less.
     pub receive_buffer_bytes: usize,
-    /// Take datagrams of one exporter coalesced by the kernel (UDP_GRO).
+    /// Let the kernel join datagrams of one exporter (UDP_GRO): fewer system calls, less CPU.
     pub gro: bool,
-    /// Rows per batch that is handed on. 4 to 8 thousand stay in a core's L2 cache.
+    /// Rows per batch between two stages. 4,000 to 8,000 rows fit into the L2 cache of a core.
     pub batch_rows: usize,
-    /// How long a batch that does not fill up is kept, in milliseconds.
+    /// Longest time that rows wait for their batch to fill, in milliseconds.
     pub flush_interval_ms: u64,
-    /// Batches that may wait for the enricher. When all are full, a batch is dropped and counted.
+    /// Batches that can wait for the enricher. When this queue is full, Helios drops a batch and counts its rows.
     pub queue_batches: usize,
-    /// Tunnels in sampled headers whose inner packet fills the plain columns: gre, ipip, vxlan, geneve, erspan, gtp, mpls.
+    /// Tunnels that are decapsulated: gre, ipip, vxlan, geneve, erspan, gtp, mpls. The inner packet fills the plain
+    /// columns, the outer addresses fill outer_src_addr and outer_dst_addr.
     pub decapsulate: Vec<String>,
-    /// UDP destination ports by which tunnels in sampled headers are recognised.
+    /// UDP destination ports of tunnels in sampled headers.
     pub tunnel_ports: TunnelPortsConfig,
-    /// Sampling interval for exporters that announce none; 0 leaves them at 1, marked unknown.
+    /// Sampling interval (N of 1-in-N) for exporters that announce none. 0: their flows get 1, and sampling_source is
+    /// `unknown`.
     pub sampling_interval: u32,
     /// Sampling intervals of single exporters, of prefixes of exporters, or of their interfaces.
     ///
     /// For example `sampling: [{exporter: 10.1.0.0/16, interval: 1000}, {exporter: 10.1.2.3, interface: 17, interval: 512, mode: override}]`.
     ///
-    /// The longest prefix counts, and an interface goes before a whole exporter. sampling_source then says `config`.
+    /// The longest prefix takes precedence, and an entry with an interface over one without. sampling_source is
+    /// `config` then.
     pub sampling: Vec<SamplingConfig>,
-    /// Bytes of data that one exporter may have waiting for templates, all of its observation domains together. All
-    /// exporters of a worker together have 64 MiB at the most.
+    /// Bytes of data sets that can wait for their template, for each exporter, all of its observation domains together.
+    /// All exporters of a worker together have at most 64 MiB.
     pub held_bytes: usize,
-    /// How far an exporter's clock may be off, in milliseconds. Beyond it, the times of its flows are moved by as much
-    /// as it is off, and clock_status says `corrected`.
+    /// Largest accepted difference between the clock of an exporter and that of this host, in milliseconds. If the
+    /// difference is larger, Helios corrects flow_start and flow_end by it, and clock_status is `corrected`.
     pub max_clock_skew_ms: u64,
-    /// Seconds after which a template that came over UDP is forgotten unless it is defined again; 0 keeps it for ever.
+    /// Seconds after which a template from UDP expires unless the exporter sends it again. 0: never.
     pub template_lifetime_s: u64,
-    /// Bytes that decoding may keep for all exporters together: templates, tables of options data, observation domains,
-    /// data that waits for templates, TCP connections. At the worst it is all of it, whoever sends what. When seven
-    /// eighths are taken, new exporters and new templates are refused and counted; established exporters have the rest.
-    /// Connections over TCP take half of it at the most, those from one address a sixteenth.
+    /// Bytes of decoding state of all exporters together: templates, tables of options data, observation domains, data
+    /// that waits for templates, TCP connections. This is the most that decoding keeps, whoever sends what. When seven
+    /// eighths are in use, Helios refuses new exporters and new templates and counts them; established exporters use the
+    /// rest. All TCP connections together get at most half of it, those from one address a sixteenth.
     pub max_state_bytes: usize,
-    /// Directory in which templates and sampling tables survive a restart; nothing is kept without one.
+    /// Directory for what survives a restart: templates, sampling tables, names, sequence numbers and the spool.
+    /// Without it, nothing survives.
     pub state_dir: Option<PathBuf>,
-    /// IPFIX over TCP, and over TLS.
+    /// IPFIX over TCP and TLS.
     pub tcp: TcpConfig,
 }
 
@@ -66,14 +72,14 @@ pub struct CollectorConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SamplingConfig {
-    /// the exporter's address, or a prefix of addresses
+    /// address of the exporter, or a prefix of addresses
     pub exporter: String,
-    /// the ifIndex, if the interval is of one interface only
+    /// ifIndex, if the interval is for one interface only
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<u32>,
     /// N of 1-in-N
     pub interval: u32,
-    /// `default` counts where the exporter tells no interval, `override` in any case
+    /// `default`: for flows without an announced interval; `override`: for all flows
     #[serde(default)]
     pub mode: SamplingMode,
 }
@@ -89,11 +95,11 @@ pub enum SamplingMode {
     Override,
 }
 
-/// UDP destination ports by which tunnels in sampled headers are recognised.
+/// UDP destination ports of tunnels in sampled headers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TunnelPortsConfig {
-    /// VXLAN. On 8472, which other protocols use as well, reserved bits have to be zero.
+    /// VXLAN. Other protocols use 8472 as well: there, the reserved bits must be zero.
     pub vxlan: Vec<u16>,
     /// VXLAN-GPE.
     pub vxlan_gpe: Vec<u16>,
@@ -160,33 +166,35 @@ const MAX_TUNNEL_PORTS: usize = 32;
 /// Sampling intervals that are set by hand: each exporter that is seen first goes through all of them.
 const MAX_SAMPLING_RULES: usize = 4096;
 
-/// IPFIX over TCP, and over TLS.
+/// IPFIX over TCP and TLS.
 ///
-/// Each connection is a session with templates of its own. When the pipeline cannot keep up, exporters wait.
+/// Each connection is a transport session with its own templates. When the pipeline is slower than the exporters, the
+/// exporters wait.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TcpConfig {
-    /// TCP addresses to listen on, none if empty. The registered ports are 4739, and 4740 with TLS.
+    /// TCP addresses to listen on; none if the list is empty. The registered ports are 4739 (TCP) and 4740 (TLS).
     pub listen: Vec<SocketAddr>,
-    /// Connections that may be open at the same time; further ones are closed at once and counted. Each takes up to
-    /// 256 KiB of collector.max_state_bytes besides the state of its exporter. The limit of open files (`ulimit -Hn`) less
-    /// 512 bounds it as well.
+    /// Largest number of open connections. Helios closes further ones at once and counts them. Each takes up to 256 KiB
+    /// of collector.max_state_bytes besides the state of its exporter. The limit of open files (`ulimit -Hn`) less 512
+    /// applies as well.
     pub max_connections: usize,
-    /// Seconds of silence after which a connection is closed.
+    /// Seconds without data after which Helios closes a connection.
     pub idle_timeout_s: u64,
-    /// Certificates. With them, every TCP address speaks TLS only.
+    /// Certificates. With them, every TCP address accepts TLS only.
     pub tls: TlsConfig,
 }
 
-/// Certificates. With them, every TCP address speaks TLS only.
+/// Certificates. With them, every TCP address accepts TLS only.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
-    /// PEM file with the collector's certificate, and the chain above it.
+    /// PEM file with the certificate of the collector and its chain.
     pub certificate: Option<PathBuf>,
-    /// PEM file with the certificate's private key.
+    /// PEM file with the private key of the certificate.
     pub key: Option<PathBuf>,
-    /// PEM file with the authorities that exporters' certificates have to be from; without it, none is asked for.
+    /// PEM file with the certificate authorities that must have signed the certificates of exporters. Without it,
+    /// exporters need no certificate.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -234,14 +242,14 @@ impl CollectorConfig {
     /// # Errors
     /// The first value that cannot work, and what would.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let range = |key, value: usize, low: usize, high: usize| {
-            let problem = format!("{value} is outside of {low} to {high}");
-            if (low..=high).contains(&value) { Ok(()) } else { Err(ConfigError { key, problem }) }
+        let range = |key, value: usize, low: usize, high: usize| match outside(value, low, high) {
+            Some(problem) => Err(ConfigError { key, problem }),
+            None => Ok(()),
         };
         if self.listen.is_empty() {
             return Err(ConfigError {
                 key: "listen",
-                problem: "at least one address is needed, such as [::]:2055".into(),
+                problem: "must have at least one address, such as [::]:2055".into(),
             });
         }
         range("workers", self.workers, 1, 256)?;
@@ -255,7 +263,7 @@ impl CollectorConfig {
         range("tcp.idle_timeout_s", self.tcp.idle_timeout_s as usize, 1, 7 * 86_400)?;
         let tls = &self.tcp.tls;
         if tls.certificate.is_some() != tls.key.is_some() || (tls.client_ca.is_some() && tls.key.is_none()) {
-            let problem = "TLS takes both `certificate` and `key`".into();
+            let problem = "TLS needs both `certificate` and `key`".into();
             return Err(ConfigError { key: "tcp.tls", problem });
         }
         range("max_clock_skew_ms", self.max_clock_skew_ms as usize, 1000, 100 * 86_400_000)?;
@@ -319,7 +327,7 @@ fn prefix_of(text: &str) -> Option<Prefix> {
 fn unknown_tunnel(name: &str) -> ConfigError {
     ConfigError {
         key: "decapsulate",
-        problem: format!("`{name}` is none of {}", Decapsulate::NAMES.map(|(name, _)| name).join(", ")),
+        problem: format!("must be one of {}, found `{name}`", Decapsulate::NAMES.map(|(name, _)| name).join(", ")),
     }
 }
 
@@ -335,9 +343,9 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named_with_its_key() {
         let config = CollectorConfig { workers: 0, ..CollectorConfig::default() };
-        assert_eq!(config.validate().unwrap_err().to_string(), "collector.workers: 0 is outside of 1 to 256");
+        assert_eq!(config.validate().unwrap_err().to_string(), "collector.workers: must be from 1 to 256, found 0");
         let config = CollectorConfig { decapsulate: vec!["l2tp".into()], ..CollectorConfig::default() };
-        assert!(config.validate().unwrap_err().to_string().starts_with("collector.decapsulate: `l2tp` is none of"));
+        assert!(config.validate().unwrap_err().to_string().ends_with("geneve, erspan, gtp, mpls, found `l2tp`"));
     }
 
     fn problem(change: impl FnOnce(&mut CollectorConfig)) -> String {

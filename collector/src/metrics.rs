@@ -9,41 +9,41 @@ pub mod exporters;
 helios_metrics::metrics! {
     /// What the receive workers count.
     pub COUNTS of Counts {
-        Counter "helios_collector_datagrams_received_total" [] "Datagrams taken from the sockets" =
+        Counter "helios_collector_datagrams_received_total" [] "Datagrams received" =
             |counts, out| out.one(counts.datagrams_received);
-        Counter "helios_collector_received_bytes_total" [] "Octets of these datagrams, UDP payload" =
+        Counter "helios_collector_received_bytes_total" [] "Bytes of UDP payload received" =
             |counts, out| out.one(counts.octets_received);
-        Counter "helios_collector_receive_calls_total" [] "Receive system calls; datagrams by calls is how many came at once" =
+        Counter "helios_collector_receive_calls_total" [] "Receive system calls; received datagrams / calls = datagrams per call" =
             |counts, out| out.one(counts.receive_calls);
         Counter "helios_collector_datagrams_decoded_total" ["protocol"] "Datagrams decoded" =
             |counts, out| out.all(by_protocol(&counts.datagrams_decoded));
-        Counter "helios_collector_datagrams_dropped_total" ["reason"] "Datagrams discarded as malformed, unknown or beyond a limit" =
+        Counter "helios_collector_datagrams_dropped_total" ["reason"] "Discarded datagrams, by reason: malformed, unknown version, beyond a limit" =
             |counts, out| out.all(DecodeError::ALL.iter().map(|error| [error.reason()]).zip(counts.datagrams_discarded));
-        Gauge "helios_collector_datagrams_imbalance" [] "Received - decoded - dropped; anything but 0 is a bug" =
+        Gauge "helios_collector_datagrams_imbalance" [] "Received - decoded - dropped; always 0, another value is a bug" =
             |counts, out| out.one(counts.imbalance());
         Counter "helios_collector_records_total" ["protocol"] "Flow records and samples decoded" =
             |counts, out| out.all(by_protocol(&counts.records));
-        Counter "helios_collector_options_records_total" [] "Records of options data decoded" =
+        Counter "helios_collector_options_records_total" [] "Options data records decoded" =
             |counts, out| out.one(counts.options_records);
-        Counter "helios_collector_template_definitions_total" [] "Template definitions received, repeats included" =
+        Counter "helios_collector_template_definitions_total" [] "Template definitions received, refreshes included" =
             |counts, out| out.one(counts.template_definitions);
-        Counter "helios_collector_sets_without_template_total" [] "Data sets that came before their template" =
+        Counter "helios_collector_sets_without_template_total" [] "Data sets received before their template" =
             |counts, out| out.one(counts.sets_without_template);
-        Counter "helios_collector_unreadable_lists_total" [] "Lists in records (RFC 6313) that contradict themselves or whose template is not known" =
+        Counter "helios_collector_unreadable_lists_total" [] "Unreadable lists in records (RFC 6313): contradictory lengths or an unknown template" =
             |counts, out| out.one(counts.unreadable_lists);
-        Counter "helios_collector_contradicting_lengths_total" [] "Messages whose lengths contradict each other; what lies inside the datagram was decoded" =
+        Counter "helios_collector_contradicting_lengths_total" [] "Messages with contradictory lengths; what lies inside the datagram is decoded" =
             |counts, out| out.one(counts.contradictions);
-        Counter "helios_collector_malformed_samples_total" [] "sFlow flow samples left out because lengths inside them contradict each other" =
+        Counter "helios_collector_malformed_samples_total" [] "sFlow flow samples left out because of contradictory lengths" =
             |counts, out| out.one(counts.malformed_samples);
         Counter "helios_collector_counter_samples_total" [] "sFlow counter samples received" =
             |counts, out| out.one(counts.counter_samples);
-        Counter "helios_collector_counter_rows_total" [] "Counter samples that became rows of interface_counters" =
+        Counter "helios_collector_counter_rows_total" [] "Rows of interface_counters made from counter samples" =
             |counts, out| out.one(counts.counter_rows);
-        Counter "helios_collector_malformed_counter_samples_total" [] "Counter samples that contradict themselves" =
+        Counter "helios_collector_malformed_counter_samples_total" [] "Malformed counter samples: contradictory lengths" =
             |counts, out| out.one(counts.malformed_counter_samples);
-        Counter "helios_collector_unknown_counter_records_total" [] "Records of counter samples of a structure that Helios does not read" =
+        Counter "helios_collector_unknown_counter_records_total" [] "Counter records of a structure that Helios does not read" =
             |counts, out| out.one(counts.unknown_counter_records);
-        Counter "helios_collector_malformed_counter_records_total" [] "Records of counter samples that are shorter than their structure" =
+        Counter "helios_collector_malformed_counter_records_total" [] "Counter records that are shorter than their structure" =
             |counts, out| out.one(counts.malformed_counter_records);
     }
 }
@@ -51,31 +51,31 @@ helios_metrics::metrics! {
 helios_metrics::metrics! {
     /// State files, connections and sockets.
     pub METRICS of CollectorStats {
-        Counter "helios_collector_state_write_errors_total" [] "Failed writes of the state files; what was to be written is kept and tried again" =
+        Counter "helios_collector_state_write_errors_total" [] "Failed writes of the state files; each is tried again" =
             |stats, out| out.one(stats.state.write_errors);
-        Counter "helios_collector_state_damaged_lines_total" [] "Damaged lines of the state files, found at the start and set aside" =
+        Counter "helios_collector_state_damaged_lines_total" [] "Damaged lines found in the state files at the start and moved aside" =
             |stats, out| out.one(stats.state.damaged_lines);
         Counter "helios_collector_state_refused_total" [] "Exporter changes not saved because the exporter limit is reached" =
             |stats, out| out.one(stats.state.refused);
-        Gauge "helios_collector_decoding_state_bytes" [] "Memory for templates, options tables, domains, held sets and TCP connections of all exporters" =
+        Gauge "helios_collector_decoding_state_bytes" [] "Memory of templates, options tables, domains, held sets and TCP connections of all exporters" =
             |stats, out| out.one(stats.decoding_octets);
-        Gauge "helios_collector_decoding_state_limit_bytes" [] "The same at the most (collector.max_state_bytes); new exporters and templates are refused from seven eighths on" =
+        Gauge "helios_collector_decoding_state_limit_bytes" [] "Limit of helios_collector_decoding_state_bytes (collector.max_state_bytes); from seven eighths on, new exporters and templates are refused" =
             |stats, out| out.one(stats.max_decoding_octets);
-        Gauge "helios_collector_tcp_connections" [] "IPFIX connections that are open" =
+        Gauge "helios_collector_tcp_connections" [] "Open IPFIX connections" =
             |stats, out| out.one(stats.connections.open);
-        Counter "helios_collector_tcp_accepted_total" [] "IPFIX connections accepted" =
+        Counter "helios_collector_tcp_accepted_total" [] "Accepted IPFIX connections" =
             |stats, out| out.one(stats.connections.accepted);
-        Counter "helios_collector_tcp_closed_total" ["reason"] "IPFIX connections that the collector closed: more than allowed, silent for too long, a message that took too long, or no IPFIX came" =
+        Counter "helios_collector_tcp_closed_total" ["reason"] "IPFIX connections closed by Helios, by reason: connection limit, idle, message too slow, not IPFIX" =
             |CollectorStats { connections, .. }, out| out.all([(["limit"], connections.refused), (["idle"], connections.idle), (["slow"], connections.slow), (["failed"], connections.failed)]);
-        Counter "helios_collector_socket_dropped_datagrams_total" ["worker", "listen"] "Datagrams that the kernel dropped because a socket's buffer was full" =
+        Counter "helios_collector_socket_dropped_datagrams_total" ["worker", "listen"] "Datagrams dropped by the kernel because the socket's receive buffer was full" =
             |stats, out| out.all(stats.sockets.iter().map(|socket| (labels(socket), socket.stats.dropped)));
-        Gauge "helios_collector_socket_queued_bytes" ["worker", "listen"] "Octets waiting in a socket, the kernel's bookkeeping included" =
+        Gauge "helios_collector_socket_queued_bytes" ["worker", "listen"] "Bytes waiting in the socket, the kernel's overhead included" =
             |stats, out| out.all(stats.sockets.iter().map(|socket| (labels(socket), socket.stats.queued)));
-        Gauge "helios_collector_socket_capacity_bytes" ["worker", "listen"] "Octets that a socket holds at most, in the same measure" =
+        Gauge "helios_collector_socket_capacity_bytes" ["worker", "listen"] "Bytes that the socket can hold, the kernel's overhead included" =
             |stats, out| out.all(stats.sockets.iter().map(|socket| (labels(socket), socket.stats.capacity)));
-        Gauge "helios_collector_socket_buffer_asked_bytes" ["worker", "listen"] "Receive buffer asked of the kernel" =
+        Gauge "helios_collector_socket_buffer_asked_bytes" ["worker", "listen"] "Requested receive buffer" =
             |stats, out| out.all(stats.sockets.iter().map(|socket| (labels(socket), socket.buffer_asked)));
-        Gauge "helios_collector_socket_buffer_bytes" ["worker", "listen"] "Receive buffer granted; less than asked means that net.core.rmem_max capped it" =
+        Gauge "helios_collector_socket_buffer_bytes" ["worker", "listen"] "Granted receive buffer; less than requested: net.core.rmem_max limits it" =
             |stats, out| out.all(stats.sockets.iter().map(|socket| (labels(socket), socket.buffer_granted)));
     }
 }

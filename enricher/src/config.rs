@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use helios_common::bounds::outside;
 use helios_web::address;
 use serde::{Deserialize, Serialize};
 
@@ -12,30 +13,29 @@ pub mod rules;
 
 use rules::RulesConfig;
 
-/// Where the names of flows come from. NetBox has a section of its own, `netbox`; docs/enrichment.md shows how all of
-/// it works together.
+/// Sources of names. NetBox has its own section, `netbox`; docs/enrichment.md explains how the sources work together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnricherConfig {
     /// Countries, cities and autonomous systems of addresses.
     pub geoip: GeoipConfig,
-    /// Exporters and interfaces written down in files.
+    /// Exporters and interfaces from files.
     pub inventory: InventoryConfig,
-    /// Interfaces of exporters from where they are monitored.
+    /// Interfaces of exporters from monitoring.
     pub interfaces: InterfacesConfig,
-    /// Networks of your own, beside the prefixes of NetBox and before them.
+    /// Your own networks. They take precedence over prefixes of NetBox.
     pub networks: NetworksConfig,
-    /// Where `src_as` and `dst_as` come from, the first source that has a number counts: `flow` as the exporter sent
-    /// it, `flow-except-private` the same unless the number is of private use, `geoip`, `networks`. The exporter's
-    /// number stays where no source knows another.
+    /// Sources of `src_as` and `dst_as`; the first one that knows a number decides. `flow`: the number from the
+    /// exporter. `flow-except-private`: the same, unless it is a private number (RFC 6996). `networks` and `geoip`: the
+    /// number of the network that holds the address. If no source knows a number, that of the exporter stays.
     pub as_order: Vec<AsSource>,
-    /// VRFs of flows that carry only a number (ingressVRFID). Flows with a name find the VRF by its name or route
-    /// distinguisher.
+    /// Names for VRF numbers (ingressVRFID). Flows with a VRF name need no entry: Helios finds their VRF by name or
+    /// route distinguisher.
     pub vrfs: Vec<VrfMapping>,
-    /// Classification of exporters and interfaces by their names.
+    /// Rules that classify exporters and interfaces by their names.
     pub rules: RulesConfig,
-    /// How often files are looked at for a replacement, in milliseconds. A file is read when two looks in a row found
-    /// it changed and the same. 0: never.
+    /// Milliseconds between two checks whether a file has changed. Helios reads a file when it has changed and stayed
+    /// the same for one interval. 0: never.
     pub reload_interval_ms: u64,
 }
 
@@ -58,44 +58,46 @@ impl Default for EnricherConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GeoipConfig {
-    /// The .mmdb file with countries and cities (City, Country, Enterprise). The variable GEOIP_CITY_DB takes precedence.
+    /// MaxMind DB file (.mmdb) with countries and cities: City, Country or Enterprise. The variable GEOIP_CITY_DB takes
+    /// precedence.
     pub city: Option<PathBuf>,
-    /// The .mmdb file with autonomous systems (ASN, ISP). The variable GEOIP_ASN_DB takes precedence.
+    /// MaxMind DB file (.mmdb) with autonomous systems: ASN or ISP. The variable GEOIP_ASN_DB takes precedence.
     pub asn: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InventoryConfig {
-    /// YAML files with `devices`: names, addresses and interfaces. They add to what NetBox says: a device with the name
-    /// or an address of one in NetBox is the same device, and fills what is empty there. So a file gives a device of
-    /// NetBox another address to export from.
+    /// YAML files with `devices`: names, addresses and interfaces. A device that has the name or an address of a NetBox
+    /// device is the same device: the file fills what NetBox leaves empty. So a file can add the address that a NetBox
+    /// device exports from.
     pub files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InterfacesConfig {
-    /// The series of snmp_exporter in Prometheus, Thanos or whatever answers their queries.
+    /// Series of snmp_exporter from Prometheus, Thanos or another server with the same API.
     pub prometheus: PrometheusConfig,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrometheusConfig {
-    /// Address of the server, such as `http://thanos-query:9090`; `null` for none.
+    /// URL of the server, such as `http://thanos-query:9090`; `null`: none.
     pub url: Option<String>,
-    /// Instant query whose series have the labels ifIndex and ifName or ifAlias; the value of ifHighSpeed is the speed.
+    /// Instant query. Its series have the label ifIndex and one of ifName and ifAlias; the value of ifHighSpeed is the
+    /// speed in Mbit/s.
     pub query: String,
-    /// The label that tells the exporter: its address, with or without a port, or its name in the inventory.
+    /// Label that identifies the exporter: its address, with or without a port, or its name in the inventory.
     pub instance_label: String,
-    /// How often it is asked, in seconds.
+    /// Seconds between two queries.
     pub refresh_secs: u64,
-    /// How long an answer may take, in seconds.
+    /// Seconds after which a query without an answer fails.
     pub timeout_secs: u64,
-    /// File with a token that is sent as `Authorization: Bearer`.
+    /// File with a token for the header `Authorization: Bearer`.
     pub token_file: Option<PathBuf>,
-    /// File with certificate authorities to trust (PEM) beside the system's.
+    /// PEM file with certificate authorities to trust in addition to those of the operating system.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -116,11 +118,12 @@ impl Default for PrometheusConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworksConfig {
-    /// CSV files (`.csv`, with a line of column names) or YAML files (a list), each entry with `network` and what is
-    /// known of it: `name`, `site`, `role`, `tenant`, `asn`, `country`, `vrf`. Of the same network in several files the
-    /// first file counts, later ones fill what it leaves empty.
+    /// CSV files (`.csv`, with column names in the first line) or YAML files (a list). Each entry has `network` and any
+    /// of `name`, `site`, `role`, `tenant`, `asn`, `country`, `vrf`. If several files have the same network, the first
+    /// one takes precedence; later ones fill what it leaves empty.
     pub files: Vec<PathBuf>,
-    /// The same from web servers. One that is away or answers nonsense is asked again; what it said last stays in use.
+    /// The same lists from web servers. If a server does not answer or its answer is not valid, its last valid list
+    /// stays in use and Helios asks again.
     pub http: Vec<HttpSource>,
 }
 
@@ -128,21 +131,21 @@ pub struct NetworksConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpSource {
-    /// address of the list
+    /// URL of the list
     pub url: String,
-    /// `csv` or `yaml` (which JSON is a part of); by the end of the address if left out
+    /// `csv` or `yaml` (for JSON as well); if left out, `csv` for a URL that ends in .csv, else `yaml`
     #[serde(default)]
     pub format: Option<NetworkFormat>,
-    /// how often it is asked, in seconds; 600 if left out
+    /// seconds between two requests; 600 if left out
     #[serde(default = "http_refresh_secs")]
     pub refresh_secs: u64,
-    /// how long an answer may take, in seconds; 30 if left out
+    /// seconds after which a request without an answer fails; 30 if left out
     #[serde(default = "http_timeout_secs")]
     pub timeout_secs: u64,
-    /// file with a token that is sent as `Authorization: Bearer`
+    /// file with a token for the header `Authorization: Bearer`
     #[serde(default)]
     pub token_file: Option<PathBuf>,
-    /// file with certificate authorities to trust (PEM) beside the system's
+    /// PEM file with certificate authorities to trust in addition to those of the operating system
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
 }
@@ -179,9 +182,9 @@ pub enum AsSource {
 pub struct VrfMapping {
     /// name or route distinguisher of the VRF
     pub vrf: String,
-    /// ingressVRFID of its flows
+    /// ingressVRFID of the flows
     pub id: u32,
-    /// name or address of the exporter, since numbers are its own; all exporters if left out
+    /// name or address of the exporter; all exporters if left out
     #[serde(default)]
     pub exporter: Option<String>,
 }
@@ -209,19 +212,23 @@ impl EnricherConfig {
         let error = |key: &'static str, problem: String| Err(ConfigError { key, problem });
         let interval = self.reload_interval_ms;
         if (1..RELOAD_INTERVAL_MIN_MS).contains(&interval) {
-            let problem = format!("{interval} is too often: {RELOAD_INTERVAL_MIN_MS} or more, or 0 for never");
+            let problem = format!("must be 0 (never) or at least {RELOAD_INTERVAL_MIN_MS}, found {interval}");
             return error("reload_interval_ms", problem);
         }
         let flows =
             self.as_order.iter().filter(|source| matches!(source, AsSource::Flow | AsSource::FlowExceptPrivate));
         let repeated = |source: &AsSource| self.as_order.iter().filter(|other| *other == source).count() > 1;
         if flows.count() > 1 || self.as_order.iter().any(repeated) {
-            return error("as_order", "a source is listed twice; each counts where it comes first".to_owned());
+            return error(
+                "as_order",
+                "must list each source once (`flow` and `flow-except-private` are the same source)".to_owned(),
+            );
         }
         // NetBox and Prometheus are told apart as well.
         let lists = self.networks.files.len() + self.networks.http.len() + self.inventory.files.len();
         if lists > LISTS_MAX {
-            let problem = format!("{lists} lists, those of devices included: {LISTS_MAX} can be told apart, join some");
+            let problem =
+                format!("must be {LISTS_MAX} lists at most, those of devices included, found {lists}: join some");
             return error("networks", problem);
         }
         let prometheus = &self.interfaces.prometheus;
@@ -240,8 +247,11 @@ impl EnricherConfig {
         for ((refresh, timeout), key) in
             times.chain([((prometheus.refresh_secs, prometheus.timeout_secs), "interfaces.prometheus.refresh_secs")])
         {
-            if !(1..=86_400).contains(&refresh) || !(1..=3600).contains(&timeout) {
-                return error(key, "refresh_secs is 1 to 86400, timeout_secs 1 to 3600".to_owned());
+            if let Some(problem) = outside(refresh, 1, 86_400) {
+                return error(key, format!("refresh_secs {problem}"));
+            }
+            if let Some(problem) = outside(timeout, 1, 3600) {
+                return error(key, format!("timeout_secs {problem}"));
             }
         }
         if let Err(RuleError { list, at, problem }) = Rules::compile(&self.rules) {

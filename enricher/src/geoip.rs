@@ -106,9 +106,9 @@ impl fmt::Display for Role {
 pub enum GeoipError {
     #[error("{role}: cannot read {}: {error}; correct the path, or leave it out to run without", path.display())]
     Unreadable { role: Role, path: PathBuf, error: io::Error },
-    #[error("{role}: {} is no intact MaxMind DB file: {error}; download it again", path.display())]
+    #[error("{role}: {} is not a valid MaxMind DB file: {error}; download it again", path.display())]
     Broken { role: Role, path: PathBuf, error: MaxMindDbError },
-    #[error("{role}: {} is no intact MaxMind DB file: its search tree is no tree; download it again", path.display())]
+    #[error("{role}: {} is not a valid MaxMind DB file: its search tree is damaged; download it again", path.display())]
     NoTree { role: Role, path: PathBuf },
     #[error(
         "{role}: no record of {} has a {}; it is of type {database_type:?}, another one is needed",

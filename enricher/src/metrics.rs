@@ -15,29 +15,29 @@ helios_metrics::metrics! {
             |stats, out| out.one(stats.batches);
         Counter "helios_enricher_rows_total" [] "Rows enriched" =
             |stats, out| out.one(stats.rows);
-        Counter "helios_enricher_lookups_total" ["lookup", "result"] "Exporters, interfaces and addresses looked up for rows, by what was asked and whether it was known" =
+        Counter "helios_enricher_lookups_total" ["lookup", "result"] "Look-ups for rows, by kind and whether a name was found" =
             |stats, out| out.all(Lookup::ALL.iter().zip(stats.lookups).flat_map(|(lookup, answers)| outcomes(lookup.name(), answers)));
-        Counter "helios_enricher_source_lookups_total" ["source", "lookup", "result"] "Exporters, interfaces and addresses looked up for rows, by source and whether it knew something of what was found" =
+        Counter "helios_enricher_source_lookups_total" ["source", "lookup", "result"] "Look-ups for rows, by source, kind and whether the source knew a name" =
             |stats, out| out.all(by_source(stats));
-        Gauge "helios_enricher_table_bytes" [] "Memory of the tables of addresses" =
+        Gauge "helios_enricher_table_bytes" [] "Memory of the address tables" =
             |stats, out| out.one(stats.table_bytes);
         Gauge "helios_enricher_devices" [] "Devices in the inventory" =
             |stats, out| out.one(stats.devices);
-        Gauge "helios_enricher_interfaces" [] "Interfaces of these devices" =
+        Gauge "helios_enricher_interfaces" [] "Interfaces in the inventory" =
             |stats, out| out.one(stats.interfaces);
-        Gauge "helios_enricher_generation" [] "How often the names in use were replaced since the start" =
+        Gauge "helios_enricher_generation" [] "Replacements of the names in use since the start" =
             |stats, out| out.one(stats.generation);
-        Gauge "helios_enricher_source_entries" ["source"] "Networks, devices, interfaces and VRFs in the version in use" =
+        Gauge "helios_enricher_source_entries" ["source"] "Networks, devices, interfaces and VRFs of the source that are in use" =
             |stats, out| out.all(each(stats, |source| Some(source.entries)));
-        Gauge "helios_enricher_source_loaded_timestamp_seconds" ["source"] "When the source last answered with something usable, Unix time" =
+        Gauge "helios_enricher_source_loaded_timestamp_seconds" ["source"] "Last successful load of the source, Unix time" =
             |stats, out| out.all(each(stats, loaded_at));
-        Counter "helios_enricher_source_loads_total" ["source"] "Versions or answers put into use" =
+        Counter "helios_enricher_source_loads_total" ["source"] "Successful loads of the source" =
             |stats, out| out.all(each(stats, |source| Some(source.loads)));
-        Counter "helios_enricher_source_failures_total" ["source"] "Versions refused and attempts that failed; what was known before stays in use" =
+        Counter "helios_enricher_source_failures_total" ["source"] "Failed loads of the source; the names of the last successful one stay in use" =
             |stats, out| out.all(each(stats, |source| Some(source.failures)));
-        Gauge "helios_enricher_database_build_timestamp_seconds" ["source"] "When the database in use was built, Unix time" =
+        Gauge "helios_enricher_database_build_timestamp_seconds" ["source"] "Build time of the database in use, Unix time" =
             |stats, out| out.all(each(stats, |source| Some(source.database.as_ref()?.build_epoch)));
-        Gauge "helios_enricher_database_size_bytes" ["source"] "Size of the database's file" =
+        Gauge "helios_enricher_database_size_bytes" ["source"] "Size of the database file" =
             |stats, out| out.all(each(stats, |source| Some(source.database.as_ref()?.file_bytes)));
     }
 }

@@ -24,43 +24,43 @@ pub const OWN_CUSTOM_FIELDS: [&str; 2] = ["helios_monitor", "helios_collectors"]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetBoxConfig {
-    /// Address of NetBox, `https://netbox.example.net`, with the path it is served under if there is one; `/api` at its
-    /// end makes no difference. `null`: names do not come from NetBox. The variable NETBOX_API_URL takes precedence.
+    /// URL of NetBox, such as `https://netbox.example.net`, with its path if it has one; a trailing `/api` is allowed.
+    /// `null`: no names from NetBox. The variable NETBOX_API_URL takes precedence.
     pub url: Option<String>,
 
-    /// File that holds the API token, of version 1 or 2 (`nbt_...`); a trailing line break is ignored. It is read again
-    /// for every refresh, so a rotated token needs no restart. Without it the environment variable NETBOX_API_TOKEN
-    /// counts. The token needs no write permission.
+    /// File with the API token, version 1 or 2 (`nbt_...`); a trailing line break is ignored. Helios reads it again for
+    /// every refresh: a rotated token needs no restart. Without this file, Helios uses the variable NETBOX_API_TOKEN.
+    /// The token needs read permissions only.
     pub token_file: Option<PathBuf>,
 
-    /// PEM file of certificate authorities to trust for `https`, beside those of the operating system.
+    /// PEM file with certificate authorities to trust for `https`, in addition to those of the operating system.
     pub ca_file: Option<PathBuf>,
 
-    /// Milliseconds for an answer, from the request to its last byte.
+    /// Milliseconds from a request to the last byte of its answer, after which the request fails.
     pub timeout_ms: u64,
 
-    /// Objects per answer. NetBox gives no more than its own MAX_PAGE_SIZE, 1000 by default.
+    /// Objects per answer. NetBox limits them to its MAX_PAGE_SIZE, 1000 by default.
     pub page_size: u32,
 
-    /// Requests under way at the same time. Each keeps a worker process of NetBox busy.
+    /// Requests at the same time. Each occupies a worker process of NetBox.
     pub concurrency: usize,
 
-    /// Milliseconds between refreshes. A refresh reads what was changed since the one before, and in full the kinds of
-    /// objects of which some were deleted.
+    /// Milliseconds between refreshes. A refresh reads the objects that changed since the last one; if objects of a
+    /// kind were deleted, it reads all of that kind.
     pub refresh_interval_ms: u64,
 
-    /// Milliseconds between refreshes that read everything. They repair what a refresh by time of change cannot see,
-    /// such as the new name of a role.
+    /// Milliseconds between full refreshes. They find changes that do not change an object's time, such as a renamed
+    /// role.
     pub full_refresh_interval_ms: u64,
 
-    /// Share of the devices, interfaces or any other kind that may be missing after a refresh. When more is missing the
-    /// refresh is refused and the names from before stay in use: a token that lost permissions looks like that.
+    /// Largest share of any kind of objects that may disappear with one refresh. If more disappears, as when the token
+    /// loses a permission, Helios refuses the refresh and keeps the last names.
     pub max_shrink: f64,
 
-    /// Custom field of interfaces that holds the ifIndex.
+    /// Custom field of interfaces with the ifIndex.
     pub ifindex_field: String,
 
-    /// Custom field of interfaces that holds the role.
+    /// Custom field of interfaces with the role.
     pub role_field: String,
 
     /// Custom fields of devices and virtual machines that are kept when targets are made, beside `helios_monitor` and
@@ -70,7 +70,7 @@ pub struct NetBoxConfig {
     /// Read virtual machines and their interfaces as well.
     pub virtual_machines: bool,
 
-    /// Restricts what is read: filters as NetBox's API has them.
+    /// Filters of NetBox's API that limit which objects are read.
     pub filters: Filters,
 }
 
@@ -144,25 +144,23 @@ impl NetBoxConfig {
     /// Every mistake, in the order of the keys.
     pub fn validate(&self) -> Result<(), Vec<ConfigError>> {
         let mut mistakes = Vec::new();
-        let mut expect = |right: bool, key: &'static str, problem: &str| {
-            if !right {
-                mistakes.push(ConfigError { key, problem: problem.into() });
+        if let Some(Err(problem)) = self.url.as_deref().map(check_url) {
+            mistakes.push(ConfigError { key: "url", problem });
+        }
+        let mut range = |key: &'static str, value: f64, low: f64, high: f64| {
+            if !(low..=high).contains(&value) {
+                mistakes.push(ConfigError { key, problem: format!("must be from {low} to {high}, found {value}") });
             }
         };
-        if let Some(Err(problem)) = self.url.as_deref().map(check_url) {
-            expect(false, "url", &problem);
-        }
-        expect((100..=3_600_000).contains(&self.timeout_ms), "timeout_ms", "from 100 to 3600000");
-        expect((1..=10_000).contains(&self.page_size), "page_size", "from 1 to 10000");
-        expect((1..=32).contains(&self.concurrency), "concurrency", "from 1 to 32");
-        let day = 24 * 3_600_000;
-        expect((100..=day).contains(&self.refresh_interval_ms), "refresh_interval_ms", "from 100 to 86400000");
-        expect(
-            (self.refresh_interval_ms..=30 * day).contains(&self.full_refresh_interval_ms),
-            "full_refresh_interval_ms",
-            "from refresh_interval_ms to 2592000000 (30 days)",
-        );
-        expect((0.0..=1.0).contains(&self.max_shrink), "max_shrink", "from 0.0 (nothing may be missing) to 1.0 (all)");
+        const DAY_MS: f64 = 24.0 * 3_600_000.0;
+        let refresh = self.refresh_interval_ms as f64;
+        range("timeout_ms", self.timeout_ms as f64, 100.0, 3_600_000.0);
+        range("page_size", self.page_size.into(), 1.0, 10_000.0);
+        range("concurrency", self.concurrency as f64, 1.0, 32.0);
+        range("refresh_interval_ms", refresh, 100.0, DAY_MS);
+        // Full refreshes are not more frequent than refreshes.
+        range("full_refresh_interval_ms", self.full_refresh_interval_ms as f64, refresh, 30.0 * DAY_MS);
+        range("max_shrink", self.max_shrink, 0.0, 1.0);
         let filters = &self.filters;
         for (key, filter) in [
             ("filters.devices", &filters.devices),
@@ -172,7 +170,7 @@ impl NetBoxConfig {
             ("filters.virtual_machines", &filters.virtual_machines),
         ] {
             if let Err(problem) = check_filter(filter) {
-                expect(false, key, &problem);
+                mistakes.push(ConfigError { key, problem });
             }
         }
         if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
@@ -206,10 +204,10 @@ fn check_url(url: &str) -> Result<(), String> {
     let parsed = helios_web::address::check(url)?;
     let authority = parsed.authority().map_or("", |authority| authority.as_str());
     if authority.contains('@') {
-        return Err("user and password do not belong here: NetBox wants a token, see `token_file`".into());
+        return Err("must not contain user and password: NetBox needs a token, see `token_file`".into());
     }
     if parsed.query().is_some() {
-        return Err("a query does not belong here: see `filters`".into());
+        return Err("must not contain a query: see `filters`".into());
     }
     Ok(())
 }
@@ -217,11 +215,13 @@ fn check_url(url: &str) -> Result<(), String> {
 fn check_filter(filter: &str) -> Result<(), String> {
     let allowed = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'#' | b'?' | b'"' | b'<' | b'>');
     if !filter.bytes().all(allowed) {
-        return Err("write it as in an address, without `?`, with %20 for a space".into());
+        return Err("must be written as in a URL: without `?`, with %20 for a space".into());
     }
     for pair in filter.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
-            Some((name, _)) if RESERVED.contains(&name) => return Err(format!("`{name}` is set by helios itself")),
+            Some((name, _)) if RESERVED.contains(&name) => {
+                return Err(format!("must not contain `{name}`: Helios sets it itself"));
+            }
             Some(_) => {}
             None => return Err(format!("`{pair}` has no value: write name=value&name=value")),
         }

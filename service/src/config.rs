@@ -55,7 +55,8 @@ impl Problem {
 
     /// A number that is outside of its range, both ends included.
     pub fn range(key: &str, value: u64, low: u64, high: u64) -> Option<Self> {
-        (!(low..=high).contains(&value)).then(|| Self::new(key, format_args!("{value} is outside of {low} to {high}")))
+        (!(low..=high).contains(&value))
+            .then(|| Self::new(key, format_args!("must be from {low} to {high}, found {value}")))
     }
 
     /// The problem at the place where the value was written.
@@ -146,6 +147,6 @@ mod tests {
     #[test]
     fn a_range_includes_both_ends() {
         assert_eq!((Problem::range("k", 1, 1, 3), Problem::range("k", 3, 1, 3)), (None, None));
-        assert_eq!(Problem::range("k", 0, 1, 3).unwrap().what, "0 is outside of 1 to 3");
+        assert_eq!(Problem::range("k", 0, 1, 3).unwrap().what, "must be from 1 to 3, found 0");
     }
 }

@@ -77,7 +77,7 @@ fn sign(file: &mut File) {
 /// Takes the lock when the other process lets it go, and holds it until this process ends.
 fn wait(directory: &Path, mut file: File) {
     let directory = directory.to_owned();
-    tracing::info!(directory = %directory.display(), "in use by the helios that this one replaces");
+    tracing::info!(directory = %directory.display(), "in use by the process that this one replaces");
     let waiting = move || {
         if file.lock().is_ok() {
             sign(&mut file);

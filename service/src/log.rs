@@ -9,14 +9,14 @@ use tracing_subscriber::fmt::time::SystemTime;
 use crate::config::Problem;
 use crate::exit::Exit;
 
-/// What is logged, to standard error.
+/// The log, on standard error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// Least severe level that is written: error, warn, info, debug, trace; or directives per module as RUST_LOG has
-    /// them, such as `info,helios_sink=debug`.
+    /// Least severe level that is written: error, warn, info, debug or trace; or levels per module as in RUST_LOG, such
+    /// as `info,helios_sink=debug`.
     pub level: String,
-    /// `text` for people, coloured on a terminal unless NO_COLOR is set, or `json` for one object a line.
+    /// `text` for people, in colour on a terminal unless NO_COLOR is set; `json`: one object per line.
     pub format: LogFormat,
 }
 
@@ -42,7 +42,7 @@ impl LogConfig {
     pub fn problem(&self) -> Option<Problem> {
         EnvFilter::try_new(&self.level).err()?;
         let what = format!(
-            "{:?} is no log level; use error, warn, info, debug, trace, or as in info,helios_sink=debug",
+            "{:?} is not a log level; use error, warn, info, debug or trace, or levels per module such as info,helios_sink=debug",
             self.level
         );
         Some(Problem::new("log.level", what))

@@ -23,7 +23,7 @@ impl Process {
 helios_metrics::metrics! {
     /// The process, under the names that all Prometheus clients use for it.
     pub METRICS of Process {
-        Gauge "helios_build_info" ["version"] "1, with the version as a label" =
+        Gauge "helios_build_info" ["version"] "Always 1; the version is in the labels" =
             |process, out| out.all([([process.version], 1_u64)]);
         Gauge "process_start_time_seconds" [] "Start of the process, Unix time" =
             |process, out| out.one(process.started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use helios_common::bounds::outside;
 use helios_common::side::SideTable;
 use serde::{Deserialize, Serialize};
 
@@ -19,76 +20,78 @@ pub const PASSWORD_VARIABLE: &str = "CLICKHOUSE_PASSWORD";
 /// insert that stays one block is aggregated and deduplicated as one.
 pub const BLOCK_ROWS_MAX: u64 = 1_048_449;
 
-/// Where rows are stored, how they get there, and how long they are kept.
+/// Where rows are stored, how they are sent, and how long they are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SinkConfig {
-    /// Address of ClickHouse's HTTP interface, `http://host:8123` or `https://host:8443`.
+    /// URL of ClickHouse's HTTP interface, `http://host:8123` or `https://host:8443`.
     pub url: String,
 
     pub cluster: ClusterConfig,
 
-    /// Database of all tables: letters, digits and underscores. It is created if it is missing.
+    /// Database of all tables: letters, digits and underscores. Helios creates it if it is missing.
     pub database: String,
 
-    /// User to log in as. It needs SELECT and INSERT on the database, and CREATE, ALTER and DROP unless `migrate` is off.
+    /// User to log in as. It needs SELECT and INSERT on the database, and CREATE and ALTER unless `migrate` is off;
+    /// docs/operating.md has the statements.
     pub user: String,
 
-    /// File that holds the user's password; a trailing line break is ignored. It is read again after a failure, so
-    /// a rotated secret needs no restart. Without it the environment variable CLICKHOUSE_PASSWORD counts, and no
-    /// password is sent if that is not set either.
+    /// File with the password of the user; a trailing line break is ignored. Helios reads it again after a failure: a
+    /// rotated password needs no restart. Without this file, Helios uses the variable CLICKHOUSE_PASSWORD, and without
+    /// both no password.
     pub password_file: Option<PathBuf>,
 
-    /// PEM file of certificate authorities to trust for `https`, beside those of the operating system.
+    /// PEM file with certificate authorities to trust for `https`, in addition to those of the operating system.
     pub ca_file: Option<PathBuf>,
 
-    /// Create and upgrade the tables, and apply `retention_days`, before the first row is sent. When off, `helios
-    /// migrate` has to have done it, and helios waits with its rows until then.
+    /// Create and upgrade the tables and apply `retention_days` at the start, before the first row is sent. If off, run
+    /// `helios migrate`; rows wait until the tables are up to date.
     pub migrate: bool,
 
-    /// Days that each table keeps its rows; 0 keeps them for ever. A change is applied to the existing tables.
+    /// Days that each table keeps its rows; 0: for ever. A change applies to the existing tables.
     pub retention_days: Retention,
 
     pub max_table_bytes: Budget,
 
-    /// Concurrent inserts, one per connection. While all are busy the open block grows instead of
-    /// closing by age, so a slow ClickHouse gets fewer, bigger blocks. Two keep it busy while the next block is sent.
+    /// Inserts at the same time, one per connection. While all connections are busy, the open block grows instead of
+    /// closing by age: a slow ClickHouse gets fewer and larger blocks.
     pub connections: usize,
 
-    /// Compression of blocks on the wire and while they wait: `lz4`; `lz4_fast`, which takes half of its CPU and a sixth
-    /// more bytes; or `none` for a ClickHouse on the same host or behind 10 Gbit/s and more.
+    /// Compression of blocks on the wire, in memory and in the spool. `lz4-fast` takes half the CPU of `lz4` and a
+    /// sixth more bytes. `none` is for a ClickHouse on the same host or behind 10 Gbit/s and more.
     pub compression: Compression,
 
-    /// Rows after which a block is closed. Blocks of 1 M rows cost ClickHouse about half of what blocks of 100 k cost,
-    /// merges counted. At most 1048449, which is what ClickHouse takes as one block.
+    /// Rows after which a block is closed. A row in blocks of 1,000,000 rows costs ClickHouse about half as much as in
+    /// blocks of 100,000, merges included. ClickHouse takes 1048449 rows as one block at most.
     pub block_rows: u64,
 
     /// Bytes, before compression, after which a block is closed.
     pub block_bytes: u64,
 
-    /// Milliseconds after which an open block is sent however few rows it has. Bounds how old the newest row in
-    /// ClickHouse is; every flush is a part that ClickHouse has to merge.
+    /// Milliseconds after which an open block is sent, however few rows it has. A longer interval means fewer parts for
+    /// ClickHouse to merge, and rows that appear later.
     pub flush_interval_ms: u64,
 
-    /// Bytes of closed blocks, as compressed, that are kept in memory while ClickHouse does not take them. Beyond, the
-    /// oldest block is in the spool only; without a spool it is dropped and counted.
+    /// Compressed bytes of closed blocks in memory while ClickHouse does not take them. When they are more, the oldest
+    /// block stays in the spool only; without a spool, Helios drops it and counts its rows.
     pub max_backlog_bytes: u64,
 
     /// Blocks on disk.
     pub spool: SpoolConfig,
 
-    /// Milliseconds for the connection to be made.
+    /// Milliseconds after which an attempt to connect fails.
     pub connect_timeout_ms: u64,
 
-    /// Milliseconds for ClickHouse to take a block once it is sent, materialized views included; then it is sent
-    /// again, with the same deduplication token. Doubled up to four times for a server that is always slower.
+    /// Milliseconds that ClickHouse may take to store a block, materialized views included. Then Helios sends the block
+    /// again with the same deduplication token. For a server that is always slower, Helios doubles the time up to four
+    /// times.
     pub insert_timeout_ms: u64,
 
-    /// Milliseconds before the first retry; doubles with every further one, plus or minus a random quarter.
+    /// Milliseconds before the first retry. The time doubles with every further one, plus or minus a random quarter.
     pub retry_initial_ms: u64,
 
-    /// Milliseconds between retries at most, and always after a mistake that only a person can fix, such as a wrong
-    /// password.
+    /// Longest time between two retries, in milliseconds; also the time after an error that an operator has to fix,
+    /// such as a wrong password.
     pub retry_max_ms: u64,
 }
 
@@ -123,17 +126,17 @@ impl Default for SinkConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Every flow as it was received.
+    /// Every flow as received.
     pub flows: u32,
     /// Traffic by minute.
     pub flows_1m: u32,
     /// Traffic by hour.
     pub flows_1h: u32,
-    /// The busiest hosts of every exporter by hour.
+    /// The busiest hosts of each exporter by hour.
     pub talkers_1h: u32,
     /// Counter samples of sFlow agents, by interface.
     pub interface_counters: u32,
-    /// What every exporter sent and lost, by minute.
+    /// What each exporter sent and lost, by minute.
     pub exporters: u32,
 }
 
@@ -159,7 +162,7 @@ impl Retention {
 
 /// How blocks are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Compression {
     #[default]
     Lz4,
@@ -194,22 +197,19 @@ impl SinkConfig {
     /// Every mistake, in the order of the keys.
     pub fn validate(&self) -> Result<(), Vec<ConfigError>> {
         let mut mistakes = Vec::new();
-        let mut expect = |right: bool, key: &'static str, problem: &str| {
-            if !right {
-                mistakes.push(ConfigError { key, problem: problem.into() });
-            }
+        let mut found = |key: &'static str, problem: Option<String>| {
+            mistakes.extend(problem.map(|problem| ConfigError { key, problem }));
         };
-        if let Err(problem) = helios_web::address::check_header(&self.user) {
-            expect(false, "user", problem);
-        }
-        if let Err(problem) = check_url(&self.url) {
-            expect(false, "url", &problem);
-        }
+        found("url", check_url(&self.url).err());
+        found("user", helios_web::address::check_header(&self.user).err().map(str::to_owned));
         for (key, problem) in self.cluster.mistakes(check_url) {
-            expect(false, key, &problem);
+            found(key, Some(problem));
         }
-        expect(is_identifier(&self.database), "database", "use letters, digits and underscores, a letter first");
-        expect(!self.user.is_empty(), "user", "must not be empty; ClickHouse's own default is `default`");
+        let database =
+            || format!("must be letters, digits and underscores, with a letter first, found `{}`", self.database);
+        found("database", (!is_identifier(&self.database)).then(database));
+        let user = || "must not be empty; the default user of ClickHouse is `default`".to_owned();
+        found("user", self.user.is_empty().then(user));
         let retention = [
             ("retention_days.flows", self.retention_days.flows),
             ("retention_days.flows_1m", self.retention_days.flows_1m),
@@ -219,31 +219,21 @@ impl SinkConfig {
             ("retention_days.exporters", self.retention_days.exporters),
         ];
         for (key, days) in retention {
-            expect(days <= RETENTION_DAYS_MAX, key, "at most 20000 days; 0 keeps the rows for ever");
+            found(key, outside(days, 0, RETENTION_DAYS_MAX));
         }
-        expect((1..=64).contains(&self.connections), "connections", "from 1 to 64");
-        expect((1..=BLOCK_ROWS_MAX).contains(&self.block_rows), "block_rows", "from 1 to 1048449");
-        expect(
-            (1 << 20..=256 << 20).contains(&self.block_bytes),
-            "block_bytes",
-            "from 1048576 (1 MiB) to 268435456 (256 MiB)",
-        );
-        expect((10..=600_000).contains(&self.flush_interval_ms), "flush_interval_ms", "from 10 to 600000");
-        expect(
-            self.max_backlog_bytes >= 16 << 20,
-            "max_backlog_bytes",
-            "at least 16777216 (16 MiB): less would not hold the blocks that are being sent",
-        );
-        expect((1..=600_000).contains(&self.connect_timeout_ms), "connect_timeout_ms", "from 1 to 600000");
-        expect((1..=3_600_000).contains(&self.insert_timeout_ms), "insert_timeout_ms", "from 1 to 3600000");
-        expect((1..=60_000).contains(&self.retry_initial_ms), "retry_initial_ms", "from 1 to 60000");
-        expect(
-            (self.retry_initial_ms..=3_600_000).contains(&self.retry_max_ms),
-            "retry_max_ms",
-            "from retry_initial_ms to 3600000",
-        );
+        found("connections", outside(self.connections, 1, 64));
+        found("block_rows", outside(self.block_rows, 1, BLOCK_ROWS_MAX));
+        found("block_bytes", outside(self.block_bytes, 1 << 20, 256 << 20));
+        found("flush_interval_ms", outside(self.flush_interval_ms, 10, 600_000));
+        // Less would not hold the blocks that are being sent.
+        found("max_backlog_bytes", outside(self.max_backlog_bytes, 16 << 20, 1 << 40));
+        found("connect_timeout_ms", outside(self.connect_timeout_ms, 1, 600_000));
+        found("insert_timeout_ms", outside(self.insert_timeout_ms, 1, 3_600_000));
+        found("retry_initial_ms", outside(self.retry_initial_ms, 1, 60_000));
+        let retry = outside(self.retry_max_ms, self.retry_initial_ms, 3_600_000);
+        found("retry_max_ms", retry.map(|problem| format!("{problem}; the lower end is retry_initial_ms")));
         for (key, problem) in self.spool.mistakes() {
-            expect(false, key, problem);
+            found(key, Some(problem));
         }
         if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
     }
@@ -288,13 +278,13 @@ fn check_url(url: &str) -> Result<(), String> {
     let parsed = helios_web::address::check(url)?;
     let authority = parsed.authority().map_or("", |authority| authority.as_str());
     if authority.contains('@') {
-        return Err("user and password do not belong here: use `user` and `password_file`".into());
+        return Err("must not contain user and password: set `user` and `password_file`".into());
     }
     if parsed.query().is_some() {
-        return Err("settings do not belong here: leave out everything from the question mark on".into());
+        return Err("must not contain settings: remove everything from the question mark on".into());
     }
     if matches!(parsed.port_u16(), Some(9000 | 9440)) {
-        return Err("port 9000 and 9440 speak ClickHouse's own protocol: use the HTTP port, 8123 or 8443".into());
+        return Err("ports 9000 and 9440 are for ClickHouse's native protocol: use the HTTP port, 8123 or 8443".into());
     }
     Ok(())
 }

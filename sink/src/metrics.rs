@@ -21,19 +21,19 @@ const NS_PER_SECOND: f64 = 1e9;
 helios_metrics::metrics! {
     /// What the sink counts.
     pub METRICS of SinkStats {
-        Gauge "helios_sink_schema_ready" [] "1 when the schema is as this version needs it" =
+        Gauge "helios_sink_schema_ready" [] "1 when the tables are as this version needs them" =
             |stats, out| out.one(stats.insert.schema_ready);
-        Gauge "helios_sink_open_block_rows" [] "Rows in the block that is being filled" =
+        Gauge "helios_sink_open_block_rows" [] "Rows in the open block" =
             |stats, out| out.one(stats.open_rows);
-        Counter "helios_sink_blocks_closed_total" ["reason"] "Blocks closed, by what closed them" =
+        Counter "helios_sink_blocks_closed_total" ["reason"] "Closed blocks, by reason: rows, bytes, age, columns (a new column appeared), drain (the stop)" =
             |stats, out| out.all(CloseReason::ALL.map(|reason| [reason.name()]).into_iter().zip(stats.closed));
-        Gauge "helios_sink_backlog_blocks" [] "Closed blocks that are not stored yet, those being sent included" =
+        Gauge "helios_sink_backlog_blocks" [] "Closed blocks that ClickHouse has not acknowledged, those being sent included" =
             |stats, out| out.one(stats.backlog.blocks);
-        Gauge "helios_sink_backlog_rows" [] "Rows of these blocks" =
+        Gauge "helios_sink_backlog_rows" [] "Rows of the blocks in the backlog" =
             |stats, out| out.one(stats.backlog.rows);
-        Gauge "helios_sink_backlog_bytes" [] "Bytes of these blocks, bounded by clickhouse.max_backlog_bytes" =
+        Gauge "helios_sink_backlog_bytes" [] "Bytes of the blocks in the backlog; limited by clickhouse.max_backlog_bytes" =
             |stats, out| out.one(stats.backlog.octets);
-        Gauge "helios_sink_inserts_in_flight" [] "Blocks being sent now" =
+        Gauge "helios_sink_inserts_in_flight" [] "Blocks being sent" =
             |stats, out| out.one(stats.backlog.in_flight);
         Counter "helios_sink_encoded_bytes_total" [] "Bytes of blocks before compression" =
             |stats, out| out.one(stats.encode.octets_plain);
@@ -43,53 +43,53 @@ helios_metrics::metrics! {
             |stats, out| out.one(stats.encode.encode_ns as f64 / NS_PER_SECOND);
         Counter "helios_sink_compress_seconds_total" [] "Time spent compressing blocks" =
             |stats, out| out.one(stats.encode.compress_ns as f64 / NS_PER_SECOND);
-        Counter "helios_sink_inserts_total" [] "Blocks that ClickHouse acknowledged" =
+        Counter "helios_sink_inserts_total" [] "Blocks acknowledged by ClickHouse" =
             |stats, out| out.one(stats.insert.blocks);
-        Counter "helios_sink_inserted_bytes_total" [] "Bytes of these blocks as sent" =
+        Counter "helios_sink_inserted_bytes_total" [] "Bytes of the acknowledged blocks, as sent" =
             |stats, out| out.one(stats.insert.octets);
-        Counter "helios_sink_insert_seconds_total" [] "Time from sending to acknowledgement, summed over inserts" =
+        Counter "helios_sink_insert_seconds_total" [] "Time from sending a block to its acknowledgement, sum of all inserts" =
             |stats, out| out.one(stats.insert.insert_ns as f64 / NS_PER_SECOND);
-        Counter "helios_sink_insert_failures_total" ["class"] "Attempts that failed: transient ones are repeated, configuration needs a person, refused sets the block aside" =
+        Counter "helios_sink_insert_failures_total" ["class"] "Failed inserts, by class: transient and replica are retried, configuration needs an operator, refused blocks are set aside" =
             |stats, out| out.all(Class::ALL.map(|class| [class.name()]).into_iter().zip(stats.insert.failures));
-        Gauge "helios_sink_unwritten_rows" [] "Rows of the open block that are not encoded yet: what a crash would cost, with those in the queues" =
+        Gauge "helios_sink_unwritten_rows" [] "Rows of the open block that are not encoded yet; a crash loses these and the rows in the queues" =
             |stats, out| out.one(stats.unwritten_rows);
-        Gauge "helios_sink_spool_available" [] "1 when the spool takes blocks; 0 when its disk fails, when there is no room, and where none is configured" =
+        Gauge "helios_sink_spool_available" [] "1 when the spool accepts blocks; 0 when its disk fails, when there is no room, or when none is configured" =
             |stats, out| out.one(stats.spool.available);
-        Gauge "helios_sink_spool_configured" [] "1 when a spool is configured: alert if available is 0" =
+        Gauge "helios_sink_spool_configured" [] "1 when a spool is configured; alert if helios_sink_spool_available is 0 at the same time" =
             |stats, out| out.one(stats.spool.configured);
-        Gauge "helios_sink_spool_files" [] "Blocks in the spool, those that memory holds as well included" =
+        Gauge "helios_sink_spool_files" [] "Blocks in the spool, including those that are in memory as well" =
             |stats, out| out.one(stats.spool.files);
-        Gauge "helios_sink_spool_bytes" [] "Bytes of these files, bounded by clickhouse.spool.max_bytes" =
+        Gauge "helios_sink_spool_bytes" [] "Bytes of the spool; limited by clickhouse.spool.max_bytes" =
             |stats, out| out.one(stats.spool.octets);
-        Gauge "helios_sink_spool_waiting_blocks" [] "Blocks that only the spool holds: falls to 0 while they are replayed" =
+        Gauge "helios_sink_spool_waiting_blocks" [] "Blocks that are in the spool only; falls to 0 during the replay" =
             |stats, out| out.one(stats.backlog.kept_blocks);
-        Gauge "helios_sink_spool_waiting_rows" [] "Rows of these blocks" =
+        Gauge "helios_sink_spool_waiting_rows" [] "Rows of the blocks that are in the spool only" =
             |stats, out| out.one(stats.backlog.kept_rows);
-        Gauge "helios_sink_spool_aside_files" [] "Refused blocks and damaged files that wait for a decision: helios spool list" =
+        Gauge "helios_sink_spool_aside_files" [] "Refused blocks and damaged files that need a decision: helios spool list" =
             |stats, out| out.one(stats.spool.aside_files);
         Gauge "helios_sink_spool_aside_bytes" [] "Bytes of these, with those of blocks that are to be sent again: bounded by clickhouse.spool.max_aside_bytes" =
             |stats, out| out.one(stats.spool.aside_octets);
         Counter "helios_sink_spool_recovered_blocks_total" [] "Blocks taken over from earlier processes" =
             |stats, out| out.one(stats.spool.recovered_blocks);
-        Gauge "helios_sink_spool_scanned" [] "1 when all that earlier processes left has been found" =
+        Gauge "helios_sink_spool_scanned" [] "1 when all blocks of earlier processes are found" =
             |stats, out| out.one(stats.spool.scanned);
-        Counter "helios_sink_spool_failures_total" [] "Files that could not be written, read, moved or removed" =
+        Counter "helios_sink_spool_failures_total" [] "Failed writes, reads, moves and removals of spool files" =
             |stats, out| out.one(stats.spool.write_failures);
-        Counter "helios_sink_spool_damaged_files_total" [] "Files set aside because their octets are not what was written" =
+        Counter "helios_sink_spool_damaged_files_total" [] "Spool files set aside because their content is damaged" =
             |stats, out| out.one(stats.spool.damaged_files);
-        Counter "helios_sink_side_rows_offered_total" ["table"] "Rows of side tables that the sink was offered; stored, dropped and in flight, less recovered, add up to them" =
+        Counter "helios_sink_side_rows_offered_total" ["table"] "Rows of side tables that the sink received: offered + recovered = stored + dropped + in flight" =
             |stats, out| out.all(tables(stats).map(|(table, accounts)| ([table], accounts.offered)));
         Counter "helios_sink_side_rows_recovered_total" ["table"] "Rows of side tables that an earlier process left in the spool" =
             |stats, out| out.all(tables(stats).map(|(table, accounts)| ([table], accounts.recovered)));
         Counter "helios_sink_side_rows_stored_total" ["table"] "Rows of side tables that ClickHouse acknowledged" =
             |stats, out| out.all(tables(stats).map(|(table, accounts)| ([table], accounts.stored)));
-        Counter "helios_sink_side_rows_dropped_total" ["table", "reason"] "Rows of side tables given up, by why" =
+        Counter "helios_sink_side_rows_dropped_total" ["table", "reason"] "Dropped rows of side tables, by reason" =
             |stats, out| out.all(tables(stats).flat_map(|(table, accounts)| {
                 DropReason::ALL.iter().zip(accounts.dropped).map(move |(reason, rows)| ([table, reason.name()], rows))
             }));
         Gauge "helios_sink_side_rows_in_flight" ["table"] "Rows of side tables between offer and acknowledgement" =
             |stats, out| out.all(tables(stats).map(|(table, accounts)| ([table], accounts.in_flight())));
-        Histogram "helios_sink_latency_seconds" [] "Time from a datagram's arrival to the acknowledgement of its rows, a count per row" =
+        Histogram "helios_sink_latency_seconds" [] "Time from the arrival of a datagram to the acknowledgement of its rows, per row" =
             |stats, out| out.histogram(&latency(&stats.insert.latency));
     }
 }

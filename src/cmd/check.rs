@@ -26,9 +26,9 @@ mod report;
 
 /// Validate a configuration and say what it would do
 ///
-/// Reads file, environment and flags as `helios run` does, opens the databases that are configured, and prints what
-/// would run. Every mistake is one line on standard error, with its place; the exit code is 78 then. Nothing is
-/// started and nothing is changed.
+/// Reads file, environment and flags as `helios run` does, opens every file that they name, and prints what would run.
+/// Each mistake is one line on standard error with its place, and the exit code is 78. Starts nothing and changes
+/// nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios check --config helios.yaml
@@ -36,16 +36,17 @@ mod report;
   helios check --explain 192.0.2.1 7                what is the interface called, and why?
   helios check --print > effective.yaml             every key with its effective value")]
 pub struct Args {
-    /// Print the effective configuration as YAML, every key
+    /// Print the effective configuration as YAML, with every key
     #[arg(long, conflicts_with = "connect")]
     print: bool,
 
-    /// Connect to ClickHouse and NetBox: can they be reached, are user and token let in, is the schema in place, does NetBox know
-    /// the configured filters and custom fields?
+    /// Connect to ClickHouse and NetBox as well: check that they answer, that the user can log in and the token is valid,
+    /// that the tables are up to date, and that NetBox knows the configured filters and custom fields
     #[arg(long)]
     connect: bool,
 
-    /// Say what an exporter (address or name) and its interface (ifIndex or name) are called, and by which source or rule
+    /// Print the names of an exporter (address or name) and its interface (ifIndex or name), and the source or rule of
+    /// each
     #[arg(long, num_args = 1..=2, value_names = ["EXPORTER", "INTERFACE"], conflicts_with_all = ["print", "connect"])]
     explain: Vec<String>,
 
@@ -108,7 +109,7 @@ fn wait_for_netbox(netbox: &NetBox, patience: Duration, out: &mut impl io::Write
         return;
     }
     let seconds = patience.as_secs_f32();
-    let _ = writeln!(out, "helios: no names of NetBox are saved, reading it for up to {seconds} s");
+    let _ = writeln!(out, "helios: no names of NetBox are saved; reading NetBox for up to {seconds} s");
     let deadline = Instant::now() + patience;
     while netbox.current().is_none() {
         if let Some(problem) = netbox.stats().problem {
@@ -118,7 +119,7 @@ fn wait_for_netbox(netbox: &NetBox, patience: Duration, out: &mut impl io::Write
         if Instant::now() >= deadline {
             let _ = writeln!(
                 out,
-                "helios: without NetBox: it was not read in time; `helios run` saves it in collector.state_dir, ask again then"
+                "helios: without NetBox: it did not answer in time; once `helios run` has read it, its names are in collector.state_dir"
             );
             return;
         }
@@ -258,7 +259,7 @@ mod tests {
         let silent = Server::start(World { faults: vec![Fault::Stall; 9], ..World::default() });
         let began = Instant::now();
         let (read, text) = said(&silent, Duration::from_millis(100));
-        assert!(!read && text.contains("not read in time") && text.contains("collector.state_dir"), "{text}");
+        assert!(!read && text.contains("did not answer in time") && text.contains("collector.state_dir"), "{text}");
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         let refusing = Server::start(World { authorization: "Token of somebody else".into(), ..World::default() });
         let (read, text) = said(&refusing, hour);

@@ -20,10 +20,10 @@ use helios_service::signals;
 /// Decode a capture to JSON lines, CSV or a table
 ///
 /// Reads the UDP datagrams of a pcap or pcapng file, the messages of an IPFIX file (RFC 5655), or either from standard
-/// input as they come (Ctrl-C ends it), and prints the rows that `helios run`
-/// would store: the columns of the table `flows` by name (docs/columns.md), addresses and MACs as text, times in
-/// RFC 3339 (UTC), enumerations by label. A JSON row has the columns that its message filled; "held": true marks rows
-/// that had to wait for their template. A malformed datagram is counted and noted on standard error.
+/// input as they come (Ctrl-C ends it). Prints the rows that `helios run` would store: the columns of the table `flows`
+/// by name (docs/columns.md), addresses and MACs as text, times in RFC 3339 (UTC), enumerations as labels. A JSON row
+/// has the columns that its message filled; "held": true marks rows that waited for their template. Malformed datagrams
+/// are counted on standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios decode capture.pcap | jq -c '[.src_addr, .dst_addr, .bytes]'
@@ -37,7 +37,7 @@ pub struct Args {
     /// Capture file, `-` for standard input
     file: PathBuf,
 
-    /// Configuration file whose `columns` are filled as well; nothing else of it is used
+    /// Configuration file with additional `columns`; its other sections are not used
     #[arg(short, long, value_name = "FILE", conflicts_with = "raw")]
     config: Option<PathBuf>,
 
@@ -45,28 +45,29 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["raw", "format", "columns"])]
     summary: bool,
 
-    /// Print every field of every record by its IANA name, by generic decoding
+    /// Print every field of every record by its IANA name
     ///
-    /// Shows templates, options data and fields without a column as well. It does not go through Helios' own decoders:
-    /// a second opinion.
+    /// Shows templates, options data and fields without a column as well. Another decoder than that of `helios run`
+    /// reads the capture: a second opinion.
     #[arg(long, conflicts_with_all = ["format", "columns", "decapsulate"])]
     raw: bool,
 
-    /// Print the rows that this filter takes, such as `src in 10.0.0.0/8 and dport 443` (docs/query.md)
+    /// Print only rows that match this filter, such as `src in 10.0.0.0/8 and dport 443` (docs/query.md)
     #[arg(long, short, value_name = "FILTER", value_parser = super::query::filter, conflicts_with_all = ["raw", "summary"])]
     filter: Option<Filter>,
 
-    /// How rows are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
 
-    /// Print exactly these columns, defaults included
+    /// Print these columns only, also where they have their default
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     columns: Vec<String>,
 
-    /// Tunnels whose inner packet fills the plain columns: all, none, or some of gre, ipip, vxlan, geneve, erspan, gtp, mpls
+    /// Tunnels to decapsulate: all, none, or some of gre, ipip, vxlan, geneve, erspan, gtp, mpls
     ///
-    /// `helios run` takes all of them apart. The default here shows packets as other decoders do.
+    /// The inner packet fills the plain columns then. `helios run` decapsulates all four by default; here the default
+    /// is none, as in other decoders.
     #[arg(long, value_name = "TUNNEL,...", value_delimiter = ',', default_value = "none")]
     decapsulate: Vec<String>,
 }
@@ -206,7 +207,7 @@ fn tunnels(names: &[String]) -> Result<Decapsulate, Exit> {
         "all" => Ok(Decapsulate::ALL),
         name => Decapsulate::by_name(name).map(|one| all | one).ok_or_else(|| {
             let names = Decapsulate::NAMES.map(|(name, _)| name).join(", ");
-            Exit::usage(format_args!("--decapsulate: {name} is none of all, none, {names}"))
+            Exit::usage(format_args!("--decapsulate: must be one of all, none, {names}, found {name}"))
         }),
     })
 }

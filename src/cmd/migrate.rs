@@ -12,9 +12,9 @@ use helios_service::exit::Exit;
 
 /// Create or upgrade the tables in ClickHouse
 ///
-/// Compares the tables with what this version needs and makes the difference: missing tables, views and columns,
-/// changed retention. Rows are kept. `helios run` does the same at its start unless clickhouse.migrate is off; a
-/// schema that a newer version has made is left alone by both.
+/// Compares the tables with what this version needs, and adds what is missing: tables, views, columns, changed
+/// retention. Rows stay. `helios run` does the same at its start unless clickhouse.migrate is off. Both leave tables of
+/// a newer version alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios migrate --dry-run                                  print the statements, change nothing

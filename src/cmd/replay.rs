@@ -16,10 +16,9 @@ const LISTED_SOURCES: usize = 20;
 
 /// Send the datagrams of a capture to a collector
 ///
-/// All UDP datagrams of a pcap or pcapng file are sent, at the pace at which they were captured. Each source of the
-/// capture is sent from a socket of its own, so that a collector keeps their templates apart; to a loopback target
-/// --keep-sources gives each captured address a loopback address as well. Datagrams are sent as they are: their
-/// times and sequence numbers are those of then.
+/// Sends all UDP datagrams of a pcap or pcapng file at their captured pace. Each source of the capture gets its own
+/// socket, so that a collector keeps their templates apart; with --keep-sources and a loopback target, each also gets
+/// its own loopback address. Datagrams are sent unchanged: their times and sequence numbers are old.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios replay capture.pcap                               to 127.0.0.1:2055, as captured
@@ -32,15 +31,15 @@ pub struct Args {
     /// Capture file, `-` for standard input
     capture: PathBuf,
 
-    /// Where the collector listens
+    /// Address of the collector
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055")]
     target: SocketAddr,
 
-    /// Datagrams per second; k and M are understood
+    /// Datagrams per second, such as 500, 5k or 1M
     #[arg(long, value_name = "DATAGRAMS", value_parser = super::simulate::rate, conflicts_with_all = ["speed", "max"])]
     rate: Option<f64>,
 
-    /// Multiple of the captured pace, such as 10x or 0.5x
+    /// Speed relative to the capture, such as 10x or 0.5x
     #[arg(long, value_name = "FACTOR", value_parser = factor, default_value = "1x", conflicts_with = "max")]
     speed: f64,
 
@@ -48,25 +47,25 @@ pub struct Args {
     #[arg(long)]
     max: bool,
 
-    /// Longest pause of the capture that is kept; longer ones are cut to it
+    /// Longest pause between two datagrams; longer pauses of the capture are shortened to it
     #[arg(long, value_name = "TIME", value_parser = super::duration, default_value = "5s")]
     max_gap: Duration,
 
-    /// How many times the capture is sent
+    /// Number of times that the capture is sent
     #[arg(long = "loop", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
 
     /// Send from one loopback address for each captured address (loopback IPv4 targets only)
     ///
-    /// Captured loopback addresses stay, others get 127.128.0.1, 127.128.0.2 and so on in order of appearance.
+    /// Captured loopback addresses stay. Others become 127.128.0.1, 127.128.0.2 and so on, in order of appearance.
     #[arg(long)]
     keep_sources: bool,
 
-    /// Send IPFIX over TCP, a connection for each source; what is not IPFIX is left out
+    /// Send over TCP, one connection for each source; messages other than IPFIX are left out
     #[arg(long)]
     tcp: bool,
 
-    /// Send only datagrams that were captured on their way to this port
+    /// Send only datagrams whose destination port in the capture is this one
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
 }
@@ -104,10 +103,12 @@ impl Args {
     fn settings(&self) -> Result<Settings, Exit> {
         if self.keep_sources && !(self.target.is_ipv4() && self.target.ip().is_loopback()) {
             let target = self.target;
-            return Err(Exit::usage(format_args!("--keep-sources needs an IPv4 loopback --target, {target} is none")));
+            return Err(Exit::usage(format_args!(
+                "--keep-sources needs an IPv4 loopback --target such as 127.0.0.1:2055, found {target}"
+            )));
         }
         if self.times > 1 && self.capture == Path::new("-") {
-            return Err(Exit::usage("standard input can be read only once: --loop needs a file"));
+            return Err(Exit::usage("--loop needs a file: standard input can be read only once"));
         }
         let speed = match self.rate {
             Some(rate) => Speed::DatagramsPerSec(rate),
@@ -135,7 +136,7 @@ fn notes(settings: &Settings, report: &Report) -> Vec<String> {
         notes.push(format!("{} datagrams refused: nobody listens at {target}", report.refused));
     }
     if let Some(failure) = report.failure {
-        notes.push(format!("{} datagrams not sent, at last because of: {failure}", report.failed));
+        notes.push(format!("{} datagrams not sent; last error: {failure}", report.failed));
     }
     if report.not_ipfix > 0 {
         notes.push(format!("{} datagrams that are not IPFIX left out", report.not_ipfix));

@@ -10,10 +10,10 @@ use super::{ConfigArgs, ListenArgs};
 use crate::explain;
 use helios_service::exit::Exit;
 
-/// Drop the oldest partitions of tables that take more disk than they may
+/// Drop the oldest partitions of tables that are larger than clickhouse.max_table_bytes
 ///
-/// clickhouse.max_table_bytes says how much each table may take on a server. `helios run` looks every five minutes and
-/// does the same. The newest partition of a table always stays. In a cluster one replica of every shard is asked.
+/// clickhouse.max_table_bytes limits the disk space of each table on a server. `helios run` does the same every five
+/// minutes. The newest partition of a table always stays. In a cluster, this asks one replica of every shard.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios retention --dry-run --set clickhouse.max_table_bytes.flows=500000000000

@@ -20,10 +20,10 @@ use crate::pipeline::{Drained, Pipeline, Snapshot, StartError};
 
 /// Receive flows, enrich them and store them in ClickHouse
 ///
-/// Takes NetFlow v5, v7, v9, IPFIX and sFlow v5 on every listening address, creates the tables if they are missing,
-/// and runs until SIGTERM or Ctrl-C: then it stops receiving, stores what is under way and ends. A second signal, a
-/// second or more after the first, ends it at once. SIGHUP is ignored: files of names and GeoIP databases are read again
-/// when they change. Receiving does not wait for ClickHouse: while that is away, rows wait in memory up to
+/// Receives NetFlow v5, v7, v9, IPFIX and sFlow v5 on every listening address, creates missing tables, and runs until
+/// SIGTERM or Ctrl-C. Then it stops receiving, stores the rows under way and ends. A second signal, one second or more
+/// after the first, ends it at once. SIGHUP is ignored: files of names and GeoIP databases are read again when they
+/// change. Receiving never waits for ClickHouse: while ClickHouse is away, rows wait in memory up to
 /// clickhouse.max_backlog_bytes, and in the spool (clickhouse.spool) if there is one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -38,7 +38,7 @@ pub struct Args {
     #[command(flatten)]
     listen: ListenArgs,
 
-    /// Replace the helios that runs with the same directories: receive beside it until it is stopped
+    /// Replace the process that uses the same directories: receive beside it until it stops
     #[arg(long)]
     takeover: bool,
 }
@@ -84,7 +84,7 @@ fn operate(config: &Config, takeover: bool, runtime: &Runtime) -> Result<(), Exi
         tokio::select! {
             drained = pipeline.drain(timeout) => stopped(drained),
             signal = signals::second() => Err(Exit::run_time(format_args!(
-                "ended at once by a second {}; what is not in the spool yet is lost",
+                "ended at once by a second {}; rows that are not in the spool are lost",
                 signal.map_err(no_signals)?
             ))),
         }

@@ -34,15 +34,15 @@ const ENOUGH_MISSING: f64 = 0.02;
 
 /// Send flows of synthetic exporters to a collector
 ///
-/// Exporters speak NetFlow v5, v7, v9, IPFIX and sFlow v5 in turn. Each has its own boot time, sampling interval and
-/// sequence numbers, announces templates, samplers and interfaces at its start and again every 20 s or 1,000
-/// datagrams, and reports flows of a mix that looks like a network's. The same seed draws the same flows.
+/// The exporters take turns with NetFlow v5, v7, v9, IPFIX and sFlow v5. Each has its own boot time, sampling interval
+/// and sequence numbers. It announces templates, samplers and interfaces at its start and every 20 s or 1,000
+/// datagrams, and reports a realistic mix of flows. The same seed makes the same flows.
 ///
-/// To a loopback target each exporter sends from an address of its own (--sources). To any other target all send from
-/// this host's address and differ in port, observation domain, engine id and sFlow agent address.
+/// With a loopback target, each exporter has its own source address (--sources). With any other target, all exporters
+/// send from the address of this host and differ in port, observation domain, engine id and sFlow agent address.
 ///
-/// The table at the end is exact: what the kernel took, by protocol, and the sums that a collector has to arrive at.
-/// What the kernel did not take is counted below it.
+/// The table at the end has what was sent, by protocol, and the sums that a collector must reach. Datagrams that the
+/// kernel refused are counted below it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios simulate --rate 5k --duration 1m                       five protocols, ten exporters
@@ -53,7 +53,7 @@ const ENOUGH_MISSING: f64 = 0.02;
   helios simulate --count 10k --write flows.pcap                into a capture file instead
   helios simulate --count 1M --summary-json sent.json           to compare with what was stored")]
 pub struct Args {
-    /// Where the collector listens
+    /// Address of the collector
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055")]
     target: SocketAddr,
 
@@ -61,19 +61,19 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_EXPORTERS)))]
     exporters: u32,
 
-    /// Protocols that exporters speak in turn
+    /// Protocols of the exporters, in turn
     #[arg(long, value_enum, value_name = "NAME,...", value_delimiter = ',', default_value = "v5,v7,v9,ipfix,sflow")]
     protocol: Vec<Speaks>,
 
-    /// Templates that each exporter of NetFlow v9 and IPFIX announces, of which it uses four
+    /// Templates that each NetFlow v9 and IPFIX exporter announces; it uses four of them
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=1000))]
     templates: u16,
 
-    /// Send over TCP, a connection for each exporter; all of them speak IPFIX then
+    /// Send IPFIX over TCP, one connection for each exporter
     #[arg(long, conflicts_with_all = ["protocol", "write", "no_gso"])]
     tcp: bool,
 
-    /// Flows per second of all exporters together; k, M and G are understood [default: 1k]
+    /// Flows per second of all exporters together, such as 500, 10k or 1.5M [default: 1k]
     #[arg(long, value_name = "FLOWS", value_parser = rate, conflicts_with = "max")]
     rate: Option<f64>,
 
@@ -81,7 +81,7 @@ pub struct Args {
     #[arg(long)]
     max: bool,
 
-    /// Stop after this many flows; k, M and G are understood
+    /// Stop after this many flows, such as 500, 10k or 1M
     #[arg(long, value_name = "FLOWS", value_parser = count)]
     count: Option<u64>,
 
@@ -89,30 +89,30 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = super::duration)]
     duration: Option<Duration>,
 
-    /// Determines which exporters there are and which flows they report
+    /// Seed of the random exporters and flows
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
-    /// Addresses that exporters send from [default for loopback targets: 127.1.0.0/16]
+    /// Source addresses of the exporters [default for loopback targets: 127.1.0.0/16]
     #[arg(long, value_name = "PREFIX")]
     sources: Option<Sources>,
 
-    /// Write datagrams to a pcap file instead of sending them; its times pass at the rate (10k if none is given)
+    /// Write the datagrams to a pcap file instead of sending them; its timestamps follow --rate (10k if none is given)
     #[arg(long, value_name = "FILE", conflicts_with = "max")]
     write: Option<PathBuf>,
 
-    /// Write the final figures to a file, exporter by exporter, as JSON; `-` for standard output instead of the table
+    /// Write the figures of each exporter to a JSON file; `-`: to standard output, instead of the table
     #[arg(long, value_name = "FILE")]
     summary_json: Option<PathBuf>,
 
-    /// Write GeoIP databases that know the simulated addresses (city.mmdb, asn.mmdb) to a folder and do nothing else
+    /// Only write GeoIP databases of the simulated addresses (city.mmdb, asn.mmdb) to this folder
     #[arg(long, value_name = "FOLDER")]
     write_geoip: Option<PathBuf>,
 
-    /// Let each datagram pass through the kernel on its own, as those of separate devices do
+    /// Send each datagram with its own system call, as separate devices do
     ///
-    /// Otherwise datagrams of one exporter leave together (UDP_SEGMENT), which costs much less, and a receiver with
-    /// UDP_GRO can take them together, too.
+    /// Otherwise datagrams of one exporter leave together (UDP_SEGMENT), which costs much less CPU, also for a receiver
+    /// with UDP_GRO.
     #[arg(long)]
     no_gso: bool,
 }
@@ -285,7 +285,7 @@ impl Args {
         if let Some(missing) = self.shortfall(summary, load) {
             let _ = writeln!(
                 stderr,
-                "helios: {missing:.0} flows fewer than asked for: one core could do no more beside what else runs"
+                "helios: {missing:.0} flows fewer than asked for: this machine was too slow for the rate"
             );
         }
         Ok(())

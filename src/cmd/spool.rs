@@ -11,11 +11,11 @@ use super::{ConfigArgs, ListenArgs};
 use helios_common::time::Utc;
 use helios_service::exit::Exit;
 
-/// Look into the spool, send refused blocks again or drop them
+/// List the blocks in the spool, send refused blocks again or drop them
 ///
-/// Works on the directory of a running helios and of a stopped one. Waiting blocks are sent by `helios run` by itself;
-/// what ClickHouse refused for good is set aside with its message until somebody decides. docs/durability.md explains
-/// the states.
+/// Works while Helios runs and while it is stopped. `helios run` sends waiting blocks by itself. Blocks that ClickHouse
+/// refused are set aside with its message and need a decision: `retry` or `drop`. docs/durability.md explains the
+/// states.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios spool list --directory /var/lib/helios/spool
@@ -36,25 +36,25 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Every block: state, table, rows, bytes, and why it was set aside
+    /// List all blocks: state, table, rows, bytes, and why a block is set aside
     List,
-    /// All about one block
+    /// Show one block: statement, token, times of arrival, ClickHouse's message
     Show {
-        /// As `list` shows it, or the beginning of it
+        /// Name from `list`, or the beginning of it
         name: String,
     },
     /// Send refused blocks again
     Retry(Chosen),
-    /// Remove blocks: those named, or with --all those that are set aside
+    /// Remove blocks, and lose their rows
     Drop(Chosen),
 }
 
 #[derive(Debug, clap::Args)]
 struct Chosen {
-    /// Names as `list` shows them, or the beginnings of names
+    /// Names from `list`, or the beginnings of names
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     names: Vec<String>,
-    /// All blocks that ClickHouse refused; `drop` takes damaged files as well
+    /// All blocks that ClickHouse refused; for `drop`, damaged files as well
     #[arg(long)]
     all: bool,
 }

@@ -17,11 +17,11 @@ use crate::explain;
 use crate::top::terminal::{Key, Screen, keys};
 use helios_service::exit::Exit;
 
-/// Show who moves the most, live
+/// Show the top talkers, live
 ///
-/// Asks ClickHouse every few seconds and shows bits, packets and flows per second, averaged over the window and scaled
-/// by the flows' sampling intervals. Space or Tab sums by the next key, q quits. With --once, or where standard output is
-/// no terminal, it prints one table. `helios query` sums longer times, and shows their course.
+/// Queries ClickHouse every few seconds and shows bits, packets and flows per second: averages over the window,
+/// multiplied by the sampling intervals. Space or Tab changes the key, q quits. With --once, or without a terminal, it
+/// prints one table. `helios query` is for longer times and shows their course.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios top                                     source and destination addresses of the last minute
@@ -29,26 +29,27 @@ use helios_service::exit::Exit;
   helios top --by port --filter 'src in 10.0.0.0/8'
   helios top --by interface --limit 50 --once")]
 pub struct Args {
-    /// What traffic is summed by: src, dst, pair, port, as, country, exporter, interface, or columns (docs/columns.md)
+    /// Key by which traffic is summed: src, dst, pair, port, as, country, exporter, interface, or columns
+    /// (docs/columns.md)
     #[arg(long, value_name = "KEY,...", default_value = "pair", value_parser = super::query::keys)]
     by: Keys,
 
-    /// Which flows count, such as `src in 10.0.0.0/8 and dport 443` (docs/query.md)
+    /// Filter of the flows, such as `src in 10.0.0.0/8 and dport 443` (docs/query.md)
     #[arg(
         long, short, value_name = "FILTER", default_value = "", value_parser = super::query::filter,
         hide_default_value = true
     )]
     filter: Filter,
 
-    /// How far back to look, such as 90s, 10m, 2h; a number alone is seconds
+    /// Length of the window, such as 90s, 10m, 2h; a number alone is seconds
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = super::duration)]
     window: Duration,
 
-    /// How often to ask
+    /// Time between two queries
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = super::duration)]
     interval: Duration,
 
-    /// Lines to show; on a terminal as many as fit
+    /// Number of lines [default: as many as fit on the terminal]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 

@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserColumn {
-    /// new to the table: small letters, digits and _; with `fill`, a column that is there
+    /// name of the new column: lower-case letters, digits and `_`; with `fill`, an existing column
     pub name: String,
-    /// the element's private enterprise number; 0, which may be left out, for IANA's and all of NetFlow v9's
+    /// private enterprise number of the element; 0 (the default) for IANA's elements and all of NetFlow v9
     #[serde(default)]
     pub pen: u32,
-    /// the element's number, without the enterprise bit
+    /// number of the element, without the enterprise bit
     pub id: u16,
     /// uint8, uint16, uint32, uint64, ip (a column of type IPv6), mac (UInt64) or string (LowCardinality(String))
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r#type: Option<ColumnType>,
-    /// true: the element fills the column `name` that is there already, where the exporter tells nothing else for it
+    /// true: the element fills the existing column `name` where the exporter sends nothing else for it
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fill: bool,
 }

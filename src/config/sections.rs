@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How the stages are joined and stopped.
+/// Queues between the stages, and the stop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PipelineConfig {
-    /// Batches that may wait between enricher and ClickHouse writer. When they are full the enricher waits; loss, if
-    /// any, happens and is counted at the collector's queue.
+    /// Batches that can wait between the enricher and the ClickHouse writer. When this queue is full, the enricher
+    /// waits: losses happen in the collector's queue only, and are counted there.
     pub queue_batches: usize,
-    /// How long a stop (SIGTERM, SIGINT) may take to store what is under way, in milliseconds. What is left then is
-    /// counted as lost and the exit code is 1. Keep it below Kubernetes' terminationGracePeriodSeconds.
+    /// Milliseconds that a stop (SIGTERM, SIGINT) may take to store the rows under way. Rows that are left then are
+    /// counted as lost, and the exit code is 1. Keep it below terminationGracePeriodSeconds (Kubernetes) and
+    /// TimeoutStopSec (systemd).
     pub shutdown_timeout_ms: u64,
 }
 
@@ -33,11 +34,11 @@ impl PipelineConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
-    /// Address to serve on; `null` switches the server off. It has no authentication and shows the exporters'
-    /// addresses, hence loopback. In Kubernetes, where kubelet and Prometheus come from outside of the pod, it is
-    /// `0.0.0.0:8080`.
+    /// Address to listen on; `null`: none. The server has no authentication and shows the addresses of exporters: hence
+    /// 127.0.0.1. In Kubernetes, kubelet and Prometheus need `0.0.0.0:8080`.
     pub listen: Option<SocketAddr>,
-    /// Exporters with metrics of their own; all further ones share the label exporter="other". Who has its own keeps it.
+    /// Largest number of exporters with their own metrics; all others are summed up as exporter="other". An exporter that
+    /// has its own metrics keeps them.
     pub max_exporters: usize,
 }
 

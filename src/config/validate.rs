@@ -41,8 +41,8 @@ mod tests {
         let found: Vec<String> =
             problems(&config).iter().map(|found| format!("{}: {}", found.key, found.what)).collect();
         assert_eq!(found.len(), 3, "{found:?}");
-        assert_eq!(found[0], "collector.workers: 0 is outside of 1 to 256");
-        assert_eq!(found[1], "pipeline.shutdown_timeout_ms: 1 is outside of 100 to 3600000");
-        assert!(found[2].starts_with("log.level: \"a=b=c\" is no log level"), "{}", found[2]);
+        assert_eq!(found[0], "collector.workers: must be from 1 to 256, found 0");
+        assert_eq!(found[1], "pipeline.shutdown_timeout_ms: must be from 100 to 3600000, found 1");
+        assert!(found[2].starts_with("log.level: \"a=b=c\" is not a log level"), "{}", found[2]);
     }
 }

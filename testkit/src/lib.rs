@@ -26,6 +26,7 @@ pub struct Engine {
     process: Option<Child>,
     port: u16,
     directory: tempfile::TempDir,
+    grants: Vec<String>,
 }
 
 impl Engine {
@@ -35,9 +36,19 @@ impl Engine {
     /// When it is not installed or does not start.
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a folder for the engine's data");
-        let mut engine = Self { process: None, port: 0, directory };
+        let mut engine = Self { process: None, port: 0, directory, grants: Vec::new() };
         engine.resume();
         engine
+    }
+
+    /// Starts the engine again, so that statements have these rights only, such as `SELECT ON helios.*`.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn restrict(&mut self, grants: &[&str]) {
+        self.kill();
+        self.grants = grants.iter().map(|&grant| grant.to_owned()).collect();
+        self.resume();
     }
 
     /// An engine with the same data and port after [`kill`](Self::kill).
@@ -52,6 +63,7 @@ impl Engine {
             .arg(self.directory.path().join("data"))
             .arg("--port-file")
             .arg(&port_file)
+            .args(self.grants.iter().flat_map(|grant| ["--grant", grant]))
             .env("PYTHONPATH", workspace().join("tools/clickhouse-http"))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -67,7 +67,7 @@ fn the_example_has_every_key_with_its_default() {
     let defaults = defaults();
     let mut text = String::from(
         "# Configuration of helios: every key, with its default, commented out. docs/configuration.md has the same as a\n\
-         # page, and says how variables and flags win over this file. `helios check --config FILE` says what it would do.\n",
+         # page, and says how variables and flags take precedence over this file. `helios check --config FILE` says what it would do.\n",
     );
     for key in keys() {
         text.push_str(&example_lines(&key, &defaults));
@@ -187,6 +187,19 @@ fn every_link_between_pages_leads_somewhere() {
 fn anchor_of(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     text.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn the_summary_of_the_site_has_every_page_once() {
+    let summary = root().join("docs/SUMMARY.md");
+    let text = std::fs::read_to_string(&summary).unwrap();
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let mut listed: Vec<_> = links.map(|link| root().join("docs").join(link).canonicalize().unwrap()).collect();
+    let mut present: Vec<_> = pages().into_iter().map(|(page, _)| page.canonicalize().unwrap()).collect();
+    present.retain(|page| *page != summary.canonicalize().unwrap());
+    listed.sort();
+    present.sort();
+    assert_eq!(listed, present);
 }
 
 #[test]

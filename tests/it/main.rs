@@ -9,6 +9,7 @@ mod sections;
 
 mod tidy;
 mod docs;
+mod commands;
 mod config;
 mod cli;
 mod decode;
@@ -25,6 +26,7 @@ mod reload;
 mod spool;
 mod takeover;
 mod retention;
+mod rights;
 mod ills;
 mod side_tables;
 mod remembers;

@@ -12,12 +12,12 @@ const HIDDEN: &str = "***";
 pub fn check(url: &str) -> Result<Uri, String> {
     let shown = redacted(url);
     if url.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(format!("`{shown}` is no address: it holds a space or a control character"));
+        return Err(format!("must not contain a space or a control character, found `{shown}`"));
     }
     if !url.starts_with("http://") && !url.starts_with("https://") {
-        return Err(format!("`{shown}` is no address: write it as http://HOST:PORT/PATH or https://..."));
+        return Err(format!("must begin with http:// or https://, found `{shown}`"));
     }
-    url.parse::<Uri>().map_err(|error| format!("`{shown}` is no address: {error}"))
+    url.parse::<Uri>().map_err(|error| format!("must be a URL, found `{shown}`: {error}"))
 }
 
 /// Scheme, host and path: the address for logs and status pages, without user information, query and fragment.
@@ -104,7 +104,7 @@ impl<'a> Parts<'a> {
 /// What is wrong with it.
 pub fn check_header(text: &str) -> Result<(), &'static str> {
     match text.chars().any(char::is_control) {
-        true => Err("it holds a line break or another control character"),
+        true => Err("must not contain a line break or another control character"),
         false => Ok(()),
     }
 }

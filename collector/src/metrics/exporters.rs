@@ -45,55 +45,55 @@ impl Exporters {
 helios_metrics::metrics! {
     /// What is counted for each exporter.
     pub METRICS of Exporters {
-        Gauge "helios_collector_exporters" [] "Exporters that state is kept for" =
+        Gauge "helios_collector_exporters" [] "Exporters with state in memory" =
             |exporters, out| out.one(exporters.n_known);
-        Counter "helios_collector_exporter_datagrams_total" ["exporter"] "Datagrams decoded of an exporter" =
+        Counter "helios_collector_exporter_datagrams_total" ["exporter"] "Decoded datagrams of the exporter" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.stats.messages.iter().sum::<u64>()));
-        Counter "helios_collector_exporter_records_total" ["exporter"] "Flow records and samples of an exporter" =
+        Counter "helios_collector_exporter_records_total" ["exporter"] "Flow records and samples of the exporter" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.stats.data_records));
-        Counter "helios_collector_exporter_dropped_datagrams_total" ["exporter"] "Datagrams of an exporter that were discarded" =
+        Counter "helios_collector_exporter_dropped_datagrams_total" ["exporter"] "Discarded datagrams of the exporter" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.stats.discarded.iter().sum::<u64>()));
-        Counter "helios_collector_exporter_lost_total" ["exporter", "protocol"] "What never arrived, by sequence numbers: flows (v5, v7), messages (v9), records (IPFIX) or datagrams (sFlow)" =
+        Counter "helios_collector_exporter_lost_total" ["exporter", "protocol"] "Losses before Helios, by sequence numbers: flows (v5, v7), messages (v9), records (IPFIX), datagrams (sFlow)" =
             |exporters, out| out.all(exporters.labelled(|exporter| {
                 Protocol::ALL.iter().map(|protocol| protocol.name()).zip(exporter.loss.map(|loss| loss.lost)).collect()
             }));
-        Counter "helios_collector_exporter_reordered_total" ["exporter"] "Messages of an exporter that came late" =
+        Counter "helios_collector_exporter_reordered_total" ["exporter"] "Messages of the exporter that arrived late" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.loss_total().reordered));
-        Counter "helios_collector_exporter_duplicates_total" ["exporter"] "Messages of an exporter that came twice" =
+        Counter "helios_collector_exporter_duplicates_total" ["exporter"] "Messages of the exporter that arrived twice" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.loss_total().duplicates));
-        Counter "helios_collector_exporter_restarts_total" ["exporter"] "Times that an exporter's sequence numbers started again" =
+        Counter "helios_collector_exporter_restarts_total" ["exporter"] "Restarts of the exporter's sequence numbers" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.loss_total().restarts));
-        Gauge "helios_collector_exporter_clock_skew_seconds" ["exporter"] "An exporter's clock in its last message minus its arrival; of further exporters the one that is farthest off" =
+        Gauge "helios_collector_exporter_clock_skew_seconds" ["exporter"] "Exporter's clock minus arrival, last message; for `other`, the largest offset" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.clock_skew_ms as f64 / 1000.0));
-        Gauge "helios_collector_exporter_sampling_interval" ["exporter"] "N of 1-in-N as an exporter announced it last, 0 if it did not; of further exporters the greatest" =
+        Gauge "helios_collector_exporter_sampling_interval" ["exporter"] "Last announced sampling interval, N of 1-in-N; 0 if none; for `other`, the largest" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.sampling_interval));
-        Gauge "helios_collector_exporter_effective_sampling_interval" ["exporter"] "Packets per sample by the sample pools of an sFlow agent since it was first seen, 0 if it has none" =
+        Gauge "helios_collector_exporter_effective_sampling_interval" ["exporter"] "Packets per sample, by the sample pool of an sFlow agent; 0 if unknown" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.metered.effective_interval()));
-        Counter "helios_collector_exporter_dropped_samples_total" ["exporter"] "Samples that an sFlow agent itself had to drop" =
+        Counter "helios_collector_exporter_dropped_samples_total" ["exporter"] "Samples that the sFlow agent itself dropped" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.metered.drops));
-        Counter "helios_collector_exporter_sets_without_template_total" ["exporter"] "Data sets of an exporter that came before their template" =
+        Counter "helios_collector_exporter_sets_without_template_total" ["exporter"] "Data sets of the exporter that arrived before their template" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.stats.sets_without_template));
-        Counter "helios_collector_exporter_held_sets_total" ["exporter", "outcome"] "Data sets that came before their template: held, and of these decoded when it came, expired without it, or evicted for want of room (which counts those that were never held, too)" =
+        Counter "helios_collector_exporter_held_sets_total" ["exporter", "outcome"] "Data sets that arrived before their template, by outcome: held; of the held ones decoded or expired; evicted because no room was left" =
             |exporters, out| out.all(exporters.labelled(|exporter| {
                 let HeldCounts { held, decoded, expired, evicted } = exporter.held_sets;
                 vec![("held", held), ("decoded", decoded), ("expired", expired), ("evicted", evicted)]
             }));
-        Gauge "helios_collector_exporter_templates" ["exporter"] "Templates known of an exporter" =
+        Gauge "helios_collector_exporter_templates" ["exporter"] "Templates of the exporter in memory" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.templates));
-        Counter "helios_collector_exporter_templates_gone_total" ["exporter", "reason"] "Templates that are not kept: expired without another definition, evicted for newer ones, or refused when they came" =
+        Counter "helios_collector_exporter_templates_gone_total" ["exporter", "reason"] "Templates removed, by reason: expired (not refreshed), evicted (by newer ones), refused (on arrival)" =
             |exporters, out| out.all(exporters.labelled(|exporter| {
                 let ExporterStats { templates_expired, templates_evicted, templates_refused, .. } = *exporter;
                 vec![("expired", templates_expired), ("evicted", templates_evicted), ("refused", templates_refused)]
             }));
-        Counter "helios_collector_exporter_templates_alternated_total" ["exporter"] "Definitions of templates that went back to an earlier one: two senders behind one address disagree about a template id" =
+        Counter "helios_collector_exporter_templates_alternated_total" ["exporter"] "Template definitions that returned to an earlier one: two senders behind one address disagree about a template id" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.templates_alternated));
-        Gauge "helios_collector_exporter_templates_disputed" ["exporter"] "Template ids that source ports of an exporter define differently now; each port's data is decoded by its own definition" =
+        Gauge "helios_collector_exporter_templates_disputed" ["exporter"] "Template ids that source ports of the exporter define differently; the data of each port is decoded by its own definition" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.templates_disputed));
-        Gauge "helios_collector_exporter_sequences_unfit" ["exporter"] "Sessions of an exporter whose sequence numbers count no known unit: their loss is unknown" =
+        Gauge "helios_collector_exporter_sequences_unfit" ["exporter"] "Sessions of the exporter whose sequence numbers count no known unit; their losses are unknown" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.unfit_sequences));
-        Counter "helios_collector_exporter_options_refused_total" ["exporter"] "Samplers, interfaces, VRFs and applications that an exporter announced and that there is no room for" =
+        Counter "helios_collector_exporter_options_refused_total" ["exporter"] "Samplers, interfaces, VRFs and applications not stored because a table is full" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.options_refused));
-        Gauge "helios_collector_exporter_last_seen_timestamp_seconds" ["exporter"] "Arrival of an exporter's last datagram, Unix time" =
+        Gauge "helios_collector_exporter_last_seen_timestamp_seconds" ["exporter"] "Arrival of the exporter's last datagram, Unix time" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.stats.last_seen as f64 / 1000.0));
     }
 }

@@ -37,15 +37,13 @@ pub struct Definition {
 /// Why a column cannot be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ColumnError {
-    #[error(
-        "{0:?} cannot be the name of a column: use a letter, then letters, digits and _, all small, 64 at the most"
-    )]
+    #[error("{0:?} is not a column name: use lower-case letters, digits and _, a letter first, 64 characters at most")]
     BadName(String),
-    #[error("`flows` has a column {0} already: choose another name")]
+    #[error("`flows` already has a column {0}: choose another name")]
     Taken(String),
     #[error("two columns are called {0}: choose another name for one of them")]
     Twice(String),
-    #[error("no element has the id {id} of enterprise {pen}: ids go from 1 to {max}")]
+    #[error("element {pen}/{id} does not exist: the id must be from 1 to {max}")]
     BadElement { pen: u32, id: u16, max: u16 },
     #[error("{n} columns are more than the {MAX_EXTRA} that can be added")]
     TooMany { n: usize },
@@ -66,7 +64,7 @@ pub enum FillError {
     NoColumn(String),
     #[error("the column {0} is not filled from elements")]
     NotFromElements(String),
-    #[error("no element has the id {id} of enterprise {pen}: ids go from 1 to {max}")]
+    #[error("element {pen}/{id} does not exist: the id must be from 1 to {max}")]
     BadElement { pen: u32, id: u16, max: u16 },
 }
 

@@ -2,23 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Classification by names. A pattern is a regular expression that is searched for in the text (write `^` and `$` to
-/// anchor it, `(?i)` in front to ignore case), or a glob that fits the whole text if it begins with `glob:`. Rules are
-/// tried in order; a value that an earlier rule set stays. Values may use what the patterns captured: `$1`, `$name`,
-/// `${name}`.
+/// Classification by names. A pattern is a regular expression, searched anywhere in the text (`^` and `$` anchor it,
+/// `(?i)` in front ignores case), or with `glob:` in front a glob for the whole text. All matching rules apply in
+/// order; a value that an earlier rule set stays. Values can use what the patterns captured: `$1`, `$name`, `${name}`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RulesConfig {
-    /// What the names of exporters say of them. A rule's value takes precedence over the inventory's.
+    /// Rules for exporters, by their names. The value of a rule takes precedence over the inventory.
     pub exporters: Vec<ExporterRule>,
-    /// What the names and descriptions of interfaces say of them. A rule's value takes precedence over the inventory's.
+    /// Rules for interfaces, by their names and descriptions. The value of a rule takes precedence over the inventory.
     pub interfaces: Vec<InterfaceRule>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExporterRule {
-    /// pattern for the exporter's name
+    /// pattern for the name of the exporter
     pub match_name: Option<String>,
     /// for `exporter_group`
     pub group: Option<String>,
@@ -35,11 +34,11 @@ pub struct ExporterRule {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InterfaceRule {
-    /// pattern for the exporter's name
+    /// pattern for the name of the exporter
     pub match_exporter: Option<String>,
-    /// pattern for the interface's name
+    /// pattern for the name of the interface
     pub match_name: Option<String>,
-    /// pattern for the interface's description
+    /// pattern for the description of the interface
     pub match_description: Option<String>,
     /// for `in_if_role`, `out_if_role`
     pub role: Option<String>,

@@ -24,7 +24,7 @@ fn an_interval_is_long_enough_or_never() {
     let with = |json: &str| parse(json).unwrap();
     assert_eq!(
         with(r#"{"reload_interval_ms": 3}"#).validate().unwrap_err().to_string(),
-        "enricher.reload_interval_ms: 3 is too often: 10 or more, or 0 for never"
+        "enricher.reload_interval_ms: must be 0 (never) or at least 10, found 3"
     );
     let never = with(r#"{"reload_interval_ms": 0}"#);
     assert_eq!((never.validate(), never.reload_interval()), (Ok(()), None));
@@ -34,9 +34,8 @@ fn an_interval_is_long_enough_or_never() {
 fn sources_that_cannot_work_are_refused_with_their_key() {
     let error = |json: &str| parse(json).unwrap().validate().unwrap_err().to_string();
     assert!(error(r#"{"as_order": ["flow", "geoip", "flow-except-private"]}"#).starts_with("enricher.as_order: "));
-    assert!(
-        error(r#"{"networks": {"http": [{"url": "ftp://a"}]}}"#).contains("networks.http: `ftp://a` is no address")
-    );
+    let list = error(r#"{"networks": {"http": [{"url": "ftp://a"}]}}"#);
+    assert!(list.contains("networks.http: must begin with http:// or https://, found `ftp://a`"), "{list}");
     assert!(error(r#"{"interfaces": {"prometheus": {"refresh_secs": 0}}}"#).contains("prometheus.refresh_secs"));
     let rule = error(r#"{"rules": {"interfaces": [{"role": "a"}, {"match_name": "(", "role": "b"}]}}"#);
     assert!(rule.starts_with("enricher.rules.interfaces: rule 2: match_name: `(`"), "{rule}");
@@ -47,5 +46,5 @@ fn more_lists_than_can_be_told_apart_are_refused() {
     let lists = |n: usize| parse(&serde_json::json!({"networks": {"files": vec!["a.csv"; n]}}).to_string()).unwrap();
     assert_eq!(lists(100).validate(), Ok(()));
     let error = lists(101).validate().unwrap_err().to_string();
-    assert!(error.contains("101 lists") && error.contains("join some"), "{error}");
+    assert!(error.contains("100 lists at most") && error.contains("found 101: join some"), "{error}");
 }

@@ -8,10 +8,10 @@ use super::Sources;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct SourceArgs {
-    /// Configuration file; without one the defaults run
+    /// Configuration file [default: none, all keys have their defaults]
     ///
-    /// Every key is described in docs/configuration.md. Variables named HELIOS_SECTION__KEY win over the file, flags
-    /// win over variables.
+    /// docs/configuration.md describes every key. Variables named HELIOS_SECTION__KEY take precedence over the file,
+    /// flags over variables.
     #[arg(short, long, value_name = "FILE", env = "HELIOS_CONFIG")]
     config: Option<PathBuf>,
 

@@ -2,21 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Several ClickHouse servers. With a name, tables are made ON CLUSTER: replicated ones in the database `NAME_local` of
-/// every server, where `NAME` is `clickhouse.database`, and in `NAME` itself Distributed tables to read from.
-/// docs/clickhouse.md has an example. Without a name, tables are plain ones in `clickhouse.database`, on every shard.
+/// Several ClickHouse servers. With a name, Helios creates tables ON CLUSTER: replicated tables in the database
+/// `NAME_local` of every server, where `NAME` is `clickhouse.database`, and Distributed tables in `NAME` to read from.
+/// Without a name, it creates plain tables in `clickhouse.database` on every shard. docs/clickhouse.md has an example.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterConfig {
-    /// Name of the cluster as the servers have it in `remote_servers`. They also need Keeper, and the macros `shard`
-    /// and `replica`.
+    /// Name of the cluster in `remote_servers` of the servers. They also need Keeper and the macros `shard` and
+    /// `replica`.
     pub name: Option<String>,
 
-    /// Addresses of the replicas of each shard, such as `[[http://a:8123, http://b:8123], [http://c:8123]]`, in the
-    /// order of the shards in `remote_servers`. A block goes to one shard, the next one to the next, and there to any
-    /// replica that is well. Without them, and with a name, the server at `clickhouse.url` is asked for its
-    /// `system.clusters`, and all are expected at the same HTTP port. Without a name, replicas are to be addresses of
-    /// one and the same server: plain tables of different servers do not know each other's inserts.
+    /// URLs of the replicas of each shard, such as `[[http://a:8123, http://b:8123], [http://c:8123]]`, in the order of
+    /// `remote_servers`. Each block goes to the next shard, to any of its replicas that works. With a name and without
+    /// this list, Helios reads `system.clusters` of the server at `clickhouse.url` and expects all servers at the same
+    /// HTTP port. Without a name, the URLs of a shard must lead to the same server: plain tables of different servers
+    /// do not know each other's inserts.
     pub shards: Vec<Vec<String>>,
 }
 

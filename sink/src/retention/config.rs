@@ -5,22 +5,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::Table;
 
-/// Bytes on disk that each table may take on a server, whatever its days; 0 is no limit. The oldest partitions, a day
-/// or a week each, are dropped when it takes more; never the newest one. `helios retention --dry-run` shows which.
+/// Bytes on disk that each table may take on a server, whatever its retention; 0: no limit. When a table takes more,
+/// Helios drops its oldest partitions (a day or a week each), never the newest one. `helios retention --dry-run` shows
+/// which.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
-    /// Every flow as it was received.
+    /// Every flow as received.
     pub flows: u64,
     /// Traffic by minute.
     pub flows_1m: u64,
     /// Traffic by hour.
     pub flows_1h: u64,
-    /// The busiest hosts of every exporter by hour.
+    /// The busiest hosts of each exporter by hour.
     pub talkers_1h: u64,
     /// Counter samples of sFlow agents, by interface.
     pub interface_counters: u64,
-    /// What every exporter sent and lost, by minute.
+    /// What each exporter sent and lost, by minute.
     pub exporters: u64,
 }
 

@@ -3,56 +3,60 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use helios_common::bounds::outside;
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::CHUNK_ROWS;
 
-/// Where blocks are kept on disk until ClickHouse has them. docs/durability.md says what that promises.
+/// Blocks on disk until ClickHouse has stored them. docs/durability.md says what that guarantees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpoolConfig {
-    /// Directory of the spool, of one helios only. Without it the spool is the directory `spool` in
-    /// collector.state_dir; if that is not set either, blocks wait in memory only.
+    /// Directory of the spool; each Helios process needs its own. Without it, the spool is the directory `spool` in
+    /// collector.state_dir. Without both, blocks wait in memory only.
     pub directory: Option<PathBuf>,
 
-    /// `always` writes every block while it is filled, so that a crash costs only the rows that were not encoded yet;
-    /// `on-failure` writes blocks only when ClickHouse does not take them; `off` keeps them in memory.
+    /// `always`: write every block while it is filled; a crash loses only the rows that are not encoded yet.
+    /// `on-failure`: write a block only when ClickHouse does not take it. `off`: keep blocks in memory only.
     pub policy: Policy,
 
-    /// Bytes of the spool at most.
+    /// Largest size of the spool, in bytes.
     pub max_bytes: u64,
 
-    /// Bytes that the spool leaves free on its file system. It gives up blocks for that only if all of them together are
-    /// worth the missing bytes; if other programs fill the disk it keeps what it has, writes nothing more, and
+    /// Bytes that the spool leaves free on its file system. The spool drops blocks for this only if all of its blocks
+    /// together free the missing bytes. If other programs fill the disk, it keeps its blocks and writes no more;
     /// `helios_sink_spool_available` is 0 until there is room.
     pub min_free_bytes: u64,
 
-    /// Bytes of blocks that ClickHouse refused and of damaged files, beside max_bytes. When they are used up, the
-    /// oldest goes for the next one, or the next one with `when_full: drop-newest`.
+    /// Bytes of refused blocks and damaged files, in addition to max_bytes. When they are more, the oldest one is
+    /// dropped, or with `when_full: drop-newest` the new one.
     pub max_aside_bytes: u64,
 
-    /// What goes when the spool is full: `drop-oldest` gives up the oldest waiting block for the new one,
-    /// `drop-newest` keeps what is there, and new blocks wait in memory up to max_backlog_bytes.
+    /// What happens when the spool is full. `drop-oldest`: drop the oldest waiting block to store the new one.
+    /// `drop-newest`: keep the blocks in the spool; new blocks wait in memory up to max_backlog_bytes and are then
+    /// dropped.
     pub when_full: WhenFull,
 
-    /// With policy `always`: rows after which they are encoded and written, and so survive a crash. Fewer than 65536
-    /// make the blocks more expensive for ClickHouse.
+    /// With policy `always`: number of rows after which they are encoded and written, so that they survive a crash.
+    /// Fewer than 65536 make blocks more expensive for ClickHouse.
     pub max_unwritten_rows: usize,
 
-    /// With policy `always`: milliseconds after which the rows of an open block are encoded and written.
+    /// With policy `always`: milliseconds after which the rows of the open block are encoded and written, however few
+    /// they are.
     pub max_unwritten_ms: u64,
 
-    /// When blocks are forced onto the medium, which only matters if the machine loses power: `block` before a block
-    /// is sent, `interval` once a second, `never` leaves it to the operating system.
+    /// When blocks are forced to the medium (fsync), which matters only when the machine loses power. `block`: before a
+    /// block is sent. `interval`: once a second. `never`: when the operating system does it.
     pub fsync: Fsync,
 
-    /// Which of the kept blocks goes first: `oldest` or `newest`. Blocks whose insert was cut off come before both.
+    /// Order in which waiting blocks are sent: `oldest` or `newest` first. Blocks whose insert was interrupted come
+    /// before all others.
     pub replay_order: ReplayOrder,
 
-    /// Kept blocks sent to ClickHouse at the same time; the other connections are for fresh ones.
+    /// Waiting blocks that are sent at the same time; the other connections are for new blocks.
     pub replay_parallel: usize,
 
-    /// Whether fresh blocks are sent before kept ones where both wait for a connection.
+    /// Send new blocks before waiting ones when both need a connection.
     pub fresh_first: bool,
 }
 
@@ -124,22 +128,16 @@ impl SpoolConfig {
     }
 
     /// Key and problem of every value that cannot work.
-    pub(crate) fn mistakes(&self) -> Vec<(&'static str, &'static str)> {
+    pub(crate) fn mistakes(&self) -> Vec<(&'static str, String)> {
+        let empty = self.directory.as_ref().is_some_and(|directory| directory.as_os_str().is_empty());
         let rules = [
-            (
-                self.directory.as_ref().is_none_or(|directory| !directory.as_os_str().is_empty()),
-                "spool.directory",
-                "must not be empty; leave it out for none",
-            ),
-            (
-                self.max_bytes >= 64 << 20,
-                "spool.max_bytes",
-                "at least 67108864 (64 MiB): less would not hold a single block",
-            ),
-            ((1..=CHUNK_ROWS).contains(&self.max_unwritten_rows), "spool.max_unwritten_rows", "from 1 to 65536"),
-            ((10..=600_000).contains(&self.max_unwritten_ms), "spool.max_unwritten_ms", "from 10 to 600000"),
-            ((1..=64).contains(&self.replay_parallel), "spool.replay_parallel", "from 1 to 64"),
+            ("spool.directory", empty.then(|| "must not be empty; leave it out for none".to_owned())),
+            // Less would not hold a single block.
+            ("spool.max_bytes", outside(self.max_bytes, 64 << 20, 1 << 50)),
+            ("spool.max_unwritten_rows", outside(self.max_unwritten_rows, 1, CHUNK_ROWS)),
+            ("spool.max_unwritten_ms", outside(self.max_unwritten_ms, 10, 600_000)),
+            ("spool.replay_parallel", outside(self.replay_parallel, 1, 64)),
         ];
-        rules.into_iter().filter(|(right, ..)| !right).map(|(_, key, problem)| (key, problem)).collect()
+        rules.into_iter().filter_map(|(key, problem)| Some((key, problem?))).collect()
     }
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use helios_common::exporter::mapped;
+use helios_common::columns::{
+    BYTES, EXPORTER_NAME, FLOW_DIRECTION, IN_IF_BOUNDARY, OUT_IF_BOUNDARY, RECEIVED_AT, SAMPLING_INTERVAL, SRC_ADDR,
+};
+use helios_common::exporter::{ExporterId, mapped};
+use helios_common::flow::FlowBatch;
 use helios_common::names::Names;
 use helios_common::side::{ExporterMinute, InterfaceCounters, SideTable, interface_counters};
 use helios_sink::config::Compression;
@@ -102,17 +106,42 @@ fn an_older_schema_is_upgraded_with_its_rows() {
 fn the_queries_of_the_documentation_work() {
     let stand = Stand::migrated();
     let names = Arc::new(Names::new());
-    stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 0, 1000)]));
+    stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 0, 1000), border(&names)]));
     insert_side_rows(&stand);
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/");
-    let pages = ["clickhouse.md", "enrichment.md"].map(|page| std::fs::read_to_string(root.to_owned() + page).unwrap());
-    let pages = pages.concat();
-    let queries: Vec<&str> = pages.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(queries.len() >= 9, "{}", queries.len());
-    for query in queries {
-        let answer = stand.engine.query(&query.replace("helios.", "t.").replace(';', ""));
-        assert!(!answer.is_empty(), "no row answers {query}");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+    let mut pages: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let pages: String = pages.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let blocks: Vec<&str> = pages.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    // What others rest on comes first, whatever the order of the pages.
+    let (definitions, queries): (Vec<&str>, Vec<&str>) = blocks.iter().partition(|block| block.starts_with("CREATE"));
+    assert!(queries.len() >= 19, "{}", queries.len());
+    let ask = |block: &str| stand.engine.query(&block.replace("helios.", "t.").trim_end().trim_end_matches(';'));
+    for definition in definitions {
+        ask(definition);
     }
+    for query in queries {
+        assert!(!ask(query).is_empty(), "no row answers {query}");
+    }
+}
+
+/// A flow that comes in from outside and one that goes there.
+fn border(names: &Names) -> FlowBatch {
+    const EXTERNAL: u8 = 1;
+    let mut batch = FlowBatch::new();
+    for (direction, inside, outside) in [(1, EXTERNAL, 0), (2, 0, EXTERNAL)] {
+        batch.open(RECEIVED_AT).push(last_hour() + 3_600_000);
+        batch.open(EXPORTER_NAME).push(names.intern("router-1"));
+        batch.open(SRC_ADDR).push(mapped([192, 0, 2, 7]));
+        batch.open(BYTES).push(1000);
+        batch.open(SAMPLING_INTERVAL).push(1);
+        batch.open(FLOW_DIRECTION).push(direction);
+        batch.open(IN_IF_BOUNDARY).push(inside);
+        batch.open(OUT_IF_BOUNDARY).push(outside);
+        batch.advance(1, ExporterId(1));
+    }
+    batch.seal();
+    batch
 }
 
 /// Two samples of an interface whose errors went over the wrap, and a minute of its exporter.

@@ -67,7 +67,7 @@ def _serve(options: argparse.Namespace) -> None:
             " choose another with --port, or let --port 0 find a free one"
         ) from error
     try:
-        engine = Engine(options.path)
+        engine = Engine(options.path, options.grant or ())
     except CannotStart as error:
         raise _CannotStart(str(error)) from error
     server.start(engine)
@@ -109,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_user,
         action="append",
         help="a user who may log in; repeatable (default: user 'default' without a password)",
+    )
+    parser.add_argument(
+        "--grant",
+        metavar="RIGHTS",
+        action="append",
+        help="what statements may do, such as 'SELECT ON helios.*'; repeatable (default: everything)",
     )
     parser.add_argument(
         "--port-file", metavar="FILE", type=Path, help="write the port here once ready; removed at the end"

@@ -16,11 +16,12 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from chdb.state import connect
 
@@ -202,13 +203,16 @@ class InsertErrors:
 class Engine:
     """The engine with its data directory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, grants: Sequence[str] = ()) -> None:
         """Opens the directory, making it if need be.
+
+        With `grants`, such as `SELECT ON helios.*`, statements have these rights only; else all.
 
         # Errors
         `CannotStart` if the directory cannot be written to or another process has it.
         """
-        self._path = str(_usable_directory(path))
+        directory = _usable_directory(path)
+        self._path = f"{directory}?config-file={_configuration(directory, grants)}" if grants else str(directory)
         try:
             self._errors = InsertErrors(self._path)
             self._control = Connection(self._path, self._errors)
@@ -269,6 +273,24 @@ def _literal(text: str) -> str:
 
 def _identifier(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _configuration(directory: Path, grants: Sequence[str]) -> Path:
+    """Writes a configuration in which the engine's one user, `default`, has these rights only."""
+    users = directory / "rights-users.xml"
+    queries = "".join(f"<query>GRANT {escape(grant)}</query>" for grant in grants)
+    users.write_text(
+        "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default><no_password/>"
+        "<networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>"
+        f"<grants>{queries}</grants></default></users></clickhouse>",
+        encoding="utf-8",
+    )
+    configuration = directory / "rights.xml"
+    configuration.write_text(
+        f"<clickhouse><user_directories><users_xml><path>{escape(str(users))}</path></users_xml></user_directories></clickhouse>",
+        encoding="utf-8",
+    )
+    return configuration
 
 
 def _usable_directory(path: Path) -> Path:

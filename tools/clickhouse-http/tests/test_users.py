@@ -76,3 +76,21 @@ def test_default_user_has_no_password(client: Client) -> None:
     assert select(client).body == b"1\n"
     assert select(client, "/?user=default&password=").body == b"1\n"
     assert select(client, "/?password=x").code == Code.AUTHENTICATION_FAILED
+
+
+def test_statements_have_the_granted_rights_only(tmp_path: Path) -> None:
+    tool = Tool(tmp_path / "data", "--grant", "CREATE DATABASE, CREATE TABLE ON d.*", "--grant", "SELECT ON d.*")
+    try:
+        client = tool.client()
+
+        def ask(sql: str) -> Reply:
+            return client.request("POST", "/", sql.encode())
+
+        assert ask("CREATE DATABASE d").status == 200
+        assert ask("CREATE TABLE d.t (a UInt8) ORDER BY a").status == 200
+        assert ask("SELECT count() FROM d.t").body == b"0\n"
+        refused = ask("INSERT INTO d.t VALUES (1)")
+        assert (refused.code, b"INSERT" in refused.body) == (Code.ACCESS_DENIED, True)
+        assert ask("CREATE DATABASE e").code == Code.ACCESS_DENIED
+    finally:
+        tool.close()

@@ -155,7 +155,7 @@ fn a_broken_file_is_refused_once_and_the_old_table_stays() {
     assert_eq!((site.looks(), site.looks()), (NOTHING, NOTHING));
     let status = site.city();
     assert_eq!((site.place().0, status.loads, status.failures), ("Berlin".into(), 1, 1));
-    assert!(status.refusal.unwrap().contains("no intact MaxMind DB file"));
+    assert!(status.refusal.unwrap().contains("not a valid MaxMind DB file"));
 
     // Another broken one counts again; a good one ends it.
     site.rename_into_place("city.mmdb", &city_bytes("Hamburg")[..100]);
