@@ -102,14 +102,22 @@ impl ConfigArgs {
     /// # Errors
     /// Exit code 78 with a line per mistake.
     pub fn load(&self, listen: &ListenArgs) -> Result<Config, Exit> {
+        let config = self.read(listen)?;
+        config.install_columns();
+        Ok(config)
+    }
+
+    /// As [`load`](Self::load), without the columns: for a process that has them already.
+    ///
+    /// # Errors
+    /// Exit code 78 with a line per mistake.
+    pub fn read(&self, listen: &ListenArgs) -> Result<Config, Exit> {
         let mut flags = Vec::new();
         flags.extend(self.clickhouse_url.iter().map(|url| ("--clickhouse-url", "clickhouse.url", url.clone())));
         if !listen.listen.is_empty() {
             flags.push(("--listen", "collector.listen", listen.listen.join(",")));
         }
-        let config: Config = self.sources.sources(flags).load().map_err(Exit::configuration)?;
-        config.install_columns();
-        Ok(config)
+        self.sources.sources(flags).load().map_err(Exit::configuration)
     }
 }
 

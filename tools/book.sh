@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 rm -rf "$folder/book" "$folder/site"
 mkdir -p "$folder/book"
 # The pages, and the files that they link to; at the same places as in the repository.
-cp --parents -r ./*.md LICENSE Dockerfile helios.example.yaml docs deploy tools/bench/consumer.py "$folder/book"
+cp --parents -r ./*.md LICENSE Dockerfile helios.example.yaml docs deploy collectors alerts tools/bench/consumer.py "$folder/book"
 mv "$folder/book/docs/book.toml" "$folder/book/book.toml"
 # SUMMARY.md is read from docs/ in the repository, and from the root of the sources by mdBook.
 sed -e 's#](\.\./#](#; t' -e 's#](#](docs/#' docs/SUMMARY.md >"$folder/book/SUMMARY.md"

@@ -18,7 +18,7 @@ mod error;
 mod mistake;
 mod keys;
 
-pub use keys::paths;
+pub use keys::{differences, paths};
 pub use mistake::{Mistake, nearest};
 use tree::{Node, Origin};
 

@@ -1,10 +1,12 @@
 //! Where log lines go: standard error, as text for people or as JSON for machines.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::reload::{self, Handle};
 
 use crate::config::Problem;
 use crate::exit::Exit;
@@ -58,10 +60,39 @@ pub fn install(config: &LogConfig) -> Result<(), Exit> {
         EnvFilter::try_new(&config.level).map_err(|error| Exit::configuration([format!("log.level: {error}")]))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_timer(SystemTime);
     match config.format {
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
-        LogFormat::Text => builder.with_ansi(colored()).with_target(false).try_init(),
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            let builder = builder.with_filter_reloading();
+            let level = builder.reload_handle();
+            builder.try_init().map(|()| keep(level))
+        }
+        LogFormat::Text => {
+            let builder = builder.with_ansi(colored()).with_target(false).with_filter_reloading();
+            let level = builder.reload_handle();
+            builder.try_init().map(|()| keep(level))
+        }
     }
     .map_err(|error| Exit::run_time(format_args!("cannot install the log: {error}")))
+}
+
+/// Changes the level of the process's subscriber, whichever format it has.
+type SetLevel = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;
+
+static SET_LEVEL: OnceLock<Box<SetLevel>> = OnceLock::new();
+
+fn keep<S: 'static>(level: Handle<EnvFilter, S>) {
+    // There is one subscriber, so this is the first and only call.
+    let _ = SET_LEVEL.set(Box::new(move |filter| level.reload(filter)));
+}
+
+/// Makes `log.level` of this configuration the level of the running process.
+///
+/// # Errors
+/// When the level is none, or nothing has been installed.
+pub fn set_level(config: &LogConfig) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&config.level).map_err(|error| format!("log.level: {error}"))?;
+    let set = SET_LEVEL.get().ok_or("no log is installed")?;
+    set(filter).map_err(|error| format!("log.level cannot be changed: {error}"))
 }
 
 /// Colours are for terminals whose user did not object (no-color.org).

@@ -47,6 +47,14 @@ impl Signals {
     }
 }
 
+/// SIGHUP, by which supervisors ask a process to read its configuration again.
+///
+/// # Errors
+/// When the system does not let the process take it.
+pub fn hangups() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
 /// A flag that SIGINT and SIGTERM set, for a program without a runtime that wants to end in its own time.
 ///
 /// # Errors

@@ -66,8 +66,8 @@ pub struct Args {
 
     /// Tunnels to decapsulate: all, none, or some of gre, ipip, vxlan, geneve, erspan, gtp, mpls
     ///
-    /// The inner packet fills the plain columns then. `helios run` decapsulates all four by default; here the default
-    /// is none, as in other decoders.
+    /// The inner packet fills the plain columns then. `helios run` decapsulates all of them by default; here the
+    /// default is none, as in other decoders.
     #[arg(long, value_name = "TUNNEL,...", value_delimiter = ',', default_value = "none")]
     decapsulate: Vec<String>,
 }

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use helios_service::admin as service_admin;
+use helios_service::config::differences;
 use helios_service::directory_lock::{self, Directory, Locks};
 use helios_service::exit::Exit;
 use helios_service::log;
 use helios_service::signals::{self, Signals};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{ConfigArgs, ListenArgs};
 use crate::admin;
@@ -22,9 +23,11 @@ use crate::pipeline::{Drained, Pipeline, Snapshot, StartError};
 ///
 /// Receives NetFlow v5, v7, v9, IPFIX and sFlow v5 on every listening address, creates missing tables, and runs until
 /// SIGTERM or Ctrl-C. Then it stops receiving, stores the rows under way and ends. A second signal, one second or more
-/// after the first, ends it at once. SIGHUP is ignored: files of names and GeoIP databases are read again when they
-/// change. Receiving never waits for ClickHouse: while ClickHouse is away, rows wait in memory up to
-/// clickhouse.max_backlog_bytes, and in the spool (clickhouse.spool) if there is one.
+/// after the first, ends it at once. Receiving never waits for ClickHouse: while ClickHouse is away, rows wait in
+/// memory up to clickhouse.max_backlog_bytes, and in the spool (clickhouse.spool) if there is one.
+///
+/// SIGHUP reads the configuration again: log.level changes at once, and the log names the keys that take effect at the
+/// next start.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios run                                          receive on UDP port 2055, ClickHouse on this host
@@ -57,17 +60,18 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         .enable_all()
         .build()
         .map_err(|error| Exit::run_time(format_args!("cannot start threads: {error}")))?;
-    let result = operate(&config, args.takeover, &runtime);
+    let result = operate(args, &config, &runtime);
     // Connections that still wait for an answer are not waited for.
     runtime.shutdown_background();
     result
 }
 
-fn operate(config: &Config, takeover: bool, runtime: &Runtime) -> Result<(), Exit> {
+fn operate(args: &Args, config: &Config, runtime: &Runtime) -> Result<(), Exit> {
     helios_service::descriptors::raise();
-    let _locks = lock(config, takeover)?;
+    let _locks = lock(config, args.takeover)?;
     // Before anything runs: a signal during the start must not kill what the start has begun.
     let mut signals = runtime.block_on(async { Signals::install() }).map_err(no_signals)?;
+    let mut hangups = runtime.block_on(async { signals::hangups() }).map_err(no_signals)?;
     let admin = match config.admin.listen {
         Some(address) => Some(runtime.block_on(service_admin::bind(address)).map_err(Exit::run_time)?),
         None => None,
@@ -79,7 +83,13 @@ fn operate(config: &Config, takeover: bool, runtime: &Runtime) -> Result<(), Exi
         runtime.spawn(serve(listener, &pipeline));
     }
     runtime.block_on(async {
-        info!(signal = signals.next().await, "stopping: no more flows are received");
+        let signal = loop {
+            tokio::select! {
+                signal = signals.next() => break signal,
+                Some(()) = hangups.recv() => reload(args, config),
+            }
+        };
+        info!(signal, "stopping: no more flows are received");
         let timeout = config.pipeline.shutdown_timeout();
         tokio::select! {
             drained = pipeline.drain(timeout) => stopped(drained),
@@ -89,6 +99,28 @@ fn operate(config: &Config, takeover: bool, runtime: &Runtime) -> Result<(), Exi
             ))),
         }
     })
+}
+
+/// Reads the configuration again: the level of the log changes at once, and the log names what takes a new process.
+fn reload(args: &Args, running: &Config) {
+    let config = match args.config.read(&args.listen) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            for mistake in mistakes.lines() {
+                error!("{mistake}");
+            }
+            return error!("the configuration is wrong: helios goes on with the one before");
+        }
+    };
+    if let Err(problem) = log::set_level(&config.log) {
+        error!("{problem}");
+    }
+    let mut waiting = differences(running, &config);
+    waiting.retain(|key| key != "log.level");
+    match waiting.is_empty() {
+        true => info!(log_level = config.log.level, "configuration read again"),
+        false => warn!(keys = waiting.join(", "), "configuration read again; these keys take effect at the next start"),
+    }
 }
 
 fn no_signals(error: io::Error) -> Exit {

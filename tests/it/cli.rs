@@ -49,8 +49,9 @@ fn wrong_usage_is_64_and_help_is_0() {
 fn an_unknown_column_is_answered_with_the_nearest() {
     let line = one_line(&["decode", "--columns", "src_adr", "x.pcap"], 64);
     assert_eq!(line, "helios: --columns: there is no column src_adr; did you mean src_addr?");
-    let line = one_line(&["decode", "--decapsulate", "gtp", "x.pcap"], 64);
-    assert_eq!(line, "helios: --decapsulate: gtp is none of all, none, gre, ipip, vxlan, geneve");
+    let line = one_line(&["decode", "--decapsulate", "l2tp", "x.pcap"], 64);
+    let kinds = "gre, ipip, vxlan, geneve, erspan, gtp, mpls";
+    assert_eq!(line, format!("helios: --decapsulate: must be one of all, none, {kinds}, found l2tp"));
 }
 
 #[test]

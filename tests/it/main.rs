@@ -23,6 +23,7 @@ mod netbox_names;
 mod interfaces;
 mod addresses;
 mod reload;
+mod hangup;
 mod spool;
 mod takeover;
 mod retention;

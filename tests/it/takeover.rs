@@ -108,6 +108,7 @@ fn unit() -> BTreeMap<(String, String), Vec<String>> {
 fn the_unit_of_systemd_has_what_a_takeover_needs() {
     let unit = unit();
     let service = |key: &str| unit[&("Service".to_owned(), key.to_owned())].join(" ");
+    assert!(service("ExecReload").ends_with("/bin/kill -HUP $MAINPID"), "{}", service("ExecReload"));
     let start = service("ExecStart");
     let (program, arguments) = start.split_once(' ').unwrap();
     assert_eq!(arguments.split(' ').collect::<Vec<_>>(), ARGUMENTS);
@@ -132,6 +133,11 @@ fn the_unit_of_systemd_has_what_a_takeover_needs() {
     let said = String::from_utf8_lossy(&output.stderr);
     let ours: Vec<&str> = said.lines().filter(|line| line.contains("helios@")).collect();
     assert!(output.status.success() && ours.is_empty(), "{said}");
+
+    // In tenths: 2.0 of 10, where what is below 3 is rated OK.
+    let security = ["security", "--offline=true", "--threshold=20"];
+    let output = Command::new("/usr/bin/systemd-analyze").args(security).arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// The objects of the recipe, by kind and name.

@@ -116,7 +116,7 @@ fn the_queries_of_the_documentation_work() {
     // What others rest on comes first, whatever the order of the pages.
     let (definitions, queries): (Vec<&str>, Vec<&str>) = blocks.iter().partition(|block| block.starts_with("CREATE"));
     assert!(queries.len() >= 19, "{}", queries.len());
-    let ask = |block: &str| stand.engine.query(&block.replace("helios.", "t.").trim_end().trim_end_matches(';'));
+    let ask = |block: &str| stand.engine.query(block.replace("helios.", "t.").trim_end().trim_end_matches(';'));
     for definition in definitions {
         ask(definition);
     }
