@@ -68,7 +68,7 @@ impl Config {
         shown
     }
 
-    /// The section `clickhouse`, with the spool's directory in the state directory where nobody chose another.
+    /// The section `clickhouse`, with the spool's directory in the state directory unless the configuration names another.
     pub fn sink(&self) -> SinkConfig {
         let mut sink = self.clickhouse.clone();
         let beside = || self.collector.state_dir.as_ref().map(|state| state.join("spool"));

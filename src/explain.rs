@@ -1,4 +1,4 @@
-//! ClickHouse's errors for whoever sits at the command line: one line that says what to do.
+//! ClickHouse's errors for the command line: one line that says what to do.
 
 use std::error::Error as _;
 

@@ -22,9 +22,13 @@ pub mod extra;
 /// How a column is held here, in Arrow and in ClickHouse. One line each, see [`Kind::clickhouse`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// 8 bits.
     U8,
+    /// 16 bits.
     U16,
+    /// 32 bits.
     U32,
+    /// 64 bits.
     U64,
     /// Unix milliseconds.
     Time,
@@ -36,6 +40,7 @@ pub enum Kind {
     Enum(Labels),
     /// An interned string.
     Name,
+    /// A list of 32-bit values per row.
     U32List,
     /// 128-bit values as 16 octets, least significant first.
     U128List,
@@ -79,15 +84,19 @@ pub enum Rollup {
 /// One row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
+    /// The name in every table, file and page.
     pub name: &'static str,
+    /// How the values are held.
     pub kind: Kind,
     /// ClickHouse codec where the table's default (`ZSTD(1)`) is not the best that was measured.
     pub codec: Option<&'static str>,
+    /// Which roll-ups keep it.
     pub rollup: Rollup,
     /// Unit of the values, empty where the name says it.
     pub unit: &'static str,
     /// Elements that fill the column, the first one present in a template wins.
     pub elements: &'static [Ie],
+    /// One sentence for docs/columns.md.
     pub doc: &'static str,
 }
 
@@ -96,6 +105,7 @@ pub struct Spec {
 pub struct Column(pub u8);
 
 impl Column {
+    /// The row of the table.
     pub fn spec(self) -> &'static Spec {
         let place = usize::from(self.0);
         COLUMNS.get(place).or_else(|| extra::specs().get(place - COLUMNS.len())).unwrap_or(&COLUMNS[0])
@@ -111,6 +121,7 @@ impl Column {
         (0..COLUMNS.len() + extra::specs().len()).map(|place| Self(place as u8))
     }
 
+    /// The column of this name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::all().find(|column| column.spec().name == name)
     }
@@ -136,17 +147,23 @@ impl<T> Col<T> {
         Self { column: Column(index), value: PhantomData }
     }
 
+    /// The column without its type.
     pub const fn column(self) -> Column {
         self.column
     }
 }
 
+/// Labels of `export_protocol`.
 pub const EXPORT_PROTOCOLS: Labels =
     &[(0, "unknown"), (5, "netflow5"), (7, "netflow7"), (9, "netflow9"), (10, "ipfix"), (15, "sflow5")];
+/// Labels of `clock_status`.
 pub const CLOCK_STATUSES: Labels = &[(0, "ok"), (1, "corrected"), (2, "implausible")];
+/// Labels of `sampling_source`.
 pub const SAMPLING_SOURCES: Labels =
     &[(0, "unknown"), (1, "record"), (2, "sampler"), (3, "interface"), (4, "domain"), (5, "header"), (6, "config")];
+/// Labels of `flow_direction`.
 pub const FLOW_DIRECTIONS: Labels = &[(0, "unknown"), (1, "ingress"), (2, "egress")];
+/// Labels of `flow_end_reason`.
 pub const FLOW_END_REASONS: Labels = &[
     (0, "unknown"),
     (1, "idle_timeout"),
@@ -155,7 +172,9 @@ pub const FLOW_END_REASONS: Labels = &[
     (4, "forced_end"),
     (5, "lack_of_resources"),
 ];
+/// Labels of `in_if_boundary` and `out_if_boundary`.
 pub const BOUNDARIES: Labels = &[(0, "unknown"), (1, "external"), (2, "internal")];
+/// Labels of `tunnel_type`.
 pub const TUNNEL_TYPES: Labels = &[
     (0, "none"),
     (1, "gre"),
@@ -322,7 +341,9 @@ columns! {
 pub trait Value: Copy + Default + 'static {
     /// Whether columns of this kind hold this type.
     fn holds(kind: Kind) -> bool;
+    /// The values of a column of this type.
     fn of(data: &ColumnData) -> &Vec<Self>;
+    /// The values of a column of this type, to be written.
     fn of_mut(data: &mut ColumnData) -> &mut Vec<Self>;
 }
 
@@ -330,20 +351,30 @@ pub trait Value: Copy + Default + 'static {
 pub trait Item: Copy + 'static {
     /// Whether columns of this kind hold lists of this type.
     fn holds(kind: Kind) -> bool;
+    /// The lists of a column of this type.
     fn of(data: &ColumnData) -> &ListColumn<Self>;
+    /// The lists of a column of this type, to be written.
     fn of_mut(data: &mut ColumnData) -> &mut ListColumn<Self>;
 }
 
 /// The values of one column.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ColumnData {
+    /// Of [`Kind::U8`] and [`Kind::Enum`].
     U8(Vec<u8>),
+    /// Of [`Kind::U16`].
     U16(Vec<u16>),
+    /// Of [`Kind::U32`] and [`Kind::Name`].
     U32(Vec<u32>),
+    /// Of [`Kind::U64`] and [`Kind::Mac`].
     U64(Vec<u64>),
+    /// Of [`Kind::Time`].
     I64(Vec<i64>),
+    /// Of [`Kind::Address`].
     Octets16(Vec<[u8; 16]>),
+    /// Of [`Kind::U32List`].
     U32List(ListColumn<u32>),
+    /// Of [`Kind::U128List`].
     U128List(ListColumn<[u8; 16]>),
 }
 

@@ -48,7 +48,7 @@ pub const MAX_EXPORTERS: usize = 1 << 16;
 /// The id of exporters that there is no id for. Nothing is known under it: a wrong name would be worse than none.
 pub const UNNAMED: ExporterId = ExporterId(MAX_EXPORTERS as u32);
 
-/// An id that nobody uses any more is not given to another exporter for so long: rows with it may be under way.
+/// An id that is not used any more goes to another exporter only after this time: rows with it may still be in the queues.
 const REST_MS: UnixMs = 60_000;
 
 /// All exporters seen by this process. A lock is taken when a worker meets an exporter for the first time.
@@ -83,6 +83,7 @@ struct Slot {
 /// What is known of an exporter without asking anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
+    /// The address by which the exporter is known.
     pub address: Address,
     /// Where its first datagram came from: for an sFlow agent, which names itself, another address at times.
     pub socket: Address,
@@ -91,6 +92,7 @@ pub struct Entry {
 }
 
 impl Exporters {
+    /// A table without an exporter.
     pub fn new(names: Arc<Names>) -> Self {
         Self { names, table: RwLock::default(), epoch: AtomicU64::new(0) }
     }
@@ -167,6 +169,7 @@ impl Exporters {
         self.epoch.load(Ordering::Acquire)
     }
 
+    /// The exporter of this id; `None` for an id that is not given out.
     pub fn get(&self, id: ExporterId) -> Option<Entry> {
         self.read().slots.get(id.0 as usize).map(|slot| slot.entry)
     }
@@ -182,6 +185,7 @@ impl Exporters {
         self.read().slots.len()
     }
 
+    /// Whether there is no exporter.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -25,6 +25,7 @@ pub struct FlowBatch {
 /// Consecutive rows of one exporter: what is looked up per exporter is looked up once per run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
+    /// The exporter of the rows.
     pub exporter: ExporterId,
     /// One past the last row of the run.
     pub end: u32,
@@ -42,22 +43,27 @@ pub struct Mark {
 pub struct ColumnSet(u128);
 
 impl ColumnSet {
+    /// Adds a column.
     pub fn insert(&mut self, column: Column) {
         self.0 |= 1 << column.0;
     }
 
+    /// Whether the column is in the set.
     pub fn contains(self, column: Column) -> bool {
         self.0 & (1 << column.0) != 0
     }
 
+    /// The columns of either set.
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
+    /// Whether all columns of the other set are in this one.
     pub fn is_superset(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
+    /// The columns, in the order of the table.
     pub fn iter(self) -> impl Iterator<Item = Column> {
         Column::all().filter(move |&column| self.contains(column))
     }
@@ -70,15 +76,18 @@ impl Default for FlowBatch {
 }
 
 impl FlowBatch {
+    /// A batch without rows.
     pub fn new() -> Self {
         let columns = Column::all().map(|column| ColumnData::new(column.spec().kind)).collect();
         Self { rows: 0, columns, runs: Vec::new() }
     }
 
+    /// How many rows the batch has.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
+    /// Whether the batch has no row.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
@@ -98,6 +107,7 @@ impl FlowBatch {
         T::of(self.data(col.column())).get(row)
     }
 
+    /// The values of a column; they may be fewer than the rows, and the rest is the default.
     pub fn data(&self, column: Column) -> &ColumnData {
         &self.columns[column.0 as usize]
     }
@@ -210,6 +220,7 @@ impl FlowBatch {
         set
     }
 
+    /// A place to which [`truncate`](Self::truncate) goes back.
     pub fn mark(&self) -> Mark {
         Mark { rows: self.rows, runs: self.runs.len() }
     }

@@ -12,16 +12,21 @@
 /// Private enterprise number of reverse elements (RFC 5103 §6.1).
 pub const REVERSE_PEN: u32 = 29305;
 
-/// Enterprises whose elements have columns.
+/// Cisco's private enterprise number. Of this enterprise and the following ones, elements have columns.
 pub const CISCO_PEN: u32 = 9;
+/// VMware's private enterprise number.
 pub const VMWARE_PEN: u32 = 6876;
+/// ntop's private enterprise number.
 pub const NTOP_PEN: u32 = 35632;
+/// Viptela's private enterprise number.
 pub const VIPTELA_PEN: u32 = 41916;
 
 /// Identifies an information element: IANA's have enterprise 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ie {
+    /// Private enterprise number; 0 for IANA's elements.
     pub pen: u32,
+    /// Number of the element, without the enterprise bit.
     pub id: u16,
 }
 
@@ -35,8 +40,11 @@ pub const fn iana(id: u16) -> Ie {
 pub enum Type {
     /// unsigned8 to unsigned64; any width from 1 to 8 octets (reduced-size encoding, RFC 7011 §6.2).
     Unsigned,
+    /// 4 octets.
     Ipv4Address,
+    /// 16 octets.
     Ipv6Address,
+    /// 6 octets.
     MacAddress,
     /// Seconds since the Unix epoch (RFC 7011 §6.1.7).
     DateTimeSeconds,
@@ -52,7 +60,9 @@ pub enum Type {
     MplsLabel,
     /// float32 or float64, by length (RFC 7011 §6.2).
     Float,
+    /// UTF-8 text.
     String,
+    /// Octets without a meaning of their own.
     OctetArray,
     /// A structured type of RFC 6313.
     List,
@@ -61,8 +71,11 @@ pub enum Type {
 /// Name and type of an element.
 #[derive(Debug, Clone, Copy)]
 pub struct Info {
+    /// Enterprise and number.
     pub ie: Ie,
+    /// IANA's name, in its spelling.
     pub name: &'static str,
+    /// The abstract data type (RFC 7012 §3.1).
     pub ty: Type,
 }
 

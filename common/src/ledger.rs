@@ -53,9 +53,11 @@ helios_metrics::label_set! {
 /// The accounts at one moment. All figures are rows since the process started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Accounts {
+    /// Rows that decoders made.
     pub decoded: u64,
     /// Left in the spool by an earlier process.
     pub recovered: u64,
+    /// Rows that ClickHouse acknowledged.
     pub stored: u64,
     /// Indexed by [`Stage`], then [`DropReason`].
     pub dropped: [[u64; DropReason::ALL.len()]; Stage::ALL.len()],
@@ -70,10 +72,12 @@ impl Accounts {
         self.entered[stage as usize] as i64 - self.left[stage as usize] as i64 - dropped as i64
     }
 
+    /// Rows that are neither stored nor dropped.
     pub fn in_flight(&self) -> i64 {
         Stage::ALL.iter().map(|&stage| self.held(stage)).sum()
     }
 
+    /// Rows that were given up, at any stage and for any reason.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().flatten().sum()
     }
@@ -94,6 +98,7 @@ impl Accounts {
 pub struct Ledger(Mutex<Accounts>);
 
 impl Ledger {
+    /// A ledger without rows.
     pub fn new() -> Self {
         Self::default()
     }
@@ -139,6 +144,7 @@ impl Ledger {
         });
     }
 
+    /// All accounts at one moment, consistent with each other.
     pub fn snapshot(&self) -> Accounts {
         *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

@@ -6,6 +6,8 @@
 //!
 //! This crate does no I/O, starts no thread and knows neither tokio nor Arrow.
 
+#![deny(missing_docs, unreachable_pub)]
+
 pub mod columns;
 pub mod ie;
 pub mod flow;

@@ -8,10 +8,12 @@ pub struct ListColumn<T> {
 }
 
 impl<T: Copy> ListColumn<T> {
+    /// Rows, each of which has a list.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
+    /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -23,6 +25,7 @@ impl<T: Copy> ListColumn<T> {
         self.values.get(start as usize..end as usize).unwrap_or(&[])
     }
 
+    /// Appends the list of a row.
     pub fn push(&mut self, list: impl IntoIterator<Item = T>) {
         self.values.extend(list);
         self.ends.push(self.values.len() as u32);
@@ -35,11 +38,13 @@ impl<T: Copy> ListColumn<T> {
         }
     }
 
+    /// Keeps the first `rows` rows.
     pub fn truncate(&mut self, rows: usize) {
         self.ends.truncate(rows);
         self.values.truncate(self.ends.last().copied().unwrap_or(0) as usize);
     }
 
+    /// Removes all rows and keeps the memory.
     pub fn clear(&mut self) {
         self.truncate(0);
     }
@@ -56,6 +61,7 @@ impl<T: Copy> ListColumn<T> {
         &self.ends
     }
 
+    /// The values of all rows, one after the other.
     pub fn values(&self) -> &[T] {
         &self.values
     }

@@ -26,6 +26,7 @@ pub struct BatchReceiver {
 /// What a receiver finds.
 #[derive(Debug)]
 pub enum Received {
+    /// A batch of rows.
     Batch(FlowBatch),
     /// Nothing came within the time.
     Quiet,
@@ -71,12 +72,14 @@ impl BatchSender {
         self.full.len()
     }
 
+    /// Whether no batch waits.
     pub fn is_empty(&self) -> bool {
         self.full.is_empty()
     }
 }
 
 impl BatchReceiver {
+    /// Waits for a batch for up to `wait`.
     pub fn receive(&self, wait: Duration) -> Received {
         match self.full.recv_timeout(wait) {
             Ok(batch) => Received::Batch(batch),
@@ -91,10 +94,12 @@ impl BatchReceiver {
         let _ = self.empty.try_send(batch);
     }
 
+    /// Batches that wait.
     pub fn len(&self) -> usize {
         self.full.len()
     }
 
+    /// Whether no batch waits.
     pub fn is_empty(&self) -> bool {
         self.full.is_empty()
     }

@@ -69,8 +69,11 @@ pub use queue::{SideReceiver, SideSender, side_queue};
 pub enum Kind {
     /// One octet that stands for one of the listed labels; no other is ever written.
     Enum(Labels),
+    /// 32 bits.
     U32,
+    /// 64 bits.
     U64,
+    /// 64 bits with a sign.
     I64,
     /// Unix milliseconds.
     Time,
@@ -98,12 +101,19 @@ impl Kind {
 /// A value of a row, of the kind of its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
+    /// Of [`Kind::Enum`].
     Enum(u8),
+    /// Of [`Kind::U32`].
     U32(u32),
+    /// Of [`Kind::U64`].
     U64(u64),
+    /// Of [`Kind::I64`].
     I64(i64),
+    /// Of [`Kind::Time`].
     Time(UnixMs),
+    /// Of [`Kind::Address`].
     Address(Address),
+    /// Of [`Kind::Text`].
     Text(Text),
 }
 
@@ -116,6 +126,7 @@ pub const TEXT_OCTETS: usize = 32;
 pub struct Text([u8; TEXT_OCTETS]);
 
 impl Text {
+    /// The text of these octets, cut where it is too long.
     pub fn new(octets: &[u8]) -> Self {
         let mut text = [0; TEXT_OCTETS];
         text.iter_mut().zip(octets).for_each(|(place, octet)| *place = *octet);
@@ -132,12 +143,15 @@ impl Text {
 /// A column of a side table.
 #[derive(Debug, Clone, Copy)]
 pub struct SideColumn {
+    /// The name in ClickHouse.
     pub name: &'static str,
+    /// How the values are held.
     pub kind: Kind,
     /// ClickHouse codec where the table's default (`ZSTD(1)`) is not the best.
     pub codec: Option<&'static str>,
     /// Unit of the values, empty where the name says it.
     pub unit: &'static str,
+    /// One sentence for docs/columns.md.
     pub doc: &'static str,
 }
 
@@ -145,7 +159,9 @@ helios_metrics::label_set! {
     /// The side tables.
     #[derive(Hash)]
     pub enum SideTable {
+        /// Counter samples of sFlow, a row per sample.
         InterfaceCounters = "interface_counters",
+        /// Exporters, a row per exporter and minute.
         Exporters = "exporters",
     }
 }
@@ -162,7 +178,9 @@ impl SideTable {
 
 /// A row of a side table.
 pub trait SideRow {
+    /// The table of the row.
     const TABLE: SideTable;
+    /// The columns, in the order of the row's values.
     const COLUMNS: &'static [SideColumn];
 
     /// The values, in the order of the columns.
@@ -172,11 +190,14 @@ pub trait SideRow {
 /// Rows of one side table on their way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SideRows {
+    /// Rows of `interface_counters`.
     InterfaceCounters(Vec<InterfaceCounters>),
+    /// Rows of `exporters`.
     Exporters(Vec<ExporterMinute>),
 }
 
 impl SideRows {
+    /// The table of the rows.
     pub const fn table(&self) -> SideTable {
         match self {
             Self::InterfaceCounters(_) => SideTable::InterfaceCounters,
@@ -184,6 +205,7 @@ impl SideRows {
         }
     }
 
+    /// How many rows there are.
     pub fn len(&self) -> usize {
         match self {
             Self::InterfaceCounters(rows) => rows.len(),
@@ -191,6 +213,7 @@ impl SideRows {
         }
     }
 
+    /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -51,6 +51,7 @@ impl UptimeClock {
         Self { export_ms: self.export_ms + ms, uptime_ms: self.uptime_ms }
     }
 
+    /// The Unix time of an uptime of this message.
     pub const fn unix_ms(self, uptime_ms: u32) -> UnixMs {
         self.export_ms + uptime_ms.wrapping_sub(self.uptime_ms) as i32 as i64
     }

@@ -4,8 +4,8 @@
 //! offload, `UDP_SEGMENT`); others as one `sendmmsg` call. Measured on loopback: 4 us a datagram with a call for
 //! each, 0.2 us with 45 segments a call into a receiver that coalesces them.
 //!
-//! A datagram that the kernel refuses is reported with the reason and not tried again: who counts what was sent
-//! has to know. What the kernel took can still be lost on its way, as always with UDP.
+//! A datagram that the kernel refuses is reported with the reason and not tried again: the
+//! caller counts what was sent. What the kernel took can still be lost on its way, as always with UDP.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -161,7 +161,7 @@ impl Sender {
     /// The same over TCP. Bursts are then of IPFIX messages.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect), and when nobody listens.
+    /// As [`connect`](Self::connect), and when the connection is refused.
     pub fn connect_tcp(source: SocketAddr, target: SocketAddr) -> io::Result<Self> {
         Ok(Self { socket: Transport::Tcp(stream::connect(source, target)?), segmentation: false })
     }
@@ -268,7 +268,7 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
 /// Makes room for `sockets` open sockets, as far as the hard limit of open files allows.
 ///
 /// # Errors
-/// With a sentence that says what to do when it does not allow as many.
+/// When the limit of open files is too low; the text says how to raise it.
 pub fn reserve_sockets(sockets: usize) -> Result<(), String> {
     let needed = sockets as u64 + OTHER_FILES;
     let (soft, hard) =

@@ -77,7 +77,7 @@ pub struct Sources {
     length: u8,
 }
 
-/// A prefix that is none.
+/// Text that is no prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected an IPv4 prefix such as 127.1.0.0/16")]
 pub struct NotAPrefix;

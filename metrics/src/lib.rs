@@ -8,6 +8,8 @@
 //! The text form is written here, in 100 lines, because components hand out figures that they have already, and a registry
 //! of live counters would hold them twice.
 
+#![deny(missing_docs, unreachable_pub)]
+
 mod labels;
 mod table;
 mod text;

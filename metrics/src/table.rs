@@ -29,6 +29,7 @@ impl Kind {
 pub struct Metric {
     /// `helios_<component>_<noun>_<unit>`, with `_total` at the end of a counter's.
     pub name: &'static str,
+    /// Its type.
     pub kind: Kind,
     /// Names of the labels, in the order in which samples give their values.
     pub labels: &'static [&'static str],
@@ -39,7 +40,9 @@ pub struct Metric {
 /// A metric, and how its samples are read from what a component counted.
 #[derive(Debug)]
 pub struct Entry<S: 'static> {
+    /// The declaration.
     pub metric: Metric,
+    /// Writes the samples of what was counted.
     pub write: fn(&S, &mut Samples<'_>),
 }
 

@@ -7,7 +7,9 @@ use crate::table::{Kind, Metric, Table};
 /// A value of a counter or gauge.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
+    /// A count or a size.
     Integer(i64),
+    /// A measure, or NaN for none.
     Real(f64),
 }
 
@@ -63,8 +65,11 @@ impl fmt::Display for Number {
 /// `f64::MAX` and stands for infinity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Buckets {
+    /// The sum of all values.
     pub sum: f64,
+    /// How many values there were.
     pub count: u64,
+    /// Upper bound and values of each bucket, in rising order.
     pub buckets: Vec<(f64, u64)>,
 }
 

@@ -22,12 +22,15 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 /// The server did not start.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum AdminError {
+    /// Another program has the port.
     #[error(
         "cannot serve on {address} (admin.listen): the port is in use by another program; `ss -tlnp` shows which one, \
          --set admin.listen=ADDRESS:PORT takes another"
     )]
     InUse { address: SocketAddr },
+    /// The system does not give the address.
     #[error("cannot serve on {address} (admin.listen): {source}")]
     Other { address: SocketAddr, source: io::Error },
 }

@@ -30,7 +30,9 @@ pub struct Locks {
 /// A directory that only one process may write, and the configuration's key that names it.
 #[derive(Debug, Clone, Copy)]
 pub struct Directory<'a> {
+    /// The directory.
     pub path: &'a Path,
+    /// The key of the configuration, for the error.
     pub key: &'static str,
 }
 

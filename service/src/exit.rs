@@ -1,7 +1,7 @@
 //! How a subcommand ends: its exit code and the lines that the user reads.
 //!
 //! 0 all went well, 1 a failure at run time, 64 wrong usage, 78 wrong configuration (64 and 78 are EX_USAGE and
-//! EX_CONFIG of BSD's sysexits.h: a supervisor can tell "start it again" from "somebody has to edit something").
+//! EX_CONFIG of BSD's sysexits.h: a supervisor starts the process again after 1, and not after 64 and 78, which need an edit).
 //! Every line says what happened and what to do; there is no backtrace and no Debug output.
 
 use std::fmt::Display;
@@ -45,10 +45,12 @@ impl Exit {
         }
     }
 
+    /// The exit code.
     pub fn code(&self) -> u8 {
         self.code
     }
 
+    /// The lines that the user reads.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }

@@ -3,6 +3,8 @@
 //! Start at [`config::Sources::load`] for how a configuration is read, at [`admin::serve`] for the pages that every
 //! process has. Nothing here knows what a flow is.
 
+#![deny(missing_docs, unreachable_pub)]
+
 pub mod exit;
 pub mod config;
 pub mod log;

@@ -54,7 +54,7 @@ impl LogConfig {
 /// Installs the process's one subscriber.
 ///
 /// # Errors
-/// 78 when the level is none, which [`LogConfig::problem`] says earlier, or 1 when there is a subscriber already.
+/// 78 when the level cannot be parsed, which [`LogConfig::problem`] reports earlier, or 1 when there is a subscriber already.
 pub fn install(config: &LogConfig) -> Result<(), Exit> {
     let filter =
         EnvFilter::try_new(&config.level).map_err(|error| Exit::configuration([format!("log.level: {error}")]))?;

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// whole process group, and a terminal's Ctrl-C may reach a program both ways.
 const ONE_STOP: Duration = Duration::from_secs(1);
 
-/// Waits for a signal of somebody who does not want to wait for the stop any longer, and says which one came.
+/// Waits for a second signal, which asks to end at once, and says which one came.
 ///
 /// # Errors
 /// When the system does not let the process take signals.

@@ -200,7 +200,7 @@ fn files(config: &Config, now: SystemTime) -> Result<Vec<String>, Exit> {
     mistakes.extend(networks.chain(devices).filter_map(|file| Some(file.err()?.to_string())));
     mistakes.extend(helios_collector::tcp::check_certificates(&config.collector.tcp.tls).err().map(|e| e.to_string()));
     mistakes.extend(unreadable(config));
-    // Reads the password and the certificates, and connects to nobody yet.
+    // Reads the password and the certificates; the first request makes the connection.
     if let Err(error) = client::connect(&config.clickhouse) {
         mistakes.push(error.to_string());
     }
@@ -239,7 +239,7 @@ mod tests {
 
     use super::*;
 
-    /// What is said to a person who waits for this server for as long.
+    /// What the user reads while `check --explain` waits for this server for `patience`.
     fn said(server: &Server, patience: Duration) -> (bool, String) {
         let folder = tempfile::tempdir().unwrap();
         let token_file = Some(folder.path().join("token"));

@@ -109,7 +109,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     }
     let mut stderr = io::stderr().lock();
     for note in notes {
-        // The rows are out; nobody is left to tell when standard error is closed.
+        // A closed standard error is no failure: the work is done.
         let _ = writeln!(stderr, "helios: {note}");
     }
     Ok(())

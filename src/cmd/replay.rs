@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<(), Exit> {
     let report = result.map_err(Exit::run_time)?;
     let mut stderr = io::stderr().lock();
     for note in notes(&settings, &report) {
-        // The datagrams are out; nobody is left to tell when standard error is closed.
+        // A closed standard error is no failure: the work is done.
         let _ = writeln!(stderr, "helios: {note}");
     }
     writeln!(io::stdout().lock(), "{}", line(&report)).map_err(|error| Exit::output(&error))?;

@@ -276,7 +276,7 @@ impl Args {
         let whither = self.write.as_deref().map_or(self.target.to_string(), |path| path.display().to_string());
         let reached = summary.flows_per_sec();
         let mut stderr = io::stderr().lock();
-        // What was sent was sent; nobody is left to tell when standard error is closed.
+        // A closed standard error is no failure: the work is done.
         let _ = writeln!(
             stderr,
             "{} flows in {} datagrams to {whither} in {elapsed_secs:.1} s, {reached:.0} flows/s",
@@ -298,7 +298,7 @@ impl Args {
         }
         let asked = load.flows_per_sec? * summary.elapsed_secs;
         let missing = asked - (summary.total.sent.flows + summary.not_sent.flows) as f64;
-        // The visit that the end cut off is none.
+        // Flows of the visit that the end interrupted do not count as missing.
         (missing > ENOUGH_MISSING * asked && missing > MAX_VISIT_FLOWS as f64).then_some(missing)
     }
 }

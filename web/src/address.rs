@@ -75,7 +75,7 @@ pub(crate) fn without_user(url: &str) -> String {
     format!("{scheme}{host}{path}{query}")
 }
 
-/// An address cut at its marks; of text that is none, as much as there is.
+/// The parts of an address. Text that is no address fills as many of them as it has.
 struct Parts<'a> {
     scheme: &'a str,
     user: Option<&'a str>,

@@ -45,6 +45,7 @@ pub struct Request<'a> {
     pub url: &'a str,
     /// Media type of the answer; empty for any.
     pub accept: &'static str,
+    /// Value of the header `Authorization`, see [`crate::secret::authorization`].
     pub authorization: Option<HeaderValue>,
     /// Of the answer at hand: the server says 304 (Not Modified) where it would answer the same.
     pub validators: Option<&'a Validators>,
@@ -62,8 +63,11 @@ pub struct Validators {
 /// What a server answered, whatever its status.
 #[derive(Debug)]
 pub struct Answer {
+    /// Any status, also of a failure.
     pub status: StatusCode,
+    /// All headers.
     pub headers: HeaderMap,
+    /// The octets as they came: nothing is decompressed.
     pub body: Vec<u8>,
 }
 
@@ -82,19 +86,24 @@ impl Answer {
 
 /// There is no whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum RequestError {
-    /// The address, or the one that it redirects to, is none.
+    /// The address, or the one that it redirects to, is no valid address.
     #[error("{0}")]
     Address(String),
     /// No connection, or none on which a request could be sent.
     #[error("no connection: {cause}")]
     Unreachable { cause: String },
+    /// `after` is the time-out of the client.
     #[error("no whole answer within {after:?}")]
     TimedOut { after: Duration },
+    /// The connection ended or failed within the answer.
     #[error("the answer broke off: {cause}")]
     BrokeOff { cause: String },
+    /// `limit` is in octets.
     #[error("the answer has more than {limit} bytes")]
     TooLarge { limit: usize },
+    /// The servers send the client on and on.
     #[error("more than {REDIRECTS_MAX} redirects; the last one leads to {to}")]
     Redirects { to: String },
 }

@@ -8,6 +8,8 @@
 //! The client is asynchronous, because NetBox is read on many requests side by side and ClickHouse's own client takes its
 //! [`tls::connector`]. A thread without a runtime waits with [`block_on`].
 
+#![deny(missing_docs, unreachable_pub)]
+
 pub mod address;
 pub mod tls;
 pub mod secret;

@@ -7,6 +7,7 @@ use hyper::header::HeaderValue;
 
 /// A token cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum SecretError {
     /// The file of this key cannot be read.
     #[error("{key}: cannot read {}: {source}; check the path and its permissions", path.display())]

@@ -18,11 +18,15 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// There are no certificate authorities to trust.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum TlsError {
+    /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] SecretError),
+    /// The file was read and holds none.
     #[error("ca_file: {} holds no certificate in PEM form", path.display())]
     NoCertificate { path: PathBuf },
+    /// The system has none, and no file was given.
     #[error("ca_file: this system's certificates cannot be loaded: {0}; name a file with the authorities to trust")]
     SystemCertificates(io::Error),
 }

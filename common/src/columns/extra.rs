@@ -1,9 +1,8 @@
 //! Columns that the configuration adds to the table: any information element, under a name of the user's.
 //!
 //! They take the places behind the fixed ones, up to the width of a column set. [`install`] is called once, before
-//! anything else asks for columns: whoever asked first has batches, plans and schemas of the table as it was, so that
-//! the table is closed from then on. That is also why nothing has to be looked up per record: an installed column is
-//! as fixed as the others.
+//! anything else asks for columns: the first use of the table closes it, because batches, plans and schemas are made of
+//! it. An installed column is therefore as fixed as the others, and no record needs a look-up.
 
 use std::sync::OnceLock;
 
@@ -28,7 +27,9 @@ const MAX_ENTERPRISE_ELEMENT: u16 = 0x7fff;
 /// A column as the configuration has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
+    /// The name of the column.
     pub name: String,
+    /// The information element that fills it.
     pub element: Ie,
     /// One of the integers, an address, a MAC or a name.
     pub kind: Kind,
@@ -36,15 +37,21 @@ pub struct Definition {
 
 /// Why a column cannot be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum ColumnError {
+    /// The name has another form than the names of columns.
     #[error("{0:?} is not a column name: use lower-case letters, digits and _, a letter first, 64 characters at most")]
     BadName(String),
+    /// A fixed column has the name.
     #[error("`flows` already has a column {0}: choose another name")]
     Taken(String),
+    /// Two columns of the configuration have the name.
     #[error("two columns are called {0}: choose another name for one of them")]
     Twice(String),
+    /// The element's number is 0 or above `max`.
     #[error("element {pen}/{id} does not exist: the id must be from 1 to {max}")]
     BadElement { pen: u32, id: u16, max: u16 },
+    /// `n` columns do not fit beside the fixed ones.
     #[error("{n} columns are more than the {MAX_EXTRA} that can be added")]
     TooMany { n: usize },
 }
@@ -54,11 +61,13 @@ pub enum ColumnError {
 pub struct Fill {
     /// The name of the column.
     pub column: String,
+    /// The element that fills it.
     pub element: Ie,
 }
 
 /// Why an element cannot fill a column.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what is wrong and what its fields are")]
 pub enum FillError {
     #[error("`flows` has no column {0}: docs/columns.md lists all")]
     NoColumn(String),

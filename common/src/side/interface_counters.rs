@@ -9,9 +9,13 @@ use crate::columns::Labels;
 
 /// The bits of `structures`.
 pub const GENERIC: u32 = 1;
+/// The sample had the record of an Ethernet interface.
 pub const ETHERNET: u32 = 1 << 1;
+/// The sample had the record of a VLAN.
 pub const VLAN: u32 = 1 << 2;
+/// The sample had the record of a processor.
 pub const PROCESSOR: u32 = 1 << 3;
+/// The sample had the record of a port's name.
 pub const PORT_NAME: u32 = 1 << 4;
 
 /// Values of `if_direction` (sFlow version 5, `if_counters`, after MAU MIB, RFC 2668).

@@ -11,15 +11,18 @@ use crate::ledger::DropReason;
 /// One table's rows since the process started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SideAccounts {
+    /// Rows that the sink was offered.
     pub offered: u64,
     /// Left in the spool by an earlier process.
     pub recovered: u64,
+    /// Rows that ClickHouse acknowledged.
     pub stored: u64,
     /// Indexed by [`DropReason`].
     pub dropped: [u64; DropReason::ALL.len()],
 }
 
 impl SideAccounts {
+    /// Rows that were given up, for any reason.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().sum()
     }
@@ -30,7 +33,7 @@ impl SideAccounts {
     }
 }
 
-/// Shared by who offers rows and who stores them.
+/// Shared by the threads that offer rows and the sink that stores them.
 #[derive(Debug, Default)]
 pub struct SideLedger(Mutex<[SideAccounts; SideTable::ALL.len()]>);
 
@@ -40,18 +43,22 @@ impl SideLedger {
         entry(&mut accounts[table as usize]);
     }
 
+    /// Books rows that are offered.
     pub fn offered(&self, table: SideTable, rows: u64) {
         self.book(table, |accounts| accounts.offered += rows);
     }
 
+    /// Books rows of an earlier process.
     pub fn recovered(&self, table: SideTable, rows: u64) {
         self.book(table, |accounts| accounts.recovered += rows);
     }
 
+    /// Books rows that ClickHouse acknowledged.
     pub fn stored(&self, table: SideTable, rows: u64) {
         self.book(table, |accounts| accounts.stored += rows);
     }
 
+    /// Books rows that are given up.
     pub fn dropped(&self, table: SideTable, reason: DropReason, rows: u64) {
         self.book(table, |accounts| accounts.dropped[reason as usize] += rows);
     }

@@ -35,6 +35,7 @@ pub struct SideReceiver {
 /// What a receiver finds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReceivedRows {
+    /// Rows of one table.
     Rows(SideRows),
     /// Nothing came within the time.
     Quiet,
@@ -69,12 +70,14 @@ impl SideSender {
         }
     }
 
+    /// The accounts of the rows.
     pub fn ledger(&self) -> &Arc<SideLedger> {
         &self.ledger
     }
 }
 
 impl SideReceiver {
+    /// Waits for rows for up to `wait`.
     pub fn receive(&self, wait: Duration) -> ReceivedRows {
         match self.rows.recv_timeout(wait) {
             Ok(rows) => {
@@ -86,6 +89,7 @@ impl SideReceiver {
         }
     }
 
+    /// The accounts of the rows.
     pub fn ledger(&self) -> &Arc<SideLedger> {
         &self.ledger
     }

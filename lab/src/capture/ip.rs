@@ -54,7 +54,7 @@ pub struct Udp<'a> {
 }
 
 impl<'a> Ip<'a> {
-    /// Parses a packet; `None` if it is none.
+    /// Parses an IPv4 or IPv6 packet; `None` if the octets are neither.
     pub fn parse(packet: &'a [u8]) -> Option<Self> {
         match packet.first()? >> 4 {
             4 => Self::parse_v4(packet),

@@ -34,7 +34,7 @@ impl<W: Write> Writer<W> {
         out.write_all(&MAGIC_NANOSECONDS.to_le_bytes())?;
         out.write_all(&VERSION.0.to_le_bytes())?;
         out.write_all(&VERSION.1.to_le_bytes())?;
-        out.write_all(&[0; 8])?; // time zone and accuracy, which nobody uses
+        out.write_all(&[0; 8])?; // time zone and accuracy, which readers ignore
         out.write_all(&SNAP_LENGTH.to_le_bytes())?;
         out.write_all(&LINK_TYPE_ETHERNET.to_le_bytes())?;
         Ok(Self { out, frame: Vec::new() })

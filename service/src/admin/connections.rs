@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Connections at a time; further ones are closed at once.
     pub connections: usize,
     /// From the begin of a connection, or the end of an answer, to the end of the next request's head.
@@ -32,7 +32,7 @@ impl Default for Limits {
 }
 
 /// Serves `router` until the task is dropped.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let mut failing = false;
     loop {

@@ -9,7 +9,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::error::{Error, Kind};
+use super::error::{Cause, Error};
 use super::mistake::Mistake;
 use super::tree::{Entry, Node, Origin, Step, Value, parse_flow};
 
@@ -17,7 +17,7 @@ use super::tree::{Entry, Node, Origin, Step, Value, parse_flow};
 ///
 /// # Errors
 /// Every mistake in the tree, in the order in which they stand there.
-pub fn read<T: DeserializeOwned>(mut tree: Node, known: &[String]) -> Result<T, Vec<Mistake>> {
+pub(crate) fn read<T: DeserializeOwned>(mut tree: Node, known: &[String]) -> Result<T, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut taken_out: Vec<Vec<Step>> = Vec::new();
     loop {
@@ -146,7 +146,7 @@ impl<'de> Deserializer<'de> for &Node {
         match &self.value {
             Value::Scalar { text, .. } => visitor.visit_enum(text.as_str().into_deserializer()),
             Value::Section(entries) if entries.len() == 1 => visitor.visit_enum(Choice(&entries[0])),
-            _ => Err(Error::new(Kind::Type { expected: "a choice".to_owned() })),
+            _ => Err(Error::new(Cause::Type { expected: "a choice".to_owned() })),
         }
         .map_err(|error| error.at(self))
     }

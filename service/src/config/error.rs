@@ -1,4 +1,4 @@
-//! What serde finds wrong in the tree, put into words for whoever wrote the configuration.
+//! What serde finds wrong in the tree, in words for the author of the configuration.
 
 use std::fmt::{self, Display};
 
@@ -9,8 +9,8 @@ use super::tree::{Node, Origin, Step};
 
 /// What serde found wrong, with the way to the node collected while the error travels up.
 #[derive(Debug)]
-pub struct Error {
-    kind: Kind,
+pub(crate) struct Error {
+    cause: Cause,
     /// Innermost step first.
     path: Vec<Step>,
     place: Option<Box<Place>>,
@@ -24,68 +24,64 @@ struct Place {
 
 /// What is wrong, with what would be right.
 #[derive(Debug)]
-pub enum Kind {
-    UnknownKey {
-        key: String,
-        known: &'static [&'static str],
-    },
-    UnknownChoice {
-        known: &'static [&'static str],
-    },
-    Type {
-        expected: String,
-    },
-    Missing {
-        key: &'static str,
-    },
+pub(crate) enum Cause {
+    /// serde knows no field of this name.
+    UnknownKey { key: String, known: &'static [&'static str] },
+    /// serde knows no variant of this name.
+    UnknownChoice { known: &'static [&'static str] },
+    /// The value has another shape.
+    Type { expected: String },
+    /// A key without a default is not there.
+    Missing { key: &'static str },
     /// A type's own words, such as "invalid IP address syntax".
     Other(String),
 }
 
 impl Error {
-    pub fn new(kind: Kind) -> Self {
-        Self { kind, path: Vec::new(), place: None }
+    /// An error that has no place yet.
+    pub(crate) fn new(cause: Cause) -> Self {
+        Self { cause, path: Vec::new(), place: None }
     }
 
     /// The way from the root to the node that is wrong.
-    pub fn path(&self) -> Vec<Step> {
+    pub(crate) fn path(&self) -> Vec<Step> {
         self.path.iter().rev().cloned().collect()
     }
 
     /// The key that is missing, if that is what is wrong.
-    pub fn missing_key(&self) -> Option<Step> {
-        match self.kind {
-            Kind::Missing { key } => Some(Step::Key(key.to_owned())),
+    pub(crate) fn missing_key(&self) -> Option<Step> {
+        match self.cause {
+            Cause::Missing { key } => Some(Step::Key(key.to_owned())),
             _ => None,
         }
     }
 
     /// Notes the innermost node that the error passes.
-    pub fn at(mut self, node: &Node) -> Self {
+    pub(crate) fn at(mut self, node: &Node) -> Self {
         self.place.get_or_insert_with(|| Box::new(Place { origin: node.origin.clone(), found: node.describe() }));
         self
     }
 
     /// Notes the step from the node that the error reaches now to the one it came from.
-    pub fn within(mut self, step: Step) -> Self {
+    pub(crate) fn within(mut self, step: Step) -> Self {
         self.path.push(step);
         self
     }
 
     /// The line for the user. `root` is the origin of the whole tree, `known_paths` are all keys that exist.
-    pub fn into_mistake(self, path: &[Step], root: &Origin, known_paths: &[String]) -> Mistake {
+    pub(crate) fn into_mistake(self, path: &[Step], root: &Origin, known_paths: &[String]) -> Mistake {
         let text = path_text(path);
         let (origin, found) = match self.place {
             Some(place) => (place.origin, place.found),
             None => (root.clone(), "this".to_owned()),
         };
-        let what = match self.kind {
-            Kind::UnknownKey { key, known } => unknown_key(&text, &key, known, known_paths),
-            Kind::UnknownChoice { known } => format!("{text}: expected {}, found {found}", known.join(" or ")),
-            Kind::Type { expected } if text.is_empty() => format!("expected {}, found {found}", plain(&expected)),
-            Kind::Type { expected } => format!("{text}: expected {}, found {found}", plain(&expected)),
-            Kind::Missing { key } => format!("{text}: the key {key} is missing"),
-            Kind::Other(words) => format!("{text}: {}, found {found}", advice(&words)),
+        let what = match self.cause {
+            Cause::UnknownKey { key, known } => unknown_key(&text, &key, known, known_paths),
+            Cause::UnknownChoice { known } => format!("{text}: expected {}, found {found}", known.join(" or ")),
+            Cause::Type { expected } if text.is_empty() => format!("expected {}, found {found}", plain(&expected)),
+            Cause::Type { expected } => format!("{text}: expected {}, found {found}", plain(&expected)),
+            Cause::Missing { key } => format!("{text}: the key {key} is missing"),
+            Cause::Other(words) => format!("{text}: {}, found {found}", advice(&words)),
         };
         Mistake { origin, what }
     }
@@ -139,7 +135,7 @@ fn plain(expected: &str) -> String {
 
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.kind)
+        write!(f, "{:?}", self.cause)
     }
 }
 
@@ -147,27 +143,27 @@ impl std::error::Error for Error {}
 
 impl serde::de::Error for Error {
     fn custom<T: Display>(words: T) -> Self {
-        Self::new(Kind::Other(words.to_string()))
+        Self::new(Cause::Other(words.to_string()))
     }
 
     fn invalid_type(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Kind::Type { expected: expected.to_string() })
+        Self::new(Cause::Type { expected: expected.to_string() })
     }
 
     fn invalid_value(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Kind::Type { expected: expected.to_string() })
+        Self::new(Cause::Type { expected: expected.to_string() })
     }
 
     fn unknown_variant(_choice: &str, known: &'static [&'static str]) -> Self {
-        Self::new(Kind::UnknownChoice { known })
+        Self::new(Cause::UnknownChoice { known })
     }
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        Self::new(Kind::UnknownKey { key: key.to_owned(), known })
+        Self::new(Cause::UnknownKey { key: key.to_owned(), known })
     }
 
     fn missing_field(key: &'static str) -> Self {
-        Self::new(Kind::Missing { key })
+        Self::new(Cause::Missing { key })
     }
 }
 

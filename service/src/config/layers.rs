@@ -10,12 +10,12 @@ use super::tree::{Node, Origin};
 /// Prefix of the generic variables.
 const PREFIX: &str = "HELIOS_";
 
-/// Between section and key. A variable without it is none of ours: Kubernetes puts `HELIOS_PORT`,
+/// Between section and key. A variable without it belongs to another program: Kubernetes puts `HELIOS_PORT`,
 /// `HELIOS_SERVICE_HOST` and the like into every pod beside a service named "helios".
 const SEPARATOR: &str = "__";
 
 /// Lays the variables over the tree. An empty variable is one that is not set.
-pub fn environment<C: Configuration>(tree: &mut Node, variables: impl IntoIterator<Item = (String, String)>) {
+pub(crate) fn environment<C: Configuration>(tree: &mut Node, variables: impl IntoIterator<Item = (String, String)>) {
     let mut variables: Vec<(String, String)> = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     // The environment has no order of its own; mistakes are to come in the same order every time.
     variables.sort_unstable();
@@ -36,7 +36,7 @@ pub fn environment<C: Configuration>(tree: &mut Node, variables: impl IntoIterat
 
 /// Variables that mean a key and spell it with one underscore: silently ignored they would be searched for long.
 /// `known` are the paths of all keys.
-pub fn slips<'a>(variables: impl IntoIterator<Item = &'a str>, known: &[String]) -> Vec<Mistake> {
+pub(crate) fn slips<'a>(variables: impl IntoIterator<Item = &'a str>, known: &[String]) -> Vec<Mistake> {
     let meant = |variable: &str| {
         let rest = variable.strip_prefix(PREFIX).filter(|rest| !rest.contains(SEPARATOR))?;
         known.iter().filter(|path| path.contains('.')).find(|path| path.to_ascii_uppercase().replace('.', "_") == rest)
@@ -57,7 +57,7 @@ pub fn slips<'a>(variables: impl IntoIterator<Item = &'a str>, known: &[String])
 ///
 /// # Errors
 /// A mistake where it has not that form.
-pub fn assignment<C: Configuration>(tree: &mut Node, text: &str) -> Result<(), Mistake> {
+pub(crate) fn assignment<C: Configuration>(tree: &mut Node, text: &str) -> Result<(), Mistake> {
     let flag = |text: &str| Origin::Flag(format!("--set {text}"));
     match text.split_once('=') {
         Some((path, value)) if is_path::<C>(path) => {
@@ -74,7 +74,7 @@ fn is_path<C: Configuration>(text: &str) -> bool {
 }
 
 /// Lays the value of a flag with a name of its own over the tree.
-pub fn flag(tree: &mut Node, name: &str, path: &str, value: &str) {
+pub(crate) fn flag(tree: &mut Node, name: &str, path: &str, value: &str) {
     set(tree, path, value, &Origin::Flag(name.to_owned()));
 }
 

@@ -4,9 +4,12 @@ use std::fmt;
 
 use super::tree::{Origin, Step};
 
+/// One mistake, shown as `ORIGIN: WHAT`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mistake {
+    /// Where to correct it.
     pub origin: Origin,
+    /// What is wrong, and what would be right.
     pub what: String,
 }
 
@@ -17,7 +20,7 @@ impl fmt::Display for Mistake {
 }
 
 /// `collector.listen[1]`.
-pub fn path_text(path: &[Step]) -> String {
+pub(crate) fn path_text(path: &[Step]) -> String {
     let mut text = String::new();
     for step in path {
         match step {

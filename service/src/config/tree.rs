@@ -17,8 +17,11 @@ use super::mistake::Mistake;
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
+    /// A place in a file; line and column count from 1, and line 0 is the file as a whole.
     File { file: Arc<Path>, line: u64, column: u64 },
+    /// An environment variable, by its name.
     Variable(String),
+    /// A flag, as it is written on the command line.
     Flag(String),
 }
 
@@ -35,39 +38,49 @@ impl fmt::Display for Origin {
 
 /// One step from a node to a node in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
+    /// To the value of a key.
     Key(String),
+    /// To an item of a list, counted from 0.
     Index(usize),
 }
 
+/// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Node {
-    pub value: Value,
-    pub origin: Origin,
+pub(crate) struct Node {
+    /// The value.
+    pub(crate) value: Value,
+    /// Where it was written.
+    pub(crate) origin: Origin,
 }
 
+/// A value without a type.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
+    /// Nothing, `null` or `~`.
     Null,
     /// Text as it was written; `quoted` text is never a number, a truth value or nothing.
-    Scalar {
-        text: String,
-        quoted: bool,
-    },
+    Scalar { text: String, quoted: bool },
+    /// A list.
     List(Vec<Node>),
+    /// Keys and their values, in the order of the file.
     Section(Vec<Entry>),
 }
 
+/// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    pub key: String,
-    pub key_origin: Origin,
-    pub node: Node,
+pub(crate) struct Entry {
+    /// The key.
+    pub(crate) key: String,
+    /// Where the key was written.
+    pub(crate) key_origin: Origin,
+    /// Its value.
+    pub(crate) node: Node,
 }
 
 impl Node {
     /// A tree without a single key.
-    pub fn empty(origin: Origin) -> Self {
+    pub(crate) fn empty(origin: Origin) -> Self {
         Self { value: Value::Section(Vec::new()), origin }
     }
 
@@ -75,7 +88,7 @@ impl Node {
     ///
     /// # Errors
     /// One mistake with its place where the text is no YAML.
-    pub fn parse(text: &str, file: &Arc<Path>) -> Result<Self, Mistake> {
+    pub(crate) fn parse(text: &str, file: &Arc<Path>) -> Result<Self, Mistake> {
         let place = Place { text, file };
         // A document of nothing but comments is a configuration without a key.
         let document: Option<Spanned<Written>> = serde_saphyr::from_str(text).map_err(|error| place.mistake(error))?;
@@ -88,7 +101,7 @@ impl Node {
     /// Lays `text` over whatever stands at `path`; sections on the way are made.
     ///
     /// A section that the file spells as something else stays as it is: that mistake is the one to report.
-    pub fn set(&mut self, path: &[&str], text: &str, origin: &Origin) {
+    pub(crate) fn set(&mut self, path: &[&str], text: &str, origin: &Origin) {
         let Some((&key, rest)) = path.split_first() else {
             self.value = Value::Scalar { text: text.to_owned(), quoted: false };
             self.origin = origin.clone();
@@ -112,7 +125,7 @@ impl Node {
     }
 
     /// Takes out the node at `path` and says whether it was there; the root cannot be taken out.
-    pub fn remove(&mut self, path: &[Step]) -> bool {
+    pub(crate) fn remove(&mut self, path: &[Step]) -> bool {
         match (path, &mut self.value) {
             ([Step::Key(key)], Value::Section(entries)) => {
                 let before = entries.len();
@@ -134,7 +147,7 @@ impl Node {
     }
 
     /// The node at a path of keys.
-    pub fn get(&self, path: &[&str]) -> Option<&Self> {
+    pub(crate) fn get(&self, path: &[&str]) -> Option<&Self> {
         let Some((&key, rest)) = path.split_first() else { return Some(self) };
         let Value::Section(entries) = &self.value else { return None };
         entries.iter().find(|entry| entry.key == key)?.node.get(rest)
@@ -144,7 +157,7 @@ impl Node {
     ///
     /// What an item of a list lacks is to be added to the item, and a list that a variable spells as text has one
     /// origin: then it is theirs.
-    pub fn origin_of(&self, path: &str) -> Option<Origin> {
+    pub(crate) fn origin_of(&self, path: &str) -> Option<Origin> {
         let (mut node, mut in_list) = (self, false);
         for part in path.split('.') {
             let (key, indices) = part.split_once('[').map_or((part, ""), |(key, indices)| (key, indices));
@@ -176,7 +189,7 @@ impl Node {
     }
 
     /// What an error calls this value.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.value {
             Value::Null => "nothing".to_owned(),
             Value::Scalar { text, .. } => format!("{text:?}"),
@@ -187,7 +200,7 @@ impl Node {
 }
 
 /// Reads a list or section in YAML's flow form out of a variable or flag; `None` if it is something else.
-pub fn parse_flow(text: &str, origin: &Origin) -> Option<Node> {
+pub(crate) fn parse_flow(text: &str, origin: &Origin) -> Option<Node> {
     let written: Spanned<Written> = serde_saphyr::from_str(text).ok()?;
     let mut node = Place { text, file: &Arc::from(Path::new("")) }.node(written);
     node.spread(origin);
@@ -246,7 +259,7 @@ impl Place<'_> {
     }
 }
 
-/// What serde-saphyr makes of a value that nobody has given a type.
+/// What serde-saphyr makes of a value before it has a type.
 enum Written {
     Null,
     /// A string by its quotes or because it looks like nothing else.
