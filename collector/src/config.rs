@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::packet::{TunnelPorts, UdpTunnel, VXLAN_LINUX_PORT};
+use crate::decode::packet::{TunnelPorts, UdpTunnel, VXLAN_ACI_PORT, VXLAN_LINUX_PORT};
 use crate::decode::{Decapsulate, DecoderConfig, Rate, SamplingRule, budget};
 use helios_common::bounds::outside;
 use helios_common::flow::BATCH_ROWS;
@@ -99,7 +99,7 @@ pub enum SamplingMode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TunnelPortsConfig {
-    /// VXLAN. Other protocols use 8472 as well: there, the reserved bits must be zero.
+    /// VXLAN; 48879 is Cisco ACI's port. Other protocols use 8472 as well: there, the reserved bits must be zero.
     pub vxlan: Vec<u16>,
     /// VXLAN-GPE.
     pub vxlan_gpe: Vec<u16>,
@@ -114,7 +114,7 @@ pub struct TunnelPortsConfig {
 impl Default for TunnelPortsConfig {
     fn default() -> Self {
         Self {
-            vxlan: vec![4789, VXLAN_LINUX_PORT],
+            vxlan: vec![4789, VXLAN_LINUX_PORT, VXLAN_ACI_PORT],
             vxlan_gpe: vec![4790],
             geneve: vec![6081],
             gtp: vec![2152],

@@ -41,7 +41,7 @@ mod transport;
 mod tunnel;
 
 use octets::Octets;
-pub use ports::{TunnelPorts, UdpTunnel, VXLAN_LINUX_PORT};
+pub use ports::{TunnelPorts, UdpTunnel, VXLAN_ACI_PORT, VXLAN_LINUX_PORT};
 use tunnel::Tunnel;
 pub use tunnel::outer_tunnel_type;
 

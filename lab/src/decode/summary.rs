@@ -106,8 +106,7 @@ impl Summary {
 
     /// A sentence for each reason for which messages were discarded, and for what was left out of others.
     pub fn notes(&self) -> Vec<String> {
-        let discarded =
-            self.discarded.values().map(|(count, error)| format!("{} discarded: {error}", n(*count, "datagram")));
+        let discarded = self.discarded.values().map(|(count, error)| format!("{count} datagrams discarded: {error}"));
         let mut notes: Vec<String> = discarded.collect();
         let mut note = |count: u64, what: &str, text: &str| {
             if count > 0 {
@@ -117,7 +116,10 @@ impl Summary {
         note(self.contradictions, "message", "with lengths that contradict each other: what could be told was decoded");
         note(self.samples_left_out, "sFlow sample", "left out: lengths inside them contradict each other");
         note(self.records_left_out, "record", "in sFlow samples left out: shorter than their structure");
-        note(self.unreadable_lists, "list", "in records (RFC 6313) could not be read");
+        if self.unreadable_lists > 0 {
+            notes.push(format!("{} lists in records (RFC 6313) could not be read", self.unreadable_lists));
+        }
+        let mut note = |count: u64, what: &str, text: &str| notes.push(format!("{} {text}", n(count, what)));
         if self.rows == 0 && self.sets_without_template > 0 {
             note(
                 self.sets_without_template,

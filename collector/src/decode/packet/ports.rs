@@ -20,6 +20,9 @@ pub enum UdpTunnel {
 /// Where Linux put VXLAN before the port was assigned; flannel and others stayed there.
 pub const VXLAN_LINUX_PORT: u16 = 8472;
 
+/// Where Cisco ACI has its VXLAN.
+pub const VXLAN_ACI_PORT: u16 = 48_879;
+
 /// The ports of all tunnels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TunnelPorts {
@@ -33,6 +36,7 @@ impl TunnelPorts {
     pub const REGISTERED: Self = Self::new(&[
         (4789, UdpTunnel::Vxlan),
         (VXLAN_LINUX_PORT, UdpTunnel::StrictVxlan),
+        (VXLAN_ACI_PORT, UdpTunnel::Vxlan),
         (4790, UdpTunnel::VxlanGpe),
         (6081, UdpTunnel::Geneve),
         (2152, UdpTunnel::Gtp),
@@ -66,7 +70,7 @@ mod tests {
     #[test]
     fn a_port_is_a_tunnels_or_none() {
         let found: Vec<_> = (0..=u16::MAX).filter(|&port| TunnelPorts::REGISTERED.tunnel(port).is_some()).collect();
-        assert_eq!(found, [2152, 4789, 4790, 6081, 6635, 8472]);
+        assert_eq!(found, [2152, 4789, 4790, 6081, 6635, 8472, 48_879]);
         let ports = TunnelPorts::new(&[(443, UdpTunnel::Vxlan), (443, UdpTunnel::Gtp)]);
         assert_eq!((ports.tunnel(443), ports.tunnel(443 + 64)), (Some(UdpTunnel::Vxlan), None));
     }
