@@ -19,6 +19,7 @@ pub mod simulate;
 pub mod top;
 mod progress;
 pub mod query;
+pub mod targets;
 
 /// Receives NetFlow, IPFIX and sFlow, adds names, and stores the flows in ClickHouse.
 #[derive(Debug, Parser)]
@@ -51,6 +52,7 @@ enum Command {
     Simulate(simulate::Args),
     Top(top::Args),
     Query(query::Args),
+    Targets(targets::Args),
 }
 
 impl Cli {
@@ -70,6 +72,7 @@ impl Cli {
             Command::Simulate(args) => simulate::run(args),
             Command::Top(args) => top::run(&args),
             Command::Query(args) => query::run(&args),
+            Command::Targets(args) => targets::run(&args),
         }
     }
 }

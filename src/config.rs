@@ -9,6 +9,7 @@ use helios_netbox::NetBoxConfig;
 use helios_service::config::{Configuration, Problem};
 use helios_service::log::LogConfig;
 use helios_sink::SinkConfig;
+use helios_targets::TargetsConfig;
 use helios_web::address::redacted;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,7 @@ pub struct Config {
     pub collector: CollectorConfig,
     pub enricher: EnricherConfig,
     pub netbox: NetBoxConfig,
+    pub targets: TargetsConfig,
     pub clickhouse: SinkConfig,
     pub pipeline: PipelineConfig,
     pub admin: AdminConfig,

@@ -52,9 +52,9 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["format", "columns", "decapsulate"])]
     raw: bool,
 
-    /// Print only rows that match this filter, such as `src in 10.0.0.0/8 and dport 443` (docs/query.md)
-    #[arg(long, short, value_name = "FILTER", value_parser = super::query::filter, conflicts_with_all = ["raw", "summary"])]
-    filter: Option<Filter>,
+    /// Print the rows that this filter takes, such as `src in 10.0.0.0/8 and dport 443` (docs/query.md)
+    #[arg(long, short, value_name = "FILTER", conflicts_with_all = ["raw", "summary"])]
+    filter: Option<String>,
 
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Json)]
@@ -122,7 +122,7 @@ fn writer<'a>(args: &Args, columns: Option<Vec<Column>>, out: impl Write + 'a) -
         Format::Csv => Box::new(Csv::new(out, columns).map_err(|error| Exit::output(&error))?),
     };
     Ok(match &args.filter {
-        Some(filter) => Box::new(Filtered { filter: filter.clone(), rows }),
+        Some(filter) => Box::new(Filtered { filter: super::query::filter(filter)?, rows }),
         None => rows,
     })
 }

@@ -30,12 +30,12 @@ Examples:
   helios query --by exporter,in_if_name --from '2026-11-27 22:00' --to '2026-11-28 02:00' --order packets")]
 pub struct Args {
     /// What traffic is summed by: columns (docs/columns.md), or src, dst, pair, port, as, country, exporter, interface
-    #[arg(long, value_name = "KEY,...", default_value = "pair", value_parser = keys)]
-    by: Keys,
+    #[arg(long, value_name = "KEY,...", default_value = "pair")]
+    by: String,
 
     /// Which flows count, such as `src in 10.0.0.0/8 and dport 443`
-    #[arg(long, short, value_name = "FILTER", default_value = "", value_parser = filter, hide_default_value = true)]
-    filter: Filter,
+    #[arg(long, short, value_name = "FILTER", default_value = "", hide_default_value = true)]
+    filter: String,
 
     /// How far back to look, such as 15m, 24h, 30d
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = super::duration, conflicts_with = "from")]
@@ -89,14 +89,11 @@ enum Format {
 /// Points of a sparkline: as many as fit beside keys and figures on 120 columns.
 const POINTS: usize = 24;
 
-/// A list of keys as one argument.
-pub(super) type Keys = std::sync::Arc<[Key]>;
-
 /// # Errors
 /// 64 for a question that the chosen table cannot answer, 78 for a wrong configuration, 1 when ClickHouse does not answer.
 pub fn run(args: &Args) -> Result<(), Exit> {
-    let question = question(args)?;
     let config = args.config.load(&ListenArgs::default())?;
+    let question = question(args)?;
     let runtime = explain::runtime().map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))?;
     let points = if args.format == Format::Csv { 0 } else { POINTS };
     let answer = answer::ask(&config.clickhouse, &question, args.table, points);
@@ -124,8 +121,8 @@ fn question(args: &Args) -> Result<Question, Exit> {
         },
     };
     let question = Question {
-        by: args.by.to_vec(),
-        filter: args.filter.clone(),
+        by: keys(&args.by)?,
+        filter: filter(&args.filter)?,
         range,
         measure: match args.order {
             Order::Bytes => Measure::Bytes,
@@ -164,12 +161,13 @@ fn with_line_breaks(lines: &[String]) -> String {
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
-pub(super) fn keys(text: &str) -> Result<Keys, String> {
-    Key::parse_list(text).map(Keys::from).map_err(|error| error.to_string())
+/// Keys and filters are read after the configuration, whose columns they may name.
+pub(super) fn keys(text: &str) -> Result<Vec<Key>, Exit> {
+    Key::parse_list(text).map_err(|error| Exit::usage(format_args!("--by: {error}")))
 }
 
-pub(super) fn filter(text: &str) -> Result<Filter, String> {
-    Filter::parse(text).map_err(|error| error.pointing_into(text))
+pub(super) fn filter(text: &str) -> Result<Filter, Exit> {
+    Filter::parse(text).map_err(|error| Exit::usage(format_args!("--filter: {}", error.pointing_into(text))))
 }
 
 fn table(text: &str) -> Result<&'static Table, String> {

@@ -8,7 +8,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::query::Keys;
 use super::{ConfigArgs, ListenArgs};
 use crate::answer::render::{self, Figure};
 use crate::answer::{self, Answer};
@@ -29,17 +28,13 @@ use helios_service::exit::Exit;
   helios top --by port --filter 'src in 10.0.0.0/8'
   helios top --by interface --limit 50 --once")]
 pub struct Args {
-    /// Key by which traffic is summed: src, dst, pair, port, as, country, exporter, interface, or columns
-    /// (docs/columns.md)
-    #[arg(long, value_name = "KEY,...", default_value = "pair", value_parser = super::query::keys)]
-    by: Keys,
+    /// What traffic is summed by: src, dst, pair, port, as, country, exporter, interface, or columns (docs/columns.md)
+    #[arg(long, value_name = "KEY,...", default_value = "pair")]
+    by: String,
 
-    /// Filter of the flows, such as `src in 10.0.0.0/8 and dport 443` (docs/query.md)
-    #[arg(
-        long, short, value_name = "FILTER", default_value = "", value_parser = super::query::filter,
-        hide_default_value = true
-    )]
-    filter: Filter,
+    /// Which flows count, such as `src in 10.0.0.0/8 and dport 443` (docs/query.md)
+    #[arg(long, short, value_name = "FILTER", default_value = "", hide_default_value = true)]
+    filter: String,
 
     /// Length of the window, such as 90s, 10m, 2h; a number alone is seconds
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = super::duration)]
@@ -67,36 +62,52 @@ const LINES: usize = 20;
 /// Lines of the screen that are not talkers: title, empty line, header.
 const FRAME_LINES: usize = 3;
 
+/// What is asked for, read after the configuration, whose columns it may name.
+#[derive(Debug)]
+struct Asked {
+    by: Vec<By>,
+    filter: Filter,
+    window: Duration,
+}
+
+impl Asked {
+    fn read(args: &Args) -> Result<Self, Exit> {
+        let (by, filter) = (super::query::keys(&args.by)?, super::query::filter(&args.filter)?);
+        Ok(Self { by, filter, window: args.window })
+    }
+
+    /// The question by the keys that are shown now.
+    fn question(&self, top: usize) -> Question {
+        let (by, filter, range) = (self.by.clone(), self.filter.clone(), Range::Last(self.window));
+        Question { by, filter, range, measure: Measure::Bytes, top }
+    }
+}
+
 /// # Errors
-/// 78 for a wrong configuration, 1 when ClickHouse does not answer.
+/// 64 for unknown keys or a wrong filter, 78 for a wrong configuration, 1 when ClickHouse does not answer.
 pub fn run(args: &Args) -> Result<(), Exit> {
     let config = args.config.load(&ListenArgs::default())?;
+    let asked = Asked::read(args)?;
     let runtime = explain::runtime().map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))?;
     if args.once || !io::stdout().is_terminal() {
-        return runtime.block_on(once(args, &config));
+        return runtime.block_on(once(args, &asked, &config));
     }
-    runtime.block_on(live(args, &config))
+    runtime.block_on(live(args, asked, &config))
 }
 
-/// The question that the arguments ask, by the keys that are shown now.
-fn question(args: &Args, by: &[By], top: usize) -> Question {
-    let (filter, range) = (args.filter.clone(), Range::Last(args.window));
-    Question { by: by.to_vec(), filter, range, measure: Measure::Bytes, top }
-}
-
-async fn once(args: &Args, config: &Config) -> Result<(), Exit> {
-    let question = question(args, &args.by, args.limit.unwrap_or(LINES));
+async fn once(args: &Args, asked: &Asked, config: &Config) -> Result<(), Exit> {
+    let question = asked.question(args.limit.unwrap_or(LINES));
     let answer = answer::ask(&config.clickhouse, &question, None, 0).await.map_err(Exit::run_time)?;
     let mut text = render::table(&question.by, &answer, Figure::Rates).join("\n");
     text.push('\n');
     if answer.rows.is_empty() {
         // Nobody is left to tell when standard error is closed.
-        let _ = writeln!(io::stderr().lock(), "helios: {}", nothing(args));
+        let _ = writeln!(io::stderr().lock(), "helios: {}", nothing(asked));
     }
     io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::output(&error))
 }
 
-async fn live(args: &Args, config: &Config) -> Result<(), Exit> {
+async fn live(args: &Args, mut asked: Asked, config: &Config) -> Result<(), Exit> {
     let failed = |error: io::Error| Exit::run_time(format_args!("cannot use the terminal: {error}"));
     // Signals first: from the moment the screen is ours, nothing may end the process without giving it back.
     let mut input = Input::open().map_err(failed)?;
@@ -104,11 +115,11 @@ async fn live(args: &Args, config: &Config) -> Result<(), Exit> {
     let mut ticks = interval(args.interval.max(Duration::from_millis(100)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let asking = || Err(format!("asking ClickHouse at {}", config.clickhouse.url));
-    let (mut by, mut shown) = (args.by.clone(), asking());
+    let mut shown = asking();
     loop {
         let limit = args.limit.unwrap_or(usize::MAX).min(screen.height().saturating_sub(FRAME_LINES)).max(1);
-        let question = question(args, &by, limit);
-        screen.draw(&frame(args, &by, &shown), FRAME_LINES - 1).map_err(failed)?;
+        let question = asked.question(limit);
+        screen.draw(&frame(&asked, &shown), FRAME_LINES - 1).map_err(failed)?;
         let answer = async {
             ticks.tick().await;
             answer::ask(&config.clickhouse, &question, None, 0).await
@@ -120,7 +131,7 @@ async fn live(args: &Args, config: &Config) -> Result<(), Exit> {
                 Key::Quit => return Ok(()),
                 Key::Redraw => {}
                 Key::Next => {
-                    by = next(&by);
+                    asked.by = next(&asked.by);
                     shown = asking();
                     ticks.reset_immediately();
                 }
@@ -132,10 +143,10 @@ async fn live(args: &Args, config: &Config) -> Result<(), Exit> {
 /// What Space goes through; keys of the user's own come first and lead to the first of these.
 const ROUND: &[&str] = &["src", "dst", "pair", "port", "src_as", "dst_as", "country", "exporter", "interface"];
 
-fn next(by: &[By]) -> Keys {
-    let round: Vec<Keys> = ROUND.iter().filter_map(|name| super::query::keys(name).ok()).collect();
-    let at = round.iter().position(|keys| **keys == *by).map_or(0, |at| at + 1);
-    round.get(at).or(round.first()).cloned().unwrap_or_else(|| by.into())
+fn next(by: &[By]) -> Vec<By> {
+    let round: Vec<Vec<By>> = ROUND.iter().filter_map(|name| By::parse_list(name).ok()).collect();
+    let at = round.iter().position(|keys| keys == by).map_or(0, |at| at + 1);
+    round.get(at).or(round.first()).cloned().unwrap_or_else(|| by.to_vec())
 }
 
 /// What the user and the system ask for.
@@ -160,30 +171,30 @@ impl Input {
     }
 }
 
-fn frame(args: &Args, by: &[By], shown: &Result<Answer, String>) -> Vec<String> {
+fn frame(asked: &Asked, shown: &Result<Answer, String>) -> Vec<String> {
     let bits = shown.as_ref().map_or(0.0, |answer| answer.total.bytes as f64 * 8.0 / answer.seconds() as f64);
-    let names: Vec<&str> = by.iter().map(|key| key.name()).collect();
+    let names: Vec<&str> = asked.by.iter().map(|key| key.name()).collect();
     let title = format!(
         "helios top  by {}  last {} s  {}bit/s in all  (space: next key, q: quit)",
         names.join(", "),
-        args.window.as_secs(),
+        asked.window.as_secs(),
         with_space(&render::scaled(bits)),
     );
     let mut lines = vec![title, String::new()];
     match shown {
-        Ok(answer) if answer.rows.is_empty() => lines.push(nothing(args)),
-        Ok(answer) => lines.extend(render::table(by, answer, Figure::Rates)),
+        Ok(answer) if answer.rows.is_empty() => lines.push(nothing(asked)),
+        Ok(answer) => lines.extend(render::table(&asked.by, answer, Figure::Rates)),
         Err(error) => lines.push(error.clone()),
     }
     lines
 }
 
 /// An empty table by itself would leave open whether anything is wrong.
-fn nothing(args: &Args) -> String {
-    let which = if args.filter.is_any() { "" } else { " that the filter takes" };
+fn nothing(asked: &Asked) -> String {
+    let which = if asked.filter.is_any() { "" } else { " that the filter takes" };
     format!(
         "no flows{which} arrived in the last {} s: widen --window, or see who sends at /api/v1/exporters of `helios run`",
-        args.window.as_secs()
+        asked.window.as_secs()
     )
 }
 
@@ -203,39 +214,39 @@ mod tests {
         args: Args,
     }
 
-    fn args(arguments: &[&str]) -> Args {
-        Cli::parse_from([&["top"], arguments].concat()).args
+    fn asked(arguments: &[&str]) -> Asked {
+        Asked::read(&Cli::parse_from([&["top"], arguments].concat()).args).unwrap()
     }
 
     #[test]
     fn a_frame_shows_the_error_instead_of_the_table() {
-        let args = args(&["--by", "src"]);
-        let lines = frame(&args, &args.by, &Err("ClickHouse is away".to_owned()));
+        let asked = asked(&["--by", "src"]);
+        let lines = frame(&asked, &Err("ClickHouse is away".to_owned()));
         assert_eq!(lines[0], "helios top  by src_addr  last 60 s  0 bit/s in all  (space: next key, q: quit)");
         assert_eq!(lines[2], "ClickHouse is away");
         let table = helios_query::Table::by_name("flows").unwrap();
         let total = answer::Figures::default();
         let empty = Answer { table, warning: None, time: None, total, keys: 0, rows: Vec::new() };
-        let lines = frame(&args, &args.by, &Ok(empty));
+        let lines = frame(&asked, &Ok(empty));
         assert!(lines.len() == 3 && lines[2].starts_with("no flows arrived in the last 60 s: "), "{lines:?}");
     }
 
     #[test]
     fn going_round_comes_back() {
-        let first = super::super::query::keys("src").unwrap();
-        let mut by = first.clone();
+        let keys = |text| By::parse_list(text).unwrap();
+        let mut by = keys("src");
         for _ in ROUND {
             by = next(&by);
         }
-        assert_eq!(by, first);
+        assert_eq!(by, keys("src"));
         // Keys of the user's own are not in the round.
-        assert_eq!(next(&super::super::query::keys("dst_tenant").unwrap()), first);
+        assert_eq!(next(&keys("dst_tenant")), keys("src"));
     }
 
     #[test]
     fn a_port_is_the_services_and_a_window_without_unit_is_seconds() {
-        let args = args(&["--by", "port", "--window", "5", "--filter", "tcp"]);
-        let names: Vec<_> = args.by.iter().map(|key| key.name()).collect();
-        assert_eq!((names, args.window.as_secs()), (vec!["proto", "service_port"], 5));
+        let asked = asked(&["--by", "port", "--window", "5", "--filter", "tcp"]);
+        let names: Vec<_> = asked.by.iter().map(|key| key.name()).collect();
+        assert_eq!((names, asked.window.as_secs()), (vec!["proto", "service_port"], 5));
     }
 }

@@ -15,6 +15,9 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     for error in config.netbox.validate().err().into_iter().flatten() {
         found.push(Problem::new(format!("netbox.{}", error.key), error.problem));
     }
+    for error in config.targets.validate().err().into_iter().flatten() {
+        found.push(Problem::new(format!("targets.{}", error.key), error.problem));
+    }
     for error in config.clickhouse.validate().err().into_iter().flatten() {
         found.push(Problem::new(format!("clickhouse.{}", error.key), error.problem));
     }

@@ -23,10 +23,6 @@ pub struct TargetsConfig {
     /// Directory for gnmic.yaml, snmp.json, icmp.json and tcp.json; `--out` takes precedence.
     pub directory: Option<PathBuf>,
 
-    /// Kubernetes namespace of the ConfigMaps, for `--kubernetes`. The variable TARGET_NAMESPACE takes precedence.
-    /// `null`: the namespace that `helios targets` itself runs in.
-    pub namespace: Option<String>,
-
     /// YAML file with targets that NetBox does not know, see docs/targets.md.
     pub static_file: Option<PathBuf>,
 
@@ -39,12 +35,6 @@ pub struct TargetsConfig {
     /// Share of the published targets of a collector that may be gone in the next plan. A plan that lost more, or all
     /// of them, is refused and nothing is written: `--allow-loss` lets one through.
     pub max_loss: f64,
-
-    /// Bytes of a ConfigMap's data. Kubernetes takes 1 MiB (1048576) at most.
-    pub part_bytes: usize,
-
-    /// ConfigMaps for each collector, at least. More are made when a part would have more than `part_bytes` bytes.
-    pub parts: u32,
 
     /// What gNMI and SNMP both deliver. A device whose profile has both is asked for each of these by one of them only.
     pub overlaps: Vec<OverlapConfig>,

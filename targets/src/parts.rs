@@ -9,9 +9,12 @@ use crate::name::stable_hash;
 /// More parts than this are refused: with 768 KiB each they hold some 200,000 targets.
 pub const PARTS_MAX: u32 = 256;
 
+/// Bytes of a part: three quarters of what Kubernetes takes as a ConfigMap (1 MiB), so that a part grows before it is split.
+pub const PART_BYTES: usize = 768 * 1024;
+
 /// A single entry, or the number of parts, is beyond what can be split.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the targets of {kind} do not fit into {PARTS_MAX} parts of {limit} bytes: raise targets.part_bytes")]
+#[error("the targets of {kind} do not fit into {PARTS_MAX} parts of {limit} bytes: give each part more bytes")]
 pub struct TooLarge {
     pub kind: &'static str,
     pub limit: usize,

@@ -3,8 +3,8 @@
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Output};
 
-const SUBCOMMANDS: [&str; 10] =
-    ["run", "check", "migrate", "retention", "spool", "decode", "replay", "simulate", "top", "query"];
+const SUBCOMMANDS: [&str; 11] =
+    ["run", "check", "migrate", "retention", "spool", "decode", "replay", "simulate", "top", "query", "targets"];
 
 fn helios(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_helios")).args(arguments).env_clear().output().unwrap()

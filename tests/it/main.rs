@@ -33,4 +33,5 @@ mod side_tables;
 mod remembers;
 mod user_columns;
 mod query;
+mod targets;
 mod real_exporters;

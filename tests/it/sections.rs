@@ -17,6 +17,7 @@ const SOURCES: &[&str] = &[
     "enricher/src/config.rs",
     "enricher/src/config/rules.rs",
     "netbox/src/config.rs",
+    "targets/src/config.rs",
     "sink/src/config.rs",
     "sink/src/spool/config.rs",
     "sink/src/cluster/config.rs",

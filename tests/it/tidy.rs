@@ -37,6 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "helios-query",
             "helios-service",
             "helios-sink",
+            "helios-targets",
             "helios-web",
         ],
     ),

@@ -8,14 +8,10 @@ impl Default for TargetsConfig {
     fn default() -> Self {
         Self {
             directory: None,
-            namespace: None,
             static_file: None,
             statuses: vec!["active".into()],
             virtual_machines: true,
             max_loss: 0.5,
-            // Three quarters of what Kubernetes takes: a part grows before it is split.
-            part_bytes: 768 * 1024,
-            parts: 1,
             overlaps: overlaps(),
             profiles: profiles(),
         }

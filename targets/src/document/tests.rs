@@ -112,7 +112,7 @@ fn eight_thousand_devices_split_and_stay_where_they_are() {
     let before = documents(devices.clone());
     let more = device(9000, "router-new.pop.example.net", "10.9.9.9");
     let after = documents(devices.into_iter().chain([more]).collect());
-    let limit = TargetsConfig::default().part_bytes;
+    let limit = crate::parts::PART_BYTES;
     for kind in Kind::ALL {
         let (before, after) = (before.get(kind).unwrap(), after.get(kind).unwrap());
         let count = parts::count(kind, before, limit, 1, 0).unwrap();
