@@ -47,7 +47,12 @@ impl Test {
             Wanted::Addresses(wanted) => ranges(&operand, wanted, |address| address_literal(*address)),
             Wanted::Names(patterns) => names(&operand, patterns),
             Wanted::Holds(values) => {
-                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                // A literal beyond 64 bits would be a floating-point number.
+                let literal = |value: &u128| match u64::try_from(*value) {
+                    Ok(value) => value.to_string(),
+                    Err(_) => format!("toUInt128('{value}')"),
+                };
+                let values: Vec<String> = values.iter().map(literal).collect();
                 format!("hasAny({operand}, [{}])", values.join(", "))
             }
         }

@@ -91,7 +91,7 @@ pub struct GnmiConfig {
     /// Names of subscriptions in gnmic's configuration.
     pub subscriptions: Vec<String>,
     pub encoding: Encoding,
-    pub tls: TlsConfig,
+    pub tls: GnmiTlsConfig,
     /// Name of gnmic's environment variable with the user; without it gnmic's own user is taken.
     pub username_variable: Option<String>,
     /// Name of gnmic's environment variable with the password.
@@ -111,8 +111,8 @@ pub enum Encoding {
 /// How the connection of gnmic is protected. Paths are gnmic's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct TlsConfig {
-    pub mode: TlsMode,
+pub struct GnmiTlsConfig {
+    pub mode: GnmiTlsMode,
     /// PEM file with the authorities to trust; without it the operating system's are trusted.
     pub ca_file: Option<PathBuf>,
     /// Client certificate.
@@ -126,7 +126,7 @@ pub struct TlsConfig {
 /// What is done about the device's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum TlsMode {
+pub enum GnmiTlsMode {
     /// It has to be valid.
     #[default]
     Verify,

@@ -56,7 +56,7 @@ fn one_flow(engine: &Engine, names: &Names) -> FlowBatch {
     engine.query(
         "INSERT INTO helios.flows (received_at, src_addr, src_port, dst_port, proto, ether_type, tcp_flags, bytes, packets,
          flow_start, flow_end, flow_direction, in_if_index, src_mac, exporter_name, as_path, large_communities)
-         SELECT now(), toIPv6('10.1.2.3'), 50000, 443, 6, 2048, 27, 1500, 10, fromUnixTimestamp64Milli(1000),
+         SELECT now() - 5, toIPv6('10.1.2.3'), 50000, 443, 6, 2048, 27, 1500, 10, fromUnixTimestamp64Milli(1000),
          fromUnixTimestamp64Milli(3000), 'ingress', 7, 78187493530, 'fra-core_1 \\'a\\'', [64500, 64501],
          [bitShiftLeft(toUInt128(64500), 64) + bitShiftLeft(toUInt128(1), 32) + 2]",
     );

@@ -1,7 +1,7 @@
 //! What is collected of whom when nobody configured it. Subscriptions and modules are those of collectors/.
 
 use super::{
-    Encoding, GnmiConfig, MatchConfig, OverlapConfig, ProbesConfig, ProfileConfig, SnmpConfig, TargetsConfig, TlsConfig,
+    Encoding, GnmiConfig, MatchConfig, OverlapConfig, ProbesConfig, ProfileConfig, SnmpConfig, TargetsConfig, GnmiTlsConfig,
 };
 
 impl Default for TargetsConfig {
@@ -25,7 +25,7 @@ impl Default for GnmiConfig {
             port: 9339,
             subscriptions: strings(&["interfaces", "bgp", "system", "platform", "lldp"]),
             encoding: Encoding::default(),
-            tls: TlsConfig::default(),
+            tls: GnmiTlsConfig::default(),
             username_variable: None,
             password_variable: None,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{GnmiConfig, ProfileConfig, TargetsConfig, TlsMode};
+use super::{GnmiConfig, ProfileConfig, TargetsConfig, GnmiTlsMode};
 
 /// A value that makes no sense, and what would.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,7 +79,7 @@ fn gnmi_problem(gnmi: &GnmiConfig) -> Option<&'static str> {
         return Some("gnmi.tls: cert_file and key_file go together");
     }
     let idle = tls.ca_file.is_some() || tls.cert_file.is_some() || tls.server_name.is_some();
-    if tls.mode == TlsMode::Off && idle {
+    if tls.mode == GnmiTlsMode::Off && idle {
         return Some("gnmi.tls: with mode `off` no certificate is looked at");
     }
     None
@@ -88,7 +88,7 @@ fn gnmi_problem(gnmi: &GnmiConfig) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{SnmpConfig, TlsConfig};
+    use crate::config::{SnmpConfig, GnmiTlsConfig};
 
     fn keys(change: impl FnOnce(&mut TargetsConfig)) -> Vec<&'static str> {
         let mut config = TargetsConfig::default();
@@ -135,7 +135,7 @@ mod tests {
         );
         assert_eq!(
             with(|profile| {
-                let tls = TlsConfig { cert_file: Some("c.pem".into()), ..TlsConfig::default() };
+                let tls = GnmiTlsConfig { cert_file: Some("c.pem".into()), ..GnmiTlsConfig::default() };
                 profile.gnmi.as_mut().unwrap().tls = tls;
             }),
             ["profiles"]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::Kind;
-use crate::config::{Encoding, GnmiConfig, SnmpConfig, TlsMode};
+use crate::config::{Encoding, GnmiConfig, SnmpConfig, GnmiTlsMode};
 use crate::plan::Target;
 
 /// The port that snmp_exporter asks by itself.
@@ -50,9 +50,9 @@ fn gnmic(target: &Target, gnmi: &GnmiConfig) -> Value {
     put("subscriptions", json!(subscriptions));
     put("encoding", json!(encoding_name(*encoding)));
     match tls.mode {
-        TlsMode::Verify => put("skip-verify", json!(false)),
-        TlsMode::SkipVerify => put("skip-verify", json!(true)),
-        TlsMode::Off => put("insecure", json!(true)),
+        GnmiTlsMode::Verify => put("skip-verify", json!(false)),
+        GnmiTlsMode::SkipVerify => put("skip-verify", json!(true)),
+        GnmiTlsMode::Off => put("insecure", json!(true)),
     }
     let path = |path: &Path| json!(path.to_string_lossy());
     for (key, file) in [("tls-ca", &tls.ca_file), ("tls-cert", &tls.cert_file), ("tls-key", &tls.key_file)] {

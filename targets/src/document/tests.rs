@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{GnmiConfig, ProbesConfig, ProfileConfig, SnmpConfig, TargetsConfig, TlsConfig, TlsMode};
+use crate::config::{GnmiConfig, ProbesConfig, ProfileConfig, SnmpConfig, TargetsConfig, GnmiTlsConfig, GnmiTlsMode};
 use crate::device::{Device, Named, Source};
 use crate::difference::{Difference, render_left_out};
 use crate::parts;
@@ -20,7 +20,7 @@ fn device(id: u32, name: &str, address: &str) -> Device {
 }
 
 fn everything() -> TargetsConfig {
-    let tls = TlsConfig { mode: TlsMode::SkipVerify, ..TlsConfig::default() };
+    let tls = GnmiTlsConfig { mode: GnmiTlsMode::SkipVerify, ..GnmiTlsConfig::default() };
     let gnmi = GnmiConfig { tls, password_variable: Some("GNMIC_PW_EDGE".into()), ..GnmiConfig::default() };
     let snmp = SnmpConfig { modules: vec!["if_mib".into(), "printers".into(), "ups".into()], ..SnmpConfig::default() };
     let probes = ProbesConfig { icmp: true, tcp: vec![22, 9339] };
