@@ -170,7 +170,7 @@ fn a_question_says_which_table_answered_and_what_it_cannot_answer() {
     one_flow(&engine, &names);
     let output = query(&engine, &["--by", "port", "--last", "15m"]);
     let text = String::from_utf8(output.stdout.clone()).unwrap();
-    assert!(text.starts_with("PROTOCOL  PORT") && text.contains("tcp        443  1.50 k"), "{text}");
+    assert!(text.starts_with("PROTOCOL  PORT") && text.contains("tcp       443   1.50 k"), "{text}");
     assert!(said(&output).starts_with("helios: from flows, "), "{}", said(&output));
     let output = query(&engine, &["--by", "src", "--last", "30d"]);
     assert!(said(&output).contains("flows keeps 7 days: the answer has no older flows"), "{}", said(&output));
