@@ -179,7 +179,11 @@ fn a_question_says_which_table_answered_and_what_it_cannot_answer() {
     assert!(said(&output).contains("flows_1h has no column src_addr"), "{}", said(&output));
     let output = query(&engine, &["--filter", "dprt 443"]);
     assert_eq!(output.status.code(), Some(64));
-    assert!(said(&output).contains("--filter: unknown field dprt; did you mean dport?\n  dprt 443\n  ^^^^"), "{}", said(&output));
+    assert!(
+        said(&output).contains("--filter: unknown field dprt; did you mean dport?\n  dprt 443\n  ^^^^"),
+        "{}",
+        said(&output)
+    );
     let output = query(&engine, &["--by", "src", "--format", "csv"]);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "src_addr,bytes,packets,flows\r\n10.1.2.3,1500,10,1\r\n");
 }

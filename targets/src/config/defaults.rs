@@ -1,7 +1,8 @@
 //! What is collected of whom when nobody configured it. Subscriptions and modules are those of collectors/.
 
 use super::{
-    Encoding, GnmiConfig, MatchConfig, OverlapConfig, ProbesConfig, ProfileConfig, SnmpConfig, TargetsConfig, GnmiTlsConfig,
+    Encoding, GnmiConfig, GnmiTlsConfig, MatchConfig, OverlapConfig, ProbesConfig, ProfileConfig, SnmpConfig,
+    TargetsConfig,
 };
 
 impl Default for TargetsConfig {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{GnmiConfig, ProfileConfig, TargetsConfig, GnmiTlsMode};
+use super::{GnmiConfig, GnmiTlsMode, ProfileConfig, TargetsConfig};
 
 /// A value that makes no sense, and what would.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +88,7 @@ fn gnmi_problem(gnmi: &GnmiConfig) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{SnmpConfig, GnmiTlsConfig};
+    use crate::config::{GnmiTlsConfig, SnmpConfig};
 
     fn keys(change: impl FnOnce(&mut TargetsConfig)) -> Vec<&'static str> {
         let mut config = TargetsConfig::default();

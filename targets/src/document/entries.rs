@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::Kind;
-use crate::config::{Encoding, GnmiConfig, SnmpConfig, GnmiTlsMode};
+use crate::config::{Encoding, GnmiConfig, GnmiTlsMode, SnmpConfig};
 use crate::plan::Target;
 
 /// The port that snmp_exporter asks by itself.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{GnmiConfig, ProbesConfig, ProfileConfig, SnmpConfig, TargetsConfig, GnmiTlsConfig, GnmiTlsMode};
+use crate::config::{GnmiConfig, GnmiTlsConfig, GnmiTlsMode, ProbesConfig, ProfileConfig, SnmpConfig, TargetsConfig};
 use crate::device::{Device, Named, Source};
 use crate::difference::{Difference, render_left_out};
 use crate::parts;
