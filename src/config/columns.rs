@@ -129,7 +129,7 @@ mod tests {
         ];
         let found: Vec<_> = check(&columns).into_iter().map(|(at, error)| (at, error.to_string())).collect();
         let starts = [
-            (2, "`flows` has a column src_addr already"),
+            (2, "`flows` already has a column src_addr"),
             (3, "`type` is missing"),
             (4, "a column that is filled has its type already"),
             (5, "`flows` has no column source"),
