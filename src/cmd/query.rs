@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use clap::ValueEnum;
+use helios_common::clock::unix_secs;
 use helios_query::{Filter, Key, Measure, Question, Range, Table};
 use helios_service::exit::Exit;
 
@@ -116,8 +117,8 @@ fn question(args: &Args) -> Result<Question, Exit> {
         None => Range::Last(args.last),
         Some(from) => match args.to {
             Some(to) if to <= from => return Err(Exit::usage("--to must be later than --from")),
-            // ClickHouse ends a time at its own now.
-            to => Range::Between { from, to: to.unwrap_or(u32::MAX.into()) },
+            // Without an end the table is chosen by the time until now; ClickHouse ends the sums at its own now.
+            to => Range::Between { from, to: to.unwrap_or_else(|| unix_secs().max(from)) },
         },
     };
     let question = Question {
@@ -193,6 +194,25 @@ fn moment(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+    use helios_query::Retention;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn without_an_end_the_table_is_chosen_by_the_time_until_now() {
+        let now = unix_secs();
+        let table = |seconds_ago: u64| {
+            let from = utc(now - seconds_ago);
+            let args = Cli::parse_from(["query", "--by", "src_as", "--from", &from]).args;
+            question(&args).unwrap().choose(now, &Retention::default()).table.name
+        };
+        assert_eq!([table(60), table(3_600), table(86_400)], ["flows", "flows_1m", "flows_1h"]);
+    }
 
     #[test]
     fn moments_are_utc_unless_they_say_otherwise() {
