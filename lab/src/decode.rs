@@ -12,7 +12,7 @@ mod elements;
 mod raw;
 
 pub use cell::Cell;
-pub use output::{Csv, JsonLines, Rows, Table};
+pub use output::{Csv, JsonLines, Rows, Table, printable, quote};
 pub use raw::Raw;
 pub use session::Session;
 pub use summary::Summary;

@@ -81,22 +81,9 @@ impl Filter {
         crate::parser::parse(text).map(|root| Self { root })
     }
 
-    /// A filter that takes every record.
-    pub fn any() -> Self {
-        Self { root: Expression::Any }
-    }
-
     /// Whether the filter takes every record.
     pub fn is_any(&self) -> bool {
         self.root == Expression::Any
-    }
-
-    /// Both filters have to take a record.
-    pub fn and(self, other: Self) -> Self {
-        match (self.root, other.root) {
-            (Expression::Any, root) | (root, Expression::Any) => Self { root },
-            (a, b) => Self { root: Expression::All(vec![a, b]) },
-        }
     }
 
     /// The columns that the filter reads.

@@ -32,10 +32,6 @@ const SHORT: &[(&str, &[&str])] = &[
     ("out_interface", &["exporter_name", "out_if_name"]),
 ];
 
-/// A column whose values say what another column's numbers stand for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Label(pub Column);
-
 /// A word that traffic cannot be summed by.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
@@ -81,11 +77,6 @@ impl Key {
         }
     }
 
-    /// Every short name, for help texts and for a key that goes round.
-    pub fn short_names() -> impl Iterator<Item = &'static str> {
-        SHORT.iter().map(|(name, _)| *name)
-    }
-
     /// Columns that the key reads.
     pub fn columns(self) -> Vec<Column> {
         match self {
@@ -103,7 +94,7 @@ impl Key {
     }
 
     /// The column that says what a value stands for: the organisation of an AS. Rollups do not have it.
-    pub fn label(self) -> Option<Label> {
+    pub fn label(self) -> Option<Column> {
         let Self::Column(column) = self else { return None };
         let label = match column.spec().name {
             "src_as" => "src_as_name",
@@ -112,7 +103,7 @@ impl Key {
             "out_if_index" => "out_if_name",
             _ => return None,
         };
-        Column::by_name(label).map(Label)
+        Column::by_name(label)
     }
 
     /// The value in SQL, over the table that the statement calls `table`.
@@ -163,7 +154,7 @@ mod tests {
 
     #[test]
     fn every_short_name_is_a_list_of_keys() {
-        for name in Key::short_names() {
+        for (name, _) in SHORT {
             assert!(!Key::parse_list(name).unwrap().is_empty(), "{name}");
         }
     }

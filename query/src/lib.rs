@@ -20,6 +20,6 @@ mod question;
 pub mod protocols;
 
 pub use filter::{Filter, FilterError};
-pub use key::{Key, KeyError, Label};
+pub use key::{Key, KeyError};
 pub use question::{Measure, Question, Range};
 pub use table::{Choice, Retention, TABLES, Table};

@@ -118,16 +118,13 @@ impl<'a> Parser<'a> {
         };
         let Some((field, length)) = vocabulary::field(&words) else { return self.bare(first, place) };
         self.at += length;
-        // A name of a protocol that is a field as well is none here; a field needs its value.
         let (compare, negated) = self.comparison()?;
         let (texts, places) = self.values()?;
         let whole = self.place();
-        let wanted = choose(&field, &texts, &places, whole)?;
-        let expression = wanted.1.into_iter().map(|operand| (operand, wanted.0.clone()));
-        let tests = expression.map(|(operand, wanted)| {
-            compared(wanted, compare, place.clone()).map(|wanted| Expression::Test(Test { operand, wanted }))
-        });
-        let either = one_or(tests.collect::<Result<_, _>>()?, Expression::AnyOf);
+        let (wanted, operands) = choose(&field, &texts, &places, whole)?;
+        let wanted = compared(wanted, compare, place)?;
+        let test = |operand: &Operand| Expression::Test(Test { operand: *operand, wanted: wanted.clone() });
+        let either = one_or(operands.iter().map(test).collect(), Expression::AnyOf);
         let negated = negated ^ (compare == Compare::NotEqual);
         Ok(if negated { Expression::Not(Box::new(either)) } else { either })
     }
@@ -209,17 +206,17 @@ impl<'a> Parser<'a> {
 }
 
 /// The first alternative of a field that can hold all of the values.
-fn choose(
-    field: &Field,
+fn choose<'a>(
+    field: &'a Field,
     texts: &[&str],
     places: &[Range<usize>],
     whole: Range<usize>,
-) -> Result<(Wanted, Vec<Operand>), FilterError> {
+) -> Result<(Wanted, &'a [Operand]), FilterError> {
     let mut failed = None;
     for operands in field {
         let Some(operand) = operands.first() else { continue };
         match value::read(*operand, texts) {
-            Ok(wanted) => return Ok((wanted, operands.clone())),
+            Ok(wanted) => return Ok((wanted, operands)),
             Err(error) => failed = failed.or(Some(error)),
         }
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use helios_common::columns::Column;
 
 use crate::filter::Filter;
-use crate::key::{Key, Label};
+use crate::key::Key;
+use crate::sql::qualified;
 use crate::table::{Choice, Retention, Table, choose};
 
 /// The time that a question is about, by the clock of ClickHouse's server or in Unix seconds.
@@ -15,6 +16,23 @@ pub enum Range {
     Last(Duration),
     /// `from` included, `to` not.
     Between { from: u64, to: u64 },
+}
+
+impl Range {
+    fn length(self) -> Duration {
+        match self {
+            Self::Last(length) => length,
+            Self::Between { from, to } => Duration::from_secs(to.saturating_sub(from)),
+        }
+    }
+
+    /// How long ago the range begins at `now`, in Unix seconds.
+    fn age(self, now: u64) -> Duration {
+        match self {
+            Self::Last(length) => length,
+            Self::Between { from, .. } => Duration::from_secs(now.saturating_sub(from)),
+        }
+    }
 }
 
 /// By what the busiest are chosen.
@@ -59,14 +77,7 @@ impl Question {
 
     /// The table that answers. `now` is in Unix seconds; it decides what a table still holds.
     pub fn choose(&self, now: u64, retention: &Retention) -> Choice {
-        let columns = self.columns();
-        let (length, age) = match self.range {
-            Range::Last(length) => (length, length),
-            Range::Between { from, to } => {
-                (Duration::from_secs(to.saturating_sub(from)), Duration::from_secs(now.saturating_sub(from)))
-            }
-        };
-        choose(&columns, length, age, retention)
+        choose(&self.columns(), self.range.length(), self.range.age(now), retention)
     }
 
     /// The statement for the sums. Each row of the answer has
@@ -115,12 +126,8 @@ impl Question {
 
     /// Parts of the time that can be told apart in `table`, `most` at the most.
     pub fn points(&self, table: &Table, most: usize) -> usize {
-        let length = match self.range {
-            Range::Last(length) => length.as_secs(),
-            Range::Between { from, to } => to.saturating_sub(from),
-        };
         let bucket = table.bucket.as_secs().max(1);
-        usize::try_from(length / bucket).unwrap_or(most).clamp(1, most.max(1))
+        usize::try_from(self.range.length().as_secs() / bucket).unwrap_or(most).clamp(1, most.max(1))
     }
 
     /// Begin and end, rounded outwards to the table's buckets; no end is later than now, so that rates are right.
@@ -158,8 +165,8 @@ impl Question {
 
 /// Value and label as text; a rollup has no labels.
 fn key_with_label(key: Key, table: &Table) -> String {
-    let label = key.label().filter(|Label(column)| table.has(*column));
-    let label = label.map_or("''".to_owned(), |Label(column)| format!("toString(any(f.{}))", column.spec().name));
+    let label = key.label().filter(|column| table.has(*column));
+    let label = label.map_or("''".to_owned(), |column| format!("toString(any({}))", qualified("f", column)));
     format!("(toString({}), {label})", key.sql("f"))
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use helios_common::columns::{APPLICATION, Column, DST_COUNTRY, Kind, PROTO, SRC_COUNTRY, TCP_FLAGS};
+use helios_common::columns::{Column, DST_COUNTRY, Kind, PROTO, SRC_COUNTRY, TCP_FLAGS};
 use helios_common::exporter::{Address, address_of};
 
 use crate::filter::{Pattern, Wanted};
@@ -180,10 +180,9 @@ fn addresses(text: &str) -> Result<RangeInclusive<Address>, String> {
     Ok((address & !hosts).to_be_bytes()..=(address | hosts).to_be_bytes())
 }
 
-/// Countries are capital letters (ISO 3166-1), applications whatever the exporter calls them.
+/// Countries are capital letters (ISO 3166-1); all other names are as they are.
 fn name(column: Column, text: &str) -> Pattern {
     let country = column == SRC_COUNTRY.column() || column == DST_COUNTRY.column();
-    debug_assert!(!country || column != APPLICATION.column());
     Pattern(if country { text.to_ascii_uppercase() } else { text.to_owned() })
 }
 

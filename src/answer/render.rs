@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
+use helios_common::columns::Kind;
 use helios_common::exporter::ip_of;
+use helios_lab::decode::{printable, quote};
 use helios_query::{Key, protocols};
 use serde_json::{Map, Value, json};
 
@@ -104,11 +106,6 @@ fn shown(key: Key, value: &str, label: &str) -> String {
     }
 }
 
-/// Names come from devices: what would steer the terminal is not passed on to it.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
 /// ClickHouse shows every address as IPv6; what is no address stays as it is.
 fn address(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_owned(), |ip: std::net::Ipv6Addr| ip_of(ip.octets()).to_string())
@@ -183,7 +180,7 @@ pub fn csv(by: &[Key], answer: &Answer) -> String {
     text.push_str("\r\n");
     for row in &answer.rows {
         for (value, _) in &row.key {
-            text.push_str(&quoted(&address(value)));
+            quote(&printable(&address(value)), &mut text);
             text.push(',');
         }
         let Figures { bytes, packets, flows } = row.figures;
@@ -191,11 +188,6 @@ pub fn csv(by: &[Key], answer: &Answer) -> String {
         let _ = write!(text, "{bytes},{packets},{flows}\r\n");
     }
     text
-}
-
-fn quoted(text: &str) -> String {
-    let text = printable(text);
-    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 /// One object: the table, the time in Unix seconds, the rows, what is not listed, and the total.
@@ -206,7 +198,7 @@ pub fn json(by: &[Key], answer: &Answer) -> Value {
             let number = value.parse::<u64>().ok().filter(|_| is_number(*key));
             object.insert(key.name().to_owned(), number.map_or_else(|| Value::from(address(value)), Value::from));
             if let Some(name) = key.label().filter(|_| !label.is_empty()) {
-                object.insert(name.0.spec().name.to_owned(), Value::from(label.as_str()));
+                object.insert(name.spec().name.to_owned(), Value::from(label.as_str()));
             }
         }
         insert(&mut object, row.figures);
@@ -243,7 +235,6 @@ fn insert(object: &mut Map<String, Value>, figures: Figures) {
 }
 
 fn is_number(key: Key) -> bool {
-    use helios_common::columns::Kind;
     match key {
         Key::ServicePort => true,
         Key::Column(column) => matches!(column.spec().kind, Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 | Kind::Mac),

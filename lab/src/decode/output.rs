@@ -129,8 +129,9 @@ impl<W: Write> Rows for Csv<W> {
     }
 }
 
-/// Quotes what would end a field. Other control characters steer terminals, and CSV has no escapes for them.
-fn quote(text: &str, out: &mut String) {
+/// Appends a field of CSV (RFC 4180): quotes what would end it. Other control characters steer terminals, and CSV has no
+/// escapes for them.
+pub fn quote(text: &str, out: &mut String) {
     let steers = |c: char| c.is_control() && !['\n', '\r', '\t'].contains(&c);
     let text = text.replace(steers, "\u{fffd}");
     if text.contains(['"', ',', '\n', '\r']) {
@@ -202,7 +203,7 @@ impl<W: Write> Table<W> {
 }
 
 /// A table is for terminals, and names come from devices: what would steer a terminal is not passed on to it.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
