@@ -3,9 +3,8 @@
 //! The question chooses its table ([`helios_query::Question`]); [`ask`] sends its statements, [`render`] makes text of the
 //! answer.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use clickhouse::Client;
+use helios_common::clock::unix_secs;
 use helios_query::{Choice, Question, Retention, Table};
 use helios_sink::{SinkConfig, client};
 use serde::Deserialize;
@@ -117,7 +116,7 @@ pub async fn ask(
 ) -> Result<Answer, String> {
     let choice = match table {
         Some(table) => Choice { table, warning: None },
-        None => question.choose(now(), &retention(config)),
+        None => question.choose(unix_secs(), &retention(config)),
     };
     let client = client::connect(config).map_err(|error| error.to_string())?;
     let sums: Vec<SumsRow> = rows(&client, config, &question.sums(&config.database, choice.table)).await?;
@@ -178,10 +177,6 @@ fn figures(bytes: &str, packets: &str, flows: &str) -> Result<Figures, String> {
 
 fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("ClickHouse answered {text} where a number belongs"))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn retention(config: &SinkConfig) -> Retention {

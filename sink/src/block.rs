@@ -367,9 +367,7 @@ impl Tokens {
         // Keyed by the operating system's randomness; the clock and the process id are in it as well.
         let mut hasher = RandomState::new().build_hasher();
         hasher.write_u32(std::process::id());
-        if let Ok(now) = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-            hasher.write_u128(now.as_nanos());
-        }
+        hasher.write_u128(helios_common::clock::since_epoch().as_nanos());
         Self { process: hasher.finish(), blocks: 0 }
     }
 

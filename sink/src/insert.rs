@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clickhouse::error::Error;
 use hdrhistogram::Histogram;
+use helios_common::clock;
 use helios_common::time::UnixMs;
 use helios_web::Backoff;
 use tokio::sync::{Notify, watch};
@@ -447,7 +448,7 @@ impl Inserter {
     }
 
     fn count(&self, block: &Block, begin: Instant) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMs);
+        let now = clock::unix_ms();
         let mut stats = self.stats();
         stats.blocks += 1;
         stats.rows += block.rows;
@@ -500,7 +501,7 @@ impl Inserter {
     /// Counts a failure, and logs it unless the same was logged a moment ago.
     fn note(&self, class: Class, error: &str, url: &str, advice: &str) {
         let error: String = error.chars().take(500).collect();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMs);
+        let now = clock::unix_ms();
         let mut stats = self.stats();
         stats.failures[class as usize] += 1;
         stats.last_error = Some((now, error.clone()));

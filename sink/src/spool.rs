@@ -20,9 +20,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use helios_common::clock;
 use helios_common::time::UnixMs;
 
 use crate::block::Block;
@@ -183,7 +184,7 @@ impl Spool {
 
     /// Begins the file of a block; `None` if that is not possible now.
     pub fn begin(self: &Arc<Self>, head: &Head) -> Option<OpenFile> {
-        let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let ms = clock::unix_ms();
         let number = self.blocks.fetch_add(1, Ordering::Relaxed);
         let name: Arc<str> = format!("{ms:014}-{:016x}-{number:08}", self.process).into();
         let path = self.path(&name, directory::OPEN);

@@ -7,7 +7,9 @@ use std::io::{self, BufWriter};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use helios_common::clock;
 
 use super::exporter::{Datagrams, Identity, Now};
 use super::summary::{NotSent, Sent, Summary};
@@ -153,8 +155,7 @@ impl Clock {
 
 /// The present.
 pub fn wall_clock() -> Now {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { unix_ns: since_epoch.as_nanos() as u64 }
+    Now { unix_ns: clock::since_epoch().as_nanos() as u64 }
 }
 
 /// What a run has done so far.

@@ -23,7 +23,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use helios_common::clock;
 
 pub const OPEN: &str = "open";
 pub const BLOCK: &str = "block";
@@ -98,7 +99,7 @@ impl RunFolder {
         make(root)?;
         make(&aside(root))?;
         make(&retry(root))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let now = clock::since_epoch().as_nanos();
         let path = root.join(format!("{RUN}{now:020}-{}", std::process::id()));
         // Nobody may meet the folder before it is locked, and take it for a dead process's.
         let hidden = root.join(format!(".{RUN}{now:020}-{}", std::process::id()));
