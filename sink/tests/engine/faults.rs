@@ -82,6 +82,15 @@ impl Running {
         }
     }
 
+    /// Waits until `done`, and says what the last insert failed with where that does not come.
+    pub(super) fn until(&self, what: &str, done: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done() {
+            assert!(Instant::now() < deadline, "waited in vain for {what}: {}", self.last_error());
+            std::thread::sleep(Duration::from_millis(5)); // between two looks at the state
+        }
+    }
+
     pub(super) fn wait_for_all(&self) {
         self.wait_for_stored(self.sent);
     }
@@ -96,11 +105,7 @@ impl Running {
 
     /// Ends a sink that was sent nothing.
     fn end_without_rows(self) {
-        let begin = Instant::now();
-        while self.sink.schema_trouble().is_some() {
-            assert!(begin.elapsed() < PATIENCE, "{:?}", self.last_error());
-            std::thread::sleep(Duration::from_millis(5)); // between two looks
-        }
+        self.until("the schema", || self.sink.schema_trouble().is_none());
         drop(self.sender);
         self.runtime.block_on(self.sink.drain(PATIENCE));
     }
@@ -171,11 +176,7 @@ fn blocks_that_the_tables_do_not_take_are_sent_again_until_they_do() {
     engine.query("SYSTEM STOP MERGES parts.flows");
     engine.query("ALTER TABLE parts.flows MODIFY SETTING parts_to_throw_insert = 1, parts_to_delay_insert = 0");
     running.send(4);
-    let begin = Instant::now();
-    while running.failures(Class::Transient) < 3 {
-        assert!(begin.elapsed() < PATIENCE, "{:?}", running.sink.stats().insert.last_error);
-        std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
-    }
+    running.until("three failures", || running.failures(Class::Transient) >= 3);
     assert!(running.last_error().contains("Code: 252"), "{}", running.last_error());
     assert_eq!(running.ledger.snapshot().stored, 1000, "what was refused is not stored");
     engine.query("ALTER TABLE parts.flows RESET SETTING parts_to_throw_insert, parts_to_delay_insert");
@@ -211,12 +212,8 @@ fn without_migrations_what_is_missing_is_named_and_waited_for() {
     stand("DROP VIEW waited.flows_1h_mv SYNC");
     let mut running = Running::start(&SinkConfig { migrate: false, ..made.clone() });
     running.send(1);
-    let begin = Instant::now();
     let missing = ["add column flows.tcp_flags", "create view flows_1h_mv"];
-    while !missing.iter().all(|step| running.last_error().contains(step)) {
-        assert!(begin.elapsed() < PATIENCE, "{:?}", running.last_error());
-        std::thread::sleep(Duration::from_millis(5)); // between two looks
-    }
+    running.until("both steps", || missing.iter().all(|step| running.last_error().contains(step)));
     assert!(running.sink.schema_trouble().is_some_and(|why| why.contains(missing[0])));
     assert_eq!(running.ledger.snapshot().stored, 0);
     // Somebody upgrades the schema.
@@ -277,10 +274,7 @@ fn a_wrong_password_is_tried_at_the_longest_interval_only() {
     let mut running = Running::start(&SinkConfig { retry_max_ms: 400, ..config(&[&[&proxy]], "password") });
     running.send(1);
     let begin = Instant::now();
-    while running.failures(Class::Configuration) < 3 {
-        assert!(begin.elapsed() < PATIENCE, "{:?}", running.sink.stats().insert.last_error);
-        std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
-    }
+    running.until("three failures", || running.failures(Class::Configuration) >= 3);
     // Two pauses of 400 ms less a quarter.
     assert!(begin.elapsed() >= Duration::from_millis(550), "{:?}", begin.elapsed());
     proxy.follow(Schedule::Quiet);
@@ -345,10 +339,6 @@ fn over_tls_with_an_authority_of_ones_own() {
     running.end(&engine, "tls");
 
     let distrusting = Running::start(&trusting(stranger.ca_file()));
-    let deadline = Instant::now() + PATIENCE;
-    while distrusting.failures(Class::Transient) == 0 {
-        assert!(Instant::now() < deadline);
-        std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
-    }
+    distrusting.until("a failure", || distrusting.failures(Class::Transient) > 0);
     assert!(!distrusting.sink.stats().insert.schema_ready, "a certificate of an unknown authority was taken");
 }

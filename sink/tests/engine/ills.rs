@@ -1,9 +1,6 @@
 //! What is wrong with the engine's tables themselves, not played by a proxy: rows wait for somebody to mend it.
 //!
-//! Too many parts is left to the proxy ([`super::faults`]): the engine of the tests answers an insert of data to such a table
-//! with success, and stores nothing.
-
-use std::time::{Duration, Instant};
+//! Too many parts is in [`super::faults`].
 
 use helios_common::side::{ExporterMinute, SideTable};
 use helios_sink::SinkConfig;
@@ -11,7 +8,7 @@ use helios_sink::error::Class;
 use helios_testkit::Engine;
 use helios_testkit::proxy::{Proxy, Schedule};
 
-use super::faults::{PATIENCE, Running, config};
+use super::faults::{Running, config};
 
 /// What is wrong, how it comes and how it is mended, and what Helios takes it for.
 struct Ill {
@@ -65,11 +62,7 @@ fn what_is_wrong_in_clickhouse_is_waited_for_and_every_row_is_stored_once() {
         come.iter().for_each(|sql| drop(engine.query(sql)));
         let (before, attempts) = (running.failures(class), proxy.done().len());
         running.send(1);
-        let begin = Instant::now();
-        while running.failures(class) < before + 3 {
-            assert!(begin.elapsed() < PATIENCE, "{what}: {:?}", running.last_error());
-            std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
-        }
+        running.until(&format!("three failures of {what}"), || running.failures(class) >= before + 3);
         assert!(running.last_error().contains(told), "{what}: {}", running.last_error());
         assert!(proxy.done().len() - attempts < 60, "{what}: {} attempts in a moment", proxy.done().len() - attempts);
         mend.iter().for_each(|sql| drop(engine.query(sql)));
@@ -91,20 +84,12 @@ fn a_side_table_that_is_missing_holds_up_no_flow() {
     for n in 0..5 {
         running.side.offer(vec![ExporterMinute { received_at: n, ..ExporterMinute::default() }; 10]);
         let before = running.failures(Class::Configuration);
-        let begin = Instant::now();
-        while running.failures(Class::Configuration) == before {
-            assert!(begin.elapsed() < PATIENCE, "the missing table was not noticed: {}", running.last_error());
-            std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
-        }
+        running.until("notice of the missing table", || running.failures(Class::Configuration) > before);
         running.send(1);
         running.wait_for_all();
     }
     assert_eq!(stored(&running), 0);
     engine.query("RENAME TABLE sides.away TO sides.exporters");
-    let begin = Instant::now();
-    while stored(&running) < 50 {
-        assert!(begin.elapsed() < PATIENCE, "{} rows are stored: {}", stored(&running), running.last_error());
-        std::thread::sleep(Duration::from_millis(5)); // between two looks at the count
-    }
+    running.until("50 rows of the side table", || stored(&running) >= 50);
     running.end(&engine, "sides");
 }
