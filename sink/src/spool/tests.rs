@@ -435,7 +435,10 @@ fn a_folder_that_cannot_be_taken_over_holds_up_no_other_and_is_named_and_left() 
     let (spool, backlog) = restart(root.path());
     let stats = spool.stats();
     assert!(stats.scanned && stats.available, "{stats:?}");
-    assert_eq!(tokens(&all(&backlog)), ["b", "c"]);
+    // Folders that were made within one millisecond have no order.
+    let mut found = tokens(&all(&backlog));
+    found.sort();
+    assert_eq!(found, ["b", "c"]);
     assert!(folders[0].exists() && folders[1].join("lost+found").exists() && !folders[2].exists());
     assert_eq!(spool.state().strange.len(), 2);
     // Once the first can be taken over, it is.

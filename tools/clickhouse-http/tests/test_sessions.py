@@ -10,8 +10,10 @@ import pytest
 
 from clickhouse_http.errors import Code
 
-from .conftest import PATIENCE_SECONDS, Client, Reply, Tool, wait_until
+from .conftest import PATIENCE_SECONDS, Client, Reply, Tool
 
+# Once a client has sent that much, the server is reading: 6 MiB to receive and 4 MiB to send are Linux's limits.
+_MORE_THAN_SOCKETS_HOLD = 32 << 20
 MAX_BLOCK_SIZE = "SELECT value FROM system.settings WHERE name = 'max_block_size'"
 
 
@@ -89,12 +91,14 @@ def test_timeout_has_a_maximum(client: Client, session: str) -> None:
 
 def test_session_takes_one_request_at_a_time(shared_tool: Tool, client: Client, session: str) -> None:
     table = "wait_" + session.replace("-", "")
-    client.run(f"CREATE TABLE {table} (a UInt32) ORDER BY a")
+    client.run(f"CREATE TABLE {table} (a String) ORDER BY a")
+    reading = threading.Event()
     release = threading.Event()
     replies: list[Reply] = []
 
     def body() -> Iterator[bytes]:
-        yield b"1\n"
+        yield b"1" * _MORE_THAN_SOCKETS_HOLD + b"\n"
+        reading.set()
         release.wait(PATIENCE_SECONDS)
         yield b"2\n"
 
@@ -105,8 +109,7 @@ def test_session_takes_one_request_at_a_time(shared_tool: Tool, client: Client, 
 
     thread = threading.Thread(target=insert)
     thread.start()
-    inserts = f"SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO {table}%'"
-    wait_until(lambda: client.run(inserts) == "1")
+    assert reading.wait(PATIENCE_SECONDS)
     assert client.post("SELECT 1", session_id=session).code == Code.SESSION_IS_LOCKED
     release.set()
     thread.join(PATIENCE_SECONDS)
