@@ -21,7 +21,7 @@ SUITE ?= micro
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors exporters captures fuzz-smoke fuzz docs docs-generated site clean
+.PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors dashboards dashboards-test exporters captures fuzz-smoke fuzz docs docs-generated site clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ build: ## build the release binary, target/release/helios
 test: engine-test exporters ## run every test: unit, property, end to end with the ClickHouse engine and real exporters
 	cargo test --workspace --all-features --locked
 	cd tools/clickhouse-http && $(ENGINE_PYTHON) -m pytest -q
-	$(MAKE) --no-print-directory captures
+	$(MAKE) --no-print-directory dashboards-test captures
 
 captures: ## hold `helios decode` against real captures, where they are present
 	@if [ -f "$(HELIOS_CAPTURES)/check.py" ]; then \
@@ -91,6 +91,12 @@ test-collectors: components ## run the real collectors with collectors/ and aler
 	[ -x $(CACHE)/components/bin/python ] || python3 -m venv $(CACHE)/components
 	$(CACHE)/components/bin/pip install -q --disable-pip-version-check -r tools/components/requirements.txt
 	$(CACHE)/components/bin/python tools/components/check.py
+
+dashboards: ## write dashboards/*/*.json again from tools/dashboards
+	cd tools/dashboards && python3 -m helios_dashboards
+
+dashboards-test: ## hold dashboards/ against their code, the schema, the recording rules and each other (a second, Python alone)
+	cd tools/dashboards && python3 -m unittest -q tests.test_structure
 
 exporters: ## install the real exporters and decoders that the end-to-end tests use (Debian packages)
 	tools/exporters.sh

@@ -1,0 +1,1 @@
+"""The eight dashboards of devices and interfaces."""

@@ -1,0 +1,160 @@
+"""The interfaces that carry the most, by their counters."""
+
+from ..grafana import (
+    ANY_IS_BAD,
+    BLUE,
+    GREEN,
+    MERGE,
+    ORANGE,
+    UTILIZATION,
+    YELLOW,
+    Column,
+    Dashboard,
+    bars,
+    graph,
+    organize,
+    prom,
+    stat,
+    table,
+    thresholds,
+)
+from ..variables import DEVICE, TOP, metrics
+from ..variables import DEVICES as D
+from .shared import LABEL_DEVICE, LABEL_INTERFACE, NO_COUNTERS, ROW_INTERFACE
+
+
+def make() -> Dashboard:
+    board = Dashboard(
+        "helios-top-interfaces",
+        "Top Talkers by Interface",
+        "Which interfaces carry the most traffic, and how much of all that is. The flow dashboard Top Talkers says whose traffic it is.",
+        "metrics",
+        metrics(DEVICE, TOP),
+    )
+    rate = lambda way: f"sum by (device, interface) (helios:if_{way}_bits:rate5m{{{D}}})"
+    mean = lambda way: f"sum by (device, interface) (avg_over_time(helios:if_{way}_bits:rate5m{{{D}}}[$__range]))"
+    full = f'max by (device, interface) ({{__name__=~"helios:if_(in|out)_utilization:ratio5m", {D}}})'
+    board.row(
+        4,
+        stat(
+            "Above 90 %",
+            "Interfaces whose utilization in or out is above 90 % now.",
+            [prom("A", f"count({full} > 0.9) or vector(0)", instant=True)],
+            levels=ANY_IS_BAD,
+        ),
+        stat(
+            "Above 70 %",
+            "Interfaces whose utilization in or out is above 70 % now: the next to be upgraded.",
+            [prom("A", f"count({full} > 0.7) or vector(0)", instant=True)],
+            levels=thresholds(GREEN, (1, YELLOW), (10, ORANGE)),
+        ),
+        stat(
+            "Doubled",
+            "Interfaces that carry more than twice their mean of the range now, and 1 Mbit/s or more.",
+            [prom("A", f"count({rate('in')} > 2 * {mean('in')} and {rate('in')} > 1e6) or vector(0)", instant=True)],
+            levels=thresholds(GREEN, (1, YELLOW), (5, ORANGE)),
+        ),
+        stat(
+            "Share of the busiest",
+            "Share of the busiest interface in all traffic in, over the range.",
+            [prom("A", f"max({mean('in')}) / sum({mean('in')})", instant=True)],
+            unit="percentunit",
+            no_value=NO_COUNTERS,
+            decimals=1,
+            levels=thresholds(GREEN, (0.5, YELLOW)),
+        ),
+        stat(
+            "Traffic in",
+            "Sum over all interfaces now.",
+            [prom("A", f"sum({rate('in')})")],
+            unit="bps",
+            no_value=NO_COUNTERS,
+            sparkline=True,
+        ),
+        stat(
+            "Traffic out",
+            "Sum over all interfaces now.",
+            [prom("A", f"sum({rate('out')})")],
+            unit="bps",
+            no_value=NO_COUNTERS,
+            sparkline=True,
+        ),
+    )
+    for way, name in (("in", "In"), ("out", "Out")):
+        total = f"scalar(sum({mean(way)}))"
+        ranked = f"topk($top, {mean(way)})"
+        rest = f'label_replace(label_replace(vector({total} - scalar(sum({ranked}))), "device", "other", "", ""), "interface", "", "", "")'
+        columns = [
+            Column("device", "Device", links=ROW_INTERFACE),
+            Column("interface", "Interface", links=ROW_INTERFACE),
+            Column("Value #A", "Mean rate", "bps", 110),
+            Column("Value #B", "Share", "percentunit", 140, gauge=True, colors=thresholds(BLUE), decimals=1),
+            Column("Value #C", "Bytes", "bytes", 110),
+            Column("Value #D", "Highest", "bps", 110),
+            Column("Value #E", "Utilization", "percentunit", 140, gauge=True, colors=UTILIZATION, decimals=1),
+        ]
+        only = f"and on (device, interface) {ranked}"
+        board.row(
+            11,
+            table(
+                f"{name}, by bytes",
+                f"Interfaces by the bytes that went {way} over the range, and the rest as 'other'.",
+                [
+                    prom("A", f"{ranked} or {rest}", table=True),
+                    prom("B", f"({ranked} or {rest}) / {total}", table=True),
+                    prom("C", f"({ranked} or {rest}) * $__range_s / 8", table=True),
+                    prom(
+                        "D",
+                        f"sum by (device, interface) (max_over_time(helios:if_{way}_bits:rate5m{{{D}}}[$__range])) {only}",
+                        table=True,
+                    ),
+                    prom(
+                        "E",
+                        f"sum by (device, interface) (avg_over_time(helios:if_{way}_utilization:ratio5m{{{D}}}[$__range])) {only}",
+                        table=True,
+                    ),
+                ],
+                columns,
+                sort="Mean rate",
+                no_value=NO_COUNTERS,
+                transformations=[MERGE, organize([c.name for c in columns], hide=["Time"])],
+            ),
+            graph(
+                f"{name} over time",
+                f"Rate {way} of the ten interfaces that are busiest at each time.",
+                [prom("A", f"topk(10, {rate(way)})", "{{device}} {{interface}}")],
+                unit="bps",
+                no_value=NO_COUNTERS,
+                links=LABEL_INTERFACE,
+                stack=False,
+            ),
+            widths=[13, 11],
+        )
+    board.row(
+        8,
+        bars(
+            "Devices",
+            "Rate in of the ten busiest devices now, over all their interfaces.",
+            [prom("A", f"sort_desc(topk(10, sum by (device) (helios:if_in_bits:rate5m{{{D}}})))", "{{device}}", instant=True)],
+            unit="bps",
+            levels=thresholds(BLUE),
+            no_value=NO_COUNTERS,
+            links=LABEL_DEVICE,
+        ),
+        graph(
+            "Packets in",
+            "Packets a second of the ten interfaces with the most. Many packets and few bytes are a flood of small packets.",
+            [
+                prom(
+                    "A",
+                    f"topk(10, sum by (device, interface) (helios:if_in_packets:rate5m{{{D}}}))",
+                    "{{device}} {{interface}}",
+                )
+            ],
+            unit="pps",
+            no_value=NO_COUNTERS,
+            links=LABEL_INTERFACE,
+        ),
+        widths=[10, 14],
+    )
+    return board

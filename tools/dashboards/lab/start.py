@@ -1,0 +1,335 @@
+"""Starts what the dashboards ask: the ClickHouse engine with flows of `helios simulate` -> `helios run`, and a Prometheus with our
+recording rules over the series of the same devices. All of it on loopback, in one folder, ended by `Lab.stop`.
+
+    python3 -m lab.start --folder DIR [--hours N] [--fault NAME ...]      in tools/dashboards; stays until Ctrl-C
+"""
+
+import argparse
+import http.server
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from .network import RULES, devices, inventory, networks
+from .series import FAULTS, Network, Octets, line, openmetrics
+
+ROOT = Path(__file__).resolve().parents[3]
+DEADLINE_SECONDS = 180
+STEP_SECONDS = 30
+HISTORY_FLOWS_PER_MINUTE = 1500
+"""Flows of the history: enough for smooth curves, few enough for a start within a minute."""
+FRESH_SECONDS = 20
+FRESH_RATE = 1000
+
+# The alerts that the dashboards of alerts need; alerts/ has those of the product.
+ALERTS = """groups:
+  - name: lab
+    interval: 10s
+    rules:
+      - {alert: DeviceUnreachable, expr: 'helios:device_up == 0', for: 10s, labels: {severity: critical}}
+      - {alert: InterfaceDown, expr: 'helios:if_admin_up == 1 and on (device, interface) helios:if_oper_up == 0', for: 10s, labels: {severity: warning}}
+      - {alert: InterfaceErrorRateHigh, expr: 'helios:if_in_error_ratio:rate5m > 0.01', labels: {severity: warning}}
+      - {alert: BgpSessionDown, expr: 'helios:bgp_session_state < 6', labels: {severity: critical}}
+      - {alert: CpuHigh, expr: 'helios:cpu_utilization:ratio > 0.8', labels: {severity: warning}}
+"""
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def get(url: str, body: bytes | None = None) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=300) as answer:
+        return answer.read()
+
+
+def wait_for(what: str, condition) -> None:
+    end = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < end:
+        try:
+            if condition():
+                return
+        except (OSError, urllib.error.URLError, ValueError):
+            pass
+        time.sleep(0.2)
+    raise SystemExit(f"lab: {what} did not happen within {DEADLINE_SECONDS} seconds")
+
+
+class Lab:
+    def __init__(self, folder: Path, helios: Path, hours: int, faults: tuple[str, ...] = (), say=print) -> None:
+        self.folder, self.helios, self.hours, self.say = folder, helios, hours, say
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.network = Network(devices(), Octets(), time.time() - hours * 3600)
+        self.faults = faults
+        self.clickhouse = self.prometheus = ""
+        self.exporter: http.server.ThreadingHTTPServer | None = None
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+
+    def start(self) -> "Lab":
+        self._start_engine()
+        self._start_helios()
+        self._send_flows()
+        self._write_history()
+        self._read_octets()
+        self._start_exporter()
+        self._start_prometheus()
+        if self.faults:
+            self.switch_on(*self.faults)
+        return self
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.processes.clear()
+        if self.exporter:
+            self.exporter.shutdown()
+
+    def sql(self, statement: str) -> str:
+        return get(self.clickhouse + "/", statement.encode()).decode()
+
+    def query(self, expr: str) -> list:
+        asked = urllib.parse.urlencode({"query": expr})
+        return json.loads(get(f"{self.prometheus}/api/v1/query?{asked}"))["data"]["result"]
+
+    def switch_on(self, *faults: str) -> None:
+        """Returns when the recorded series show it."""
+        for fault in faults:
+            self.network.faults.setdefault(fault, time.time())
+        shown = {
+            "link-down": "helios:if_oper_up == 0",
+            "errors": "helios:if_in_error_ratio:rate5m > 0.01",
+            "bgp": "helios:bgp_session_state < 6",
+            "cpu": "helios:cpu_utilization:ratio > 0.8",
+            "unreachable": 'ALERTS{alertname="DeviceUnreachable", alertstate="firing"}',
+        }
+        for fault in faults:
+            wait_for(f"that Prometheus shows the fault {fault}", lambda fault=fault: self.query(shown[fault]))
+
+    def _spawn(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"{name}.log").open("wb")
+        # A session of its own: Ctrl-C is for this script, which ends them in order.
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | environment, start_new_session=True)
+        self.processes.append(process)
+        return process
+
+    def _start_engine(self) -> None:
+        python = os.environ.get("HELIOS_ENGINE_PYTHON") or str(ROOT / ".cache/engine/bin/python")
+        if not Path(python).exists():
+            raise SystemExit(f"lab: there is no {python}: run 'make engine'")
+        port_file = self.folder / "port"
+        self._spawn(
+            "clickhouse",
+            [
+                python,
+                "-m",
+                "clickhouse_http",
+                "--path",
+                str(self.folder / "clickhouse"),
+                "--port",
+                "0",
+                "--port-file",
+                str(port_file),
+            ],
+            PYTHONPATH=str(ROOT / "tools/clickhouse-http"),
+        )
+        wait_for("the start of the engine", lambda: port_file.read_text().strip())
+        self.clickhouse = f"http://127.0.0.1:{port_file.read_text().strip()}"
+
+    def _start_helios(self) -> None:
+        self.flows, self.admin = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}", f"127.0.0.1:{free_port()}"
+        subprocess.run([self.helios, "simulate", "--write-geoip", self.folder], check=True, stdout=subprocess.DEVNULL)
+        (self.folder / "devices.yaml").write_text(inventory(self.network.devices))
+        (self.folder / "networks.yaml").write_text(networks())
+        (self.folder / "helios.yaml").write_text(
+            f"collector:\n  listen: ['{self.flows}']\n  state_dir: {self.folder}/state\n"
+            f"enricher:\n  geoip: {{city: {self.folder}/city.mmdb, asn: {self.folder}/asn.mmdb}}\n"
+            f"  inventory: {{files: [{self.folder}/devices.yaml]}}\n  networks: {{files: [{self.folder}/networks.yaml]}}\n{RULES}"
+            f"clickhouse:\n  url: {self.clickhouse}\nadmin:\n  listen: {self.admin}\n"
+        )
+        self._spawn("helios", [str(self.helios), "run", "--config", str(self.folder / "helios.yaml")])
+        wait_for("the start of helios", lambda: get(f"http://{self.admin}/readyz"))
+
+    def _send_flows(self) -> None:
+        self.say(f"lab: {len(self.network.devices)} exporters send for {FRESH_SECONDS} seconds")
+        self._simulate(
+            "--rate", str(FRESH_RATE), "--duration", f"{FRESH_SECONDS}s", "--summary-json", str(self.folder / "sent.json")
+        ).wait()
+        sent = json.loads((self.folder / "sent.json").read_text())["total"]["flows"]
+        wait_for(f"that {sent} flows are stored", lambda: int(self.sql("SELECT count() FROM helios.flows")) >= sent)
+
+    def _simulate(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [
+            str(self.helios),
+            "simulate",
+            "--target",
+            self.flows,
+            "--exporters",
+            str(len(self.network.devices)),
+            *arguments,
+        ]
+        return self._spawn("simulate", command)
+
+    def keep_sending(self, rate: int = HISTORY_FLOWS_PER_MINUTE // 60) -> None:
+        """Flows go on as long as the lab stands, within 24 hours."""
+        self._simulate("--rate", str(rate), "--duration", "24h")
+
+    def _write_history(self) -> None:
+        """Copies of what came, at earlier times: more at noon than at night."""
+        self.say(f"lab: flows of {self.hours} hours before")
+        # The fresh flows become the pattern: 20 seconds at many times the usual rate would be a peak in every graph.
+        self.sql("CREATE TABLE helios.pattern ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM helios.flows")
+        for table in ("flows", "flows_1m", "flows_1h", "talkers_1h"):
+            self.sql(f"TRUNCATE TABLE helios.{table}")
+        pattern = int(self.sql("SELECT count() FROM helios.pattern"))
+        columns = ", ".join(f"f.{c} - toIntervalMinute(n.number) AS {c}" for c in ("received_at", "flow_start", "flow_end"))
+        for hour in range(self.hours):
+            curve = 1 + 0.6 * math.sin(((time.time() / 3600 - hour) % 24 - 9) / 24 * 2 * math.pi)
+            wanted = max(1, round(1e6 * HISTORY_FLOWS_PER_MINUTE / pattern * curve))
+            self.sql(
+                f"INSERT INTO helios.flows SELECT f.* REPLACE ({columns}) FROM helios.pattern AS f"
+                f" CROSS JOIN (SELECT number FROM numbers({hour * 60}, 60)) AS n"
+                f" WHERE cityHash64(f.src_addr, f.dst_addr, f.src_port, f.dst_port, f.bytes, n.number) % 1000000 < {wanted}"
+            )
+        self.sql("DROP TABLE helios.pattern")
+
+    def _read_octets(self) -> None:
+        octets = Octets()
+        for way in ("in", "out"):
+            rows = self.sql(
+                f"SELECT exporter_name, {way}_if_name, toUnixTimestamp(received_at) AS minute, sum(bytes), sum(packets) FROM helios.flows_1m"
+                f" WHERE flow_direction != 'egress' GROUP BY ALL ORDER BY minute FORMAT TSV"
+            )
+            for row in rows.splitlines():
+                device, interface, minute, total, packets = row.split("\t")
+                octets.add(device, interface, way, int(minute), float(total), float(packets))
+        self.network.octets = octets
+
+    def _start_exporter(self) -> None:
+        lab = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                now = time.time()
+                # Counters end a minute ago: the current one is not whole in flows_1m.
+                body = "\n".join(line(sample) for sample in lab.network.samples(now)) + "\n"
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.exporter = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.exporter.serve_forever, daemon=True).start()
+        threading.Thread(target=self._refresh_octets, daemon=True).start()
+
+    def _refresh_octets(self) -> None:
+        while self.processes:
+            time.sleep(15)
+            try:
+                self._read_octets()
+            except OSError:
+                return
+
+    def _start_prometheus(self) -> None:
+        prometheus = shutil.which("prometheus") or "/usr/bin/prometheus"
+        if not Path(prometheus).exists():
+            raise SystemExit("lab: there is no prometheus: run 'make components'")
+        data, rules = self.folder / "prometheus", self.folder / "rules"
+        rules.mkdir()
+        shutil.copy(ROOT / "alerts/recording.yaml", rules / "recording.yaml")
+        (rules / "alerts.yaml").write_text(ALERTS)
+        begin, end = int(self.network.start) // 60 * 60, int(time.time()) // 60 * 60
+        self.say(f"lab: series of {self.hours} hours before")
+        history = self.folder / "history.txt"
+        with history.open("w") as out:
+            out.writelines(text + "\n" for text in openmetrics(self.network, begin, end, STEP_SECONDS))
+        self._promtool("create-blocks-from", "openmetrics", str(history), str(data))
+        history.unlink()
+        config = {
+            "global": {"scrape_interval": "10s", "evaluation_interval": "10s"},
+            "rule_files": [str(rules / "*.yaml")],
+            "scrape_configs": [
+                {
+                    "job_name": "lab",
+                    "honor_labels": True,
+                    "static_configs": [{"targets": [f"127.0.0.1:{self.exporter.server_port}"]}],
+                },
+                {"job_name": "helios", "static_configs": [{"targets": [self.admin]}]},
+            ],
+        }
+        # A configuration in JSON is YAML as well. Rules of 30 seconds are evaluated every 10 here: nobody waits for the first result.
+        (rules / "recording.yaml").write_text((rules / "recording.yaml").read_text().replace("interval: 30s", "interval: 10s"))
+        (self.folder / "prometheus.yaml").write_text(json.dumps(config))
+        port = free_port()
+        self.prometheus = f"http://127.0.0.1:{port}"
+        command = [
+            prometheus,
+            f"--config.file={self.folder}/prometheus.yaml",
+            f"--storage.tsdb.path={data}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--storage.tsdb.retention.time=30d",
+        ]
+        self._spawn("prometheus", command)
+        wait_for("the start of Prometheus", lambda: get(f"{self.prometheus}/-/ready"))
+        wait_for(
+            "that rules give series",
+            lambda: all(
+                self.query(f"{name} and on () (time() - timestamp({name}) < 25)")
+                for name in ("helios:if_in_utilization:ratio5m", "helios:flow_records:rate5m")
+            ),
+        )
+
+    def _promtool(self, *arguments: str) -> None:
+        done = subprocess.run(["promtool", "tsdb", *arguments], check=False, capture_output=True)
+        if done.returncode:
+            raise SystemExit(f"lab: promtool {arguments[1]} failed: {done.stderr.decode()[-800:]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=ROOT / ".cache/dashboards")
+    parser.add_argument("--helios", type=Path, default=Path(os.environ.get("DEMO_HELIOS") or ROOT / "target/release/helios"))
+    parser.add_argument("--hours", type=int, default=6)
+    parser.add_argument("--fault", choices=FAULTS, action="append", default=[])
+    options = parser.parse_args()
+    if not options.helios.exists():
+        raise SystemExit(f"lab: there is no {options.helios}: run 'make build', or set DEMO_HELIOS to a binary")
+    lab = Lab(options.folder, options.helios, options.hours, tuple(options.fault))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        lab.start()
+        lab.keep_sending()
+        print(
+            json.dumps({"clickhouse": lab.clickhouse, "prometheus": lab.prometheus, "helios": f"http://{lab.admin}"}),
+            flush=True,
+        )
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        lab.stop()
+
+
+if __name__ == "__main__":
+    main()
