@@ -45,6 +45,7 @@ pub struct Record {
 pub struct Knows {
     pub country: bool,
     pub city: bool,
+    /// Numbers of autonomous systems, or names for the numbers that flows bring.
     pub asn: bool,
     pub network: bool,
     pub site: bool,
@@ -127,11 +128,17 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Lays GeoIP under the networks.
-    pub fn new(geo: Option<Layer>, networks: &NetworkTables, order: AsOrder, geoip: GeoipSources) -> Self {
+    /// Lays GeoIP under the networks, and its names of autonomous systems under `own_names`.
+    pub fn new(
+        geo: Option<Layer>,
+        networks: &NetworkTables,
+        own_names: &[(u32, NameId)],
+        order: AsOrder,
+        geoip: GeoipSources,
+    ) -> Self {
         let geo =
             geo.unwrap_or_else(|| Layer { v4: Runs::default(), v6: Runs::default(), places: vec![Place::default()] });
-        let mut records = Records::new(&geo.places, networks, order, geoip);
+        let mut records = Records::new(&geo.places, networks, own_names, order, geoip);
         let mut id = |place, network| records.id(place, network);
         let Flat { v4, v6 } = &networks.global;
         let v4 = geo.v4.join(v4, &mut id);
@@ -147,7 +154,7 @@ impl Addresses {
         Self {
             global,
             vrfs,
-            knows: knows(&list, &first_as),
+            knows: knows(&list, &first_as, !own_names.is_empty()),
             records: list,
             tags,
             sets,
@@ -250,12 +257,12 @@ pub const fn is_private_as(asn: u32) -> bool {
     matches!(asn, 23_456 | 64_512..=65_535 | 4_200_000_000..=u32::MAX)
 }
 
-fn knows(records: &[Record], first_as: &[u32]) -> Knows {
+fn knows(records: &[Record], first_as: &[u32], as_named: bool) -> Knows {
     let any = |value: fn(&Record) -> u32| records.iter().any(|record| value(record) != 0);
     Knows {
         country: any(|record| record.country),
         city: any(|record| record.city),
-        asn: any(|record| record.asn) || first_as.iter().any(|&asn| asn != 0),
+        asn: any(|record| record.asn) || first_as.iter().any(|&asn| asn != 0) || as_named,
         network: any(|record| record.network),
         site: any(|record| record.site),
         role: any(|record| record.role),
@@ -279,12 +286,18 @@ struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    fn new(places: &'a [Place], networks: &'a NetworkTables, order: AsOrder, geoip: GeoipSources) -> Self {
+    fn new(
+        places: &'a [Place],
+        networks: &'a NetworkTables,
+        own_names: &[(u32, NameId)],
+        order: AsOrder,
+        geoip: GeoipSources,
+    ) -> Self {
         let mut records = Self {
             places,
             networks: &networks.networks,
             order,
-            as_names: as_names(places),
+            as_names: as_names(places, own_names),
             ids: HashMap::default(),
             list: Vec::new(),
             geoip,
@@ -335,12 +348,12 @@ impl<'a> Records<'a> {
     }
 }
 
-/// From AS number to name: of several names for a number the first one.
-fn as_names(places: &[Place]) -> Table {
-    let named = places.iter().rev().filter(|place| place.asn != 0 && place.as_name != NO_NAME);
-    Table::from_runs(&Runs::flatten(
-        named.map(|place| Entry { start: place.asn, bits: 32, value: place.as_name }).collect(),
-    ))
+/// From AS number to name: of several names for a number the first one, the network's own before GeoIP's.
+fn as_names(places: &[Place], own: &[(u32, NameId)]) -> Table {
+    let places = places.iter().map(|place| (place.asn, place.as_name));
+    // Of two entries with the same key the later one counts.
+    let named = own.iter().copied().chain(places).rev().filter(|&(asn, name)| asn != 0 && name != NO_NAME);
+    Table::from_runs(&Runs::flatten(named.map(|(asn, name)| Entry { start: asn, bits: 32, value: name }).collect()))
 }
 
 /// AS numbers are looked up like IPv4 addresses.
@@ -355,7 +368,7 @@ impl Addresses {
         let networks = NetworkTables::new(&[], &[], &helios_common::names::Names::new());
         let order = AsOrder::new(&[AsSource::Flow, AsSource::Geoip]);
         let geoip = GeoipSources::new(&GeoipConfig::default());
-        Some(Self::new(Some(Layer::merge(city, asn)?), &networks, order, geoip))
+        Some(Self::new(Some(Layer::merge(city, asn)?), &networks, &[], order, geoip))
     }
 
     pub(crate) fn place_of(&self, address: Address) -> Record {

@@ -19,13 +19,15 @@ pub struct Inventory {
     pub devices: Vec<Device>,
     pub networks: Vec<Network>,
     pub vrfs: Vec<Vrf>,
+    /// Names of autonomous systems, by their numbers.
+    pub as_names: Vec<(u32, NameId)>,
 }
 
 impl Inventory {
     /// Entries of all kinds, interfaces included: the size that metrics show.
     pub fn len(&self) -> usize {
         let interfaces: usize = self.devices.iter().map(|device| device.interfaces.len()).sum();
-        self.devices.len() + interfaces + self.networks.len() + self.vrfs.len()
+        self.devices.len() + interfaces + self.networks.len() + self.vrfs.len() + self.as_names.len()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -113,6 +113,9 @@ fn check_addresses(network: &Network, snapshot: &Snapshot, names: &Names, random
         });
     let inside = (0..200).map(|_| address_of(IpAddr::from([10, random.below(8) as u8, random.below(256) as u8, 1])));
     let addresses: Vec<_> = edges.map(u128::to_be_bytes).chain(inside).collect();
+    for &asn in network.asns.values() {
+        assert_eq!(text(snapshot.addresses.as_name(asn)), lifelike::as_description(asn), "AS {asn}");
+    }
     let tables = [None].into_iter().chain(network.vrfs.keys().copied().map(Some));
     for vrf in tables {
         let vrf_name = vrf.map_or(NO_NAME, |vrf| names.intern(&network.vrfs[&vrf].name));

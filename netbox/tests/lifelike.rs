@@ -114,7 +114,8 @@ fn differences(network: &Network, snapshot: &Snapshot, version: &str) -> Vec<Str
         same(format!("region of site {id}"), region.to_owned(), read);
     }
     for (&id, asn) in &network.asns {
-        same(format!("AS {id}"), asn.to_string(), tables.asns.get(id).map(|row| row.asn.to_string()));
+        let read = tables.asns.get(id).map(|row| format!("{} {}", row.asn, snapshot.text(row.description)));
+        same(format!("AS {id}"), format!("{asn} {}", lifelike::as_description(*asn)), read);
     }
     found
 }

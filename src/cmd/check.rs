@@ -15,6 +15,7 @@ use helios_enricher::sources::{Remotes, Sources};
 use helios_netbox::NetBox;
 use helios_sink::{client, migrate};
 
+use super::progress::Progress;
 use super::{ConfigArgs, ListenArgs};
 use crate::config::Config;
 use crate::explain;
@@ -88,10 +89,11 @@ fn explanation(config: &Config, exporter: &str, interface: Option<&str>) -> Resu
     Ok(helios_enricher::explain::explain(&sources, &names, exporter, interface))
 }
 
-/// How long an explanation waits for a NetBox of which nothing is saved: a large one takes minutes, a person does not.
+/// How long an explanation waits for the next answer of a NetBox of which nothing is saved: reading all of a large one
+/// takes minutes.
 const NETBOX_PATIENCE: Duration = Duration::from_secs(60);
 
-/// NetBox as it was last saved; without a saved state it is read, for a minute at most.
+/// NetBox as it was last saved; without a saved state it is read.
 fn netbox(config: &Config) -> Result<Option<Arc<NetBox>>, Exit> {
     if config.netbox.url.is_none() {
         return Ok(None);
@@ -103,20 +105,31 @@ fn netbox(config: &Config) -> Result<Option<Arc<NetBox>>, Exit> {
     Ok(Some(Arc::new(netbox)))
 }
 
-/// Returns when there are names, a problem or no patience left, and says what is missing then.
+/// Returns when there are names or a problem, or when NetBox has sent nothing for `patience`, and says what is missing
+/// then.
 fn wait_for_netbox(netbox: &NetBox, patience: Duration, out: &mut impl io::Write) {
     if netbox.current().is_some() {
         return;
     }
-    let seconds = patience.as_secs_f32();
-    let _ = writeln!(out, "helios: no names of NetBox are saved; reading NetBox for up to {seconds} s");
-    let deadline = Instant::now() + patience;
+    let _ = writeln!(out, "helios: no names of NetBox are saved; reading NetBox: 1 to 2 s for each 1,000 interfaces");
+    let (began, mut progress) = (Instant::now(), Progress::default());
+    let (mut received, mut heard) = (0, began);
     while netbox.current().is_none() {
-        if let Some(problem) = netbox.stats().problem {
+        let stats = netbox.stats();
+        if stats.bytes > received {
+            (received, heard) = (stats.bytes, Instant::now());
+        }
+        progress.show(|| {
+            let seconds = began.elapsed().as_secs();
+            format!("helios: {} requests to NetBox, {} kB read in {seconds} s", stats.requests, received / 1000)
+        });
+        if let Some(problem) = stats.problem {
+            progress.finish();
             let _ = writeln!(out, "helios: without NetBox: {}", problem.message);
             return;
         }
-        if Instant::now() >= deadline {
+        if heard.elapsed() >= patience {
+            progress.finish();
             let _ = writeln!(
                 out,
                 "helios: without NetBox: it did not answer in time; once `helios run` has read it, its names are in collector.state_dir"
@@ -125,6 +138,7 @@ fn wait_for_netbox(netbox: &NetBox, patience: Duration, out: &mut impl io::Write
         }
         std::thread::sleep(Duration::from_millis(20)); // between two looks whether it has answered
     }
+    progress.finish();
 }
 
 /// Asks ClickHouse for its version and what the schema lacks.

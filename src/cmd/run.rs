@@ -27,7 +27,7 @@ use crate::pipeline::{Drained, Pipeline, Snapshot, StartError};
 /// memory up to clickhouse.max_backlog_bytes, and in the spool (clickhouse.spool) if there is one.
 ///
 /// SIGHUP reads the configuration again: log.level changes at once, and the log names the keys that take effect at the
-/// next start.
+/// next start. NetBox is read in full.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   helios run                                          receive on UDP port 2055, ClickHouse on this host
@@ -86,7 +86,10 @@ fn operate(args: &Args, config: &Config, runtime: &Runtime) -> Result<(), Exit> 
         let signal = loop {
             tokio::select! {
                 signal = signals.next() => break signal,
-                Some(()) = hangups.recv() => reload(args, config),
+                Some(()) = hangups.recv() => {
+                    reload(args, config);
+                    pipeline.view().hint_netbox(true);
+                }
             }
         };
         info!(signal, "stopping: no more flows are received");

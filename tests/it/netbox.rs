@@ -7,6 +7,7 @@ use std::process::Command;
 use helios_collector::encode::netflow5::{self, Record};
 use helios_testkit::Engine;
 use helios_testkit::netbox::{Server, TOKEN, World};
+use nix::sys::signal::Signal;
 
 use crate::running::{Helios, wait_for};
 
@@ -96,6 +97,17 @@ fn rows_carry_netboxs_names_a_hint_brings_changes_and_the_saved_ones_outlive_net
     wait_for_stored(&helios, 2.0);
     let renamed = "SELECT count() FROM helios.flows WHERE exporter_name = 'edge-2-new'";
     assert_eq!(engine.query(renamed).trim(), "1");
+    let generation = helios.metric("helios_enricher_generation").unwrap();
+    netbox.world().renamed.remove(&2);
+    helios.signal(Signal::SIGHUP);
+    wait_for_names(&helios, generation);
+    send(&helios);
+    wait_for_stored(&helios, 3.0);
+    assert_eq!(engine.query("SELECT count() FROM helios.flows WHERE exporter_name = 'edge-2'").trim(), "2");
+    netbox.world().renamed.insert(2);
+    let generation = helios.metric("helios_enricher_generation").unwrap();
+    helios.post("/api/v1/netbox/hint?full=1").unwrap();
+    wait_for_names(&helios, generation);
     let (status, log) = helios.stop();
     assert!(status.success(), "{log}");
 

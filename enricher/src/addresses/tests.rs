@@ -25,7 +25,9 @@ fn tables(order: &[AsSource], names: &Names) -> (Addresses, u32) {
     let network = Network { asn: NETWORK, country: names.intern("DE"), ..Network::new(prefix) };
     let networks = NetworkTables::new(&[network], &[], names);
     let geoip = GeoipSources::new(&GeoipConfig::default());
-    let addresses = Addresses::new(Some(layer), &networks, AsOrder::new(order), geoip);
+    let own_names = [(NETWORK, "Own network"), (FLOW, "Transit"), (FLOW, "Second name")];
+    let own_names = own_names.map(|(asn, name)| (asn, names.intern(name)));
+    let addresses = Addresses::new(Some(layer), &networks, &own_names, AsOrder::new(order), geoip);
     let mut ids = [0];
     addresses.lookup(&[address_of([8, 8, 8, 8].into())], &mut ids);
     (addresses, ids[0])
@@ -71,4 +73,13 @@ fn what_geoip_alone_said_can_be_taken_back_out() {
     let again = Addresses::of_geo(Some(layer), None).unwrap();
     let record = again.record_of(0, address_of([8, 8, 8, 8].into()));
     assert_eq!((names.read().get(record.country), record.asn), ("US", GEOIP));
+}
+
+#[test]
+fn an_as_is_called_as_the_networks_own_sources_say_and_else_as_geoip_does() {
+    let names = Names::new();
+    let (addresses, id) = tables(&[AsSource::Networks, AsSource::Flow, AsSource::Geoip], &names);
+    let name = |asn| names.read().get(addresses.as_name(asn)).to_owned();
+    assert_eq!([name(NETWORK), name(FLOW), name(GEOIP), name(7)], ["Own network", "Transit", "Google", ""]);
+    assert!(addresses.knows().asn && addresses.asn(id, 0) == NETWORK);
 }

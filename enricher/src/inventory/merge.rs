@@ -75,6 +75,8 @@ pub struct Merged {
     shared_names: HashSet<NameId, foldhash::fast::RandomState>,
     pub networks: Vec<Network>,
     pub vrfs: Vec<Vrf>,
+    /// Names of autonomous systems; of several for one number the first one counts.
+    pub as_names: Vec<(u32, NameId)>,
     /// Addresses that a device claims and another one has.
     pub contested_addresses: u64,
 }
@@ -94,6 +96,7 @@ impl Merged {
         }
         for inventory in &sources {
             merged.vrfs.extend(&inventory.vrfs);
+            merged.as_names.extend(&inventory.as_names);
         }
         merged
     }

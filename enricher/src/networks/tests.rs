@@ -58,7 +58,7 @@ proptest! {
         let vrfs = [1, 2].map(|vrf| Vrf { name: names.intern(VRFS[vrf]), rd: NO_NAME });
         let tables = NetworkTables::new(&networks, &vrfs, &names);
         let geoip = GeoipSources::new(&GeoipConfig::default());
-        let addresses = Addresses::new(None, &tables, AsOrder::new(&[AsSource::Flow, AsSource::Networks]), geoip);
+        let addresses = Addresses::new(None, &tables, &[], AsOrder::new(&[AsSource::Flow, AsSource::Networks]), geoip);
         let mut keys = vec![0, u128::MAX, 0xffff_0000_0000, 0xffff_ffff_ffff];
         for network in &networks {
             let (first, last) = (network.prefix.start(), network.prefix.last());
@@ -91,7 +91,7 @@ fn a_vrf_is_known_by_its_route_distinguisher_too() {
 fn every_well_known_range_is_a_prefix_and_has_its_name() {
     let names = Names::new();
     let tables = NetworkTables::new(&[], &[], &names);
-    let addresses = Addresses::new(None, &tables, AsOrder::new(&[]), GeoipSources::new(&GeoipConfig::default()));
+    let addresses = Addresses::new(None, &tables, &[], AsOrder::new(&[]), GeoipSources::new(&GeoipConfig::default()));
     for (ip, expected) in [
         ("10.1.2.3", "private"),
         ("100.64.1.1", "cgnat"),

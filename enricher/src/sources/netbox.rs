@@ -49,7 +49,14 @@ pub fn inventory(snapshot: &Snapshot, names: &Names) -> Inventory {
         devices,
         networks: tables.prefixes.into_iter().filter_map(network).collect(),
         vrfs: tables.vrfs.into_iter().filter_map(|row| vrfs.get(&row.id)).copied().collect(),
+        as_names: tables.asns.into_iter().filter_map(|row| as_name(snapshot, row, names)).collect(),
     }
+}
+
+/// The description is what NetBox has for a name; one without it is left to GeoIP.
+fn as_name(snapshot: &Snapshot, row: &model::Asn, names: &Names) -> Option<(u32, NameId)> {
+    let name = names.intern(snapshot.text(row.description));
+    (name != NO_NAME).then_some((row.asn, name))
 }
 
 type Vrfs = HashMap<u32, Vrf, foldhash::fast::RandomState>;

@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 mod json;
 
+pub use json::as_description;
 pub(super) use json::has_scopes;
 
 /// Objects of one kind by their ids.

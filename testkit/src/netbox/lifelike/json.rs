@@ -60,7 +60,8 @@ impl Network {
                 "enforce_unique": true,
             }),
             "ipam/asns" => json!({
-                "asn": self.asns[&id], "rir": {"id": 1, "name": "RIPE", "slug": "ripe"}, "tenant": null, "description": "",
+                "asn": self.asns[&id], "rir": {"id": 1, "name": "RIPE", "slug": "ripe"}, "tenant": null,
+                "description": as_description(self.asns[&id]),
             }),
             "dcim/racks" => json!({"name": slug("rack", id), "site": self.site(self.racks[&id]), "location": null}),
             "dcim/device-roles" => self.role("dcim/device-roles", id),
@@ -233,6 +234,11 @@ fn choice(value: &str) -> Value {
 fn family(address: IpAddr) -> Value {
     let value = if address.is_ipv4() { 4 } else { 6 };
     json!({"value": value, "label": format!("IPv{value}")})
+}
+
+/// What is written for the name of an autonomous system; every third has none.
+pub fn as_description(asn: u32) -> String {
+    if asn.is_multiple_of(3) { String::new() } else { format!("Carrier {asn}") }
 }
 
 fn slug(kind: &str, id: u32) -> String {
