@@ -187,7 +187,8 @@ impl Sources {
         let merged = self.merged();
         let networks = NetworkTables::new(&merged.networks, &merged.vrfs, &self.names);
         let order = AsOrder::new(&self.config.as_order);
-        let addresses = Addresses::new(layer, &networks, &merged.as_names, order, GeoipSources::new(&self.config.geoip));
+        let addresses =
+            Addresses::new(layer, &networks, &merged.as_names, order, GeoipSources::new(&self.config.geoip));
         let (rules, names) = (Arc::clone(&self.rules), Arc::clone(&self.names));
         let directory = Directory::new(&merged, networks.into_numbers(), &self.config.vrfs, rules, names);
         Snapshot { generation, addresses, directory }
