@@ -16,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-common", &["helios-metrics"]),
     ("helios-collector", &["helios-common", "helios-metrics"]),
     ("helios-enricher", &["helios-common", "helios-metrics", "helios-netbox", "helios-web"]),
+    ("helios-gnmi", &[]),
     ("helios-lab", &["helios-common", "helios-collector"]),
     ("helios-metrics", &[]),
     ("helios-netbox", &["helios-metrics", "helios-web"]),
