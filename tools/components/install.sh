@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
-# Installs the collectors and what tests them: gnmic, snmp_exporter and blackbox_exporter are built with Go at the
-# versions of the file `versions`; prometheus, promtool and snmpd are Debian packages. What is built goes to
-# ${HELIOS_COMPONENTS:-~/.cache/helios/components}/NAME-VERSION/NAME and is built once for each version.
+# Installs the components of other projects that tests and the lab run. Programs are built with Go at the versions of the
+# file `versions`, go to ${HELIOS_COMPONENTS:-~/.cache/helios/components}/NAME-VERSION/NAME and are built once for each
+# version. What Debian packages in a version that serves comes from Debian.
 #
-#   tools/components/install.sh [NAME...]       all of them without a name
+#   tools/components/install.sh [NAME|GROUP...]       NAME: a line of `versions`, or a Debian package of `debian` below
+#   tools/components/install.sh                       the group `collectors`
 set -euo pipefail
+
+declare -A groups=(
+    [collectors]="gnmic snmp_exporter blackbox_exporter prometheus snmpd"
+    [kubernetes]="etcd-server kube-apiserver kube-controller-manager kube-scheduler kubectl kwok helm"
+)
 cd "$(dirname "$0")"
 here=$PWD
 cache=${HELIOS_COMPONENTS:-$HOME/.cache/helios/components}
@@ -37,6 +43,14 @@ gnmic_replacements() {
         -replace=github.com/openconfig/gnmic/pkg/cache="$work/cache" go.mod
 }
 
+# Kubernetes' go.mod replaces k8s.io/api and its other libraries by folders of its repository. They are published as
+# modules too: v1.35.4 of Kubernetes is v0.35.4 of each of them.
+kubernetes_replacements() {
+    local library="v0.${1#v1.}"
+    sed -i -E -e "s#^([[:space:]]*)(replace )?(k8s.io/[a-z-]+) => \./staging/src/k8s.io/.*#\1\2\3 => \3 $library#" \
+        -e "s#^([[:space:]]+k8s.io/[a-z-]+) v0\.0\.0( .*)?\$#\1 $library#" go.mod
+}
+
 # A module whose go.mod replaces parts by folders of its repository cannot be had by `go install`: a module of ours with
 # the same requirements builds it.
 build() {
@@ -47,7 +61,7 @@ build() {
         return
     fi
     command -v go >/dev/null || { echo "components: Go is missing; install Go 1.24 or later to build $name" >&2; exit 1; }
-    echo "components: building $name $version (up to 4 minutes)"
+    echo "components: building $name $version (minutes)"
     mkdir -p "$work/$name"
     echo "module components.invalid/empty" >"$work/go.mod"
     source=$(module_folder "$module" "$version")
@@ -55,6 +69,15 @@ build() {
     cd "$work/$name"
     cp "$source/go.mod" "$source/go.sum" .
     chmod u+w go.mod go.sum
+    local flags="-s -w" tags=""
+    # Thanos' own release has these tags: with others it keeps labels in a form that takes twice the memory.
+    [ "$name" != thanos ] || tags=netgo,slicelabels
+    if [ "$module" = k8s.io/kubernetes ]; then
+        kubernetes_replacements "$version"
+        # The API server tells its clients this version; without it, it says v0.0.0 and Helm refuses the chart.
+        flags+=" -X k8s.io/component-base/version.gitVersion=$version -X k8s.io/client-go/pkg/version.gitVersion=$version"
+        flags+=" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(cut -d. -f2 <<<"$version")"
+    fi
     sed -i "s#^module .*#module components.invalid/$name#; /=> \.\.\?\//d" go.mod
     go mod edit -require="$module@$version" go.mod
     if [ "$name" = gnmic ]; then
@@ -62,21 +85,19 @@ build() {
     fi
     printf 'package tools\n\nimport _ "%s"\n' "$package" >tools.go
     mkdir -p "$cache/$name-$version"
-    go build -trimpath -ldflags="-s -w" -o "$binary.new" "$package"
+    nice -n 10 go build -trimpath -tags "$tags" -ldflags="$flags" -o "$binary.new" "$package"
     mv "$binary.new" "$binary"
     cd "$here"
 }
 
-# Debian's: installed without starting a service.
-debian() {
-    local missing=() pair
-    for pair in prometheus:prometheus promtool:prometheus snmpd:snmpd; do
-        PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || [[ " ${missing[*]} " == *" ${pair##*:} "* ]] || missing+=("${pair##*:}")
+# Debian packages, with a program by which each is known to be installed. No service is started.
+declare -A debian=([prometheus]=prometheus [snmpd]=snmpd [etcd-server]=etcd)
+install_debian() {
+    local missing=() package
+    for package in "$@"; do
+        PATH="$PATH:/usr/sbin:/sbin" command -v "${debian[$package]}" >/dev/null || missing+=("$package")
     done
-    if [ ${#missing[@]} -eq 0 ]; then
-        echo "components: prometheus, promtool and snmpd are installed"
-        return
-    fi
+    [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null || {
         echo "components: install ${missing[*]} with your package manager (this script knows apt-get only)" >&2
         exit 1
@@ -89,12 +110,19 @@ debian() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-wanted=" $* "
-while read -r name version module package; do
-    [[ $name == \#* ]] && continue
-    [ $# -eq 0 ] || [[ $wanted == *" $name "* ]] || continue
-    build "$name" "$version" "$module" "$package"
-done <versions
-if [ $# -eq 0 ] || [[ $wanted == *" debian "* ]]; then
-    debian
-fi
+packages=()
+[ $# -gt 0 ] || set -- collectors
+for wanted in "$@"; do
+    for name in ${groups[$wanted]:-$wanted}; do
+        if [ -n "${debian[$name]:-}" ]; then
+            packages+=("$name")
+            continue
+        fi
+        read -r _ version module package < <(grep "^$name " versions) || {
+            echo "components: $name is no group (${!groups[*]}), no Debian package (${!debian[*]}) and not in tools/components/versions" >&2
+            exit 1
+        }
+        build "$name" "$version" "$module" "$package"
+    done
+done
+install_debian "${packages[@]}"

@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""A Kubernetes API of its own on loopback, for tests: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok.
+
+    tools/kube/cluster.py up FOLDER [--nodes N]      starts it and returns when it answers; FOLDER/kubeconfig is its administrator's
+    tools/kube/cluster.py down FOLDER                stops every process that `up` started
+    tools/kube/cluster.py run [--nodes N] -- COMMAND starts one, runs COMMAND with KUBECONFIG set, stops it, exits as COMMAND did
+
+What it is: the real API server with RBAC and its admission plugins (PodSecurity, ValidatingAdmissionPolicy, ResourceQuota and
+the others that are on by default), the real controllers (Deployments, StatefulSets, Jobs, garbage collection, volumes from the
+StorageClass `standard`) and the real scheduler. What it is not: no container runs. Nodes are kwok's: they carry the label
+`type=kwok`, and their pods become Ready, and those of Jobs complete, without running anything. Services of type LoadBalancer
+get an address of 192.0.2.0/24 (RFC 5737), as a cloud's controller would give them. Nodes without the label are left alone.
+
+Several clusters can run at once: every port is a free one of 127.0.0.1. The programs are those of
+`tools/components/install.sh kubernetes`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+COMPONENTS = pathlib.Path(os.environ.get("HELIOS_COMPONENTS", pathlib.Path.home() / ".cache/helios/components"))
+# A cold etcd and API server need 5 s on an idle machine; a machine that compiles at the same time needs ten times that.
+START_LIMIT_SECS = 120
+
+
+def program(name):
+    """The path of a component at the version that tools/components/versions names."""
+    for line in (HERE.parent / "components/versions").read_text().splitlines():
+        if line.startswith(f"{name} "):
+            path = COMPONENTS / f"{name}-{line.split()[1]}" / name
+            if path.exists():
+                return str(path)
+    sys.exit(f"cluster: {name} is not installed: run `make kube-components`")
+
+
+def free_ports(count):
+    """That many free TCP ports of 127.0.0.1. All are held until the last is known, so that no two are the same."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+class Api:
+    """Requests to the API server as its administrator."""
+
+    def __init__(self, folder):
+        access = json.loads((pathlib.Path(folder) / "access.json").read_text())
+        self.server, self.token = access["server"], access["token"]
+        self.tls = ssl.create_default_context(cafile=access["ca"])
+
+    def request(self, method, path, body=None, content="application/json"):
+        request = urllib.request.Request(
+            self.server + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content},
+        )
+        with urllib.request.urlopen(request, context=self.tls, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text[:1] == b"{" else text.decode()
+
+
+class Cluster:
+    """The processes of one folder. Also a context manager: `with Cluster(folder) as cluster:`."""
+
+    def __init__(self, folder, nodes=3):
+        self.folder = pathlib.Path(folder).resolve()
+        self.nodes = nodes
+        self.kubeconfig = self.folder / "kubeconfig"
+
+    def __enter__(self):
+        self.up()
+        return self
+
+    def __exit__(self, *_):
+        self.down()
+
+    def up(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        pids = self.folder / "pids.json"
+        if pids.exists():
+            sys.exit(f"cluster: {pids} is there: run `cluster.py down {self.folder}` first")
+        # Looked up before anything runs, so that a missing program leaves nothing to stop.
+        names = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"]
+        self.programs = {name: program(name) for name in names}
+        self.programs["etcd"] = shutil.which("etcd") or sys.exit("cluster: etcd is not installed: run `make kube-components`")
+        try:
+            self.start_control_plane()
+            self.start_nodes()
+        except BaseException:
+            self.down()
+            raise
+
+    def start_control_plane(self):
+        etcd, peer, api, controllers, scheduler, self.kwok_port = free_ports(6)
+        pki = self.folder / "pki"
+        pki.mkdir(exist_ok=True)
+        key, public, token = pki / "sa.key", pki / "sa.pub", secrets.token_hex(16)
+        run = lambda *command: subprocess.run(command, check=True, capture_output=True)
+        run("openssl", "genrsa", "-out", key, "2048")
+        run("openssl", "rsa", "-in", key, "-pubout", "-out", public)
+        (self.folder / "tokens.csv").write_text(f'{token},admin,1,"system:masters"\n')
+        server = f"https://127.0.0.1:{api}"
+        ca = pki / "apiserver.crt"
+        (self.folder / "access.json").write_text(json.dumps({"server": server, "token": token, "ca": str(ca)}))
+        # JSON is YAML: kubectl and every client library read it.
+        self.kubeconfig.write_text(json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": server, "certificate-authority": str(ca)}}],
+            "users": [{"name": "admin", "user": {"token": token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+        }))
+        # Without fsync: what a test writes need not survive a power cut, and a loaded disk would make every write slow.
+        self.start("etcd", "--data-dir", self.folder / "etcd", "--unsafe-no-fsync",
+                   f"--listen-client-urls=http://127.0.0.1:{etcd}", f"--advertise-client-urls=http://127.0.0.1:{etcd}",
+                   f"--listen-peer-urls=http://127.0.0.1:{peer}", f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+                   f"--initial-cluster=default=http://127.0.0.1:{peer}")
+        self.start("kube-apiserver", f"--etcd-servers=http://127.0.0.1:{etcd}", f"--secure-port={api}", "--bind-address=127.0.0.1",
+                   "--advertise-address=127.0.0.1", f"--cert-dir={pki}", "--service-cluster-ip-range=10.96.0.0/16",
+                   "--authorization-mode=RBAC", f"--token-auth-file={self.folder / 'tokens.csv'}",
+                   "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={public}",
+                   f"--service-account-signing-key-file={key}", "--endpoint-reconciler-type=none", "--allow-privileged=true",
+                   "--enable-admission-plugins=PodSecurity,ValidatingAdmissionPolicy")
+        self.wait_for("the API server", lambda: Api(self.folder).request("GET", "/readyz") == "ok")
+        clients = [f"--{which}kubeconfig={self.kubeconfig}" for which in ("", "authentication-", "authorization-")]
+        self.start("kube-controller-manager", *clients, "--bind-address=127.0.0.1", f"--secure-port={controllers}",
+                   f"--service-account-private-key-file={key}", f"--root-ca-file={ca}", "--use-service-account-credentials=true",
+                   "--leader-elect=false", "--enable-hostpath-provisioner=true",
+                   "--controllers=*,-node-ipam-controller,-node-route-controller,-service-lb-controller")
+        self.start("kube-scheduler", *clients, "--bind-address=127.0.0.1", f"--secure-port={scheduler}", "--leader-elect=false")
+
+    def start_nodes(self):
+        api = Api(self.folder)
+        # /tmp/hostpath_pv/ID is where the controller makes the folder of such a volume; it removes it with its claim.
+        api.request("POST", "/apis/storage.k8s.io/v1/storageclasses", {
+            "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+            "provisioner": "kubernetes.io/host-path", "allowVolumeExpansion": True,
+        })
+        self.start("kwok", f"--kubeconfig={self.kubeconfig}", "--manage-nodes-with-label-selector=type=kwok",
+                   f"--server-address=127.0.0.1:{self.kwok_port}", "--node-lease-duration-seconds=40")
+        capacity = {"cpu": "256", "memory": "2Ti", "pods": "500", "ephemeral-storage": "10Ti"}
+        for i in range(self.nodes):
+            api.request("POST", "/api/v1/nodes", {
+                "metadata": {"name": f"node-{i}", "annotations": {"kwok.x-k8s.io/node": "fake"}, "labels": {
+                    "type": "kwok", "kubernetes.io/hostname": f"node-{i}", "kubernetes.io/os": "linux",
+                    "kubernetes.io/arch": "amd64", "topology.kubernetes.io/zone": f"zone-{i % 3}"}},
+                "status": {"capacity": capacity, "allocatable": capacity},
+            })
+        self.spawn("load-balancer", [sys.executable, __file__, "balance", self.folder])
+        self.wait_for("the nodes", lambda: all(self.is_ready(node) for node in api.request("GET", "/api/v1/nodes")["items"]))
+        # A pod is refused until the controller has made its namespace's account.
+        self.wait_for("the account `default`",
+                      lambda: api.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")["metadata"])
+
+    @staticmethod
+    def is_ready(node):
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+
+    def start(self, name, *arguments):
+        self.spawn(name, ["nice", "-n", "5", self.programs[name], *map(str, arguments)])
+
+    def spawn(self, name, command):
+        with open(self.folder / f"{name}.log", "w") as log:
+            # A session of its own: Ctrl-C in a terminal ends the tests, which then stop the cluster in order.
+            process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                       start_new_session=True, cwd=self.folder)
+        pids = self.folder / "pids.json"
+        running = json.loads(pids.read_text()) if pids.exists() else []
+        pids.write_text(json.dumps([*running, [name, process.pid]]))
+
+    def wait_for(self, what, is_there):
+        deadline = time.monotonic() + START_LIMIT_SECS
+        problem = "no answer"
+        while time.monotonic() < deadline:
+            try:
+                if is_there():
+                    return
+            except (OSError, ValueError, KeyError) as e:
+                problem = e
+            for name, pid in json.loads((self.folder / "pids.json").read_text()):
+                if not alive(pid, self.folder):
+                    log = (self.folder / f"{name}.log").read_text()[-2000:]
+                    raise SystemExit(f"cluster: {name} ended while starting:\n{log}")
+            time.sleep(0.2)
+        raise SystemExit(f"cluster: {what} did not come up in {START_LIMIT_SECS} s ({problem}); the logs are in {self.folder}")
+
+    def down(self):
+        pids = self.folder / "pids.json"
+        if not pids.exists():
+            return
+        # Last started, first stopped: nothing logs errors about an API server that is gone.
+        for name, pid in reversed(json.loads(pids.read_text())):
+            stop(pid, self.folder)
+        pids.unlink()
+
+
+def alive(pid, folder):
+    """Whether the process runs and is one of this folder: a number that the system gave to another process is left alone."""
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return state != "Z" and os.readlink(f"/proc/{pid}/cwd") == str(folder)
+    except OSError:
+        return False
+
+
+def stop(pid, folder):
+    for sent, limit_secs in ((signal.SIGTERM, 10), (signal.SIGKILL, 5)):
+        if not alive(pid, folder):
+            break
+        os.kill(pid, sent)
+        deadline = time.monotonic() + limit_secs
+        while alive(pid, folder) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass  # `down` of another process than `up`'s
+
+
+def balance(folder):
+    """Gives each Service of type LoadBalancer an address, until it is ended."""
+    api, given = Api(folder), {}
+    while True:
+        try:
+            for service in api.request("GET", "/api/v1/services")["items"]:
+                if service["spec"].get("type") != "LoadBalancer" or service["status"].get("loadBalancer"):
+                    continue
+                name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+                address = given.setdefault((namespace, name), f"192.0.2.{len(given) % 254 + 1}")
+                api.request("PATCH", f"/api/v1/namespaces/{namespace}/services/{name}/status",
+                            {"status": {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}},
+                            "application/merge-patch+json")
+        except (OSError, urllib.error.HTTPError) as e:
+            print(f"load-balancer: {e}", flush=True)
+        time.sleep(0.5)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("up", "down", "balance"):
+        sub = commands.add_parser(name)
+        sub.add_argument("folder")
+        if name == "up":
+            sub.add_argument("--nodes", type=int, default=3)
+    sub = commands.add_parser("run")
+    sub.add_argument("--nodes", type=int, default=3)
+    sub.add_argument("program", nargs="+")
+    given = parser.parse_args()
+    if given.command == "up":
+        started = time.monotonic()
+        Cluster(given.folder, given.nodes).up()
+        print(f"cluster: ready after {time.monotonic() - started:.1f} s; export KUBECONFIG={given.folder}/kubeconfig")
+    elif given.command == "down":
+        Cluster(given.folder).down()
+    elif given.command == "balance":
+        balance(given.folder)
+    else:
+        with tempfile.TemporaryDirectory(prefix="helios-kube.") as folder, Cluster(folder, given.nodes) as cluster:
+            environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+            sys.exit(subprocess.run(given.program, env=environment, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()
