@@ -22,6 +22,7 @@ export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
 .PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors dashboards dashboards-test exporters captures fuzz-smoke fuzz docs docs-generated site clean
+.PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes docker-build print-images static
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +81,50 @@ engine: ## install the ClickHouse engine for trials and tests into .cache/engine
 
 engine-test: ## the same, with what its own tests need
 	tools/clickhouse-http/install.sh $(ENGINE) --test
+
+# What renders the chart: PyYAML in a folder of its own.
+CHART_PYTHON := $(CACHE)/chart/bin/python
+$(CHART_PYTHON): tools/chart/requirements.txt
+	python3 -m venv $(CACHE)/chart
+	$(CACHE)/chart/bin/pip install -q --disable-pip-version-check -r tools/chart/requirements.txt
+	touch $@
+
+helm-lint: $(CHART_PYTHON) ## lint the chart with every tier and storage, check its schema and README against values.yaml
+	tools/components/install.sh helm
+	$(CHART_PYTHON) tools/chart/lint.py
+
+helm-unittest: $(CHART_PYTHON) ## test what the chart renders: values, objects, network policies, sizes, Argo CD's templates (3 minutes)
+	tools/components/install.sh helm
+	cd tools/chart && $(CHART_PYTHON) -m unittest -q
+
+chart-docs: $(CHART_PYTHON) ## regenerate the chart's values.schema.json and README.md from its values.yaml
+	tools/components/install.sh helm
+	$(CHART_PYTHON) tools/chart/generate.py
+
+kube-components: ## build kube-apiserver, its controllers, kubectl, kwok and helm with Go; etcd from Debian (15 minutes, once)
+	tools/components/install.sh kubernetes
+
+test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes (10 minutes)
+	tools/components/install.sh prometheus-operator
+	cd tools/kube && $(CHART_PYTHON) -m unittest -q
+
+# As in the reference: REGISTRY=ghcr.io/your-org/helios make docker-build. Several platforms need a builder that can: docker buildx create --use.
+REGISTRY ?= ghcr.io/helios/helios
+VERSION ?= 0.1.0
+PLATFORMS ?= linux/amd64,linux/arm64
+IMAGES := helios
+
+docker-build: ## build the images of all programs for PLATFORMS; PUSH=1 pushes them to REGISTRY
+	for image in $(IMAGES); do docker buildx build --platform $(PLATFORMS) --target $$image $(if $(PUSH),--push --sbom=true --provenance=mode=max) -t $(REGISTRY)/$$image:$(VERSION) .; done
+
+print-images:
+	@echo $(IMAGES)
+
+# As the Dockerfile builds them. crt-static must not reach build scripts, hence a target by name.
+STATIC_TARGET := x86_64-unknown-linux-gnu
+static: ## build the static release binaries and run them in an empty, read-only root as nonroot
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(STATIC_TARGET) $(addprefix --bin ,$(IMAGES))
+	tools/static.sh $(foreach image,$(IMAGES),$${CARGO_TARGET_DIR:-target}/$(STATIC_TARGET)/release/$(image))
 
 components: ## install gnmic, snmp_exporter, blackbox_exporter (built with Go into ~/.cache/helios), prometheus and snmpd (Debian packages)
 	tools/components/install.sh

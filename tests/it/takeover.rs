@@ -1,5 +1,5 @@
 //! One process takes over from another, again and again, with many exporters sending: nothing that was sent is lost. The
-//! unit of systemd and the recipe for Kubernetes are held to what that needs.
+//! unit of systemd is held to what that needs, the chart's DaemonSets by tools/chart/test_objects.py.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,16 +10,14 @@ use std::time::Duration;
 
 use helios::config::Config;
 use helios_testkit::Engine;
-use serde_json::Value;
 
 use crate::expect::root;
 use crate::load::{Exporter, assert_balanced, assert_once, number, texts, with_state};
 use crate::running::{Helios, free_udp_port, wait_for};
 
 const UNIT: &str = "deploy/systemd/helios@.service";
-const RECIPE: &str = "deploy/kubernetes/helios.yaml";
 
-/// How both start helios.
+/// How it starts helios.
 const ARGUMENTS: [&str; 4] = ["run", "--config", "/etc/helios/helios.yaml", "--takeover"];
 
 const EXPORTERS: u32 = 60;
@@ -138,49 +136,4 @@ fn the_unit_of_systemd_has_what_a_takeover_needs() {
     let security = ["security", "--offline=true", "--threshold=20"];
     let output = Command::new("/usr/bin/systemd-analyze").args(security).arg(&path).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-}
-
-/// The objects of the recipe, by kind and name.
-fn recipe() -> BTreeMap<(String, String), Value> {
-    let text = std::fs::read_to_string(root().join(RECIPE)).unwrap();
-    let object = |text: &str| {
-        let object: Value = serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{RECIPE}: {error}"));
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        ((text(&object["kind"]), text(&object["metadata"]["name"])), object)
-    };
-    text.split("\n---\n").map(object).collect()
-}
-
-#[test]
-fn the_recipe_for_kubernetes_has_what_a_takeover_needs() {
-    let recipe = recipe();
-    let of = |kind: &str, name: &str| &recipe[&(kind.to_owned(), name.to_owned())];
-    let mut specs = Vec::new();
-    for (instance, port) in [("a", 8080), ("b", 8081)] {
-        let name = format!("helios-{instance}");
-        let spec = &of("DaemonSet", &name)["spec"];
-        assert_eq!(spec["selector"]["matchLabels"], spec["template"]["metadata"]["labels"], "{name}");
-        let pod = &spec["template"]["spec"];
-        assert_eq!((&pod["nodeSelector"][&name], &pod["hostNetwork"]), (&"run".into(), &true.into()));
-        let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap() * 1000;
-        assert!(grace > Config::default().pipeline.shutdown_timeout_ms, "killed before the deadline of helios");
-        let helios = &pod["containers"][0];
-        assert_eq!(helios["args"], serde_json::json!(ARGUMENTS));
-        assert_eq!(helios["ports"], Value::Null, "ports of the node that only one pod could have");
-        let listen = serde_json::json!([{"name": "HELIOS_ADMIN__LISTEN", "value": format!("0.0.0.0:{port}")}]);
-        assert_eq!(helios["env"], listen);
-        for (probe, path) in [("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")] {
-            assert_eq!(helios[probe]["httpGet"], serde_json::json!({"path": path, "port": port}));
-        }
-        let text = pod.to_string().replace(&name, "helios-x").replace(&port.to_string(), "port");
-        specs.push(text);
-    }
-    assert_eq!(specs[0], specs[1], "the two differ in name and port only");
-
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("helios.yaml");
-    std::fs::write(&path, of("ConfigMap", "helios")["data"]["helios.yaml"].as_str().unwrap()).unwrap();
-    let checked = Command::new(env!("CARGO_BIN_EXE_helios")).args(["check", "--config"]).arg(&path).output();
-    let checked = checked.unwrap();
-    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }

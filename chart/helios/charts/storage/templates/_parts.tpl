@@ -1,0 +1,115 @@
+{{/* The fields of a pod that the Prometheus Operator's resources have under the same names. Argument: a pod's fields. */}}
+{{- define "storage.crPod" -}}
+{{ pick . "imagePullSecrets" "nodeSelector" "tolerations" "priorityClassName" "securityContext" "topologySpreadConstraints" | toYaml }}
+{{- end }}
+
+{{/* Nine tenths of a size such as 50Gi, in MiB as Prometheus writes it. */}}
+{{- define "storage.ninetyPercent" -}}
+{{- $number := regexFind "^[0-9]+" . | int64 -}}
+{{ div (mul $number (hasSuffix "Ti" . | ternary 1048576 (hasSuffix "Gi" . | ternary 1024 1)) 9) 10 }}MB
+{{- end }}
+
+{{/* A scrape of an exporter that is asked about devices: the list's address becomes the parameter `target`. Argument: dict
+"root" $ "kind" of the list, "path" of the exporter, "exporter" its address, "interval". */}}
+{{- define "storage.scrape" -}}
+apiVersion: monitoring.coreos.com/v1alpha1
+kind: ScrapeConfig
+metadata:
+  name: helios-{{ .kind }}
+  namespace: {{ .root.Values.global.namespaces.storage }}
+  labels: {{- include "helios.labels" (dict "root" .root "name" "prometheus") | nindent 4 }}
+spec:
+  jobName: helios-{{ .kind }}
+  metricsPath: {{ .path }}
+  scrapeInterval: {{ .interval }}
+  scrapeTimeout: {{ .timeout }}
+  fileSDConfigs: [{files: ["/etc/prometheus/targets/{{ .kind }}/*.json"], refreshInterval: 1m}]
+  relabelings:
+    - {sourceLabels: [__address__], targetLabel: __param_target}
+    - {sourceLabels: [__param_target], targetLabel: instance}
+    # The operator splits targets over shards by __tmp_hash, or else by __address__, which is the exporter's for all of them.
+    - {sourceLabels: [__param_target], targetLabel: __tmp_hash}
+    - {targetLabel: __address__, replacement: "{{ .exporter }}"}
+{{- end }}
+
+{{/* A container of Thanos. Argument: dict "root" $ "args" "resources" "mounts" "grpc" (whether it has the port). */}}
+{{- define "storage.thanosContainer" -}}
+name: thanos
+image: {{ include "helios.image" (dict "root" .root "image" .root.Values.thanos.image) }}
+args: {{- toYaml .args | nindent 2 }}
+ports:
+  - {name: metrics, containerPort: 10902}
+  {{- if .grpc }}
+  - {name: grpc, containerPort: 10901}
+  {{- end }}
+readinessProbe: {httpGet: {path: /-/ready, port: metrics}}
+livenessProbe: {httpGet: {path: /-/healthy, port: metrics}, periodSeconds: 30, failureThreshold: 4}
+resources: {{- toYaml .resources | nindent 2 }}
+securityContext: {{ include "helios.containerSecurity" . }}
+volumeMounts: {{ toJson .mounts }}
+{{- end }}
+
+{{/* A part of Thanos: its workload, Service and PodDisruptionBudget. Argument: dict "root" $ "name" "args" "resources", optional
+"replicas" (1), "grpc", "volume" (size: a StatefulSet with /var/thanos), "objects" (mounts the bucket's configuration),
+"tls" (name of a Secret, mounted as /etc/thanos/tls). */}}
+{{- define "storage.thanos" -}}
+{{- $root := .root }}
+{{- $n := $root.Values.global.namespaces.storage }}
+{{- $mounts := list }}
+{{- $volumes := list }}
+{{- $replicas := .replicas | default 1 }}
+{{- if .volume }}{{ $mounts = append $mounts (dict "name" "data" "mountPath" "/var/thanos") }}{{ end }}
+{{- if .objects }}
+{{- $mounts = append $mounts (dict "name" "objects" "mountPath" "/etc/thanos/objects" "readOnly" true) }}
+{{- $volumes = append $volumes (dict "name" "objects" "secret" (dict "secretName" $root.Values.objectStorage.existingSecret "defaultMode" 288)) }}
+{{- end }}
+{{- with .tls }}
+{{- $mounts = append $mounts (dict "name" "tls" "mountPath" "/etc/thanos/tls" "readOnly" true) }}
+{{- $volumes = append $volumes (dict "name" "tls" "secret" (dict "secretName" . "defaultMode" 288)) }}
+{{- end }}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ .name }}
+  namespace: {{ $n }}
+  labels: {{- include "helios.labels" . | nindent 4 }}
+spec:
+  {{- if .grpc }}
+  # Each pod is asked, not one of them.
+  clusterIP: None
+  {{- end }}
+  selector: {{- include "helios.selector" . | nindent 4 }}
+  ports:
+    - {name: http, port: 9090, targetPort: metrics}
+    {{- if .grpc }}
+    - {name: grpc, port: 10901, targetPort: grpc}
+    {{- end }}
+---
+apiVersion: apps/v1
+kind: {{ not (empty .volume) | ternary "StatefulSet" "Deployment" }}
+metadata:
+  name: {{ .name }}
+  namespace: {{ $n }}
+  labels: {{- include "helios.labels" . | nindent 4 }}
+spec:
+  replicas: {{ $replicas }}
+  {{- if .volume }}
+  serviceName: {{ .name }}
+  podManagementPolicy: Parallel
+  {{- end }}
+  selector: {matchLabels: {{ include "helios.selector" . | fromYaml | toJson }}}
+  template:
+    metadata:
+      labels: {{- include "helios.selector" . | nindent 8 }}
+    spec:
+      {{- include "helios.pod" (dict "root" $root "name" .name "account" "thanos" "user" 1001) | nindent 6 }}
+      containers:
+        - {{- include "storage.thanosContainer" (merge (dict "mounts" $mounts) .) | nindent 10 }}
+      volumes: {{ toJson $volumes }}
+  {{- if .volume }}
+  volumeClaimTemplates:
+    - {{- include "helios.claim" (dict "root" $root "name" "data" "size" .volume "set" .name "namespace" $n) | nindent 6 }}
+  {{- end }}
+{{- include "helios.budget" (dict "root" $root "name" .name "namespace" $n "replicas" $replicas) }}
+{{- end }}

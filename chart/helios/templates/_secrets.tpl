@@ -1,0 +1,48 @@
+{{/* The secrets that the values need: lists of namespace, name, keys, and the command that makes one. Also what README.md lists. */}}
+{{- define "helios.secrets" -}}
+{{- $g := .Values.global }}
+{{- $n := $g.namespaces }}
+{{- $password := "\"$(openssl rand -hex 24)\"" }}
+{{- if .Values.flows.enabled }}
+- {namespace: {{ $n.flows }}, name: {{ $g.clickhouse.existingSecret }}, keys: [helios, grafana], make: '--from-literal=helios={{ $password }} --from-literal=grafana={{ $password }}'}
+{{- if and (eq .Values.integration.source "netbox") $g.netbox.url }}
+- {namespace: {{ $n.flows }}, name: {{ $g.netbox.existingSecret }}, keys: [token], make: '--from-file=token=FILE'}
+{{- end }}
+{{- end }}
+{{- if and .Values.integration.enabled (eq .Values.integration.source "netbox") }}
+- {namespace: {{ $n.integration }}, name: {{ $g.netbox.existingSecret }}, keys: [token], make: '--from-file=token=FILE'}
+{{- end }}
+{{- if .Values.collection.enabled }}
+- {namespace: {{ $n.collection }}, name: {{ .Values.collection.gnmic.existingSecret }}, keys: [username, password], make: '--from-literal=username=USER --from-literal=password=PASSWORD'}
+- {namespace: {{ $n.collection }}, name: {{ .Values.collection.snmpExporter.existingSecret }}, keys: [auths.yml], or: community, make: '--from-file=auths.yml=FILE (or --from-literal=community=COMMUNITY)'}
+{{- end }}
+{{- if .Values.storage.enabled }}
+{{- $o := .Values.storage.objectStorage }}
+{{- $keys := list "objstore.yml" }}
+{{- if eq $o.provider "bundled" }}{{ $keys = append $keys "s3.json" }}{{ end }}
+{{- if .Values.storage.thanos.replicate.enabled }}{{ $keys = append $keys "replica.yml" }}{{ end }}
+- {namespace: {{ $n.storage }}, name: {{ $o.existingSecret }}, keys: {{ toJson $keys }}, make: '{{ range $keys }}--from-file={{ . }} {{ end }}(docs/kubernetes.md has these files)'}
+{{- end }}
+{{- if and .Values.visualization.enabled .Values.visualization.grafana.enabled }}
+- {namespace: {{ $n.visualization }}, name: {{ .Values.visualization.grafana.existingSecret }}, keys: [admin-user, admin-password], make: '--from-literal=admin-user=admin --from-literal=admin-password={{ $password }}'}
+- {namespace: {{ $n.visualization }}, name: {{ $g.clickhouse.existingSecret }}, keys: [grafana], make: '--from-literal=grafana=PASSWORD (the one of namespace {{ $n.flows }})'}
+{{- end }}
+{{- end }}
+
+{{- define "helios.checkSecrets" -}}
+{{- $missing := list }}
+{{- range include "helios.secrets" . | fromYamlArray }}
+{{- $data := (lookup "v1" "Secret" .namespace .name).data | default dict }}
+{{- $absent := list }}
+{{- $or := .or | default "" }}
+{{- range .keys }}
+{{- if not (or (hasKey $data .) (and $or (hasKey $data $or))) }}{{ $absent = append $absent . }}{{ end }}
+{{- end }}
+{{- if $absent }}
+{{- $missing = append $missing (printf "  # %s in %s lacks %s\n  kubectl create secret generic %s -n %s %s" .name .namespace (join ", " $absent) .name .namespace .make) }}
+{{- end }}
+{{- end }}
+{{- if $missing }}
+{{- fail (printf "\n\nSecrets are missing. Create them, after their namespaces (helm template %s CHART -n %s --show-only templates/namespaces.yaml | kubectl apply -f -):\n\n%s\n" .Release.Name .Release.Namespace (join "\n" $missing)) }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,215 @@
+"""Objects: pod security, no credentials, images, network policies against the ports of pods, tokens, probes, stop times."""
+
+import json
+import re
+import unittest
+
+import chart
+
+FULL = {"global": {"netbox": {"url": "https://netbox.example.net"}}, "integration": {"source": "netbox"},
+        "visualization": {"grafana": {"ingress": {"enabled": True}}, "alertmanager": {"existingSecret": "alertmanager"}}}
+# One rendering for each kind of thing that the values can make.
+RENDERINGS = {
+    "small": chart.objects(),
+    "all parts, several datacenters": chart.objects("medium", "storage-multi-dc", values=FULL),
+    "xl with a cloud's objects": chart.objects("xl", "storage-cloud-s3"),
+    "daemonset": chart.objects(values={"flows": {"mode": "daemonset"}}),
+    "deployment, external ClickHouse": chart.objects(values={"flows": {"mode": "deployment"}, "global": {"clickhouse": {"mode": "external", "url": "https://clickhouse.example.net:8443"}}}),
+    "TLS everywhere": chart.objects(values={"global": {"clickhouse": {"tlsSecret": "clickhouse-tls"}}, "collection": {"gnmic": {"caSecret": "devices-ca"}}}),
+}
+# Who asks the API server.
+TOKENS = {"targets", "helios-operator"}
+# Images that a release may name, by where they come from.
+REGISTRIES = {
+    "ghcr.io/helios/", "ghcr.io/openconfig/gnmic", "docker.io/clickhouse/", "docker.io/prom/", "docker.io/grafana/grafana", "docker.io/chrislusf/seaweedfs",
+    "docker.io/library/busybox", "quay.io/prometheus/", "quay.io/thanos/thanos",
+}
+
+
+def every(kinds=None):
+    for name, rendered in RENDERINGS.items():
+        for o in rendered:
+            if kinds is None or o["kind"] in kinds:
+                yield name, o
+
+
+def pods():
+    for name, rendered in RENDERINGS.items():
+        for o, pod in chart.pod_specs(rendered):
+            yield f"{name}: {o['kind']} {o['metadata']['name']}", o, pod
+
+
+def images(node):
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "image" and isinstance(value, str):
+                yield value
+            else:
+                yield from images(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from images(value)
+
+
+class Objects(unittest.TestCase):
+    def test_pods_are_restricted(self):
+        for name, o, pod in pods():
+            host = pod["spec"].get("hostNetwork", False)
+            with self.subTest(name):
+                self.assertEqual(host, o["kind"] == "DaemonSet")
+                spec = pod["spec"]
+                self.assertTrue(spec["securityContext"]["runAsNonRoot"])
+                self.assertGreater(spec["securityContext"]["runAsUser"], 0)
+                self.assertEqual(spec["securityContext"]["seccompProfile"], {"type": "RuntimeDefault"})
+                for container in [*spec["containers"], *([] if host else spec.get("initContainers", []))]:
+                    security = container["securityContext"]
+                    self.assertEqual(security, {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}})
+                    self.assertIn("memory", container["resources"]["limits"])
+                    self.assertIn("cpu", container["resources"]["requests"])
+
+    def test_only_who_asks_the_api_server_has_a_token(self):
+        for name, o, pod in pods():
+            with self.subTest(name):
+                self.assertEqual(pod["spec"]["automountServiceAccountToken"], o["metadata"]["name"] in TOKENS)
+
+    def test_every_container_that_stays_has_probes(self):
+        for name, o, pod in pods():
+            if o["kind"] in ("Job", "CronJob", "Pod") or o["kind"].startswith("ClickHouse"):
+                continue  # the ClickHouse operator adds its own
+            for container in pod["spec"]["containers"]:
+                with self.subTest(name):
+                    self.assertIn("readinessProbe", container)
+                    self.assertIn("livenessProbe", container)
+
+    def test_no_credential_is_rendered(self):
+        for name, o in every():
+            self.assertNotEqual(o["kind"], "Secret", f"{name}: {o['metadata']['name']}")
+            text = json.dumps(o)
+            for word in re.findall(r'"(?:password|token|community|access_key|secret_key)": "([^"]+)"', text):
+                self.fail(f"{name}: {o['metadata']['name']} holds {word}")
+            for value in re.findall(r"(?:password|token|community|access_key|secret_key): *([^\\\"{}\s]+)", text):
+                self.assertTrue(value.startswith("$") or value.startswith("'%s'"), f"{name}: {o['metadata']['name']}: {value}")
+
+    def test_images_have_a_version_and_a_known_origin(self):
+        for name, o in every():
+            for image in images(o):
+                with self.subTest(f"{name}: {image}"):
+                    self.assertRegex(image, r":v?[0-9][^:/]*$")
+                    self.assertTrue(any(image.startswith(known) for known in REGISTRIES))
+
+    def test_one_registry_replaces_all(self):
+        for o in chart.objects("medium", "storage-multi-dc", values={"global": {"imageRegistry": "mirror.example.net/proxy"}}):
+            for image in images(o):
+                self.assertTrue(image.startswith("mirror.example.net/proxy/"), image)
+
+    def test_a_digest_takes_precedence_over_a_tag(self):
+        digest = "sha256:" + "a" * 64
+        rendered = chart.objects(values={"flows": {"image": {"digest": digest}}})
+        self.assertIn(f"ghcr.io/helios/helios@{digest}", {image for o in rendered for image in images(o)})
+
+    def test_secrets_that_pods_name_are_those_that_the_check_asks_for(self):
+        known = {"helios-clickhouse", "gnmic-credentials", "snmp-credentials", "helios-objstore", "helios-grafana", "helios-netbox"}
+        optional = {"helios-thanos-tls", "clickhouse-tls", "devices-ca", "alertmanager", "helios-operator"}
+        for name, o in every():
+            for secret in re.findall(r'"secretName": "([^"]+)"|"secret(?:Key)?Ref": {[^}]*"name": "([^"]+)"', json.dumps(o)):
+                self.assertIn("".join(secret), known | optional, f"{name}: {o['metadata']['name']}")
+
+    def test_a_stop_has_more_time_than_the_pipeline_takes(self):
+        for seconds in (10, 60):
+            rendered = chart.objects(values={"flows": {"shutdownTimeoutMs": seconds * 1000}})
+            pod = next(pod for o, pod in chart.pod_specs(rendered) if o["metadata"]["name"] == "helios" and o["kind"] == "StatefulSet")
+            config = next(o for o in rendered if o["kind"] == "ConfigMap" and o["metadata"]["name"] == "helios")["data"]["helios.yaml"]
+            self.assertGreater(pod["spec"]["terminationGracePeriodSeconds"], seconds)
+            self.assertIn(f"shutdown_timeout_ms: {seconds * 1000}", config)
+
+    def test_more_than_one_pod_has_a_budget_and_one_has_none(self):
+        for name, rendered in RENDERINGS.items():
+            budgets = {o["metadata"]["name"] for o in rendered if o["kind"] == "PodDisruptionBudget"}
+            several = {o["metadata"]["name"] for o in rendered if o["kind"] in ("Deployment", "StatefulSet") and o["spec"]["replicas"] > 1}
+            single = {o["metadata"]["name"] for o in rendered if o["kind"] in ("Deployment", "StatefulSet") and o["spec"]["replicas"] == 1}
+            self.assertLessEqual(several, budgets, name)
+            self.assertFalse(single & budgets, name)
+
+    def test_namespaces_enforce_restricted_but_for_the_hosts_network(self):
+        for name, rendered in RENDERINGS.items():
+            levels = {o["metadata"]["name"]: o["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] for o in rendered if o["kind"] == "Namespace"}
+            self.assertEqual(len(levels), 6)
+            privileged = {n for n, level in levels.items() if level != "restricted"}
+            self.assertEqual(privileged, {"helios-flows"} if name == "daemonset" else set())
+
+    def test_addresses_of_exporters_are_kept(self):
+        for name, o in every({"Service"}):
+            if o["metadata"]["name"] == "helios":
+                self.assertEqual((o["spec"]["externalTrafficPolicy"], o["spec"]["sessionAffinity"]), ("Local", "ClientIP"), name)
+
+    def test_a_takeover_has_what_it_needs(self):
+        sets = {o["metadata"]["name"]: o["spec"] for o in RENDERINGS["daemonset"] if o["kind"] == "DaemonSet"}
+        self.assertEqual(set(sets), {"helios-a", "helios-b"})
+        for slot, port in (("a", 8080), ("b", 8081)):
+            spec = sets[f"helios-{slot}"]
+            pod = spec["template"]["spec"]
+            helios = pod["containers"][0]
+            self.assertEqual(spec["updateStrategy"], {"type": "OnDelete"})
+            self.assertEqual(pod["nodeSelector"], {f"helios.io/flows-{slot}": "run"})
+            # Ports in the specification would be the node's, and keep the second pod from it.
+            self.assertNotIn("ports", helios)
+            self.assertIn("--takeover", helios["args"])
+            self.assertEqual(helios["env"], [{"name": "HELIOS_ADMIN__LISTEN", "value": f"[::]:{port}"}])
+            self.assertEqual({p["httpGet"]["port"] for p in (helios["readinessProbe"], helios["livenessProbe"], helios["startupProbe"])}, {port})
+        self.assertEqual(sets["helios-a"]["template"]["spec"]["volumes"], sets["helios-b"]["template"]["spec"]["volumes"])
+
+
+class Network(unittest.TestCase):
+    def policies(self, rendered):
+        return {(o["metadata"]["namespace"], o["metadata"]["name"]): o["spec"] for o in rendered if o["kind"] == "NetworkPolicy"}
+
+    def test_every_pod_has_a_policy_of_its_own_and_every_namespace_denies_by_default(self):
+        for name, rendered in RENDERINGS.items():
+            policies = self.policies(rendered)
+            for namespace in (o["metadata"]["name"] for o in rendered if o["kind"] == "Namespace"):
+                default = policies[namespace, "helios-default"]
+                self.assertEqual((default["podSelector"], default["policyTypes"]), ({}, ["Ingress", "Egress"]))
+            for o, pod in chart.pod_specs(rendered):
+                if not pod["spec"].get("hostNetwork"):
+                    label = pod["metadata"]["labels"]["app.kubernetes.io/name"]
+                    self.assertIn((o["metadata"]["namespace"], label), policies, name)
+
+    def test_what_is_let_in_is_what_pods_listen_on(self):
+        # What the operators add: the reloader's port, Prometheus' and its sidecar's, Alertmanager's.
+        added = {"prometheus": {9090, 8080, 10901, 10902}, "alertmanager": {9093, 9094, 8080}, "thanos-ruler": {10901, 10902}}
+        for name, rendered in RENDERINGS.items():
+            listens = {}
+            for o, pod in chart.pod_specs(rendered):
+                ports = {p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", [])}
+                listens.setdefault(pod["metadata"]["labels"]["app.kubernetes.io/name"], set()).update(ports)
+            for (namespace, pod), spec in self.policies(rendered).items():
+                if pod == "helios-default":
+                    continue
+                let_in = {p["port"] for hole in spec["ingress"] or [] for p in hole.get("ports", [])}
+                here = added.get(pod, set()) | listens.get(pod, set())
+                if not (pod in listens or pod in added):
+                    continue
+                with self.subTest(f"{name}: {namespace}/{pod}"):
+                    self.assertLessEqual(let_in, here, "open, and nobody listens")
+                    if pod not in ("clickhouse", "seaweedfs"):  # plain ports stay shut where TLS is on; the filer's own are its own
+                        self.assertLessEqual(here - let_in, {9090} if pod == "prometheus" else {10901}, "listens, and is shut")
+
+    def test_both_sides_of_a_connection_agree(self):
+        for name, rendered in RENDERINGS.items():
+            sides = {"ingress": set(), "egress": set()}
+            for (namespace, pod), spec in self.policies(rendered).items():
+                for side, far in (("ingress", "from"), ("egress", "to")):
+                    for hole in (spec.get(side) or []) if pod != "helios-default" else []:
+                        for peer in hole[far]:
+                            labels = peer.get("podSelector", {}).get("matchLabels")
+                            if not labels or len(peer) < 2 or not peer["namespaceSelector"]:
+                                continue
+                            other = (peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], labels["app.kubernetes.io/name"])
+                            ends = (other, (namespace, pod)) if side == "ingress" else ((namespace, pod), other)
+                            for port in hole["ports"]:
+                                sides[side].add((*ends, port["port"], port["protocol"]))
+            self.assertEqual(sides["ingress"], sides["egress"], name)
+
+
+if __name__ == "__main__":
+    unittest.main()

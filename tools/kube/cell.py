@@ -1,0 +1,114 @@
+"""What tests of the chart do with a cluster: commands, secrets, operators' resource definitions, rendered Prometheus configurations."""
+
+import base64
+import functools
+import gzip
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(HERE), str(ROOT / "tools/chart")]
+
+import chart
+import cluster
+
+# Resource definitions of the Altinity operator, which publishes no module: read where they are, made up by name where they are not.
+CLICKHOUSE_CRDS = pathlib.Path(os.environ.get("HELIOS_CRDS", ROOT.parent / "shared/crds/altinity-clickhouse-operator-0.25.6"))
+CLICKHOUSE_KINDS = (("clickhouse.altinity.com", "ClickHouseInstallation"), ("clickhouse-keeper.altinity.com", "ClickHouseKeeperInstallation"))
+
+
+class Cell:
+    """A running cluster."""
+
+    def __init__(self, folder):
+        self.cluster = cluster.Cluster(folder)
+        self.folder = self.cluster.folder
+        self.cluster.up()
+        self.environment = {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig), "HELM_CACHE_HOME": f"{folder}/helm",
+                            "HELM_CONFIG_HOME": f"{folder}/helm", "HELM_DATA_HOME": f"{folder}/helm"}
+        self.api = cluster.Api(folder)
+
+    def run(self, *command, text=None, check=True):
+        done = subprocess.run([str(c) for c in command], input=text, capture_output=True, text=True, env=self.environment, check=False)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(map(str, command))}: {done.stderr or done.stdout}")
+        return done
+
+    def kubectl(self, *arguments, text=None, check=True):
+        return self.run(cluster.program("kubectl"), *arguments, text=text, check=check)
+
+    def helm(self, *arguments, check=True):
+        return self.run(chart.helm(), *arguments, check=check)
+
+    def get(self, *arguments):
+        return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
+
+    def wait_for(self, what, is_there, limit_secs=120):
+        deadline = time.monotonic() + limit_secs
+        while time.monotonic() < deadline:
+            found = is_there()
+            if found:
+                return found
+            time.sleep(0.3)
+        raise AssertionError(f"no {what} within {limit_secs} s")
+
+    def definitions(self):
+        """Resource definitions of both operators. Says whether the ClickHouse operator's are the real ones."""
+        module = json.loads(self.run("go", "mod", "download", "-json", "github.com/prometheus-operator/prometheus-operator@" + version("prometheus-operator")).stdout)
+        self.kubectl("apply", "--server-side", "-f", f"{module['Dir']}/example/prometheus-operator-crd")
+        real = CLICKHOUSE_CRDS.is_dir()
+        if real:
+            self.kubectl("apply", "--server-side", "-f", CLICKHOUSE_CRDS)
+        else:
+            print(f"kube: no definitions of the ClickHouse operator at {CLICKHOUSE_CRDS} (set HELIOS_CRDS): any ClickHouseInstallation is accepted")
+            for group, kind in CLICKHOUSE_KINDS:
+                self.kubectl("apply", "-f", "-", text=json.dumps(anything(group, kind)))
+        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        return real
+
+    def namespaces(self, *files):
+        """As docs/kubernetes.md creates them."""
+        text = chart.template(*files, show_only=["templates/namespaces.yaml"])
+        self.kubectl("apply", "-f", "-", text=text)
+
+    def secrets(self, wanted):
+        for namespace, name, keys in wanted:
+            literals = [f"--from-literal={key}={content(key)}" for key in keys]
+            self.kubectl("create", "secret", "generic", name, "-n", namespace, *literals)
+
+    def prometheus_config(self):
+        """What the operator wrote for the shards."""
+        secret = self.get("secret", "prometheus-helios", "-n", "helios-storage")
+        return gzip.decompress(base64.b64decode(secret["data"]["prometheus.yaml.gz"])).decode()
+
+
+def content(key):
+    """A key of a secret, as its reader wants it."""
+    if key in ("objstore.yml", "replica.yml"):
+        return "type: S3\nconfig: {bucket: helios-metrics, endpoint: '127.0.0.1:1', access_key: test, secret_key: test, insecure: true}\n"
+    if key == "s3.json":
+        return '{"identities": []}'
+    return "test"
+
+
+@functools.lru_cache
+def version(name):
+    for line in (ROOT / "tools/components/versions").read_text().splitlines():
+        if line.startswith(f"{name} "):
+            return line.split()[1]
+    raise KeyError(name)
+
+
+def anything(group, kind):
+    """A definition that accepts everything."""
+    plural = f"{kind.lower()}s"
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": f"{plural}.{group}"},
+        "spec": {"group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural, "singular": kind.lower()}, "versions": [
+            {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]},
+    }

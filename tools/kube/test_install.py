@@ -1,0 +1,129 @@
+"""The chart on a real API server: what it refuses, every tier from `helm install --wait` to `helm uninstall`, all sixteen combinations."""
+
+import json
+import re
+import tempfile
+import time
+import unittest
+
+import cell
+import chart
+
+NAMESPACES = ["helios-flows", "helios-collection", "helios-storage", "helios-visualization", "helios-integration", "helios-automation"]
+RELEASE = ("--namespace", "helios-system", "--create-namespace")
+# Of the combinations with the most parts.
+TLS = [("helios-storage", "helios-thanos-tls", ["tls.crt", "tls.key", "ca.crt"])]
+
+
+def files(*names):
+    return [argument for name in names for argument in ("-f", str(chart.CHART / f"values-{name}.yaml"))]
+
+
+class Install(unittest.TestCase):
+    """One cluster; the tests run in the order of their names."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="helios-kube.")
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.cell = cell.Cell(cls.folder.name)
+        cls.addClassCleanup(cls.cell.cluster.down)
+
+    def install(self, *names, verb="install", check=True):
+        started = time.monotonic()
+        done = self.cell.helm(verb, "helios", chart.CHART, *files(*names), *RELEASE, "--wait", "--timeout", "10m", check=check)
+        if check:
+            self.assertNotIn("would violate PodSecurity", done.stderr)
+            print(f"kube: {verb} {', '.join(names) or 'defaults'}: ready after {time.monotonic() - started:.0f} s")
+        return done
+
+    def test_1_an_operator_that_is_missing_is_named_with_the_command(self):
+        done = self.install("small", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("Prometheus Operator is not installed", done.stderr)
+        self.assertIn("helm install helios-operators chart/operators", done.stderr)
+
+    def test_2_secrets_that_are_missing_are_named_with_their_commands(self):
+        type(self).real_clickhouse = self.cell.definitions()
+        done = self.install("small", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        named = re.findall(r"kubectl create secret generic (\S+) -n (\S+)", done.stderr)
+        self.assertEqual(sorted(named), [
+            ("gnmic-credentials", "helios-collection"), ("helios-clickhouse", "helios-flows"), ("helios-clickhouse", "helios-visualization"),
+            ("helios-grafana", "helios-visualization"), ("helios-objstore", "helios-storage"), ("snmp-credentials", "helios-collection")])
+        self.cell.namespaces("small")
+        self.cell.secrets([("helios-flows", "helios-clickhouse", ["helios", "grafana"]), ("helios-visualization", "helios-clickhouse", ["grafana"]),
+                           ("helios-collection", "gnmic-credentials", ["username", "password"]), ("helios-collection", "snmp-credentials", ["community"]),
+                           ("helios-visualization", "helios-grafana", ["admin-user", "admin-password"]), *TLS])
+        # A key that is missing counts as well.
+        self.cell.secrets([("helios-storage", "helios-objstore", ["objstore.yml"])])
+        done = self.install("small", check=False)
+        self.assertIn("helios-objstore in helios-storage lacks s3.json", done.stderr)
+        self.cell.kubectl("delete", "secret", "helios-objstore", "-n", "helios-storage")
+        self.cell.secrets([("helios-storage", "helios-objstore", ["objstore.yml", "s3.json", "replica.yml"])])
+
+    def test_3_every_combination_is_accepted_by_the_server(self):
+        # Created and rolled back by the server: names, label values, schemas of all resources, unknown fields, RBAC.
+        for tier in chart.TIERS:
+            for storage in chart.STORAGES:
+                text = chart.template(tier, f"storage-{storage}")
+                done = self.cell.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=text, check=False)
+                self.assertEqual(done.returncode, 0, f"{tier}, {storage}: {done.stderr}")
+                self.assertNotIn("would violate", done.stderr)
+        print(f"kube: {len(chart.TIERS) * len(chart.STORAGES)} combinations accepted; ClickHouse by {'its own' if self.real_clickhouse else 'no'} schema")
+
+    def test_4_the_server_refuses_a_pod_that_is_not_restricted(self):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "loose"}, "spec": {"containers": [{"name": "a", "image": "a:1"}]}}
+        for namespace in NAMESPACES:
+            done = self.cell.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(pod), check=False)
+            self.assertIn("violates PodSecurity \"restricted", done.stderr, namespace)
+
+    def test_5_every_tier_installs_and_upgrades(self):
+        self.install("small")
+        self.check_pods()
+        for tier in ("medium", "large", "xl"):
+            self.install(tier, verb="upgrade")
+            self.check_pods()
+        self.assertEqual(len(self.cell.get("pods", "-n", "helios-collection", "-l", "app.kubernetes.io/name=gnmic")["items"]), 10)
+        # Volumes keep their size, and the notes say how they grow.
+        notes = self.cell.helm("get", "notes", "helios", "--namespace", "helios-system").stdout
+        self.assertRegex(notes, r"patch pvc data-seaweedfs-\$i .*4500Gi.*has 120Gi")
+
+    def test_6_the_tests_of_the_release_pass(self):
+        done = self.cell.helm("test", "helios", "--namespace", "helios-system", "--timeout", "3m")
+        self.assertEqual(done.stdout.count("Phase:          Succeeded"), 2, done.stdout)
+
+    def test_7_a_rollback_goes_back_to_the_tier_before(self):
+        self.cell.helm("rollback", "helios", "3", "--namespace", "helios-system", "--wait", "--timeout", "10m")
+        self.cell.wait_for("five gnmic pods", lambda: len(self.cell.get("pods", "-n", "helios-collection", "-l", "app.kubernetes.io/name=gnmic")["items"]) == 5)
+        self.check_pods()
+
+    def test_8_the_parts_of_several_datacenters_install(self):
+        self.install("medium", "storage-multi-dc", verb="upgrade")
+        names = {o["metadata"]["name"] for o in self.cell.get("deployments", "-n", "helios-storage")["items"]}
+        self.assertLessEqual({"thanos-query", "thanos-query-global", "thanos-replicate"}, names)
+
+    def test_9_uninstalling_keeps_namespaces_secrets_and_volumes(self):
+        claims = {c["metadata"]["name"] for c in self.cell.get("pvc", "-A")["items"]}
+        self.cell.helm("uninstall", "helios", "--namespace", "helios-system", "--wait")
+        for namespace in NAMESPACES:
+            self.assertEqual(self.cell.get("namespace", namespace)["status"]["phase"], "Active")
+            left = self.cell.get("deployments,statefulsets,daemonsets,cronjobs,networkpolicies,services,roles,rolebindings", "-n", namespace)["items"]
+            self.assertEqual([f"{o['kind']} {o['metadata']['name']}" for o in left], [], namespace)
+        self.assertEqual({c["metadata"]["name"] for c in self.cell.get("pvc", "-A")["items"]}, claims)
+        self.assertTrue(self.cell.get("secret", "helios-objstore", "-n", "helios-storage"))
+        # And it installs again into what was left.
+        self.install("small")
+
+    def check_pods(self):
+        """Every pod of Helios is ready: admitted by PodSecurity, scheduled, its volumes bound."""
+        def waiting():
+            pods = [p for n in NAMESPACES for p in self.cell.get("pods", "-n", n)["items"] if p["status"]["phase"] not in ("Succeeded",)]
+            return [p["metadata"]["name"] for p in pods if not self.cell.cluster.is_ready(p)]
+        self.cell.wait_for("ready pods", lambda: not waiting())
+        refused = [e["message"] for e in self.cell.get("events", "-A")["items"] if e["reason"] == "FailedCreate"]
+        self.assertEqual(refused, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
