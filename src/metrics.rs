@@ -9,13 +9,16 @@ use helios_metrics::{Metric, Scrape};
 use helios_service::process::{self, Process};
 
 use crate::pipeline::View;
+use identities::Identities;
 
+mod identities;
 mod pipeline;
 
 /// Every metric, in the order of a scrape. Dashboards and alerts may only use these: tests/data/metrics.txt has the list.
 pub fn declarations() -> Vec<&'static Metric> {
     let process = process::METRICS.metrics().chain(pipeline::METRICS.metrics());
     let collector = collector::COUNTS.metrics().chain(collector::METRICS.metrics()).chain(exporters::METRICS.metrics());
+    let collector = collector.chain(identities::METRICS.metrics());
     let names = helios_enricher::metrics::METRICS.metrics().chain(helios_netbox::metrics::METRICS.metrics());
     process.chain(collector).chain(names).chain(helios_sink::metrics::METRICS.metrics()).collect()
 }
@@ -29,6 +32,8 @@ pub fn text(view: &View) -> String {
     out.write(&collector::COUNTS, &snapshot.collector.total());
     out.write(&collector::METRICS, &snapshot.collector);
     out.write(&exporters::METRICS, &exporters::Exporters::new(&snapshot.exporters));
+    let own = snapshot.exporters.own.iter().map(|exporter| exporter.address);
+    out.write(&identities::METRICS, &Identities::new(view.identities(own)));
     out.write(&helios_enricher::metrics::METRICS, &snapshot.enricher);
     out.write(&helios_netbox::metrics::METRICS, &snapshot.netbox);
     out.write(&helios_sink::metrics::METRICS, &snapshot.sink);
@@ -45,7 +50,7 @@ mod tests {
         for metric in declarations() {
             let name = metric.name;
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
-            let stages = ["build", "pipeline", "collector", "enricher", "netbox", "sink"];
+            let stages = ["build", "exporter", "pipeline", "collector", "enricher", "netbox", "sink"];
             let stage = name.strip_prefix("helios_").and_then(|rest| rest.split('_').next());
             assert!(name.starts_with("process_") || stage.is_some_and(|stage| stages.contains(&stage)), "{name}");
             assert_eq!(metric.kind == Kind::Counter, name.ends_with("_total"), "{name}");

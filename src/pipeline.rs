@@ -309,6 +309,25 @@ impl Stages {
     }
 }
 
+impl Shared {
+    fn identity(&self, stages: &Stages, address: Address) -> Identity {
+        let found = self.exporters.at(address);
+        let Some((entry, enricher)) = found.zip(stages.enricher.as_ref()) else { return Identity::default() };
+        let exporter = enricher.exporter(&entry);
+        let view = self.names.read();
+        let text = |name| view.get(name).to_owned();
+        Identity {
+            name: text(exporter.name),
+            site: text(exporter.site),
+            region: text(exporter.region),
+            role: text(exporter.role),
+            tenant: text(exporter.tenant),
+            group: text(exporter.group),
+            known: exporter.known.is_some(),
+        }
+    }
+}
+
 impl View {
     pub fn started(&self) -> SystemTime {
         self.0.started
@@ -328,20 +347,13 @@ impl View {
     /// What the exporter at this address is called now; nothing once the enricher has stopped.
     pub fn identity(&self, address: Address) -> Identity {
         let stages = self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let found = self.0.exporters.at(address);
-        let Some((entry, enricher)) = found.zip(stages.enricher.as_ref()) else { return Identity::default() };
-        let exporter = enricher.exporter(&entry);
-        let view = self.0.names.read();
-        let text = |name| view.get(name).to_owned();
-        Identity {
-            name: text(exporter.name),
-            site: text(exporter.site),
-            region: text(exporter.region),
-            role: text(exporter.role),
-            tenant: text(exporter.tenant),
-            group: text(exporter.group),
-            known: exporter.known.is_some(),
-        }
+        self.0.identity(&stages, address)
+    }
+
+    /// The same of many exporters, in their order.
+    pub fn identities(&self, addresses: impl Iterator<Item = Address>) -> Vec<(Address, Identity)> {
+        let stages = self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        addresses.map(|address| (address, self.0.identity(&stages, address))).collect()
     }
 
     /// What is broken and only a restart mends. Takes no snapshot: a probe is answered whatever else is slow.

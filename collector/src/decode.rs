@@ -440,7 +440,7 @@ impl Decoder {
             decoded.add(rows::decode_set(template, plan, records, &context, &mut self.scratch, out)?);
         }
         domain.minutes.message(decoded, meta.received_at, Some(header.export_ms), out);
-        exporter.stats.decoded(decoded, meta.received_at);
+        exporter.stats.decoded(decoded, meta.received_at, out);
         Ok(())
     }
 
@@ -552,7 +552,7 @@ impl Decoder {
         walk.release()?;
         let Walk { domain, decoded, out, .. } = walk;
         domain.minutes.message(decoded, meta.received_at, Some(header.export_ms), out);
-        stats.decoded(decoded, meta.received_at);
+        stats.decoded(decoded, meta.received_at, out);
         Ok(())
     }
 
@@ -595,7 +595,7 @@ impl Decoder {
         decoded.rows = decoded.sflow.rows;
         decoded.data_records = decoded.sflow.rows;
         domain.minutes.message(decoded, meta.received_at, None, out);
-        exporter.stats.decoded(decoded, meta.received_at);
+        exporter.stats.decoded(decoded, meta.received_at, out);
         Ok(())
     }
 

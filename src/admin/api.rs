@@ -287,6 +287,8 @@ struct Exporter {
     records: u64,
     options_records: u64,
     rows: u64,
+    /// Bytes of its flows, each multiplied by its sampling interval.
+    estimated_bytes: u64,
     template_definitions: u64,
     sets_without_template: u64,
     unreadable_lists: u64,
@@ -365,6 +367,7 @@ impl Exporter {
             records: stats.data_records,
             options_records: stats.options_records,
             rows: stats.rows,
+            estimated_bytes: stats.estimated_octets,
             template_definitions: stats.template_definitions,
             sets_without_template: stats.sets_without_template,
             unreadable_lists: stats.unreadable_lists,

@@ -91,6 +91,14 @@ fn rows_carry_names_and_a_replaced_list_is_taken_up() {
     assert_eq!(page["unknown"], serde_json::json!(["127.0.0.3"]));
     let known = page["exporters"].as_array().unwrap().iter().find(|exporter| exporter["known"] == true).unwrap();
     assert_eq!((&known["address"], &known["name"]), (&"127.0.0.2".into(), &"edge1".into()));
+    let (_, metrics) = helios.get("/metrics").unwrap();
+    for line in [
+        r#"helios_exporter_info{exporter="127.0.0.2",device="edge1",site="fra",region="de",role="edge",tenant="acme"} 1"#,
+        r#"helios_exporter_info{exporter="127.0.0.3",device="127.0.0.3",site="",region="",role="",tenant=""} 1"#,
+        r#"helios_collector_exporter_estimated_bytes_total{exporter="127.0.0.2"} 100"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
     wait_for("the log to tell of the unknown exporter", || {
         let log = helios.log();
         log.contains("exporters that no inventory knows").then(|| assert!(log.contains("127.0.0.3"), "{log}"))

@@ -1,6 +1,8 @@
 //! What a decoder keeps per exporter and observation domain, and counts of it.
 
+use helios_common::columns::{BYTES, SAMPLING_INTERVAL};
 use helios_common::exporter::{Address, ExporterId};
+use helios_common::flow::FlowBatch;
 use helios_common::side::ExporterMinute;
 use helios_common::time::UnixMs;
 
@@ -197,6 +199,8 @@ pub struct Stats {
     pub data_records: u64,
     pub options_records: u64,
     pub rows: u64,
+    /// Octets of the rows, each multiplied by its sampling interval: an estimate of the traffic.
+    pub estimated_octets: u64,
     pub template_definitions: u64,
     pub sets_without_template: u64,
     pub unreadable_lists: u64,
@@ -209,7 +213,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(super) fn decoded(&mut self, decoded: &Decoded, now: UnixMs) {
+    /// Counts a message whose rows are the last of `out`.
+    pub(super) fn decoded(&mut self, decoded: &Decoded, now: UnixMs, out: &FlowBatch) {
         self.last_seen = now;
         if let Some(at) = Protocol::ALL.iter().position(|&protocol| protocol == decoded.protocol) {
             self.messages[at] += 1;
@@ -217,6 +222,7 @@ impl Stats {
         self.data_records += u64::from(decoded.data_records + decoded.held_records);
         self.options_records += u64::from(decoded.options_records);
         self.rows += u64::from(decoded.rows);
+        self.estimated_octets = self.estimated_octets.saturating_add(estimated_octets(out, decoded.rows as usize));
         self.template_definitions += u64::from(decoded.templates + decoded.options_templates);
         self.sets_without_template += u64::from(decoded.sets_without_template);
         self.unreadable_lists += u64::from(decoded.unreadable_lists);
@@ -235,6 +241,7 @@ impl Stats {
         self.data_records += other.data_records;
         self.options_records += other.options_records;
         self.rows += other.rows;
+        self.estimated_octets = self.estimated_octets.saturating_add(other.estimated_octets);
         self.template_definitions += other.template_definitions;
         self.sets_without_template += other.sets_without_template;
         self.unreadable_lists += other.unreadable_lists;
@@ -250,6 +257,16 @@ impl Stats {
             self.discarded[at] += 1;
         }
     }
+}
+
+/// Octets of the last rows of a batch, each multiplied by its sampling interval.
+fn estimated_octets(out: &FlowBatch, rows: usize) -> u64 {
+    let first = out.rows().saturating_sub(rows);
+    let octets = out.values(BYTES).get(first..).unwrap_or_default();
+    let intervals = out.values(SAMPLING_INTERVAL).get(first..).unwrap_or_default();
+    // A column that ends early holds its default from there on, which is 1 for the interval.
+    let scaled = octets.iter().zip(intervals.iter().chain(std::iter::repeat(&1)));
+    scaled.fold(0, |sum, (&octets, &interval)| sum.saturating_add(octets.saturating_mul(u64::from(interval.max(1)))))
 }
 
 /// An exporter as metrics and the API show it.
@@ -331,6 +348,20 @@ impl ExporterStats {
 mod tests {
     use super::*;
     use helios_common::exporter::mapped;
+
+    #[test]
+    fn traffic_is_estimated_from_the_rows_of_the_message_alone() {
+        let mut batch = FlowBatch::new();
+        batch.open(BYTES).extend([1_000_000, 100, 200, 300]);
+        batch.open(SAMPLING_INTERVAL).extend([1, 10, 0]);
+        batch.advance(4, ExporterId(0));
+        assert_eq!(estimated_octets(&batch, 3), 100 * 10 + 200 + 300, "an interval that is missing is 1");
+        assert_eq!(estimated_octets(&batch, 0), 0);
+        batch.open(BYTES).push(u64::MAX);
+        batch.fill(SAMPLING_INTERVAL, 1, 2);
+        batch.advance(1, ExporterId(0));
+        assert_eq!(estimated_octets(&batch, 1), u64::MAX, "an absurd record does not wrap");
+    }
 
     #[test]
     fn what_two_workers_saw_of_an_exporter_is_added_up() {

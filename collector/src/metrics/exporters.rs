@@ -51,6 +51,8 @@ helios_metrics::metrics! {
             |exporters, out| out.all(exporters.each(|exporter| exporter.stats.messages.iter().sum::<u64>()));
         Counter "helios_collector_exporter_records_total" ["exporter"] "Flow records and samples of the exporter" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.stats.data_records));
+        Counter "helios_collector_exporter_estimated_bytes_total" ["exporter"] "Bytes of the exporter's flows, each multiplied by its sampling interval: an estimate of its traffic" =
+            |exporters, out| out.all(exporters.each(|exporter| exporter.stats.estimated_octets));
         Counter "helios_collector_exporter_dropped_datagrams_total" ["exporter"] "Discarded datagrams of the exporter" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.stats.discarded.iter().sum::<u64>()));
         Counter "helios_collector_exporter_lost_total" ["exporter", "protocol"] "Losses before Helios, by sequence numbers: flows (v5, v7), messages (v9), records (IPFIX), datagrams (sFlow)" =
