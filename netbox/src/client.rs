@@ -70,6 +70,7 @@ impl Client {
         let settings = Settings {
             url: &url,
             ca_file: config.ca_file.as_deref(),
+            pem: helios_web::tls::Pem::default(),
             timeout: config.timeout(),
             answer_bytes_max: ANSWER_BYTES_MAX,
         };

@@ -36,6 +36,10 @@ pub struct TargetsConfig {
     /// of them, is refused and nothing is written: `--allow-loss` lets one through.
     pub max_loss: f64,
 
+    /// ConfigMaps that gnmic's targets are split into, with `--kubernetes`: one for each instance of gnmic. More are made
+    /// only where 768 KiB each are not enough.
+    pub gnmic_parts: u32,
+
     /// What gNMI and SNMP both deliver. A device whose profile has both is asked for each of these by one of them only.
     pub overlaps: Vec<OverlapConfig>,
 

@@ -3,7 +3,8 @@
 //! Start at [`plan`]: devices and profiles in, a plan out that names every target and every device that is left out, with
 //! its reason. [`document`] turns a plan into the text that the collectors read and back, [`parts`] splits a text for
 //! ConfigMaps, [`difference`] compares what is published with what is planned, and [`guard`] refuses a plan that lost too
-//! much. All of these are pure. [`netbox`] and [`statics`] make devices, [`files`] reads and writes a directory.
+//! much. All of these are pure. [`netbox`] and [`statics`] make devices, [`files`] reads and writes a directory, [`kubernetes`]
+//! ConfigMaps.
 
 pub mod config;
 pub mod device;
@@ -17,6 +18,7 @@ pub mod parts;
 pub mod difference;
 pub mod guard;
 pub mod files;
+pub mod kubernetes;
 
 pub use config::TargetsConfig;
 pub use device::Device;

@@ -29,6 +29,8 @@ pub fn serve(handle: impl Fn(TcpStream) -> Option<()> + Send + Sync + 'static) -
 /// What a server wants to know of a request.
 #[derive(Debug, Default)]
 pub struct Request {
+    /// `GET`.
+    pub method: String,
     /// Path and query.
     pub target: String,
     pub authorization: String,
@@ -43,7 +45,9 @@ impl Request {
     pub fn read(reader: &mut impl BufRead) -> Option<Self> {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|octets| *octets > 0)?;
-        let mut request = Self { target: line.split(' ').nth(1)?.to_owned(), ..Self::default() };
+        let mut words = line.split(' ');
+        let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let mut request = Self { method, target, ..Self::default() };
         loop {
             line.clear();
             reader.read_line(&mut line).ok()?;

@@ -1,5 +1,6 @@
 //! What the integration tests share: the ClickHouse engine as a process of its own, a proxy that misbehaves ([`proxy`]),
-//! servers that answer like NetBox ([`netbox`]) and Prometheus ([`prometheus`]), one that says what it is told ([`web`]),
+//! servers that answer like NetBox ([`netbox`]), Prometheus ([`prometheus`]) and Kubernetes ([`kubernetes`]), one that says
+//! what it is told ([`web`]),
 //! and an allocator that counts ([`alloc`]).
 //!
 //! `make engine` installs the engine. A test that needs it and does not find it fails and says so; it is never skipped.
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 pub mod alloc;
 pub mod http;
+pub mod kubernetes;
 pub mod netbox;
 pub mod prometheus;
 pub mod proxy;

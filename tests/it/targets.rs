@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use helios_testkit::kubernetes::Server;
+
 use serde_json::Value;
 
 fn targets(directory: &Path, arguments: &[&str]) -> Output {
@@ -46,7 +48,7 @@ fn devices_become_files_that_change_only_when_the_devices_do() {
     assert_eq!(icmp[0]["targets"][0], "192.0.2.1");
 
     let again = targets(folder.path(), &[]);
-    assert!(said(&again).contains("2 unchanged") && said(&again).contains("nothing to write"), "{}", said(&again));
+    assert!(said(&again).contains("2 unchanged") && said(&again).contains("nothing written"), "{}", said(&again));
 }
 
 #[test]
@@ -90,7 +92,53 @@ fn without_devices_or_directory_the_configuration_is_wrong() {
         (output.status.code(), said(&output))
     };
     let (code, text) = run(&[]);
-    assert!(code == Some(78) && text.contains("--out DIRECTORY"), "{text}");
+    assert!(code == Some(78) && text.contains("--out DIRECTORY") && text.contains("--kubernetes"), "{text}");
     let (code, text) = run(&["--out", "nowhere"]);
     assert!(code == Some(78) && text.contains("NETBOX_API_URL") && text.contains("targets.static_file"), "{text}");
+}
+
+/// `helios targets --kubernetes` for the devices of `directory`.
+fn kubernetes(directory: &Path, server: &Server, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_helios"));
+    let file = format!("targets.static_file={}", directory.join("devices.yaml").display());
+    command.env_clear().env("TARGET_NAMESPACE", "collection").args(["targets", "--kubernetes", "--set", &file]);
+    command.args(["--kube-api", &server.url()]).args(arguments).output().unwrap()
+}
+
+#[test]
+fn config_maps_are_applied_once_and_a_dry_run_shows_the_same_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start("collection");
+    devices(folder.path(), &["leaf1", "leaf2"]);
+    let difference =
+        |output: &Output| said(output).lines().filter(|line| !line.starts_with("wrote")).collect::<Vec<_>>().join("\n");
+    let dry = kubernetes(folder.path(), &server, &["--dry-run"]);
+    assert!(dry.status.success() && said(&dry).contains("+ leaf1: "), "{}", said(&dry));
+    assert!(server.cluster().config_maps.is_empty(), "a dry run writes nothing");
+    let first = kubernetes(folder.path(), &server, &[]);
+    assert_eq!(difference(&first), difference(&dry));
+    assert!(said(&first).contains("wrote helios-targets-gnmic-0, "), "{}", said(&first));
+    let gnmic =
+        server.cluster().config_maps[&("collection".into(), "helios-targets-gnmic-0".into())].data["gnmic.yaml"]
+            .clone();
+    assert!(gnmic.contains("\"leaf2\": {"), "{gnmic}");
+
+    server.cluster().requests.clear();
+    let again = kubernetes(folder.path(), &server, &[]);
+    assert!(said(&again).contains("2 unchanged") && said(&again).contains("nothing written"), "{}", said(&again));
+    assert!(server.cluster().requests.iter().all(|request| request.starts_with("GET ")));
+
+    devices(folder.path(), &[]);
+    let refused = kubernetes(folder.path(), &server, &[]);
+    assert!(refused.status.code() == Some(1) && said(&refused).contains("from 2 to 0"), "{}", said(&refused));
+    assert!(said(&refused).contains("- leaf1: "), "{}", said(&refused));
+}
+
+#[test]
+fn without_an_api_the_message_says_how_to_have_one() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_helios")).env_clear().args(["targets"]).env("TARGET_NAMESPACE", "x").output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output).contains("KUBECONFIG") && said(&output).contains("kubectl proxy"), "{}", said(&output));
 }

@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-query", &["helios-common"]),
     ("helios-sink", &["helios-common", "helios-metrics", "helios-web"]),
     ("helios-service", &["helios-metrics"]),
-    ("helios-targets", &["helios-netbox"]),
+    ("helios-targets", &["helios-netbox", "helios-web"]),
     ("helios-testkit", &[]),
     ("helios-web", &[]),
     (

@@ -7,20 +7,20 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT, AUTHORIZATION, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
-    RETRY_AFTER, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    LOCATION, RETRY_AFTER, USER_AGENT,
 };
-use hyper::{Response, StatusCode, Uri};
+use hyper::{Method, Response, StatusCode, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use crate::address;
-use crate::tls::{self, TlsError};
+use crate::tls::{self, Pem, TlsError};
 
 /// Redirects that are followed: more are a circle.
 const REDIRECTS_MAX: usize = 5;
@@ -32,6 +32,8 @@ pub struct Settings<'a> {
     pub url: &'a str,
     /// PEM file of certificate authorities to trust beside the system's; it is read when the client is made.
     pub ca_file: Option<&'a Path>,
+    /// Certificates that are at hand as text.
+    pub pem: Pem<'a>,
     /// For a whole request: from the look-up of the name to the last octet, redirects included.
     pub timeout: Duration,
     /// An answer with more octets is given up.
@@ -51,6 +53,17 @@ pub struct Request<'a> {
     pub validators: Option<&'a Validators>,
     /// Whether another address may answer. It gets the authorization only where scheme, host and port are the same.
     pub follow_redirects: bool,
+}
+
+/// What is sent with a request that is none to read.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// PATCH, POST, PUT.
+    pub method: Method,
+    /// Media type of `body`.
+    pub media_type: &'static str,
+    /// The octets.
+    pub body: Bytes,
 }
 
 /// What identifies a version of a resource (RFC 9110 §8.8).
@@ -111,7 +124,7 @@ pub enum RequestError {
 /// Asks servers. Connections are kept for the next request.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: HttpClient<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
     answer_bytes_max: usize,
 }
@@ -122,7 +135,7 @@ impl Client {
     /// # Errors
     /// [`TlsError`] when no authority can be had.
     pub fn new(settings: &Settings<'_>) -> Result<Self, TlsError> {
-        let connector = tls::connector(settings.url, settings.ca_file, settings.timeout)?;
+        let connector = tls::connector_with(settings.url, settings.ca_file, settings.pem, settings.timeout)?;
         Ok(Self {
             http: HttpClient::builder(TokioExecutor::new()).build(connector),
             timeout: settings.timeout,
@@ -139,11 +152,23 @@ impl Client {
         tokio::time::timeout(self.timeout, self.follow(request)).await.unwrap_or(Err(timed_out))
     }
 
+    /// Sends once. Any status is an answer, and a redirect is not followed.
+    ///
+    /// # Errors
+    /// [`RequestError`] when there is no whole answer; what was sent may have been done all the same.
+    pub async fn send(&self, request: &Request<'_>, content: &Content) -> Result<Answer, RequestError> {
+        let timed_out = RequestError::TimedOut { after: self.timeout };
+        let uri = address::check(&address::without_user(request.url)).map_err(RequestError::Address)?;
+        let authorization = request.authorization.clone().or_else(|| basic(request.url));
+        let asked = self.ask(&uri, request, authorization.as_ref(), Some(content));
+        tokio::time::timeout(self.timeout, asked).await.unwrap_or(Err(timed_out))
+    }
+
     async fn follow(&self, request: &Request<'_>) -> Result<Answer, RequestError> {
         let mut uri = address::check(&address::without_user(request.url)).map_err(RequestError::Address)?;
         let mut authorization = request.authorization.clone().or_else(|| basic(request.url));
         for _ in 0..=REDIRECTS_MAX {
-            let answer = self.ask(&uri, request, authorization.as_ref()).await?;
+            let answer = self.ask(&uri, request, authorization.as_ref(), None).await?;
             let Some(next) = request.follow_redirects.then(|| redirect(&answer, &uri)).flatten() else {
                 return Ok(answer);
             };
@@ -161,9 +186,17 @@ impl Client {
         uri: &Uri,
         request: &Request<'_>,
         authorization: Option<&HeaderValue>,
+        content: Option<&Content>,
     ) -> Result<Answer, RequestError> {
         let unreachable = |error: &dyn Error| RequestError::Unreachable { cause: causes(error) };
-        let mut message = hyper::Request::get(uri).header(USER_AGENT, concat!("helios/", env!("CARGO_PKG_VERSION")));
+        let method = content.map_or(&Method::GET, |content| &content.method);
+        let mut message = hyper::Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(USER_AGENT, concat!("helios/", env!("CARGO_PKG_VERSION")));
+        if let Some(content) = content {
+            message = message.header(CONTENT_TYPE, content.media_type);
+        }
         if !request.accept.is_empty() {
             message = message.header(ACCEPT, request.accept);
         }
@@ -177,7 +210,9 @@ impl Client {
                 message = message.header(name, value);
             }
         }
-        let message = message.body(Empty::new()).map_err(|error| unreachable(&error))?;
+        let message = message
+            .body(content.map(|content| Full::new(content.body.clone())).unwrap_or_default())
+            .map_err(|error| unreachable(&error))?;
         let response = self.http.request(message).await.map_err(|error| unreachable(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         Ok(Answer { status, headers, body: self.collect(response).await? })

@@ -17,8 +17,9 @@ mod backoff;
 mod client;
 
 pub use backoff::Backoff;
-pub use client::{Answer, Client, Request, RequestError, Settings, Validators, retry_after};
-pub use hyper::header;
+pub use bytes::Bytes;
+pub use client::{Answer, Client, Content, Request, RequestError, Settings, Validators, retry_after};
+pub use hyper::{Method, StatusCode, header};
 
 /// Waits for a request on a thread that has no runtime.
 ///

@@ -8,8 +8,8 @@ use std::time::Duration;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::secret::{self, SecretError};
 
@@ -26,9 +26,24 @@ pub enum TlsError {
     /// The file was read and holds none.
     #[error("ca_file: {} holds no certificate in PEM form", path.display())]
     NoCertificate { path: PathBuf },
+    /// A text of certificate authorities that has none.
+    #[error("the certificate authorities hold no certificate in PEM form")]
+    NoAuthority,
+    /// The certificate that the client shows.
+    #[error("the client certificate or its key cannot be used: {0}")]
+    ClientCertificate(String),
     /// The system has none, and no file was given.
     #[error("ca_file: this system's certificates cannot be loaded: {0}; name a file with the authorities to trust")]
     SystemCertificates(io::Error),
+}
+
+/// Certificates as PEM text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pem<'a> {
+    /// Authorities to trust instead of the system's: a server's own.
+    pub authorities: Option<&'a str>,
+    /// The certificate that the client shows, and its key.
+    pub client: Option<(&'a str, &'a str)>,
 }
 
 /// Connects to `http` and `https` addresses, by HTTP/1.1.
@@ -43,18 +58,49 @@ pub fn connector(
     ca_file: Option<&Path>,
     connect_timeout: Duration,
 ) -> Result<HttpsConnector<HttpConnector>, TlsError> {
+    connector_with(url, ca_file, Pem::default(), connect_timeout)
+}
+
+/// As [`connector`], with certificates that are at hand.
+///
+/// # Errors
+/// [`TlsError`] when no authority can be had, or the client's certificate is none.
+pub fn connector_with(
+    url: &str,
+    ca_file: Option<&Path>,
+    pem: Pem<'_>,
+    connect_timeout: Duration,
+) -> Result<HttpsConnector<HttpConnector>, TlsError> {
     let mut http = HttpConnector::new();
     http.set_nodelay(true);
     http.set_keepalive(Some(TCP_KEEPALIVE));
     http.enforce_http(false);
     http.set_connect_timeout(Some(connect_timeout));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = match pem.authorities {
+        Some(text) => own_authorities(text)?,
+        None => authorities(url.starts_with("https"), ca_file)?,
+    };
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring has the default TLS versions")
-        .with_root_certificates(authorities(url.starts_with("https"), ca_file)?)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let tls = match pem.client {
+        None => tls.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).filter_map(Result::ok).collect();
+            let refused = |error: &dyn std::fmt::Display| TlsError::ClientCertificate(error.to_string());
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| refused(&error))?;
+            tls.with_client_auth_cert(chain, key).map_err(|error| refused(&error))?
+        }
+    };
     Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http))
+}
+
+fn own_authorities(pem: &str) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok));
+    if roots.is_empty() { Err(TlsError::NoAuthority) } else { Ok(roots) }
 }
 
 fn authorities(wanted: bool, ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {

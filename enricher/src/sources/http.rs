@@ -132,6 +132,7 @@ impl Remote {
         let settings = Settings {
             url: &self.url,
             ca_file: self.ca_file.as_deref(),
+            pem: helios_web::tls::Pem::default(),
             timeout: self.timeout,
             answer_bytes_max: ANSWER_BYTES_MAX,
         };

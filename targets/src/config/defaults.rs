@@ -13,6 +13,7 @@ impl Default for TargetsConfig {
             statuses: vec!["active".into()],
             virtual_machines: true,
             max_loss: 0.5,
+            gnmic_parts: 1,
             overlaps: overlaps(),
             profiles: profiles(),
         }

@@ -28,7 +28,13 @@ fn reply(head: &str, body: &str) -> String {
 }
 
 fn get(request: &Request<'_>, answer_bytes_max: usize) -> Result<Answer, RequestError> {
-    let settings = Settings { url: request.url, ca_file: None, timeout: Duration::from_secs(60), answer_bytes_max };
+    let settings = Settings {
+        url: request.url,
+        ca_file: None,
+        pem: Pem::default(),
+        timeout: Duration::from_secs(60),
+        answer_bytes_max,
+    };
     crate::block_on(Client::new(&settings).unwrap().get(request)).unwrap()
 }
 
@@ -89,7 +95,7 @@ fn a_server_that_says_nothing_is_given_up() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let after = Duration::from_millis(50);
-    let settings = Settings { url: &url, ca_file: None, timeout: after, answer_bytes_max: 1 };
+    let settings = Settings { url: &url, ca_file: None, pem: Pem::default(), timeout: after, answer_bytes_max: 1 };
     let client = Client::new(&settings).unwrap();
     let error = crate::block_on(client.get(&Request { url: &url, ..Request::default() })).unwrap().unwrap_err();
     assert_eq!(error, RequestError::TimedOut { after });
