@@ -21,7 +21,7 @@ SUITE ?= micro
 export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
-.PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors dashboards dashboards-test exporters captures fuzz-smoke fuzz docs docs-generated site clean
+.PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors dashboards dashboards-test alerts test-alerts exporters captures fuzz-smoke fuzz docs docs-generated site clean
 .PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes docker-build print-images static
 
 help: ## list the targets
@@ -35,7 +35,7 @@ build: ## build the release binary, target/release/helios
 test: engine-test exporters ## run every test: unit, property, end to end with the ClickHouse engine and real exporters
 	cargo test --workspace --all-features --locked
 	cd tools/clickhouse-http && $(ENGINE_PYTHON) -m pytest -q
-	$(MAKE) --no-print-directory dashboards-test captures
+	$(MAKE) --no-print-directory dashboards-test alerts captures
 
 captures: ## hold `helios decode` against real captures, where they are present
 	@if [ -f "$(HELIOS_CAPTURES)/check.py" ]; then \
@@ -130,8 +130,6 @@ components: ## install gnmic, snmp_exporter, blackbox_exporter (built with Go in
 	tools/components/install.sh
 
 test-collectors: components ## run the real collectors with collectors/ and alerts/ against one device (2 minutes, more where they are built first)
-	promtool check rules alerts/recording.yaml
-	promtool test rules alerts/recording.test.yaml
 	@mkdir -p $(CACHE)
 	[ -x $(CACHE)/components/bin/python ] || python3 -m venv $(CACHE)/components
 	$(CACHE)/components/bin/pip install -q --disable-pip-version-check -r tools/components/requirements.txt
@@ -142,6 +140,14 @@ dashboards: ## write dashboards/*/*.json again from tools/dashboards
 
 dashboards-test: ## hold dashboards/ against their code, the schema, the recording rules and each other (a second, Python alone)
 	cd tools/dashboards && python3 -m unittest -q tests.test_structure
+
+alerts: exporters ## check alert and recording rules, run their tests, hold them against their pages (promtool; a minute)
+	tools/alerts/check.py
+
+test-alerts: alerts ## the same; FlowRateAnomaly on weeks of traffic; the real Alertmanager with deploy/alertmanager (10 minutes)
+	tools/components/install.sh alerts
+	tools/alerts/notify.py
+	tools/alerts/anomaly.py
 
 exporters: ## install the real exporters and decoders that the end-to-end tests use (Debian packages)
 	tools/exporters.sh

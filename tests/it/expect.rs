@@ -38,7 +38,7 @@ pub fn head(path: &str, marker: &str) -> String {
 
 /// What a reader of the repository reads: the pages at the root and those of docs/, each with its path.
 pub fn pages() -> Vec<(PathBuf, String)> {
-    let folders = [root(), root().join("docs")];
+    let folders = [root(), root().join("docs"), root().join("docs/runbooks")];
     let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
     let pages: Vec<_> = files
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))

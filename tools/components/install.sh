@@ -9,6 +9,7 @@ set -euo pipefail
 
 declare -A groups=(
     [collectors]="gnmic snmp_exporter blackbox_exporter prometheus snmpd"
+    [alerts]="alertmanager amtool prometheus"
     [kubernetes]="etcd-server kube-apiserver kube-controller-manager kube-scheduler kubectl kwok helm"
 )
 cd "$(dirname "$0")"
@@ -51,6 +52,18 @@ kubernetes_replacements() {
         -e "s#^([[:space:]]+k8s.io/[a-z-]+) v0\.0\.0( .*)?\$#\1 $library#" go.mod
 }
 
+# Alertmanager embeds a web interface that its module does not contain. A copy of the module gets an empty one.
+alertmanager_replacements() {
+    cp -r "$source" "$work/alertmanager-module"
+    chmod -R u+w "$work/alertmanager-module"
+    local interface
+    for interface in elm mantine; do
+        mkdir -p "$work/alertmanager-module/ui/app/dist/$interface"
+        touch "$work/alertmanager-module/ui/app/dist/$interface/index.html"
+    done
+    go mod edit -replace=github.com/prometheus/alertmanager="$work/alertmanager-module" go.mod
+}
+
 # A module whose go.mod replaces parts by folders of its repository cannot be had by `go install`: a module of ours with
 # the same requirements builds it.
 build() {
@@ -80,9 +93,10 @@ build() {
     fi
     sed -i "s#^module .*#module components.invalid/$name#; /=> \.\.\?\//d" go.mod
     go mod edit -require="$module@$version" go.mod
-    if [ "$name" = gnmic ]; then
-        gnmic_replacements
-    fi
+    case $name in
+    gnmic) gnmic_replacements ;;
+    alertmanager) alertmanager_replacements ;;
+    esac
     printf 'package tools\n\nimport _ "%s"\n' "$package" >tools.go
     mkdir -p "$cache/$name-$version"
     nice -n 10 go build -trimpath -tags "$tags" -ldflags="$flags" -o "$binary.new" "$package"
