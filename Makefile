@@ -101,7 +101,7 @@ chart-docs: $(CHART_PYTHON) ## regenerate the chart's values.schema.json and REA
 	tools/components/install.sh helm
 	$(CHART_PYTHON) tools/chart/generate.py
 
-kube-components: ## build kube-apiserver, its controllers, kubectl, kwok and helm with Go; etcd from Debian (15 minutes, once)
+kube-components: ## build kube-apiserver, its controllers, kubectl and helm with Go; etcd from Debian (15 minutes, once)
 	tools/components/install.sh kubernetes
 
 test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes (10 minutes)

@@ -10,7 +10,7 @@ set -euo pipefail
 declare -A groups=(
     [collectors]="gnmic snmp_exporter blackbox_exporter prometheus snmpd"
     [alerts]="alertmanager amtool prometheus"
-    [kubernetes]="etcd-server kube-apiserver kube-controller-manager kube-scheduler kubectl kwok helm"
+    [kubernetes]="etcd-server kube-apiserver kube-controller-manager kube-scheduler kubectl helm"
 )
 cd "$(dirname "$0")"
 here=$PWD

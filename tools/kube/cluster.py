@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A Kubernetes API of its own on loopback, for tests: etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok.
+"""A Kubernetes API of its own on loopback, for tests: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, simulated nodes.
 
     tools/kube/cluster.py up FOLDER [--nodes N]      starts it and returns when it answers; FOLDER/kubeconfig is its administrator's
     tools/kube/cluster.py down FOLDER                stops every process that `up` started
@@ -7,9 +7,9 @@
 
 What it is: the real API server with RBAC and its admission plugins (PodSecurity, ValidatingAdmissionPolicy, ResourceQuota and
 the others that are on by default), the real controllers (Deployments, StatefulSets, Jobs, garbage collection, volumes from the
-StorageClass `standard`) and the real scheduler. What it is not: no container runs. Nodes are kwok's: they carry the label
-`type=kwok`, and their pods become Ready, and those of Jobs complete, without running anything. Services of type LoadBalancer
-get an address of 192.0.2.0/24 (RFC 5737), as a cloud's controller would give them. Nodes without the label are left alone.
+StorageClass `standard`) and the real scheduler. What it is not: no container runs. nodes.py has the
+nodes, whose pods become Ready, and those of Jobs complete, without running anything, and gives addresses to Services of type
+LoadBalancer.
 
 Several clusters can run at once: every port is a free one of 127.0.0.1. The programs are those of
 `tools/components/install.sh kubernetes`.
@@ -28,23 +28,24 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
+
+import nodes as simulated
 
 HERE = pathlib.Path(__file__).resolve().parent
 COMPONENTS = pathlib.Path(os.environ.get("HELIOS_COMPONENTS", pathlib.Path.home() / ".cache/helios/components"))
-# A cold etcd and API server need 5 s on an idle machine; a machine that compiles at the same time needs ten times that.
-START_LIMIT_SECS = 120
+# A cold etcd and API server need 5 s on an idle machine; a machine that compiles at the same time needs more than ten times that.
+START_LIMIT_SECS = 300
 
 
 def program(name):
-    """The path of a component at the version that tools/components/versions names."""
+    """The path of a component at the version that tools/components/versions names, or else of the one on the PATH."""
     for line in (HERE.parent / "components/versions").read_text().splitlines():
         if line.startswith(f"{name} "):
             path = COMPONENTS / f"{name}-{line.split()[1]}" / name
             if path.exists():
                 return str(path)
-    sys.exit(f"cluster: {name} is not installed: run `make kube-components`")
+    return shutil.which(name) or sys.exit(f"cluster: {name} is not installed: run `make kube-components`")
 
 
 def free_ports(count):
@@ -97,7 +98,7 @@ class Cluster:
         if pids.exists():
             sys.exit(f"cluster: {pids} is there: run `cluster.py down {self.folder}` first")
         # Looked up before anything runs, so that a missing program leaves nothing to stop.
-        names = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"]
+        names = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
         self.programs = {name: program(name) for name in names}
         self.programs["etcd"] = shutil.which("etcd") or sys.exit("cluster: etcd is not installed: run `make kube-components`")
         try:
@@ -108,7 +109,7 @@ class Cluster:
             raise
 
     def start_control_plane(self):
-        etcd, peer, api, controllers, scheduler, self.kwok_port = free_ports(6)
+        etcd, peer, api, controllers, scheduler = free_ports(5)
         pki = self.folder / "pki"
         pki.mkdir(exist_ok=True)
         key, public, token = pki / "sa.key", pki / "sa.pub", secrets.token_hex(16)
@@ -152,25 +153,22 @@ class Cluster:
             "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
             "provisioner": "kubernetes.io/host-path", "allowVolumeExpansion": True,
         })
-        self.start("kwok", f"--kubeconfig={self.kubeconfig}", "--manage-nodes-with-label-selector=type=kwok",
-                   f"--server-address=127.0.0.1:{self.kwok_port}", "--node-lease-duration-seconds=40")
-        capacity = {"cpu": "256", "memory": "2Ti", "pods": "500", "ephemeral-storage": "10Ti"}
-        for i in range(self.nodes):
-            api.request("POST", "/api/v1/nodes", {
-                "metadata": {"name": f"node-{i}", "annotations": {"kwok.x-k8s.io/node": "fake"}, "labels": {
-                    "type": "kwok", "kubernetes.io/hostname": f"node-{i}", "kubernetes.io/os": "linux",
-                    "kubernetes.io/arch": "amd64", "topology.kubernetes.io/zone": f"zone-{i % 3}"}},
-                "status": {"capacity": capacity, "allocatable": capacity},
-            })
-        self.spawn("load-balancer", [sys.executable, __file__, "balance", self.folder])
-        self.wait_for("the nodes", lambda: all(self.is_ready(node) for node in api.request("GET", "/api/v1/nodes")["items"]))
+        for number in range(self.nodes):
+            api.request("POST", "/api/v1/nodes", simulated.node(number))
+        self.spawn("nodes", [sys.executable, __file__, "simulate", self.folder])
+        self.wait_for("the nodes", lambda: all(self.is_schedulable(node) for node in api.request("GET", "/api/v1/nodes")["items"]))
         # A pod is refused until the controller has made its namespace's account.
         self.wait_for("the account `default`",
                       lambda: api.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")["metadata"])
 
     @staticmethod
-    def is_ready(node):
-        return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+    def is_ready(thing):
+        """A node or a pod."""
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in thing["status"].get("conditions", []))
+
+    def is_schedulable(self, node):
+        """The controller has seen that it is ready: a new node has the taint not-ready."""
+        return self.is_ready(node) and not node["spec"].get("taints")
 
     def start(self, name, *arguments):
         self.spawn(name, ["nice", "-n", "5", self.programs[name], *map(str, arguments)])
@@ -233,28 +231,10 @@ def stop(pid, folder):
         pass  # `down` of another process than `up`'s
 
 
-def balance(folder):
-    """Gives each Service of type LoadBalancer an address, until it is ended."""
-    api, given = Api(folder), {}
-    while True:
-        try:
-            for service in api.request("GET", "/api/v1/services")["items"]:
-                if service["spec"].get("type") != "LoadBalancer" or service["status"].get("loadBalancer"):
-                    continue
-                name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
-                address = given.setdefault((namespace, name), f"192.0.2.{len(given) % 254 + 1}")
-                api.request("PATCH", f"/api/v1/namespaces/{namespace}/services/{name}/status",
-                            {"status": {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}},
-                            "application/merge-patch+json")
-        except (OSError, urllib.error.HTTPError) as e:
-            print(f"load-balancer: {e}", flush=True)
-        time.sleep(0.5)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("up", "down", "balance"):
+    for name in ("up", "down", "simulate"):
         sub = commands.add_parser(name)
         sub.add_argument("folder")
         if name == "up":
@@ -269,8 +249,8 @@ def main():
         print(f"cluster: ready after {time.monotonic() - started:.1f} s; export KUBECONFIG={given.folder}/kubeconfig")
     elif given.command == "down":
         Cluster(given.folder).down()
-    elif given.command == "balance":
-        balance(given.folder)
+    elif given.command == "simulate":
+        simulated.Simulation(Api(given.folder)).run()
     else:
         with tempfile.TemporaryDirectory(prefix="helios-kube.") as folder, Cluster(folder, given.nodes) as cluster:
             environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
