@@ -95,7 +95,8 @@ helm-lint: $(CHART_PYTHON) ## lint the chart with every tier and storage, check 
 
 helm-unittest: $(CHART_PYTHON) ## test what the chart renders: values, objects, network policies, sizes, Argo CD's templates (3 minutes)
 	tools/components/install.sh helm
-	cd tools/chart && $(CHART_PYTHON) -m unittest -q
+	cargo build --locked --bin helios
+	cd tools/chart && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -m unittest -q
 
 chart-docs: $(CHART_PYTHON) ## regenerate the chart's values.schema.json and README.md from its values.yaml
 	tools/components/install.sh helm

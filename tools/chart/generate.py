@@ -122,7 +122,7 @@ def table():
 
 def connections():
     """Who connects to whom, from the rendered policies of the largest set of parts."""
-    rendered = chart.objects("medium", "storage-multi-dc", values={"global": {"netbox": {"url": "https://netbox.example.net"}}, "integration": {"source": "netbox"}})
+    rendered = chart.objects("medium", "storage-multi-dc", values={"automation": {"enabled": True}, "global": {"netbox": {"url": "https://netbox.example.net"}}, "integration": {"source": "netbox"}})
     lines = ["| pod | namespace | accepts from | connects to |", "|---|---|---|---|"]
     for policy in rendered:
         if policy["kind"] != "NetworkPolicy" or policy["metadata"]["name"] == "helios-default":

@@ -8,6 +8,7 @@ import generate
 # Where a value shows nothing with the defaults, it has to with one of these.
 CONTEXTS = [
     ((), {}),
+    ((), {"automation": {"enabled": True}}),
     (("medium", "storage-multi-dc"), {}),
     ((), {"flows": {"mode": "daemonset"}}),
     ((), {"flows": {"mode": "daemonset", "daemonset": {"takeover": False}}}),

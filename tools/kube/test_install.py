@@ -9,7 +9,7 @@ import unittest
 import cell
 import chart
 
-NAMESPACES = ["helios-flows", "helios-collection", "helios-storage", "helios-visualization", "helios-integration", "helios-automation"]
+NAMESPACES = ["helios-flows", "helios-collection", "helios-storage", "helios-visualization", "helios-integration"]
 RELEASE = ("--namespace", "helios-system", "--create-namespace")
 # Of the combinations with the most parts.
 TLS = [("helios-storage", "helios-thanos-tls", ["tls.crt", "tls.key", "ca.crt"])]

@@ -18,7 +18,7 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 {{- end }}
 {{- if $operated }}
 - {from: flows/clickhouse, to: flows/clickhouse, ports: [{{ $clickhousePort }}, 9000, 9009]}
-- {from: cluster/clickhouse-operator, to: flows/clickhouse, ports: [{{ $clickhousePort }}]}
+- {from: cluster/altinity-clickhouse-operator, to: flows/clickhouse, ports: [{{ $clickhousePort }}]}
 - {from: storage/prometheus, to: flows/clickhouse, ports: [9363]}
 {{- if not $flows }}
 - {from: nodes, to: flows/clickhouse, ports: [{{ $clickhousePort }}]}
@@ -26,7 +26,7 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 {{- if gt (int .Values.flows.clickhouse.keeper.replicas) 0 }}
 - {from: flows/clickhouse, to: flows/keeper, ports: [2181]}
 - {from: flows/keeper, to: flows/keeper, ports: [9444]}
-- {from: cluster/clickhouse-operator, to: flows/keeper, ports: [2181]}
+- {from: cluster/altinity-clickhouse-operator, to: flows/keeper, ports: [2181]}
 - {from: storage/prometheus, to: flows/keeper, ports: [9363]}
 {{- end }}
 {{- end }}
@@ -42,7 +42,9 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 - {from: storage/prometheus, to: api, ports: {{ toJson $g.network.apiServerPorts }}}
 - {from: storage/prometheus, to: visualization/alertmanager, ports: [9093, 8080]}
 - {from: storage/prometheus, to: visualization/grafana, ports: [3000]}
-- {from: storage/prometheus, to: automation/helios-operator, ports: [8080]}
+{{- if .Values.storage.prometheus.kubeStateMetrics }}
+- {from: storage/prometheus, to: cluster/kube-state-metrics, ports: [{{ include "helios.urlPort" .Values.storage.prometheus.kubeStateMetrics | int }}]}
+{{- end }}
 - {from: storage/prometheus, to: storage/prometheus, ports: [9090, 8080, 10902]}
 - {from: storage/thanos-query, to: storage/prometheus, ports: [10901]}
 - {from: storage/thanos-query, to: storage/thanos-store, ports: [10901]}
@@ -93,6 +95,9 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 {{- end }}
 {{- end }}
 - {from: integration/targets, to: api, ports: {{ toJson $g.network.apiServerPorts }}}
+{{- if .Values.automation.enabled }}
+- {from: storage/prometheus, to: automation/helios-operator, ports: [8080]}
+- {from: visualization/alertmanager, to: automation/helios-operator, ports: [8080]}
 {{- range $name := list "helios-operator" "helios-executor" }}
 - {from: automation/{{ $name }}, to: api, ports: {{ toJson $g.network.apiServerPorts }}}
 - {from: automation/{{ $name }}, to: {{ $clickhouse }}, ports: [{{ $clickhousePort }}]}
@@ -101,6 +106,7 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 - {from: automation/helios-executor, to: storage/thanos-query-frontend, ports: [10902]}
 - {from: automation/helios-executor, to: visualization/alertmanager, ports: [9093]}
 - {from: automation/helios-executor, to: services, ports: [443]}
+{{- end }}
 {{- end }}
 
 {{/* The other end of a connection, as a policy names it. Argument: dict "root" $ "end". */}}
@@ -114,7 +120,7 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 {{- else if eq .end "cluster" }}
 - {namespaceSelector: {}}
 {{- else if hasPrefix "cluster/" .end }}
-- {namespaceSelector: {}, podSelector: {matchLabels: {app.kubernetes.io/name: altinity-{{ base .end }}}}}
+- {namespaceSelector: {}, podSelector: {matchLabels: {app.kubernetes.io/name: {{ base .end }}}}}
 {{- else }}
 - {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ index $g.namespaces (dir .end) }}}}, podSelector: {matchLabels: {app.kubernetes.io/name: {{ base .end }}}}}
 {{- end }}
