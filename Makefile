@@ -23,6 +23,7 @@ export HELIOS_CAPTURES
 
 .PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors dashboards dashboards-test alerts test-alerts exporters captures fuzz-smoke fuzz docs docs-generated site clean
 .PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes docker-build print-images static
+.PHONY: lab test-lab
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -149,6 +150,19 @@ test-alerts: alerts ## the same; FlowRateAnomaly on weeks of traffic; the real A
 	tools/components/install.sh alerts
 	tools/alerts/notify.py
 	tools/alerts/anomaly.py
+
+lab: engine ## run the whole system on loopback around a network to practise on; LAB_DEVICES, LAB_NETWORK change it (docs/lab.md)
+	tools/components/install.sh gnmic snmp_exporter blackbox_exporter debian
+	cargo build --release --locked -p helios -p helios-practice
+	tools/lab up
+
+test-lab: engine ## run the lab, hold gNMI, SNMP and flows against each other, switch every fault (15 minutes)
+	tools/components/install.sh gnmic snmp_exporter blackbox_exporter debian
+	cargo build --release --locked -p helios -p helios-practice
+	@mkdir -p $(CACHE)
+	[ -x $(CACHE)/components/bin/python ] || python3 -m venv $(CACHE)/components
+	$(CACHE)/components/bin/pip install -q --disable-pip-version-check -r tools/components/requirements.txt
+	$(CACHE)/components/bin/python tools/lab-test.py
 
 exporters: ## install the real exporters and decoders that the end-to-end tests use (Debian packages)
 	tools/exporters.sh

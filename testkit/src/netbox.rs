@@ -1,8 +1,9 @@
 //! A server that answers like NetBox's REST API, of a version of choice: paging by offset and by id, the filters that the
 //! client uses, tokens, and faults on demand.
 //!
-//! What it tells of is one of two worlds: a regular one that can be computed (`plain`), whose objects tests name and which
-//! may be of any size, or one as people keep it, drawn from a seed ([`lifelike`]).
+//! What it tells of is one of three worlds: a regular one that can be computed (`plain`), whose objects tests name and which
+//! may be of any size, one as people keep it, drawn from a seed ([`lifelike`]), or one that
+//! another program makes ([`Objects`]).
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -19,6 +20,15 @@ mod plain;
 /// The token that the server takes unless told otherwise.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
 
+/// A world of somebody else's, in the shape of NetBox 4.2's objects.
+pub trait Objects: std::fmt::Debug + Send + Sync {
+    /// The ids of a list of the API, `dcim/devices`, ascending; none of a list that the world does not have.
+    fn ids(&self, list: &str) -> Vec<u32>;
+
+    /// The object of an id that [`ids`](Self::ids) has.
+    fn object(&self, list: &str, id: u32) -> serde_json::Value;
+}
+
 /// What the server tells, changed by tests while it runs.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -27,6 +37,8 @@ pub struct World {
     pub authorization: String,
     /// What a request without it gets: NetBox says 403 to a bad token and 401 where nobody logged in may read nothing.
     pub refusal: u16,
+    /// What is told of instead of the other worlds.
+    pub objects: Option<Arc<dyn Objects>>,
     /// What is told of instead of the plain world, whose numbers follow.
     pub network: Option<Arc<Network>>,
     pub devices: u32,
@@ -58,6 +70,7 @@ impl Default for World {
             version: "4.2.3",
             authorization: format!("Token {TOKEN}"),
             refusal: 403,
+            objects: None,
             network: None,
             devices: 50,
             interfaces_per_device: 4,
@@ -197,9 +210,10 @@ fn answer(world: &World, target: &str) -> (u16, String) {
         }
     }
     let fields = parameter(query, "fields").filter(|_| is_at_least(world.version, 4, 0));
-    let (mut ids, object): List<'_> = match &world.network {
-        Some(network) => (network.ids(list), Box::new(|id| network.object(list, id, world.version, fields))),
-        None => (plain::ids(world, list), Box::new(|id| plain::object(world, list, id))),
+    let (mut ids, object): List<'_> = match (&world.objects, &world.network) {
+        (Some(objects), _) => (objects.ids(list), Box::new(|id| objects.object(list, id).to_string())),
+        (None, Some(network)) => (network.ids(list), Box::new(|id| network.object(list, id, world.version, fields))),
+        (None, None) => (plain::ids(world, list), Box::new(|id| plain::object(world, list, id))),
     };
     let (from, to) = (number(query, "id__gte").unwrap_or(0), number(query, "id__lt").unwrap_or(u32::MAX));
     ids.retain(|id| (from..to).contains(id) && number(query, "id__lte").is_none_or(|last| *id <= last));

@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-lab", &["helios-common", "helios-collector"]),
     ("helios-metrics", &[]),
     ("helios-netbox", &["helios-metrics", "helios-web"]),
+    ("helios-practice", &["helios-collector", "helios-gnmi", "helios-testkit", "helios-web"]),
     ("helios-query", &["helios-common"]),
     ("helios-sink", &["helios-common", "helios-metrics", "helios-web"]),
     ("helios-service", &["helios-metrics"]),

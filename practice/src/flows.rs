@@ -1,0 +1,212 @@
+//! Flows of every device as IPFIX, from the device's own address: what its counters counted, to the octet.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use helios_collector::encode::ipfix::{HEADER_OCTETS, Header, Message};
+use helios_collector::encode::{Field, Put, field};
+
+use crate::description::Edge;
+use crate::network::{Ms, Network, State};
+
+/// The active time-out of the exporters.
+pub const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Flows that a device makes of one demand and interval.
+const FLOWS: u64 = 4;
+
+/// Templates go with every so many-th export.
+const REFRESH: u64 = 3;
+
+const TEMPLATE: u16 = 256;
+
+/// No datagram is cut on its way.
+const PAYLOAD_MAX: usize = 1_400;
+
+#[rustfmt::skip]
+const FIELDS: [Field; 18] = [
+    field(1, 8), field(2, 8), field(152, 8), field(153, 8),             // octets, packets, start, end
+    field(8, 4), field(12, 4), field(7, 2), field(11, 2), field(4, 1),  // addresses, ports, protocol
+    field(5, 1), field(6, 2), field(10, 4), field(14, 4),               // ToS, TCP flags, interfaces
+    field(16, 4), field(17, 4), field(9, 1), field(13, 1), field(15, 4), // systems, prefix lengths, next hop
+];
+
+const RECORD_OCTETS: usize = 70;
+
+/// Service port and protocol, and the share of octets in 16ths.
+const SERVICES: [(u16, u8); 8] = [(443, 6), (443, 17), (80, 6), (22, 6), (53, 17), (445, 6), (5_201, 6), (25, 6)];
+
+/// A flow as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Flow {
+    octets: u64,
+    packets: u64,
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    ports: (u16, u16),
+    proto: u8,
+    interfaces: (u32, u32),
+    systems: (u32, u32),
+}
+
+/// The exporters of all devices.
+#[derive(Debug)]
+pub struct Exporters {
+    collector: SocketAddr,
+    sockets: Vec<UdpSocket>,
+    sequence: Vec<u32>,
+    exports: u64,
+    last: Ms,
+}
+
+impl Exporters {
+    /// A socket for each device.
+    ///
+    /// # Errors
+    /// When an address cannot be sent from.
+    pub fn new(network: &Network, collector: SocketAddr) -> std::io::Result<Self> {
+        let state = network.lock();
+        let sockets = state.description.devices.iter().map(|device| UdpSocket::bind((device.address, 0)));
+        let sockets: Vec<UdpSocket> = sockets.collect::<Result<_, _>>()?;
+        Ok(Self { collector, sequence: vec![0; sockets.len()], sockets, exports: 0, last: state.now })
+    }
+
+    /// Sends what every device saw since the last call. A device that is silent or unreachable loses it, as a device does
+    /// whose datagrams nobody gets.
+    pub fn export(&mut self, network: &Network) {
+        let (flows, now) = {
+            let mut state = network.lock();
+            let taken: Vec<Vec<Flow>> =
+                (0..state.devices.len()).map(|device| take(&mut state, device, self.exports)).collect();
+            (taken, state.now)
+        };
+        let templates = self.exports.is_multiple_of(REFRESH);
+        for (device, flows) in flows.into_iter().enumerate() {
+            if !flows.is_empty() {
+                self.send(device, &flows, now, templates);
+            }
+        }
+        self.exports += 1;
+        self.last = now;
+    }
+
+    fn send(&mut self, device: usize, flows: &[Flow], now: Ms, templates: bool) {
+        let most = (PAYLOAD_MAX - HEADER_OCTETS - 4 * FIELDS.len() - 12) / RECORD_OCTETS;
+        for (at, flows) in flows.chunks(most).enumerate() {
+            let header =
+                Header { export_secs: (now / 1_000) as u32, sequence: self.sequence[device], observation_domain_id: 1 };
+            let mut datagram = Vec::with_capacity(PAYLOAD_MAX);
+            let mut message = Message::begin(&header, &mut datagram);
+            if templates && at == 0 {
+                message.templates(&[(TEMPLATE, &FIELDS)]);
+            }
+            message.data(TEMPLATE, |out| flows.iter().for_each(|flow| flow.write(self.last, now, out)));
+            self.sequence[device] = self.sequence[device].wrapping_add(flows.len() as u32);
+            // Nobody may listen yet: flows are lost then, as those of a real exporter.
+            let _ = self.sockets[device].send_to(&datagram, self.collector);
+        }
+    }
+}
+
+impl Flow {
+    fn write(&self, start: Ms, end: Ms, out: &mut Vec<u8>) {
+        for number in [self.octets, self.packets, start as u64, end as u64] {
+            out.put_u64(number);
+        }
+        out.put(&self.src.octets());
+        out.put(&self.dst.octets());
+        out.put_u16(self.ports.0);
+        out.put_u16(self.ports.1);
+        out.put_u8(self.proto);
+        out.put_u8(0);
+        out.put_u16(if self.proto == 6 { 0x18 } else { 0 });
+        for number in [self.interfaces.0, self.interfaces.1, self.systems.0, self.systems.1] {
+            out.put_u32(number);
+        }
+        out.put_u8(24);
+        out.put_u8(24);
+        out.put_u32(0);
+    }
+}
+
+/// Takes the flows of a device; none are left, also where none are sent.
+fn take(state: &mut State, device: usize, round: u64) -> Vec<Flow> {
+    let mut seen: Vec<_> = std::mem::take(&mut state.devices[device].flows).into_iter().collect();
+    if state.faults.silent.contains(&device) || state.faults.unreachable.contains(&device) {
+        return Vec::new();
+    }
+    seen.sort_unstable_by_key(|(key, _)| (key.demand, key.input, key.output));
+    let mut flows = Vec::new();
+    for (key, (octets, packets)) in seen {
+        let Some(demand) = state.demand(key.demand) else { continue };
+        let edge = |(device, at): (usize, usize)| state.description.devices[device].interfaces[at].edge.clone();
+        if let (Some(from), Some(to)) = (edge(demand.from), edge(demand.to)) {
+            let interfaces = (key.input as u32 + 1, key.output as u32 + 1);
+            flows.extend(split(octets, packets, (&from, &to), interfaces, key.demand as u64 * 31 + round / 6));
+        }
+    }
+    flows
+}
+
+/// Some flows between hosts of two networks, whose octets and packets are these in all.
+fn split(octets: u64, packets: u64, (from, to): (&Edge, &Edge), interfaces: (u32, u32), seed: u64) -> Vec<Flow> {
+    let host = |edge: &Edge, number: u64| Ipv4Addr::from(u32::from(edge.network) + 2 + (number % 250) as u32);
+    let mut flows = Vec::new();
+    let (mut octets_left, mut packets_left) = (octets, packets);
+    for number in 0..FLOWS {
+        // Half of what is left each time, and all of it at last.
+        let last = number + 1 == FLOWS;
+        let take = |left: u64| if last { left } else { left.div_ceil(2) };
+        let (octets, packets) = (take(octets_left), take(packets_left));
+        (octets_left, packets_left) = (octets_left - octets, packets_left - packets);
+        if octets == 0 || packets == 0 {
+            // An octet without a packet is none of a flow: it stays with the next one.
+            (octets_left, packets_left) = (octets_left + octets, packets_left + packets);
+            continue;
+        }
+        let mixed = (seed * FLOWS + number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        let (port, proto) = SERVICES[(mixed % SERVICES.len() as u64) as usize];
+        let client = 32_768 + (mixed >> 8) as u16 % 28_000;
+        flows.push(Flow {
+            octets,
+            packets,
+            src: host(from, mixed >> 3),
+            dst: host(to, mixed >> 11),
+            ports: if mixed & 0x4000 == 0 { (port, client) } else { (client, port) },
+            proto,
+            interfaces,
+            systems: (from.asn, to.asn),
+        });
+    }
+    if let Some(first) = flows.first_mut() {
+        first.octets += octets_left;
+        first.packets += packets_left;
+    }
+    flows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_split_is_what_was_counted(octets in 1_u64..1 << 40, seed in 0_u64..1 << 32) {
+            let edge = |last| Edge { network: [10, 0, last, 0].into(), asn: 65_001 };
+            let packets = octets.div_ceil(800);
+            let flows = split(octets, packets, (&edge(1), &edge(2)), (1, 2), seed);
+            let sums = flows.iter().fold((0, 0), |sums, flow| (sums.0 + flow.octets, sums.1 + flow.packets));
+            prop_assert_eq!(sums, (octets, packets));
+        }
+    }
+
+    #[test]
+    fn a_record_has_the_octets_that_the_template_says() {
+        let octets: usize = FIELDS.iter().map(|field| usize::from(field.length)).sum();
+        let edge = Edge { network: [10, 0, 1, 0].into(), asn: 1 };
+        let mut out = Vec::new();
+        split(800, 1, (&edge, &edge), (1, 2), 0)[0].write(0, 1, &mut out);
+        assert_eq!((octets, out.len()), (RECORD_OCTETS, RECORD_OCTETS));
+    }
+}

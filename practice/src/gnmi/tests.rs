@@ -1,0 +1,204 @@
+//! A client against a device that is served on an address of its own.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use helios_gnmi::message::subscribe_request::Request as Asked;
+use helios_gnmi::message::subscribe_response::Response as Said;
+use helios_gnmi::message::{Poll, Subscription, SubscriptionList, SubscriptionMode, subscription_list};
+use helios_gnmi::{Client, Target};
+use serde_json::json;
+use tokio::sync::mpsc::{Sender, channel};
+use tonic::Code;
+
+use super::*;
+use crate::description::Description;
+use crate::fault::{Kind, Switch};
+
+const NOW: i64 = 1_700_000_000_000;
+
+/// Anything that takes longer does not happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Device 0 of a network of four, served on an address that no other test has.
+fn serve_one() -> (Arc<Network>, String) {
+    static USED: AtomicU8 = AtomicU8::new(1);
+    let mut description = Description::generated(4, 20);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 100 + high % 100, low, USED.fetch_add(1, Ordering::Relaxed));
+    description.devices[0].address = address;
+    let network = Arc::new(Network::new(description, NOW));
+    let login = Login { user: "lab".into(), password: "secret".into() };
+    tokio::spawn(serve(Arc::clone(&network), 0, login, None));
+    (network, format!("{address}:{PORT}"))
+}
+
+async fn connect(address: &str, password: &str) -> Client {
+    let credentials = Some(("lab".to_owned(), password.to_owned()));
+    let target = Target { address: address.to_owned(), tls: None, credentials, timeout: PATIENCE };
+    tokio::time::timeout(PATIENCE, async {
+        loop {
+            match Client::connect(&target).await {
+                Ok(client) => return client,
+                // The task that listens may not have run yet.
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await
+    .unwrap()
+}
+
+fn path(text: &str) -> Path {
+    text.parse().unwrap()
+}
+
+fn update(text: &str, value: Value) -> Update {
+    Update { path: Some(path(text)), val: Some(TypedValue::json_ietf(&value)), ..Update::default() }
+}
+
+fn get(text: &str) -> GetRequest {
+    GetRequest { path: vec![path(text)], encoding: Encoding::JsonIetf as i32, ..GetRequest::default() }
+}
+
+/// The one value of a path.
+async fn read(client: &mut Client, text: &str) -> Value {
+    let answer = client.get(get(text)).await.unwrap();
+    answer.notification[0].update[0].val.as_ref().unwrap().to_json().unwrap()
+}
+
+const ENABLED: &str = "/interfaces/interface[name=Ethernet1]/config/enabled";
+const STATUS: &str = "/interfaces/interface[name=Ethernet1]/state/oper-status";
+
+#[tokio::test]
+async fn a_request_is_done_as_a_whole_or_not_at_all() {
+    let (network, address) = serve_one();
+    let mut client = connect(&address, "secret").await;
+    assert_eq!(client.capabilities().await.unwrap().g_nmi_version, GNMI_VERSION);
+    assert_eq!(read(&mut client, STATUS).await, "UP");
+    let state = read(&mut client, "/interfaces/interface[name=Ethernet1]/state").await;
+    assert_eq!(state["openconfig-interfaces:oper-status"], "UP");
+    assert!(state["openconfig-interfaces:counters"]["in-octets"].is_string(), "64 bits are text (RFC 7951 §6.1)");
+
+    let half = SetRequest {
+        update: vec![
+            update(ENABLED, json!(false)),
+            update("/interfaces/interface[name=Ethernet1]/config/mtu", json!(1)),
+        ],
+        ..SetRequest::default()
+    };
+    assert_eq!(client.set(half).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(read(&mut client, ENABLED).await, true);
+
+    let both = SetRequest {
+        delete: vec![path("/interfaces/interface[name=Ethernet1]/config/description")],
+        replace: vec![update("/system/config", json!({"hostname": "renamed"}))],
+        update: vec![update(ENABLED, json!(false))],
+        ..SetRequest::default()
+    };
+    let ops: Vec<i32> = client.set(both).await.unwrap().response.iter().map(|result| result.op).collect();
+    assert_eq!(ops, [Operation::Delete, Operation::Replace, Operation::Update].map(|op| op as i32));
+    assert_eq!(read(&mut client, STATUS).await, "DOWN");
+    assert_eq!(read(&mut client, "/system/state/hostname").await, "renamed");
+    let gone = client.get(get("/interfaces/interface[name=Ethernet1]/config/description")).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+    let (far, at) = network.lock().devices[0].interfaces[0].far.unwrap();
+    assert!(!network.lock().devices[far].interfaces[at].up, "the far end goes down as well");
+}
+
+#[tokio::test]
+async fn who_has_not_the_password_gets_nothing() {
+    let (_network, address) = serve_one();
+    let mut client = connect(&address, "guess").await;
+    assert_eq!(client.get(get(STATUS)).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(client.set(SetRequest::default()).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+/// Opens a stream; the sender is for polls.
+async fn subscribe(
+    client: &mut Client,
+    mode: subscription_list::Mode,
+    subscription: Subscription,
+) -> (Sender<SubscribeRequest>, Streaming<SubscribeResponse>) {
+    let (ask, asked) = channel(4);
+    let list = SubscriptionList {
+        subscription: vec![subscription],
+        mode: mode as i32,
+        encoding: Encoding::Proto as i32,
+        ..SubscriptionList::default()
+    };
+    ask.send(SubscribeRequest { request: Some(Asked::Subscribe(list)) }).await.unwrap();
+    let answers = client.subscribe(ReceiverStream::new(asked)).await.unwrap();
+    (ask, answers)
+}
+
+/// The next message: the values of an update, or nothing for the sync response.
+async fn next(answers: &mut Streaming<SubscribeResponse>) -> Option<Vec<(String, Value)>> {
+    let message = tokio::time::timeout(PATIENCE, answers.message()).await.unwrap().unwrap().unwrap();
+    match message.response.unwrap() {
+        Said::Update(notification) => {
+            let value = |update: Update| (update.path.unwrap().to_string(), update.val.unwrap().to_json().unwrap());
+            Some(notification.update.into_iter().map(value).collect())
+        }
+        Said::SyncResponse(true) => None,
+        other => unreachable!("{other:?}"),
+    }
+}
+
+fn watch(mode: SubscriptionMode) -> Subscription {
+    Subscription { path: Some(path(STATUS)), mode: mode as i32, ..Subscription::default() }
+}
+
+#[tokio::test]
+async fn once_and_poll_send_values_and_say_when_they_are_whole() {
+    let (_network, address) = serve_one();
+    let mut client = connect(&address, "secret").await;
+    let up = vec![(STATUS.to_owned(), json!("UP"))];
+    let (_ask, mut once) =
+        subscribe(&mut client, subscription_list::Mode::Once, watch(SubscriptionMode::TargetDefined)).await;
+    assert_eq!((next(&mut once).await, next(&mut once).await), (Some(up.clone()), None));
+    assert!(once.message().await.unwrap().is_none(), "the stream ends");
+    let (ask, mut poll) =
+        subscribe(&mut client, subscription_list::Mode::Poll, watch(SubscriptionMode::TargetDefined)).await;
+    assert_eq!((next(&mut poll).await, next(&mut poll).await), (Some(up.clone()), None));
+    ask.send(SubscribeRequest { request: Some(Asked::Poll(Poll {})) }).await.unwrap();
+    assert_eq!((next(&mut poll).await, next(&mut poll).await), (Some(up), None));
+}
+
+#[tokio::test]
+async fn a_change_is_sent_when_it_happens_and_samples_are_sent_anyway() {
+    let (network, address) = serve_one();
+    let mut client = connect(&address, "secret").await;
+    let (_ask, mut changes) =
+        subscribe(&mut client, subscription_list::Mode::Stream, watch(SubscriptionMode::OnChange)).await;
+    assert!(next(&mut changes).await.is_some() && next(&mut changes).await.is_none());
+    let name = network.lock().description.devices[0].name.clone();
+    let fault =
+        |undo| Switch { fault: Kind::LinkDown, device: name.clone(), interface: Some("Ethernet1".into()), undo };
+    // A second in which nothing changes is not told of: the next message is of the fault.
+    network.tick(NOW + 1_000);
+    network.change(|state| fault(false).apply(state)).unwrap();
+    assert_eq!(next(&mut changes).await, Some(vec![(STATUS.to_owned(), json!("DOWN"))]));
+    network.change(|state| fault(true).apply(state)).unwrap();
+    assert_eq!(next(&mut changes).await, Some(vec![(STATUS.to_owned(), json!("UP"))]));
+    let sample = Subscription { sample_interval: 1, ..watch(SubscriptionMode::Sample) };
+    let (_ask, mut samples) = subscribe(&mut client, subscription_list::Mode::Stream, sample).await;
+    assert!(next(&mut samples).await.is_some() && next(&mut samples).await.is_none());
+    assert!(next(&mut samples).await.is_some() && next(&mut samples).await.is_some(), "the same again and again");
+}
+
+#[tokio::test]
+async fn an_unreachable_device_ends_its_streams_and_comes_back() {
+    let (network, address) = serve_one();
+    let mut client = connect(&address, "secret").await;
+    let (_ask, mut changes) =
+        subscribe(&mut client, subscription_list::Mode::Stream, watch(SubscriptionMode::OnChange)).await;
+    assert!(next(&mut changes).await.is_some() && next(&mut changes).await.is_none());
+    let name = network.lock().description.devices[0].name.clone();
+    let fault = |undo| Switch { fault: Kind::Unreachable, device: name.clone(), interface: None, undo };
+    network.change(|state| fault(false).apply(state)).unwrap();
+    assert_eq!(changes.message().await.unwrap_err().code(), Code::Unavailable);
+    network.change(|state| fault(true).apply(state)).unwrap();
+    let mut client = connect(&address, "secret").await;
+    assert_eq!(read(&mut client, STATUS).await, "UP");
+}

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Runs the lab and holds it against itself: gNMI, SNMP and flows tell of the same octets, a gNMI client of another project
+changes a device, and each fault changes what it should and nothing once it is undone.
+
+    lab-test.py [--keep DIRECTORY]
+
+Needs what `make lab` needs, and the Python package pygnmi. Takes about ten minutes.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+
+from pygnmi.client import gNMIclient
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+START_S = 600
+DEADLINE_S = 300
+# Recorded rates look back 5 minutes: from then on they are of whole windows.
+WINDOW_S = 330
+# Share by which the three ways of counting may differ: collectors sample every 15 s, flows are of 10 s.
+TOLERANCE = 0.04
+
+
+class Check:
+    def __init__(self, folder):
+        self.folder = folder
+        self.environment = {**os.environ, "LAB_FOLDER": str(folder), "LAB_BASE": os.environ.get("LAB_BASE") or "60"}
+        self.log = open(folder.parent / "lab.log", "wb")
+        self.process = subprocess.Popen([ROOT / "tools/lab", "up"], env=self.environment, stdout=self.log, stderr=self.log)
+        self.wait_for("the lab", lambda: (folder / "lab.json").exists(), START_S)
+        self.places = json.loads((folder / "lab.json").read_text())
+        self.started = time.time()
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(60)
+
+    def wait_for(self, what, condition, patience=DEADLINE_S):
+        deadline = time.monotonic() + patience
+        while True:
+            if self.process.poll() is not None:
+                sys.exit(f"lab-test: the lab ended:\n{(self.folder.parent / 'lab.log').read_text()[-3000:]}")
+            try:
+                if found := condition():
+                    print("ok:", what, flush=True)
+                    return found
+            except OSError as error:
+                print(f"lab-test: {what}: {error}", file=sys.stderr)
+            if time.monotonic() > deadline:
+                sys.exit(f"lab-test: waited {patience} s in vain for: {what}")
+            threading.Event().wait(1)  # between two looks at a condition
+
+    def query(self, expression):
+        """Value of an expression that has one; None without one."""
+        url = self.places["prometheus"] + "/api/v1/query?" + urllib.parse.urlencode({"query": expression})
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            found = json.load(answer)["data"]["result"]
+        assert len(found) < 2, (expression, found)
+        return float(found[0]["value"][1]) if found else None
+
+    def clickhouse(self, sql):
+        with urllib.request.urlopen(self.places["clickhouse"], sql.encode(), timeout=60) as answer:
+            return answer.read().decode().strip()
+
+    def network(self):
+        with urllib.request.urlopen(self.places["network"] + "/api/network", timeout=20) as answer:
+            return {device["name"]: device for device in json.load(answer)["devices"]}
+
+    def lab(self, *words):
+        subprocess.run([ROOT / "tools/lab", *words], env=self.environment, check=True)
+
+    def is_about(self, expression, low, high):
+        value = self.query(expression)
+        return value is not None and low <= value <= high
+
+
+def busy_link(check):
+    """The link from a device that is asked by gNMI to one that is asked by SNMP that carries most: both ends."""
+    devices = check.network()
+    links = []
+    for name, device in devices.items():
+        for interface in device["interfaces"]:
+            far, at = (interface["to"] or " ").split(" ")
+            if device["platform"] == "eos" and far and devices[far]["platform"] == "ios-xe":
+                links.append((interface["out_octets"], (name, interface["name"]), (far, at)))
+    _, here, there = max(links)
+    return here, there
+
+
+def of(series, end, **more):
+    labels = {"device": end[0], "interface": end[1], **more}
+    return series + "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
+
+
+def curves(check, here, there):
+    gnmi = of("helios:if_out_bits:rate5m", here, collector="gnmi")
+    snmp = of("helios:if_in_bits:rate5m", there, collector="snmp")
+    check.wait_for("both collectors give the link's rates", lambda: check.query(gnmi) and check.query(snmp))
+    check.wait_for("rates of whole windows", lambda: time.time() - check.started > WINDOW_S, WINDOW_S + 60)
+    values = {name: check.query(f"avg_over_time({series}[1m])") for name, series in (("gnmi", gnmi), ("snmp", snmp))}
+    # The same time: what began in the last five and a half minutes, without what is still on its way.
+    end = int(time.time()) - 30
+    flows = check.clickhouse(
+        f"SELECT sum(bytes * sampling_interval) * 8 / 300 FROM helios.flows WHERE exporter_name = '{there[0]}' "
+        f"AND in_if_name = '{there[1]}' AND toUnixTimestamp(flow_start) >= {end - 300} AND toUnixTimestamp(flow_start) < {end}")
+    values["flows"] = float(flows)
+    text = ", ".join(f"{name} {value / 1e6:.2f} Mbit/s" for name, value in values.items())
+    print(f"curves of {here[0]} {here[1]} -> {there[0]} {there[1]}: {text}", flush=True)
+    middle = sorted(values.values())[1]
+    for name, value in values.items():
+        assert abs(value - middle) <= TOLERANCE * middle, f"{name} differs by more than {TOLERANCE:.0%}: {text}"
+    total = check.query(f'sum(helios:flow_bits:rate5m{{device="{there[0]}"}})')
+    assert total and total > values["flows"], "the exporter's own series is of all of its interfaces"
+
+
+def gnmi_client(check, here, there):
+    device = check.network()[here[0]]
+    path = f"openconfig:/interfaces/interface[name={here[1]}]"
+    login = {"target": (device["address"], 9339), "username": "lab", "password": "lab-password", "path_root": str(check.folder / "ca.pem")}
+    with gNMIclient(**login) as client:
+        assert "openconfig-interfaces" in {model["name"] for model in client.capabilities()["supported_models"]}
+
+        def leaf(name):
+            return client.get(path=[f"{path}/state/{name}"])["notification"][0]["update"][0]["val"]
+        assert (leaf("oper-status"), leaf("enabled")) == ("UP", True)
+        try:
+            client.set(update=[(f"{path}/config", {"enabled": False, "description": "off"}), (f"{path}/config", {"mtu": 1})])
+            sys.exit("lab-test: an impossible mtu was taken")
+        except Exception as error:  # pygnmi's own
+            assert "mtu" in str(error), error
+        assert leaf("enabled") is True, "a request that is refused changes nothing"
+        client.set(update=[(f"{path}/config", {"enabled": False})])
+        assert (leaf("oper-status"), leaf("admin-status")) == ("DOWN", "DOWN")
+        before = int(leaf("counters/in-octets"))
+        check.wait_for("a switched-off interface is seen by gNMI", lambda: check.is_about(of("helios:if_oper_up", here), 0, 0))
+        check.wait_for("its far end is seen by SNMP", lambda: check.is_about(of("helios:if_oper_up", there), 0, 0))
+        check.wait_for("the far end was not switched off", lambda: check.is_about(of("helios:if_admin_up", there), 1, 1))
+        peers = f'count(helios:bgp_session_state{{device="{there[0]}"}} != 6)'
+        check.wait_for("the session of the far end fell", lambda: check.is_about(peers, 1, 1))
+        assert int(leaf("counters/in-octets")) == before, "counters stop"
+        stopped = int(time.time()) - 10
+        recent = (f"SELECT count() FROM helios.flows WHERE exporter_name = '{there[0]}' AND in_if_name = '{there[1]}' "
+                  f"AND toUnixTimestamp(flow_start) > {stopped}")
+        other = f"SELECT count() FROM helios.flows WHERE exporter_name = '{there[0]}' AND toUnixTimestamp(flow_start) > {stopped}"
+        check.wait_for("flows take the other link", lambda: int(check.clickhouse(other)) > 0)
+        assert int(check.clickhouse(recent)) == 0, "flows of the link stop"
+        client.set(update=[(f"{path}/config", {"enabled": True})])
+    check.wait_for("the link is back", lambda: check.is_about(of("helios:if_oper_up", there), 1, 1))
+    check.wait_for("the session is back", lambda: check.query(peers) is None)
+
+
+def faults(check, here, there):
+    check.lab("fault", "link-down", *here)
+    for end in (here, there):
+        check.wait_for(f"link-down: {end[0]} is down", lambda end=end: check.is_about(of("helios:if_oper_up", end), 0, 0))
+        assert check.query(of("helios:if_admin_up", end)) == 1
+    check.lab("undo", "link-down", *here)
+    check.wait_for("link-down is undone", lambda: check.is_about(of("helios:if_oper_up", here), 1, 1))
+
+    check.lab("fault", "errors", *there)
+    check.wait_for("errors: more than 1 per cent", lambda: check.is_about(of("helios:if_in_error_ratio:rate5m", there), 0.01, 0.06))
+    check.lab("undo", "errors", *there)
+    still = f'rate(ifInErrors{{device="{there[0]}",ifName="{there[1]}"}}[1m])'
+    check.wait_for("errors is undone", lambda: check.is_about(still, 0, 0))
+
+    transitions = f'sum(helios:bgp_established_transitions{{device="{there[0]}"}})'
+    before = check.query(transitions)
+    check.lab("fault", "bgp-flap", there[0])
+    check.wait_for("bgp-flap: sessions come and go", lambda: check.is_about(transitions, before + 4, 1e9))
+    check.lab("undo", "bgp-flap", there[0])
+    up = f'count(helios:bgp_session_state{{device="{there[0]}"}} == 6)'
+    check.wait_for("bgp-flap is undone", lambda: check.is_about(up, 2, 2))
+
+    for end in (here, there):
+        load = f'helios:cpu_utilization:ratio{{device="{end[0]}"}}'
+        check.lab("fault", "cpu", end[0])
+        check.wait_for(f"cpu: {end[0]} is busy", lambda load=load: check.is_about(load, 0.9, 1))
+        check.lab("undo", "cpu", end[0])
+        check.wait_for("cpu is undone", lambda load=load: check.is_about(load, 0, 0.5))
+
+    silent = f'time() - max(helios_collector_exporter_last_seen_timestamp_seconds * on (exporter) group_left (device) helios_exporter_info{{device="{here[0]}"}})'
+    check.lab("fault", "unreachable", here[0])
+    check.wait_for("unreachable: no echo", lambda: check.is_about(f'helios:device_up{{device="{here[0]}"}}', 0, 0))
+    check.wait_for("unreachable: no gNMI", lambda: check.query(f'gnmic_target_connection_state{{name="{here[0]}"}} != 3') is not None)
+    check.wait_for("unreachable: no flows", lambda: check.is_about(silent, 40, 1e9))
+    check.lab("undo", "unreachable", here[0])
+    check.wait_for("unreachable is undone: echo", lambda: check.is_about(f'helios:device_up{{device="{here[0]}"}}', 1, 1))
+    check.wait_for("unreachable is undone: gNMI", lambda: check.is_about(of("helios:if_oper_up", here), 1, 1))
+    check.wait_for("unreachable is undone: flows", lambda: check.is_about(silent, 0, 35))
+
+    check.lab("fault", "silent-exporter", there[0])
+    silent = silent.replace(here[0], there[0])
+    check.wait_for("silent-exporter: no flows", lambda: check.is_about(silent, 40, 1e9))
+    check.lab("undo", "all")
+    check.wait_for("silent-exporter is undone", lambda: check.is_about(silent, 0, 35))
+
+
+def run(folder):
+    check = Check(folder / "lab")
+    try:
+        here, there = check.wait_for("traffic", lambda: busy_link(check))
+        gnmi_client(check, here, there)
+        faults(check, here, there)
+        check.started = time.time()
+        curves(check, here, there)
+    finally:
+        ended = check.stop()
+    assert ended == 0, f"tools/lab ended with {ended}"
+    print("lab-test: all is as it should be")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=pathlib.Path, help="directory for logs and data, which stay there")
+    keep = parser.parse_args().keep
+    if keep:
+        keep.mkdir(parents=True, exist_ok=True)
+        run(keep.resolve())
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            run(pathlib.Path(folder))
+
+
+if __name__ == "__main__":
+    main()
