@@ -108,7 +108,8 @@ kube-components: ## build kube-apiserver, its controllers, kubectl and helm with
 
 test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes (10 minutes)
 	tools/components/install.sh prometheus-operator
-	cd tools/kube && $(CHART_PYTHON) -m unittest -q
+	cargo build --locked --bin helios
+	cd tools/kube && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -W ignore -m unittest -v
 
 # As in the reference: REGISTRY=ghcr.io/your-org/helios make docker-build. Several platforms need a builder that can: docker buildx create --use.
 REGISTRY ?= ghcr.io/helios/helios

@@ -1,7 +1,10 @@
 """The chart on a real API server: what it refuses, every tier from `helm install --wait` to `helm uninstall`, all sixteen combinations."""
 
 import json
+import os
+import pathlib
 import re
+import subprocess
 import tempfile
 import time
 import unittest
@@ -11,6 +14,7 @@ import chart
 
 NAMESPACES = ["helios-flows", "helios-collection", "helios-storage", "helios-visualization", "helios-integration"]
 RELEASE = ("--namespace", "helios-system", "--create-namespace")
+HELIOS = os.environ.get("HELIOS", str(cell.ROOT / "target/debug/helios"))
 # Of the combinations with the most parts.
 TLS = [("helios-storage", "helios-thanos-tls", ["tls.crt", "tls.key", "ca.crt"])]
 
@@ -89,21 +93,51 @@ class Install(unittest.TestCase):
         notes = self.cell.helm("get", "notes", "helios", "--namespace", "helios-system").stdout
         self.assertRegex(notes, r"patch pvc data-seaweedfs-\$i .*4500Gi.*has 120Gi")
 
-    def test_6_the_tests_of_the_release_pass(self):
+    def test_6_helios_targets_writes_what_the_collectors_mount_with_the_rights_of_its_account(self):
+        """The CronJob's command as a process here, with a token of its account and the configuration that the chart wrote."""
+        folder = pathlib.Path(self.folder.name)
+        token = self.cell.kubectl("create", "token", "targets", "-n", "helios-integration").stdout.strip()
+        access = json.loads(self.cell.cluster.kubeconfig.read_text())
+        access["users"] = [{"name": "admin", "user": {"token": token}}]
+        (folder / "targets.kubeconfig").write_text(json.dumps(access))
+        config = self.cell.get("configmap", "targets", "-n", "helios-integration")["data"]["helios.yaml"]
+        devices = [{"name": f"edge-{n}", "address": f"192.0.2.{n}", "site": "Zurich", "platform": "eos" if n % 2 else "unknown"} for n in range(1, 101)]
+        (folder / "static.yaml").write_text(json.dumps({"devices": devices}))
+        (folder / "targets.yaml").write_text(config.replace("/etc/helios/targets/static.yaml", str(folder / "static.yaml")))
+        container = self.cell.get("cronjob", "targets", "-n", "helios-integration")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        for part in container:
+            arguments = [a.replace("/etc/helios/targets/helios.yaml", str(folder / "targets.yaml")) for a in part["args"]]
+            environment = {**os.environ, "KUBECONFIG": str(folder / "targets.kubeconfig"), **{e["name"]: e["value"] for e in part["env"]}}
+            done = subprocess.run([HELIOS, *arguments], env=environment, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        # What is mounted is what was written: a part for each gnmic pod, and Prometheus' lists.
+        gnmic = self.cell.get("statefulset", "gnmic", "-n", "helios-collection")["spec"]
+        names = [s["configMap"]["name"] for v in gnmic["template"]["spec"]["volumes"] if v["name"] == "targets" for s in v["projected"]["sources"]]
+        self.assertEqual(len(names), gnmic["replicas"])
+        found = [n for name in names for n in re.findall(r'"(edge-\d+)":', self.cell.get("configmap", name, "-n", "helios-collection")["data"]["gnmic.yaml"])]
+        self.assertEqual(sorted(found), sorted(f"edge-{n}" for n in range(1, 101, 2)))
+        snmp = self.cell.get("configmap", "helios-targets-snmp-0", "-n", "helios-storage")["data"]["snmp.json"]
+        self.assertEqual(len(json.loads(snmp)), 50)
+        # And its account may do nothing else.
+        for verb, what, namespace in (("get", "secrets", "helios-collection"), ("delete", "configmaps", "helios-collection"), ("create", "configmaps", "helios-flows")):
+            answer = self.cell.kubectl("auth", "can-i", verb, what, "-n", namespace, "--as=system:serviceaccount:helios-integration:targets", check=False)
+            self.assertEqual(answer.stdout.strip(), "no", f"{verb} {what} in {namespace}")
+
+    def test_7_the_tests_of_the_release_pass(self):
         done = self.cell.helm("test", "helios", "--namespace", "helios-system", "--timeout", "3m")
         self.assertEqual(done.stdout.count("Phase:          Succeeded"), 2, done.stdout)
 
-    def test_7_a_rollback_goes_back_to_the_tier_before(self):
+    def test_8_a_rollback_goes_back_to_the_tier_before(self):
         self.cell.helm("rollback", "helios", "3", "--namespace", "helios-system", "--wait", "--timeout", "10m")
         self.cell.wait_for("five gnmic pods", lambda: len(self.cell.get("pods", "-n", "helios-collection", "-l", "app.kubernetes.io/name=gnmic")["items"]) == 5)
         self.check_pods()
 
-    def test_8_the_parts_of_several_datacenters_install(self):
+    def test_9_the_parts_of_several_datacenters_install(self):
         self.install("medium", "storage-multi-dc", verb="upgrade")
         names = {o["metadata"]["name"] for o in self.cell.get("deployments", "-n", "helios-storage")["items"]}
         self.assertLessEqual({"thanos-query", "thanos-query-global", "thanos-replicate"}, names)
 
-    def test_9_uninstalling_keeps_namespaces_secrets_and_volumes(self):
+    def test_9z_uninstalling_keeps_namespaces_secrets_and_volumes(self):
         claims = {c["metadata"]["name"] for c in self.cell.get("pvc", "-A")["items"]}
         self.cell.helm("uninstall", "helios", "--namespace", "helios-system", "--wait")
         for namespace in NAMESPACES:
