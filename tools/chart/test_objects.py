@@ -102,6 +102,15 @@ class Objects(unittest.TestCase):
             for image in images(o):
                 self.assertTrue(image.startswith("mirror.example.net/proxy/"), image)
 
+    def test_a_part_that_is_off_leaves_nothing_in_its_namespace(self):
+        for part in ("flows", "collection", "storage", "visualization", "integration"):
+            off = {part: {"enabled": False}, **({"integration": {"enabled": False}} if part in ("collection", "storage") else {})}
+            rendered = chart.objects(values=off)
+            there = {o["metadata"]["name"] for o in rendered if o["kind"] == "Namespace"}
+            self.assertNotIn(f"helios-{part}", there)
+            elsewhere = {f"{o['kind']} {o['metadata']['name']}" for o in rendered if "namespace" in o["metadata"] and o["metadata"]["namespace"] not in there}
+            self.assertEqual(elsewhere, set(), part)
+
     def test_a_digest_takes_precedence_over_a_tag(self):
         digest = "sha256:" + "a" * 64
         rendered = chart.objects(values={"flows": {"image": {"digest": digest}}})
