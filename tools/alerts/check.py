@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Checks the alerts of alerts/: promtool accepts the rules and passes their tests; every alert has its page, its line in
-docs/alerts.md, its annotations and a test that sees it fire, not fire before, and end.
+docs/alerts.md, its annotations, a dashboard that exists, and a test that sees it fire, not fire before, and end.
 
     check.py
 
 Needs promtool (Debian package prometheus).
 """
 
+import json
 import pathlib
 import re
 import subprocess
@@ -36,7 +37,7 @@ def field(rule, name):
     return found[1] if found else None
 
 
-def problems_of(name, file, rule, tests, table):
+def problems_of(name, file, rule, tests, table, variables):
     labels = field(rule, "labels") or ""
     severity = re.search(r"severity: (\w+)", labels)
     duration = field(rule, "for") or "0m"
@@ -47,6 +48,10 @@ def problems_of(name, file, rule, tests, table):
             yield f"it has no annotation {annotation}"
     if field(rule, "runbook_url") != f"docs/runbooks/{name}.md":
         yield "its runbook_url is not that of its page"
+    uid, _, query = (field(rule, "dashboard") or "").strip('"').removeprefix("d/").partition("?")
+    missing = {pair.split("=")[0] for pair in query.split("&") if pair} - {f"var-{variable}" for variable in variables.get(uid, ())}
+    if uid not in variables or missing:
+        yield f"its dashboard {uid} does not exist or has no {', '.join(sorted(missing)) or 'variables'}"
     if not WITHOUT_DEVICE.search(file) and name not in ("CollectorDown", "HeliosAbsent") and "$labels.device" not in (field(rule, "description") or ""):
         yield "its description does not name the device"
     if not (PAGES / f"{name}.md").exists():
@@ -63,6 +68,15 @@ def problems_of(name, file, rule, tests, table):
         yield "no test sees it quiet before it fires, and quiet again"
 
 
+def dashboards():
+    """The variables of each dashboard, by its uid."""
+    found = {}
+    for file in ROOT.glob("dashboards/*/*.json"):
+        dashboard = json.loads(file.read_text())
+        found[dashboard["uid"]] = {variable["name"] for variable in dashboard["templating"]["list"]}
+    return found
+
+
 def unknown_metrics():
     """Metrics of helios run that a rule reads and that do not exist."""
     exist = set(re.findall(r"^(?:# TYPE )?(helios_\w+)", (ROOT / "tests/data/metrics.txt").read_text(), re.M))
@@ -75,10 +89,10 @@ def unknown_metrics():
 def main():
     tests = "\n".join(file.read_text() for file in TESTS)
     table = (ROOT / "docs/alerts.md").read_text()
-    problems, names = [*unknown_metrics()], []
+    problems, names, variables = [*unknown_metrics()], [], dashboards()
     for name, file, rule in alerts():
         names.append(name)
-        problems += [f"{file}: {name}: {problem}" for problem in problems_of(name, file, rule, tests, table)]
+        problems += [f"{file}: {name}: {problem}" for problem in problems_of(name, file, rule, tests, table, variables)]
     for page in sorted(PAGES.glob("*.md")):
         if page.stem not in names:
             problems.append(f"{page.relative_to(ROOT)}: there is no such alert")

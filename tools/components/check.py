@@ -207,7 +207,7 @@ def prometheus_config(fast, slow, snmp, blackbox):
     gnmic = {"job_name": "helios-gnmic", "honor_timestamps": False,
              "static_configs": [{"targets": [f"127.0.0.1:{fast}", f"127.0.0.1:{slow}"]}]}
     return json.dumps({
-        "global": {"scrape_interval": "2s", "evaluation_interval": "2s"}, "rule_files": ["recording.yaml"],
+        "global": {"scrape_interval": "2s", "evaluation_interval": "2s"}, "rule_files": ["alerts/*.yaml"],
         "scrape_configs": [gnmic, proxied("helios-snmp", "/snmp", "snmp.json", snmp),
                            proxied("helios-icmp", "/probe", "icmp.json", blackbox)]})
 
@@ -249,6 +249,12 @@ def difference(query):
     return missing
 
 
+def rules_that_fail(groups):
+    """Rules that Prometheus could not evaluate on what it has scraped, or that it has not evaluated yet."""
+    rules = [rule for group in groups for rule in group["rules"]]
+    return [f"{rule['name']}: {rule['health']} {rule.get('lastError', '')}" for rule in rules if rule["health"] != "ok"]
+
+
 def run(folder):
     lab = Lab(folder)
     server, gnmi_port = start_target()
@@ -258,7 +264,9 @@ def run(folder):
     lab.write("snmpd.conf", f"agentAddress udp:127.0.0.1:{snmp_port}\ncreateUser collector SHA-256 authentication AES encryption\nrouser collector authpriv\n"
                             f"override .1.3.6.1.2.1.31.1.1.1.15.1 gauge 10\npass .1.3.6.1.2.1.15 {agent}\n")
     targets(lab, gnmi_port, snmp_port)
-    shutil.copy(ROOT / "alerts/recording.yaml", folder / "recording.yaml")
+    (folder / "alerts").mkdir(exist_ok=True)
+    for file in [*ROOT.glob("alerts/*.yaml"), *ROOT.glob("alerts/ruler/*.yaml")]:
+        shutil.copy(file, folder / "alerts" / f"{file.parent.name}-{file.name}")
     lab.write("prometheus.json", prometheus_config(fast, slow, snmp, blackbox))
     collectors = ROOT / "collectors"
     try:
@@ -276,6 +284,9 @@ def run(folder):
         lab.start("prometheus", "--config.file=prometheus.json", f"--web.listen-address=127.0.0.1:{prometheus}",
                   f"--storage.tsdb.path={folder}/data")
 
+        def groups():
+            return json.loads(get(f"http://127.0.0.1:{prometheus}/api/v1/rules"))["data"]["groups"]
+
         def query(name):
             text = get(f"http://127.0.0.1:{prometheus}/api/v1/query?" + urllib.parse.urlencode({"query": name}))
             return [(row["metric"], float(row["value"][1])) for row in json.loads(text)["data"]["result"]]
@@ -288,13 +299,17 @@ def run(folder):
                 sys.exit("check: after {} s:\n  {}".format(DEADLINE_S, "\n  ".join(missing)))
             threading.Event().wait(1)  # between two questions whether the series are there
             try:
-                missing = difference(query)
+                missing = difference(query) + rules_that_fail(groups())
             except OSError as error:
                 missing = [str(error)]
         for name in (*EXPECTED, *ALONE):
             for labels, value in query(name):
                 if labels.get("interface", "lo") == "lo":
                     print(f"{name} collector={labels.get('collector')} {value:g}")
+        firing = sorted(rule["name"] for group in groups() for rule in group["rules"] if rule.get("state") == "firing")
+        print(f"{sum(len(group['rules']) for group in groups())} rules evaluated without an error; firing: {', '.join(firing)}")
+        if firing != ["Watchdog"]:
+            sys.exit("check: alerts fire although nothing is wrong")
     finally:
         lab.stop()
         server.stop(None)
