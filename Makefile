@@ -24,6 +24,7 @@ export HELIOS_CAPTURES
 .PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors dashboards dashboards-test alerts test-alerts exporters captures fuzz-smoke fuzz docs docs-generated site clean
 .PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes docker-build print-images static
 .PHONY: lab test-lab
+.PHONY: console test-dashboards demo-dashboards
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -164,6 +165,22 @@ test-lab: engine ## run the lab, hold gNMI, SNMP and flows against each other, s
 	[ -x $(CACHE)/components/bin/python ] || python3 -m venv $(CACHE)/components
 	$(CACHE)/components/bin/pip install -q --disable-pip-version-check -r tools/components/requirements.txt
 	$(CACHE)/components/bin/python tools/lab-test.py
+
+console: ## install the console's packages (npm, 470 MB) and build it; needs Node.js 20
+	cd console && npm ci --no-audit --no-fund --silent && npx tsc --noEmit && node build.mjs
+
+# The lab listens on loopback alone. DASHBOARDS_HELIOS is the binary that receives the flows.
+DASHBOARDS_HELIOS ?= $(or $(CARGO_TARGET_DIR),target)/release/helios
+
+test-dashboards: engine components dashboards-test console ## every query of every dashboard on real engines, every dashboard in Chromium (15 minutes)
+	[ -x "$(DASHBOARDS_HELIOS)" ] || cargo build --release --locked
+	command -v chromium >/dev/null || apt-get install --yes --quiet chromium
+	cd console && npm test
+	HELIOS_BINARY="$(abspath $(DASHBOARDS_HELIOS))" tools/dashboards/test.sh
+
+demo-dashboards: engine console ## the dashboards over simulated exporters, in the console on loopback; FAULTS="link-down errors bgp cpu unreachable" breaks something
+	[ -x "$(DASHBOARDS_HELIOS)" ] || cargo build --release --locked
+	cd tools/dashboards && DEMO_HELIOS="$(abspath $(DASHBOARDS_HELIOS))" python3 -m lab.start --console 3000 $(FAULTS:%=--fault %)
 
 exporters: ## install the real exporters and decoders that the end-to-end tests use (Debian packages)
 	tools/exporters.sh

@@ -20,6 +20,9 @@ def thresholds(first: str, *steps: tuple[float, str]) -> Json:
     return {"mode": "absolute", "steps": [{"value": None, "color": first}] + [{"value": v, "color": c} for v, c in steps]}
 
 
+UNKNOWN = "#6e6e6e"
+"""The color of a value that is missing: it falls below every threshold."""
+
 NEUTRAL = thresholds(BLUE)
 ANY_IS_BAD = thresholds(GREEN, (1, RED))
 UTILIZATION = thresholds(GREEN, (0.7, YELLOW), (0.9, RED))
@@ -98,7 +101,8 @@ class Column:
     decimals: int | None = None
 
     def override(self) -> Json:
-        properties: list[Json] = [{"id": "displayName", "value": self.title}]
+        # Grafana shows the text for a table without rows in every empty cell as well.
+        properties: list[Json] = [{"id": "displayName", "value": self.title}, {"id": "noValue", "value": "-"}]
         add = lambda key, value: properties.append({"id": key, "value": value})
         if self.unit:
             add("unit", self.unit)
@@ -241,7 +245,7 @@ def graph(
         defaults["displayName"] = f"${{__field.labels.{name}}}"
     overrides: list[Json] = [
         {
-            "matcher": {"id": "byRegexp", "options": "^other$"},
+            "matcher": {"id": "byRegexp", "options": "/^other$/"},
             "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": "#8e8e8e"}}],
         }
     ]
@@ -257,7 +261,7 @@ def graph(
             "showLegend": legend,
             "displayMode": "table",
             "placement": "right",
-            "calcs": [legend_calc, "max"],
+            "calcs": ["mean" if legend_calc == "max" else legend_calc, "max"],
             "sortBy": {"mean": "Mean", "max": "Max", "lastNotNull": "Last *"}[legend_calc],
             "sortDesc": True,
             "width": 320,

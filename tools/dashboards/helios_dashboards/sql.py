@@ -20,11 +20,11 @@ DATABASE = "helios"
 MIN_BUCKETS = 15
 """Buckets that a range needs at the least, as in `helios query`: its ends are rounded to buckets."""
 
-RAW_STEP_SECONDS = 10
-"""Shortest step of a graph that is made of flows."""
+RAW_STEP_SECONDS = 60
+"""Shortest step of a graph. Exporters report a long flow once a minute or less: a shorter step would show their timer."""
 
-ROW_BUDGET = 300_000_000
-"""Rows of `flows` that a panel reads at most, unless one exporter is chosen: some seconds of a server with 8 cores. A longer range
+ROW_BUDGET = 100_000_000
+"""Rows of `flows` that a panel reads at most, unless an exporter is chosen: 20 to 60 core-seconds. A longer range
 is answered for its newest part, and the title says since when."""
 
 BY_KEY = ("flows_1h", "flows_1m", "flows")
@@ -306,12 +306,20 @@ def top_series(
         table.name: f"if({_for(expression, table)} GLOBAL IN (SELECT {key} FROM top), {_for(expression, table)}, NULL)"
         for table in question.able()
     }
-    sums = f"SELECT time, series, sum({rate}) / {_step_seconds()} AS per_second\nFROM (\n{indent(question.rows(steps), '  ')}\n)\nGROUP BY time, series"
+    points = (
+        f"SELECT ifNull(toString({show or 'series'}), 'other') AS series_, toUnixTimestamp(time) AS at, sum({rate}) / {_step_seconds()} AS per_second\n"
+        f"FROM (\n{indent(question.rows(steps), '  ')}\n)\nGROUP BY time, series"
+    )
+    # A step without flows is 0: a gap would raise the mean that the legend sorts by.
+    lines = f"SELECT series_, mapFromArrays(groupArray(at), groupArray(per_second)) AS line FROM (\n{indent(points, '  ')}\n) GROUP BY series_"
     return _statement(
         question,
-        [*constants, _cte("top", top)],
-        f"SELECT time, ifNull(toString({show or 'series'}), 'other') AS series_, per_second AS {name}\n"
-        f"FROM (\n{indent(sums, '  ')}\n)\nORDER BY time, series_",
+        [
+            *constants,
+            "range(toUInt32(intDiv(toUnixTimestamp(t_begin), step) * step), toUnixTimestamp(t_end), toUInt32(step)) AS steps",
+            _cte("top", top),
+        ],
+        f"SELECT toDateTime(start) AS time, series_, line[start] AS {name}\nFROM (\n{indent(lines, '  ')}\n)\nARRAY JOIN steps AS start\nORDER BY time, series_",
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 INTERFACES = 12
 UPLINKS = 2
-SPEED_BITS = 100_000_000_000
+SPEED_BITS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def inventory(all_devices: list[Device]) -> str:
             "    interfaces:",
         ]
         lines += [
-            f"      - {{index: {index}, name: {interface_name(index)}, description: {interface_description(index)}, speed: 100G}}"
+            f"      - {{index: {index}, name: {interface_name(index)}, description: {interface_description(index)}, speed: 1G}}"
             for index in range(1, INTERFACES + 1)
         ]
     return "\n".join(lines) + "\n"

@@ -18,6 +18,9 @@ FAULTS = ("link-down", "errors", "bgp", "cpu", "unreachable")
 
 LAYER_2 = 1.03
 
+LAG_SECONDS = 120
+"""Counters are those of so long ago: by then the minutes of flows_1m are whole."""
+
 
 @dataclass
 class Octets:
@@ -31,8 +34,8 @@ class Octets:
         rows.append((minute, all_octets + octets, all_packets + packets))
 
     def at(self, device: str, interface: str, way: str, now: float) -> tuple[float, float]:
-        """Counters at a time: whole minutes, and the part of the current one."""
-        rows = self.sums.get((device, interface, way), [])
+        """Counters at a time: whole minutes, and the part of the next one."""
+        rows, now = self.sums.get((device, interface, way), []), now - LAG_SECONDS
         whole = bisect.bisect_right(rows, now - 60, key=lambda row: row[0])
         _, octets, packets = rows[whole - 1] if whole else (0, 0.0, 0.0)
         if whole < len(rows) and rows[whole][0] <= now:

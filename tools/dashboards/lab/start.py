@@ -2,6 +2,8 @@
 recording rules over the series of the same devices. All of it on loopback, in one folder, ended by `Lab.stop`.
 
     python3 -m lab.start --folder DIR [--hours N] [--fault NAME ...]      in tools/dashboards; stays until Ctrl-C
+
+SIGUSR1 switches all faults on.
 """
 
 import argparse
@@ -87,8 +89,7 @@ class Lab:
         self._read_octets()
         self._start_exporter()
         self._start_prometheus()
-        if self.faults:
-            self.switch_on(*self.faults)
+        self.begin_faults(*self.faults)
         return self
 
     def stop(self) -> None:
@@ -109,19 +110,9 @@ class Lab:
         asked = urllib.parse.urlencode({"query": expr})
         return json.loads(get(f"{self.prometheus}/api/v1/query?{asked}"))["data"]["result"]
 
-    def switch_on(self, *faults: str) -> None:
-        """Returns when the recorded series show it."""
+    def begin_faults(self, *faults: str) -> None:
         for fault in faults:
             self.network.faults.setdefault(fault, time.time())
-        shown = {
-            "link-down": "helios:if_oper_up == 0",
-            "errors": "helios:if_in_error_ratio:rate5m > 0.01",
-            "bgp": "helios:bgp_session_state < 6",
-            "cpu": "helios:cpu_utilization:ratio > 0.8",
-            "unreachable": 'ALERTS{alertname="DeviceUnreachable", alertstate="firing"}',
-        }
-        for fault in faults:
-            wait_for(f"that Prometheus shows the fault {fault}", lambda fault=fault: self.query(shown[fault]))
 
     def _spawn(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
         log = (self.folder / f"{name}.log").open("wb")
@@ -191,6 +182,14 @@ class Lab:
         """Flows go on as long as the lab stands, within 24 hours."""
         self._simulate("--rate", str(rate), "--duration", "24h")
 
+    def serve_console(self, port: int) -> str:
+        """Its address."""
+        console = ["node", str(ROOT / "console/server.mjs"), "--clickhouse", self.clickhouse, "--prometheus", self.prometheus]
+        self._spawn("console", [*console, "--port", str(port)])
+        log = self.folder / "console.log"
+        wait_for("the start of the console", lambda: "http://" in log.read_text())
+        return log.read_text().split("console: ")[1].strip()
+
     def _write_history(self) -> None:
         """Copies of what came, at earlier times: more at noon than at night."""
         self.say(f"lab: flows of {self.hours} hours before")
@@ -200,11 +199,13 @@ class Lab:
             self.sql(f"TRUNCATE TABLE helios.{table}")
         pattern = int(self.sql("SELECT count() FROM helios.pattern"))
         columns = ", ".join(f"f.{c} - toIntervalMinute(n.number) AS {c}" for c in ("received_at", "flow_start", "flow_end"))
+        # The simulated GeoIP database has countries alone.
+        cities = "transform(toString(f.src_country), ['GB', 'SE', 'US'], ['London', 'Linköping', 'Milton'], '') AS src_city"
         for hour in range(self.hours):
             curve = 1 + 0.6 * math.sin(((time.time() / 3600 - hour) % 24 - 9) / 24 * 2 * math.pi)
             wanted = max(1, round(1e6 * HISTORY_FLOWS_PER_MINUTE / pattern * curve))
             self.sql(
-                f"INSERT INTO helios.flows SELECT f.* REPLACE ({columns}) FROM helios.pattern AS f"
+                f"INSERT INTO helios.flows SELECT f.* REPLACE ({columns}, {cities}) FROM helios.pattern AS f"
                 f" CROSS JOIN (SELECT number FROM numbers({hour * 60}, 60)) AS n"
                 f" WHERE cityHash64(f.src_addr, f.dst_addr, f.src_port, f.dst_port, f.bytes, n.number) % 1000000 < {wanted}"
             )
@@ -228,7 +229,6 @@ class Lab:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 now = time.time()
-                # Counters end a minute ago: the current one is not whole in flows_1m.
                 body = "\n".join(line(sample) for sample in lab.network.samples(now)) + "\n"
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
@@ -310,6 +310,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / ".cache/dashboards")
     parser.add_argument("--helios", type=Path, default=Path(os.environ.get("DEMO_HELIOS") or ROOT / "target/release/helios"))
     parser.add_argument("--hours", type=int, default=6)
+    parser.add_argument("--console", type=int, metavar="PORT", help="serve the console on this port; 0 finds a free one")
     parser.add_argument("--fault", choices=FAULTS, action="append", default=[])
     options = parser.parse_args()
     if not options.helios.exists():
@@ -319,6 +320,8 @@ def main() -> None:
     try:
         lab.start()
         lab.keep_sending()
+        if options.console is not None:
+            print(f"console: {lab.serve_console(options.console)}", flush=True)
         print(
             json.dumps({"clickhouse": lab.clickhouse, "prometheus": lab.prometheus, "helios": f"http://{lab.admin}"}),
             flush=True,

@@ -62,7 +62,6 @@ def make() -> Dashboard:
             [ch(_count("sum(length(path) * bytes) / greatest(sum(bytes), 1)"))],
             no_value=NO_PATHS,
             decimals=1,
-            levels=thresholds(BLUE),
         ),
     )
     path = "arrayStringConcat(path, ' ')"
@@ -73,7 +72,7 @@ def make() -> Dashboard:
             "AS paths [$table_paths]",
             "Paths to the destination, nearest AS first, with the BGP next hop, by bytes.",
             [ch(sql.top_table(PATH, show={"path": path, "next_hop": sql.address("next_hop")}))],
-            [Column("path", "AS path"), Column("next_hop", "BGP next hop", width=160), *VOLUME],
+            [Column("path", "AS path"), Column("next_hop", "BGP next hop", width=120), *VOLUME],
             no_value=NO_PATHS,
         ),
         table(

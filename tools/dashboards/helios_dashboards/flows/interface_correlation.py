@@ -2,6 +2,7 @@
 
 from .. import sql
 from ..grafana import (
+    UNKNOWN,
     BLUE,
     GREEN,
     ORANGE,
@@ -34,7 +35,7 @@ OUT = Question(
     where=f"{NOT_EGRESS} AND f.out_if_name != ''",
 )
 CHOSEN = 'device=~"$exporter", interface=~"$interface"'
-RATIO = thresholds(RED, (0.5, ORANGE), (0.85, GREEN), (1.15, ORANGE), (1.5, RED))
+RATIO = thresholds(UNKNOWN, (0, RED), (0.5, ORANGE), (0.85, GREEN), (1.15, ORANGE), (1.5, RED))
 NO_COUNTERS = "No counters of these interfaces in Prometheus"
 
 

@@ -108,7 +108,7 @@ def make() -> Dashboard:
             "Services [$table_raw]",
             "Ports of the service by bytes: the lower port of a flow, with its protocol.",
             [ch(sql.top_table(SERVICE, show={"port": "toString(port)", "protocol": sql.protocol("protocol")}))],
-            [Column("port", "Port", width=80, links=[to_port("port")]), Column("protocol", "Protocol", width=90), *VOLUME],
+            [Column("port", "Port", links=[to_port("port")]), Column("protocol", "Protocol", width=90), *VOLUME],
             no_value=NO_FLOWS,
         ),
         table(

@@ -1,7 +1,22 @@
 """Panels and columns that several flow dashboards have."""
 
 from .. import sql
-from ..grafana import ANY_IS_BAD, GREEN, ORANGE, RED, YELLOW, Column, Json, ch, field_of_row, keep, link, stat, thresholds
+from ..grafana import (
+    UNKNOWN,
+    ANY_IS_BAD,
+    GREEN,
+    ORANGE,
+    RED,
+    YELLOW,
+    Column,
+    Json,
+    ch,
+    field_of_row,
+    keep,
+    link,
+    stat,
+    thresholds,
+)
 from ..sql import BY_HOST, Question
 from ..variables import FLOW_NAMES
 
@@ -11,11 +26,11 @@ SCOPE = keep(*(name for name in FLOW_NAMES if name not in ("address", "asn", "po
 """The filters that a link keeps; what it links by is not among them."""
 
 VOLUME: list[Column] = [
-    Column("share", "Share", "percentunit", 130, gauge=True, colors=thresholds("blue")),
-    Column("rate", "Mean rate", "bps", 110),
-    Column("bytes", "Bytes", "bytes", 100),
-    Column("packets", "Packets", "short", 90),
-    Column("flows", "Flow records", "short", 110),
+    Column("share", "Share", "percentunit", 105, gauge=True, colors=thresholds("blue")),
+    Column("rate", "Mean rate", "bps", 95),
+    Column("bytes", "Bytes", "bytes", 90),
+    Column("packets", "Packets", "short", 85),
+    Column("flows", "Flows", "short", 80),
 ]
 """Columns of every table of traffic."""
 
@@ -67,10 +82,10 @@ def first_row() -> list[Json]:
         unit="percentunit",
         no_value="No data of a day before",
         decimals=0,
-        levels=thresholds(RED, (0.3, ORANGE), (0.6, GREEN), (1.7, ORANGE), (3, RED)),
+        levels=thresholds(UNKNOWN, (0, RED), (0.3, ORANGE), (0.6, GREEN), (1.7, ORANGE), (3, RED)),
     )
     largest = stat(
-        "Largest sender's share [$table_hosts]",
+        "Largest sender [$table_hosts]",
         "Share of one address in all bytes of the range. More than half is a backup, a broken host or a flood.",
         [ch(_largest_share())],
         unit="percentunit",

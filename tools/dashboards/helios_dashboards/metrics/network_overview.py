@@ -54,14 +54,14 @@ def make() -> Dashboard:
             links=[link("Interfaces", "helios-interface-analytics", KEEP)],
         ),
         stat(
-            "BGP sessions down",
+            "BGP down",
             "Sessions that are not established now.",
             [prom("A", f"count(helios:bgp_session_state{{{S}}} < 6) or vector(0)", instant=True)],
             levels=ANY_IS_BAD,
             links=[link("BGP", "helios-bgp-status", KEEP)],
         ),
         stat(
-            "Interfaces with errors",
+            "With errors",
             "Interfaces that have more than 1 % errors in or out now.",
             [
                 prom(
@@ -74,7 +74,7 @@ def make() -> Dashboard:
             links=[link("Interfaces", "helios-interface-analytics", KEEP)],
         ),
         stat(
-            "Interfaces above 90 %",
+            "Above 90 %",
             "Interfaces whose utilization in or out is above 90 % now.",
             [
                 prom(
@@ -94,10 +94,10 @@ def make() -> Dashboard:
             links=[link("Alerts", "helios-alerts-overview")],
         ),
         stat(
-            "Flow records lost",
+            "Records lost",
             "Flow records that Helios had to drop, per second, now.",
             [prom("A", "sum(rate(helios_pipeline_rows_dropped_total[5m])) or vector(0)", instant=True)],
-            unit="cps",
+            unit="recps",
             levels=thresholds(GREEN, (0.01, RED)),
             links=[link("Flows", "helios-top-talkers")],
         ),
@@ -125,7 +125,7 @@ def make() -> Dashboard:
     ]
     by = "by (device, site)"
     board.row(
-        11,
+        13,
         table(
             "Devices, worst first",
             "Every device with what may be wrong with it. Empty cells: nobody collects this of the device.",
@@ -174,7 +174,7 @@ def make() -> Dashboard:
                 prom("B", f"sum by (site) (helios:if_out_bits:rate5m{{{S}}})", "{{site}} out"),
             ],
             unit="bps",
-            negative=" out$",
+            negative="/ out$/",
             no_value=NO_COUNTERS,
             links=[link("This site", "helios-site-overview", f"&var-site={label('site')}")],
         ),
@@ -210,7 +210,7 @@ def make() -> Dashboard:
             "Flow records received",
             "Flow records that each exporter sent, per second. A step down is an exporter that went silent.",
             [prom("A", "sort_desc(topk(10, sum by (exporter) (helios:flow_records:rate5m)))", "{{exporter}}")],
-            unit="cps",
+            unit="recps",
             stack=True,
             no_value="No exporter sends flows",
             links=[link("Flows", "helios-top-talkers")],

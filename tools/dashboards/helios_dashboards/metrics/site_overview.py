@@ -131,7 +131,7 @@ def make() -> Dashboard:
                 prom("B", f"sum by (site) (helios:if_out_bits:rate5m{{{S}}})", "{{site}} out"),
             ],
             unit="bps",
-            negative=" out$",
+            negative="/ out$/",
             no_value=NO_COUNTERS,
             links=here,
         ),

@@ -87,11 +87,11 @@ def make() -> Dashboard:
         columns = [
             Column("device", "Device", links=ROW_INTERFACE),
             Column("interface", "Interface", links=ROW_INTERFACE),
-            Column("Value #A", "Mean rate", "bps", 110),
-            Column("Value #B", "Share", "percentunit", 140, gauge=True, colors=thresholds(BLUE), decimals=1),
-            Column("Value #C", "Bytes", "bytes", 110),
-            Column("Value #D", "Highest", "bps", 110),
-            Column("Value #E", "Utilization", "percentunit", 140, gauge=True, colors=UTILIZATION, decimals=1),
+            Column("Value #A", "Mean rate", "bps", 95),
+            Column("Value #B", "Share", "percentunit", 105, gauge=True, colors=thresholds(BLUE), decimals=1),
+            Column("Value #C", "Bytes", "bytes", 85),
+            Column("Value #D", "Highest", "bps", 90),
+            Column("Value #E", "Utilization", "percentunit", 105, gauge=True, colors=UTILIZATION, decimals=1),
         ]
         only = f"and on (device, interface) {ranked}"
         board.row(
