@@ -21,6 +21,7 @@ use crate::config::SinkConfig;
 use crate::error::{Class, with_cause};
 use crate::migrate::{self, MigrateError};
 use crate::retention;
+use crate::trouble::{Ended, Task, Trouble, Troubles};
 
 /// The same trouble is logged once in so long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -53,8 +54,10 @@ pub struct InsertStats {
     pub schema_ready: bool,
     /// What went missing of it after it was ready.
     pub schema_error: Option<String>,
-    /// The latest error and when it came.
+    /// The latest error and when it came, whether it stands or not.
     pub last_error: Option<(UnixMs, String)>,
+    /// The error that stands; `None` when all is well.
+    pub trouble: Option<Trouble>,
     /// Milliseconds from the arrival of a datagram to the acknowledgement of its rows, weighted by rows.
     pub latency: Histogram<u64>,
 }
@@ -81,6 +84,7 @@ pub(crate) struct Inserter {
     doublings: Mutex<HashMap<Lane, u32>>,
     stats: Mutex<InsertStats>,
     logged: Mutex<HashMap<String, Instant>>,
+    troubles: Mutex<Troubles>,
     /// Set when the time for draining is over.
     pub abandon: watch::Sender<bool>,
     /// ClickHouse refused a block for its configuration: the schema may not be as it was.
@@ -98,6 +102,7 @@ impl Inserter {
             schema_ready: false,
             schema_error: None,
             last_error: None,
+            trouble: None,
             latency: Histogram::new_with_bounds(1, LATENCY_MAX_MS, 2).expect("the bounds are in order"),
         };
         let abandon = watch::Sender::new(false);
@@ -111,6 +116,7 @@ impl Inserter {
             doublings: Mutex::default(),
             stats: Mutex::new(stats),
             logged: Mutex::default(),
+            troubles: Mutex::default(),
             abandon,
             schema_doubted: Notify::new(),
         }
@@ -142,7 +148,10 @@ impl Inserter {
     pub async fn prepare(&self) {
         let mut abandon = self.abandon.subscribe();
         tokio::select! {
-            () = self.prepare_at_last() => self.stats().schema_ready = true,
+            () = self.prepare_at_last() => {
+                self.stats().schema_ready = true;
+                self.over(Troubles::schema_in_place);
+            }
             _ = abandon.wait_for(|abandon| *abandon) => {}
         }
     }
@@ -196,7 +205,10 @@ impl Inserter {
                     Err(failure) => class = Some(failure),
                 }
             }
-            let Some(class) = class else { return };
+            let Some(class) = class else {
+                self.over(Troubles::schema_in_place);
+                return;
+            };
             self.pause(&mut retry, class).await;
         }
     }
@@ -205,7 +217,7 @@ impl Inserter {
         let mut class = Class::Transient;
         for replica in cluster.replicas(shard, Instant::now()) {
             let client = replica.client(&self.config).await;
-            let client = client.map_err(|error| self.connect_failed(&error, &replica))?;
+            let client = client.map_err(|error| self.connect_failed(&error, &replica, Task::Schema))?;
             let result = if self.config.migrate {
                 migrate::apply(&client, &self.config, |step| tracing::info!(step = step.purpose, "schema")).await
             } else {
@@ -312,6 +324,7 @@ impl Inserter {
         let Ok(client) = replica.client(&self.config).await else { return };
         match retention::apply(&client, &self.config).await {
             Ok(dropped) => {
+                self.over(|troubles, now| troubles.worked(&replica.url, Task::TableSizes, now));
                 for gone in dropped {
                     let (table, partition) = (gone.table.name(), &gone.partition);
                     tracing::info!(
@@ -328,8 +341,8 @@ impl Inserter {
                 self.note(
                     Class::of(&error),
                     &with_cause(&error),
-                    &replica.url,
-                    "cannot keep tables within their bytes",
+                    (&replica.url, Task::TableSizes),
+                    "cannot keep tables within clickhouse.max_table_bytes",
                 );
             }
         }
@@ -392,6 +405,7 @@ impl Inserter {
                 (class, message) = match self.attempt(block, lane, &replica).await {
                     Ok(()) => {
                         replica.succeeded();
+                        self.over(|troubles, now| troubles.worked(&replica.url, Task::Insert(lane), now));
                         return Outcome::Stored;
                     }
                     Err(failure) => failure,
@@ -415,7 +429,8 @@ impl Inserter {
 
     /// One attempt, cut short when draining is over.
     async fn attempt(&self, block: &Block, lane: Lane, replica: &Replica) -> Result<(), (Class, String)> {
-        let failed = |error: ConnectError| (self.connect_failed(&error, replica), error.to_string());
+        let failed =
+            |error: ConnectError| (self.connect_failed(&error, replica, Task::Insert(lane)), error.to_string());
         let inserts = replica.inserts(&self.config).await.map_err(failed)?;
         let mut abandon = self.abandon.subscribe();
         let begin = Instant::now();
@@ -424,7 +439,7 @@ impl Inserter {
             _ = abandon.wait_for(|abandon| *abandon) => Err(Error::TimedOut),
         };
         self.learn_speed(lane, &result, begin.elapsed());
-        result.map_err(|error| (self.failed(&error, replica), error.to_string()))
+        result.map_err(|error| (self.failed(&error, replica, lane), error.to_string()))
     }
 
     /// How long an insert may take.
@@ -460,7 +475,7 @@ impl Inserter {
         }
     }
 
-    fn failed(&self, error: &Error, replica: &Replica) -> Class {
+    fn failed(&self, error: &Error, replica: &Replica, lane: Lane) -> Class {
         let class = Class::of(error);
         let advice = match class {
             Class::Transient => "ClickHouse did not take a block: trying again",
@@ -474,12 +489,13 @@ impl Inserter {
                  dropped"
             }
         };
-        self.note(class, &with_cause(error), &replica.url, advice);
+        self.note(class, &with_cause(error), (&replica.url, Task::Insert(lane)), advice);
         class
     }
 
-    fn connect_failed(&self, error: &ConnectError, replica: &Replica) -> Class {
-        self.note(Class::Configuration, &with_cause(error), &replica.url, "cannot connect to ClickHouse as configured");
+    fn connect_failed(&self, error: &ConnectError, replica: &Replica, task: Task) -> Class {
+        let advice = "cannot connect to ClickHouse as configured";
+        self.note(Class::Configuration, &with_cause(error), (&replica.url, task), advice);
         Class::Configuration
     }
 
@@ -488,35 +504,65 @@ impl Inserter {
             DiscoverError::Look { source, .. } => Class::of(source),
             DiscoverError::Connect(_) | DiscoverError::Unknown { .. } => Class::Configuration,
         };
-        self.note(class, &with_cause(error), &self.config.url, NOT_READY);
+        self.note(class, &with_cause(error), (&self.config.url, Task::Schema), NOT_READY);
         class
     }
 
     fn migrate_failed(&self, error: &MigrateError, replica: &Replica) -> Class {
         let class = error.client_error().map_or(Class::Configuration, Class::of);
-        self.note(class, &with_cause(error), &replica.url, NOT_READY);
+        self.note(class, &with_cause(error), (&replica.url, Task::Schema), NOT_READY);
         class
     }
 
-    /// Counts a failure, and logs it unless the same was logged a moment ago.
-    fn note(&self, class: Class, error: &str, url: &str, advice: &str) {
+    /// Counts a failure, which stands until the same works again, and logs it unless the same was logged a moment ago.
+    fn note(&self, class: Class, error: &str, (url, task): (&str, Task), advice: &str) {
         let error: String = error.chars().take(500).collect();
         let now = clock::unix_ms();
+        let mut troubles = self.troubles();
+        troubles.failed(url, task, class, &error, now);
+        if self.log(class, &error, url, advice) {
+            troubles.logged();
+        }
         let mut stats = self.stats();
         stats.failures[class as usize] += 1;
-        stats.last_error = Some((now, error.clone()));
-        drop(stats);
-        self.log(class, &error, url, advice);
+        stats.last_error = Some((now, error));
+        stats.trouble = troubles.latest();
     }
 
-    /// Logs trouble unless the same was logged a moment ago.
-    fn log(&self, class: Class, error: &str, url: &str, advice: &str) {
+    /// Takes note that something worked, and logs the end of an outage that the log has the begin of.
+    fn over(&self, worked: impl FnOnce(&mut Troubles, UnixMs) -> Option<Ended>) {
+        let mut troubles = self.troubles();
+        let ended = worked(&mut troubles, clock::unix_ms());
+        self.stats().trouble = troubles.latest();
+        drop(troubles);
+        if let Some(Ended { lasted_ms, failures, logged: true }) = ended {
+            let backlog = self.backlog.occupancy();
+            let (blocks, rows) = (backlog.blocks + backlog.kept_blocks, backlog.rows + backlog.kept_rows);
+            let lasted_seconds = lasted_ms / 1000;
+            tracing::info!(
+                lasted_seconds,
+                failed_attempts = failures,
+                waiting_blocks = blocks,
+                waiting_rows = rows,
+                "the outage has ended: ClickHouse works again"
+            );
+        }
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Logs trouble unless the same was logged a moment ago; whether it did.
+    fn log(&self, class: Class, error: &str, url: &str, advice: &str) -> bool {
         let mut logged = self.logged.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let kind = format!("{url} {advice}");
-        if logged.get(&kind).is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+        let due = logged.get(&kind).is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+        if due {
             logged.insert(kind, Instant::now());
             tracing::warn!(url, class = class.name(), error, "{advice}");
         }
+        due
     }
 
     /// Waits before the next attempt, but not beyond the end of draining.

@@ -2,7 +2,7 @@
 //!
 //! Start at [`Sink`]: what runs, and what it tells of itself. On the way of a row: [`chunk`] gathers columns for Arrow,
 //! [`block`] makes inserts of chunks, [`frame`] compresses, [`backlog`] is where closed blocks wait, [`client`] sends
-//! them, [`cluster`] knows where to, and [`error`] what went wrong. Rows that are no flows become blocks in [`side`],
+//! them, [`cluster`] knows where to, [`error`] what went wrong, and [`trouble`] which errors stand. Rows that are no flows become blocks in [`side`],
 //! and [`books`] knows whose accounts a block's rows are in. [`schema`] derives the tables from the column table,
 //! [`migrate`] makes them, [`retention`] keeps them small.
 
@@ -22,9 +22,11 @@ pub mod error;
 pub mod cluster;
 pub mod migrate;
 pub mod retention;
+mod trouble;
 mod insert;
 mod sink;
 pub mod metrics;
 
 pub use config::SinkConfig;
 pub use sink::{Drained, Sink, SinkError, SinkStats};
+pub use trouble::Trouble;

@@ -50,6 +50,9 @@ pub const FILES_MAX: usize = 100_000;
 /// The same trouble is logged once in so long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
+/// A block or folder that could not be had counts as trouble for so long after the last time.
+const IN_THE_WAY: Duration = Duration::from_secs(30);
+
 /// Where a block is in the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -77,8 +80,10 @@ pub struct SpoolStats {
     pub configured: bool,
     /// It takes blocks; false is an alarm, and [`last_error`](Self::last_error) has the reason.
     pub available: bool,
-    /// The latest trouble, which may have passed.
+    /// The trouble that stands; `None` when all is well.
     pub last_error: Option<String>,
+    /// When it was last met.
+    pub last_error_at: Option<UnixMs>,
     pub files: usize,
     pub octets: u64,
     /// Blocks and rows that an earlier process left and this one took over.
@@ -105,6 +110,8 @@ struct State {
     /// Removing files did not raise the free octets: not tried again before then.
     futile_until: Option<Instant>,
     logged: Option<Instant>,
+    /// When a block or a folder could not be had, while the spool took others. Each is tried every second.
+    in_the_way: Option<Instant>,
     /// Folders that were logged as strange.
     strange: HashSet<PathBuf>,
     unsynced: Vec<File>,
@@ -113,6 +120,12 @@ struct State {
 }
 
 impl State {
+    /// Notes trouble.
+    fn met(&mut self, error: String) {
+        self.stats.last_error = Some(error);
+        self.stats.last_error_at = Some(clock::unix_ms());
+    }
+
     /// Whether trouble is to be logged: not what was logged a moment ago.
     fn is_log_due(&mut self) -> bool {
         let due = self.logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
@@ -171,7 +184,11 @@ impl Spool {
     pub fn stats(&self) -> SpoolStats {
         let state = self.state();
         let available = state.failure.is_none() && state.no_room.is_none();
-        SpoolStats { available, ..state.stats.clone() }
+        let mut stats = SpoolStats { available, ..state.stats.clone() };
+        if available && state.in_the_way.is_none_or(|met| met.elapsed() >= IN_THE_WAY) {
+            (stats.last_error, stats.last_error_at) = (None, None);
+        }
+        stats
     }
 
     fn path(&self, name: &str, kind: &str) -> PathBuf {
@@ -355,7 +372,8 @@ impl Spool {
             _ => "check permissions, open files (ulimit -n) and memory",
         };
         let mut state = self.state();
-        state.stats.last_error = Some(format!("cannot reach block {name}: {error}"));
+        state.met(format!("cannot reach block {name}: {error}"));
+        state.in_the_way = Some(Instant::now());
         let due = state.is_log_due();
         drop(state);
         if due {
@@ -369,7 +387,8 @@ impl Spool {
     /// A folder in the spool is not as this program left it: it is named once, left alone, and holds up no other.
     pub(crate) fn strange(&self, folder: &Path, what: &str) {
         let mut state = self.state();
-        state.stats.last_error = Some(format!("{} cannot be taken over: {what}", folder.display()));
+        state.met(format!("{} cannot be taken over: {what}", folder.display()));
+        state.in_the_way = Some(Instant::now());
         if !state.strange.insert(folder.to_owned()) {
             return;
         }
@@ -387,7 +406,7 @@ impl Spool {
         let mut state = self.state();
         state.failure = Some(text.clone());
         state.stats.write_failures += 1;
-        state.stats.last_error = Some(text);
+        state.met(text);
         let due = state.is_log_due();
         drop(state);
         if due {

@@ -122,7 +122,7 @@ impl Spool {
             }
             return;
         };
-        state.stats.last_error = Some(reason.clone());
+        state.met(reason.clone());
         // What is new is said at once, and then once a minute.
         let due = state.is_log_due() || before.is_none();
         drop(state);
