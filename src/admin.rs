@@ -4,7 +4,7 @@
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use helios_service::admin::{self, Status};
@@ -16,8 +16,14 @@ use crate::pipeline::View;
 
 mod api;
 
+use api::exporters::{Exporters, Question};
+
 /// The page at `/`: one file without anything from elsewhere.
 const STATUS_PAGE: &str = include_str!("admin/status.html");
+
+/// What the browser holds it to.
+const STATUS_PAGE_POLICY: &str =
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'";
 
 /// The pages that a wrong address is answered with.
 const PAGES: &str = "/ /metrics /healthz /readyz /api/v1/pipeline /api/v1/exporters, and POST /api/v1/netbox/hint";
@@ -26,7 +32,7 @@ const PAGES: &str = "/ /metrics /healthz /readyz /api/v1/pipeline /api/v1/export
 pub async fn serve(listener: TcpListener, view: View) {
     let server = Server { view };
     let pages = Router::new()
-        .route("/", get(|| async { Html(STATUS_PAGE) }))
+        .route("/", get(|| async { ([(header::CONTENT_SECURITY_POLICY, STATUS_PAGE_POLICY)], Html(STATUS_PAGE)) }))
         .route("/api/v1/pipeline", get(pipeline))
         .route("/api/v1/exporters", get(exporters))
         .route("/api/v1/netbox/hint", post(netbox_hint))
@@ -41,11 +47,11 @@ struct Server {
 
 impl Status for Server {
     fn health(&self) -> Result<(), String> {
-        self.view.snapshot().health
+        self.view.health()
     }
 
     fn readiness(&self) -> Result<(), String> {
-        self.view.snapshot().readiness
+        self.view.readiness()
     }
 
     fn metrics(&self) -> String {
@@ -67,8 +73,11 @@ async fn pipeline(State(server): State<Server>) -> Response {
     json(admin::page(move || api::Pipeline::new(&server.view)).await)
 }
 
-async fn exporters(State(server): State<Server>) -> Response {
-    json(admin::page(move || api::exporters(&server.view)).await)
+async fn exporters(State(server): State<Server>, RawQuery(query): RawQuery) -> Response {
+    match Question::parse(&query.unwrap_or_default()) {
+        Ok(question) => json(admin::page(move || Exporters::new(&server.view, &question)).await),
+        Err(problem) => (StatusCode::BAD_REQUEST, format!("{problem}\n")).into_response(),
+    }
 }
 
 fn json<T: Serialize>(page: Result<T, StatusCode>) -> Response {

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
 use helios_collector::SocketReport;
-use helios_collector::decode::{DecodeError, ExporterStats, Protocol, RefusedSender, Transport};
-use helios_common::exporter::ip_of;
+use helios_collector::decode::DecodeError;
+use helios_common::clock::unix_ms;
 use helios_common::ledger::{DropReason, Stage};
 use helios_enricher::hits::SourceHits;
 use helios_enricher::stats::{Lookup, SourceStats};
 use serde::Serialize;
 
-use crate::pipeline::{Identity, QueueDepth, Snapshot, View};
+use crate::pipeline::{QueueDepth, Snapshot, View};
 use helios_common::time::Utc;
 
 mod clickhouse;
+pub mod exporters;
+mod problems;
 
 /// `/api/v1/pipeline`.
 #[derive(Debug, Serialize)]
@@ -23,6 +25,8 @@ pub struct Pipeline {
     uptime_seconds: f64,
     ready: bool,
     not_ready: Option<String>,
+    /// What is wrong now; empty when all is well.
+    problems: Vec<problems::Problem>,
     rows: Rows,
     datagrams: Datagrams,
     stages: Vec<StageState>,
@@ -116,6 +120,7 @@ impl Pipeline {
             uptime_seconds: view.started().elapsed().map_or(0.0, |since| since.as_secs_f64()),
             ready: snapshot.readiness.is_ok(),
             not_ready: snapshot.readiness.clone().err(),
+            problems: problems::of(snapshot, unix_ms()),
             rows: Rows {
                 decoded: accounts.decoded,
                 recovered: accounts.recovered,
@@ -229,165 +234,6 @@ impl From<&SourceStats> for Source {
             refusal: source.refusal.clone(),
             database_type: source.database.as_ref().map(|database| database.database_type.clone()),
             built: source.database.as_ref().map(|database| utc(database.build_epoch)),
-        }
-    }
-}
-
-/// `/api/v1/exporters`.
-#[derive(Debug, Serialize)]
-pub struct Exporters {
-    exporters: Vec<Exporter>,
-    /// Addresses of those that no inventory knows.
-    unknown: Vec<String>,
-    /// The last senders whose datagrams were discarded, by reason: garbage and unknown versions make no exporter.
-    refused: Vec<Refused>,
-}
-
-/// A sender whose datagrams were discarded.
-#[derive(Debug, Serialize)]
-struct Refused {
-    address: String,
-    reason: &'static str,
-    datagrams: u64,
-    first_seen: String,
-    last_seen: String,
-}
-
-impl From<&RefusedSender> for Refused {
-    fn from(sender: &RefusedSender) -> Self {
-        Self {
-            address: ip_of(sender.address).to_string(),
-            reason: sender.reason.reason(),
-            datagrams: sender.datagrams,
-            first_seen: Utc(sender.first_seen).to_string(),
-            last_seen: Utc(sender.last_seen).to_string(),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Exporter {
-    address: String,
-    /// The address again where no inventory knows it.
-    name: String,
-    known: bool,
-    site: String,
-    region: String,
-    role: String,
-    tenant: String,
-    group: String,
-    protocols: Vec<&'static str>,
-    /// What it sends over: udp, tcp, tls.
-    transports: Vec<&'static str>,
-    observation_domains: usize,
-    templates: usize,
-    /// Template ids that its source ports define differently: each port's data is decoded by its own definition.
-    disputed_templates: usize,
-    datagrams: u64,
-    records: u64,
-    options_records: u64,
-    rows: u64,
-    /// Bytes of its flows, each multiplied by its sampling interval.
-    estimated_bytes: u64,
-    template_definitions: u64,
-    sets_without_template: u64,
-    unreadable_lists: u64,
-    /// Messages whose lengths contradict each other, of which what could be told was decoded.
-    contradicting_lengths: u64,
-    held_sets: Held,
-    /// Since when all of its data waits for templates.
-    waits_for_template_since: Option<String>,
-    /// Datagrams discarded, by reason.
-    dropped: BTreeMap<&'static str, u64>,
-    /// What never arrived, by protocol and in its unit: flows, messages, records or datagrams.
-    lost: BTreeMap<&'static str, u64>,
-    /// Set where sequence numbers count nothing that is known: the loss of these sessions is unknown.
-    loss_note: Option<&'static str>,
-    /// Messages that came late, and twice; sequences that began anew.
-    reordered: u64,
-    duplicates: u64,
-    restarts: u64,
-    /// The exporter's clock minus ours.
-    clock_skew_ms: i64,
-    sampling: Sampling,
-    first_seen: String,
-    last_seen: String,
-}
-
-/// N of 1-in-N packets: as announced last, and as the sample pools of an sFlow agent have it. 0 is unknown.
-#[derive(Debug, Serialize)]
-struct Sampling {
-    announced_interval: u32,
-    effective_interval: u32,
-    /// Samples that the agent itself had to drop.
-    dropped_samples: u64,
-}
-
-/// Data sets that came before their template.
-#[derive(Debug, Serialize)]
-struct Held {
-    held: u64,
-    decoded: u64,
-    expired: u64,
-    evicted: u64,
-}
-
-/// Every exporter once, by address.
-pub fn exporters(view: &View) -> Exporters {
-    let snapshot = view.snapshot();
-    let exporters: Vec<Exporter> =
-        snapshot.exporters.iter().map(|exporter| Exporter::new(exporter, view.identity(exporter.address))).collect();
-    let unknown =
-        exporters.iter().filter(|exporter| !exporter.known).map(|exporter| exporter.address.clone()).collect();
-    Exporters { exporters, unknown, refused: snapshot.refused.iter().map(Refused::from).collect() }
-}
-
-impl Exporter {
-    fn new(exporter: &ExporterStats, identity: Identity) -> Self {
-        let (stats, held) = (&exporter.stats, &exporter.held_sets);
-        let spoken = Protocol::ALL.iter().zip(stats.messages).filter(|(_, messages)| *messages > 0);
-        let transports = Transport::ALL.iter().zip(exporter.transports).filter(|(_, used)| *used);
-        let lost = exporter.loss.map(|loss| loss.lost);
-        let loss = exporter.loss_total();
-        Self {
-            address: ip_of(exporter.address).to_string(),
-            name: identity.name,
-            known: identity.known,
-            site: identity.site,
-            region: identity.region,
-            role: identity.role,
-            tenant: identity.tenant,
-            group: identity.group,
-            protocols: spoken.map(|(protocol, _)| protocol.name()).collect(),
-            transports: transports.map(|(transport, _)| transport.name()).collect(),
-            observation_domains: exporter.domains,
-            templates: exporter.templates,
-            disputed_templates: exporter.templates_disputed,
-            datagrams: stats.messages.iter().sum(),
-            records: stats.data_records,
-            options_records: stats.options_records,
-            rows: stats.rows,
-            estimated_bytes: stats.estimated_octets,
-            template_definitions: stats.template_definitions,
-            sets_without_template: stats.sets_without_template,
-            unreadable_lists: stats.unreadable_lists,
-            contradicting_lengths: stats.contradictions,
-            held_sets: Held { held: held.held, decoded: held.decoded, expired: held.expired, evicted: held.evicted },
-            waits_for_template_since: stats.waits_for_template_since.map(|since| Utc(since).to_string()),
-            dropped: named(DecodeError::ALL.iter().map(|error| error.reason()), &stats.discarded),
-            lost: named(Protocol::ALL.iter().map(|protocol| protocol.name()), &lost),
-            loss_note: (exporter.unfit_sequences > 0).then_some("unit does not fit"),
-            reordered: loss.reordered,
-            duplicates: loss.duplicates,
-            restarts: loss.restarts,
-            clock_skew_ms: exporter.clock_skew_ms,
-            sampling: Sampling {
-                announced_interval: exporter.sampling_interval,
-                effective_interval: exporter.metered.effective_interval(),
-                dropped_samples: exporter.metered.drops,
-            },
-            first_seen: Utc(stats.first_seen).to_string(),
-            last_seen: Utc(stats.last_seen).to_string(),
         }
     }
 }

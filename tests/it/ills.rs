@@ -54,6 +54,18 @@ fn a_clickhouse_that_is_killed_under_load_has_every_row_once_when_it_is_back() {
     let sent = load.end();
     wait_for_stored(&helios, sent);
     assert_once(&engine, u64::from(sent));
+    // Nothing shows an old error beside "ready", and the log says that it is over.
+    wait_for("no error to stand", || {
+        helios.json("/api/v1/pipeline")["clickhouse"]["last_error"].is_null().then_some(())
+    });
+    let pipeline = helios.json("/api/v1/pipeline");
+    assert_eq!(
+        (&pipeline["ready"], &pipeline["clickhouse"]["trouble_since"]),
+        (&true.into(), &serde_json::Value::Null)
+    );
+    assert_eq!(pipeline["problems"], serde_json::json!([]));
+    let (_, log) = helios.stop();
+    assert!(log.contains("the outage has ended: ClickHouse works again"), "{log}");
 }
 
 #[test]

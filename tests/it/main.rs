@@ -15,6 +15,7 @@ mod cli;
 mod decode;
 mod metrics;
 mod operation;
+mod status_page;
 mod end_to_end;
 mod replay;
 mod enrichment;

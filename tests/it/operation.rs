@@ -29,14 +29,6 @@ fn wait_for_rows(helios: &Helios, rows: f64) {
     wait_for("the rows to be decoded", || (helios.metric("helios_pipeline_rows_decoded_total")? == rows).then_some(()));
 }
 
-fn json(helios: &Helios, path: &str) -> Value {
-    let (status, body) = helios.get(path).unwrap();
-    assert_eq!(status, 200, "{body}");
-    // The body may be chunked: the object is what is between the outermost braces.
-    let (begin, end) = (body.find('{').unwrap(), body.rfind('}').unwrap());
-    serde_json::from_str(&body[begin..=end]).unwrap()
-}
-
 #[test]
 fn it_receives_while_clickhouse_is_away_and_says_that_it_is_not_ready() {
     let helios = start(&[]);
@@ -52,6 +44,13 @@ fn it_receives_while_clickhouse_is_away_and_says_that_it_is_not_ready() {
     assert_eq!(helios.metric("helios_pipeline_ready"), Some(0.0));
     assert_eq!(helios.metric("helios_pipeline_rows_imbalance"), Some(0.0));
     assert_eq!(helios.metric("helios_pipeline_rows_in_flight"), Some(7.0));
+    // The same error stands in the API, with its time, and once in the list of problems.
+    let pipeline = helios.json("/api/v1/pipeline");
+    assert!(pipeline["clickhouse"]["last_error"].as_str().unwrap().contains("Connection refused"), "{pipeline}");
+    assert!(pipeline["clickhouse"]["last_error_at"].is_string() && pipeline["clickhouse"]["trouble_since"].is_string());
+    let problems = pipeline["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!((&problems[0]["part"], problems[0]["since"].is_string()), (&"pipeline".into(), true));
 }
 
 #[test]
@@ -59,13 +58,13 @@ fn the_json_pages_account_for_every_row_and_name_the_exporter() {
     let helios = start(&[]);
     send(&helios, 5);
     wait_for_rows(&helios, 5.0);
-    let pipeline = json(&helios, "/api/v1/pipeline");
+    let pipeline = helios.json("/api/v1/pipeline");
     let rows = &pipeline["rows"];
     assert_eq!((&rows["decoded"], &rows["in_flight"], &rows["imbalance"]), (&5.into(), &5.into(), &0.into()));
     assert_eq!(pipeline["datagrams"]["received"], 1);
     assert_eq!(pipeline["stages"].as_array().unwrap().len(), 6);
     assert_eq!(pipeline["ready"], false);
-    let exporter = wait_for("the exporter", || json(&helios, "/api/v1/exporters")["exporters"].get(0).cloned());
+    let exporter = wait_for("the exporter", || helios.json("/api/v1/exporters")["exporters"].get(0).cloned());
     assert_eq!((&exporter["address"], &exporter["protocols"]), (&"127.0.0.1".into(), &serde_json::json!(["netflow5"])));
     assert_eq!((&exporter["records"], &exporter["datagrams"]), (&5.into(), &1.into()));
 }
@@ -91,11 +90,11 @@ fn every_key_of_the_json_pages_is_described() {
     let helios = start(&[]);
     send(&helios, 1);
     wait_for_rows(&helios, 1.0);
-    wait_for("the exporter", || json(&helios, "/api/v1/exporters")["exporters"].get(0).cloned());
+    wait_for("the exporter", || helios.json("/api/v1/exporters")["exporters"].get(0).cloned());
     let page = std::fs::read_to_string(root().join("docs/api.md")).unwrap();
     let mut keys = BTreeSet::new();
     for path in ["/api/v1/pipeline", "/api/v1/exporters"] {
-        collect_keys(&json(&helios, path), &mut keys);
+        collect_keys(&helios.json(path), &mut keys);
     }
     assert!(keys.len() > 80, "{keys:?}");
     keys.retain(|key| !page.contains(&format!("`{key}`")) && !page.contains(&format!(".{key}`")));

@@ -121,6 +121,15 @@ impl Helios {
         Some((status, body.to_owned()))
     }
 
+    /// A page of JSON. It has to be there.
+    pub fn json(&self, path: &str) -> serde_json::Value {
+        let (status, body) = self.get(path).unwrap();
+        assert_eq!(status, 200, "{body}");
+        // The body may be chunked: the object is what is between the outermost braces.
+        let (begin, end) = (body.find('{').unwrap(), body.rfind('}').unwrap());
+        serde_json::from_str(&body[begin..=end]).unwrap()
+    }
+
     /// The sum of a metric over its labels; `None` if there is no such metric.
     pub fn metric(&self, name: &str) -> Option<f64> {
         let (_, page) = self.get("/metrics")?;

@@ -24,8 +24,11 @@ pub struct ClickHouse {
     inserts: u64,
     inserted_bytes: u64,
     failures: BTreeMap<&'static str, u64>,
+    /// The latest error of those that stand; `null` when all is well.
     last_error: Option<String>,
     last_error_at: Option<String>,
+    /// The first error since all was well.
+    trouble_since: Option<String>,
 }
 
 /// Closed blocks that are not stored yet.
@@ -54,7 +57,9 @@ struct Spool {
     aside_files: usize,
     aside_bytes: u64,
     damaged_files: u64,
+    /// `null` when all is well.
     last_error: Option<String>,
+    last_error_at: Option<String>,
 }
 
 impl Spool {
@@ -75,6 +80,7 @@ impl Spool {
             aside_bytes: spool.aside_octets,
             damaged_files: spool.damaged_files,
             last_error: spool.last_error.clone(),
+            last_error_at: spool.last_error_at.map(|at| Utc(at).to_string()),
         }
     }
 }
@@ -82,7 +88,7 @@ impl Spool {
 impl ClickHouse {
     pub fn new(target: &Target, stats: &SinkStats) -> Self {
         let backlog = &stats.backlog;
-        let error = stats.insert.last_error.as_ref();
+        let trouble = stats.insert.trouble.as_ref();
         Self {
             url: target.url.clone(),
             database: target.database.clone(),
@@ -99,8 +105,9 @@ impl ClickHouse {
             inserts: stats.insert.blocks,
             inserted_bytes: stats.insert.octets,
             failures: named(Class::ALL.iter().map(|class| class.name()), &stats.insert.failures),
-            last_error: error.map(|(_, error)| error.clone()),
-            last_error_at: error.map(|(at, _)| Utc(*at).to_string()),
+            last_error: trouble.map(|trouble| trouble.error.clone()),
+            last_error_at: trouble.map(|trouble| Utc(trouble.at).to_string()),
+            trouble_since: trouble.map(|trouble| Utc(trouble.since).to_string()),
         }
     }
 }
