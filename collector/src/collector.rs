@@ -21,6 +21,7 @@ use crate::decode::{
     Decoder, DecoderConfig, ExporterStats, MAX_WORKER_TOTALS, MIN_SESSION_TOTALS, RefusedSender, Transport,
 };
 use crate::output::Output;
+use crate::relay::{Relay, RelayError, RelayStats};
 use crate::roster::{ExporterList, Roster};
 use crate::state::{StateError, StateFile, StateStats};
 use crate::tcp::{self, ConnectionStats, Connections, Server, ServerError, Sessions};
@@ -38,6 +39,8 @@ pub enum CollectorError {
     State(#[from] StateError),
     #[error(transparent)]
     Tcp(#[from] ServerError),
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     #[error("cannot start a receive thread: {0}")]
     Thread(io::Error),
 }
@@ -49,6 +52,7 @@ pub struct CollectorStats {
     pub workers: Vec<Counts>,
     pub sockets: Vec<SocketReport>,
     pub connections: ConnectionStats,
+    pub relay: RelayStats,
     /// Octets that decoding keeps for all exporters, and how many it may keep (`collector.max_state_bytes`).
     pub decoding_octets: usize,
     pub max_decoding_octets: usize,
@@ -72,6 +76,7 @@ pub struct Collector {
     local_addrs: Vec<SocketAddr>,
     tcp_addrs: Vec<SocketAddr>,
     connections: Option<Arc<Connections>>,
+    relay: Option<Relay>,
     budget: Arc<Budget>,
     roster: Arc<Roster>,
     stop: Arc<AtomicBool>,
@@ -109,6 +114,7 @@ impl Collector {
             }
         }
         let tcp = Server::bind(config)?;
+        let relay = Relay::start(&config.relay)?;
         let state = config.state_dir.as_deref().map(StateFile::open).transpose()?;
         let mut collector = Self {
             shared: Vec::new(),
@@ -116,6 +122,7 @@ impl Collector {
             local_addrs,
             tcp_addrs: tcp.as_ref().map(Server::local_addrs).unwrap_or_default(),
             connections: tcp.as_ref().map(|server| Arc::clone(&server.connections)),
+            relay,
             budget: Arc::new(Budget::new(config.max_state_bytes)),
             roster: Arc::default(),
             stop: Arc::new(AtomicBool::new(false)),
@@ -130,7 +137,13 @@ impl Collector {
                 decoder.remember(state.memory());
             }
             let worker = Worker::new(
-                Source { number, sockets, decoder, saver: collector.state.as_ref().and_then(StateFile::saver) },
+                Source {
+                    number,
+                    sockets,
+                    decoder,
+                    saver: collector.state.as_ref().and_then(StateFile::saver),
+                    copier: collector.relay.as_ref().map(Relay::copier),
+                },
                 Output::new(out.clone(), side.clone(), Arc::clone(&ledger)),
                 Limits::new(config),
                 shared,
@@ -193,6 +206,7 @@ impl Collector {
             workers: self.shared.iter().map(|shared| *locked(&shared.counts)).collect(),
             sockets: self.shared.iter().flat_map(|shared| locked(&shared.sockets).clone()).collect(),
             connections: self.connections.as_ref().map(|connections| connections.snapshot()).unwrap_or_default(),
+            relay: self.relay.as_ref().map(Relay::stats).unwrap_or_default(),
             decoding_octets: self.budget.used(),
             max_decoding_octets: self.budget.max(),
             state: self.state.as_ref().map(StateFile::stats).unwrap_or_default(),
@@ -231,6 +245,9 @@ impl Collector {
             if thread.join().is_err() {
                 tracing::error!("a receive thread panicked");
             }
+        }
+        if let Some(relay) = self.relay {
+            relay.stop();
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decode::allow::Allow;
 use crate::decode::packet::{TunnelPorts, UdpTunnel, VXLAN_ACI_PORT, VXLAN_LINUX_PORT};
 use crate::decode::{Decapsulate, DecoderConfig, Rate, SamplingRule, budget};
 use helios_common::bounds::outside;
@@ -19,6 +20,18 @@ use helios_common::prefix::Prefix;
 pub struct CollectorConfig {
     /// UDP addresses to listen on. Each address receives every protocol. `[::]` receives IPv4 as well.
     pub listen: Vec<SocketAddr>,
+    /// Addresses and prefixes of exporters that are accepted, such as 10.0.0.0/8 or 2001:db8::/32; an empty list accepts
+    /// all. Datagrams of others are discarded and counted as `not_allowed`, their TCP connections closed, and the last
+    /// senders listed in /api/v1/exporters. It is the sender's address that counts, also for sFlow. UDP addresses can be
+    /// forged: a firewall is still needed.
+    pub allow: Vec<String>,
+    /// Other collectors that get every accepted UDP datagram as well, unchanged.
+    ///
+    /// For example `relay: [{to: 192.0.2.10:2055, source: exporter}, {to: "[2001:db8::7]:6343"}]`.
+    ///
+    /// When the relay cannot keep up, datagrams are left out and counted; receiving never waits for it. IPFIX over TCP is
+    /// not passed on.
+    pub relay: Vec<RelayConfig>,
     /// Receive threads. Each has a socket of its own; the source address of an exporter decides which thread receives
     /// it.
     pub workers: usize,
@@ -66,6 +79,30 @@ pub struct CollectorConfig {
     pub state_dir: Option<PathBuf>,
     /// IPFIX over TCP and TLS.
     pub tcp: TcpConfig,
+}
+
+/// Another collector that gets the received datagrams as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelayConfig {
+    /// address and port of the other collector
+    pub to: SocketAddr,
+    /// `helios`: sent from an address of this host, so that the other collector takes all exporters for one; `exporter`:
+    /// with the address and port of the exporter, which takes CAP_NET_RAW and reaches destinations of the exporter's
+    /// address family only
+    #[serde(default)]
+    pub source: RelaySource,
+}
+
+/// The source address of datagrams that are passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RelaySource {
+    /// This host's.
+    #[default]
+    Helios,
+    /// The exporter's, and its port.
+    Exporter,
 }
 
 /// A sampling interval that is set by hand.
@@ -163,6 +200,12 @@ impl TunnelPortsConfig {
 /// Ports of tunnels: each is compared with the port of a packet.
 const MAX_TUNNEL_PORTS: usize = 32;
 
+/// Prefixes of exporters that are accepted: one for each device of the largest network.
+const MAX_ALLOWED: usize = 10_000;
+
+/// Other collectors: each datagram is sent to all of them.
+const MAX_RELAYS: usize = 8;
+
 /// Sampling intervals that are set by hand: each exporter that is seen first goes through all of them.
 const MAX_SAMPLING_RULES: usize = 4096;
 
@@ -208,6 +251,8 @@ impl Default for CollectorConfig {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([0_u16; 8], 2055))],
+            allow: Vec::new(),
+            relay: Vec::new(),
             workers: 1,
             receive_buffer_bytes: 32 << 20,
             gro: true,
@@ -252,6 +297,10 @@ impl CollectorConfig {
                 problem: "must have at least one address, such as [::]:2055".into(),
             });
         }
+        range("allow", self.allow.len(), 0, MAX_ALLOWED)?;
+        self.allowed()?;
+        range("relay", self.relay.len(), 0, MAX_RELAYS)?;
+        self.relay.iter().try_for_each(|relay| self.validate_relay(relay))?;
         range("workers", self.workers, 1, 256)?;
         range("receive_buffer_bytes", self.receive_buffer_bytes, 4096, 1 << 30)?;
         range("batch_rows", self.batch_rows, 256, 65_536)?;
@@ -272,6 +321,35 @@ impl CollectorConfig {
         range("sampling", self.sampling.len(), 0, MAX_SAMPLING_RULES)?;
         self.sampling_rules()?;
         self.decapsulation().map(|_| ())
+    }
+
+    fn allowed(&self) -> Result<Allow, ConfigError> {
+        let prefix = |text: &String| {
+            prefix_of(text).ok_or_else(|| ConfigError {
+                key: "allow",
+                problem: format!("`{text}` is neither an address nor a prefix such as 10.0.0.0/8"),
+            })
+        };
+        Ok(Allow::new(&self.allow.iter().map(prefix).collect::<Result<Vec<_>, _>>()?))
+    }
+
+    /// A destination that Helios itself listens on would get each datagram again and again.
+    fn validate_relay(&self, relay: &RelayConfig) -> Result<(), ConfigError> {
+        let to = relay.to;
+        let is_own = |listen: &SocketAddr| {
+            let address = to.ip().to_canonical();
+            listen.port() == to.port()
+                && (listen.ip().to_canonical() == address
+                    || (listen.ip().is_unspecified() && (address.is_loopback() || address.is_unspecified())))
+        };
+        let problem = if to.port() == 0 || to.ip().is_unspecified() {
+            format!("{to} is no destination: it needs an address and a port")
+        } else if self.listen.iter().any(is_own) {
+            format!("{to} is an address that Helios listens on: each datagram would come back for ever")
+        } else {
+            return Ok(());
+        };
+        Err(ConfigError { key: "relay", problem })
     }
 
     fn sampling_rules(&self) -> Result<Arc<[SamplingRule]>, ConfigError> {
@@ -301,6 +379,7 @@ impl CollectorConfig {
     /// A tunnel that does not exist.
     pub fn decoder(&self) -> Result<DecoderConfig, ConfigError> {
         Ok(DecoderConfig {
+            allow: Arc::new(self.allowed()?),
             decapsulate: self.decapsulation()?.with_ports(self.tunnel_ports.table()),
             sampling: self.sampling_rules()?,
             sampling_interval: (self.sampling_interval > 0).then_some(self.sampling_interval),
@@ -372,6 +451,27 @@ mod tests {
         );
         let found = problem(|config| config.sampling.push(rule("192.0.2.1", 0)));
         assert!(found.starts_with("collector.sampling: the interval of 192.0.2.1 is 0"), "{found}");
+    }
+
+    #[test]
+    fn prefixes_of_exporters_are_addresses_or_prefixes() {
+        assert_eq!(problem(|config| config.allow = vec!["10.0.0.0/8".into(), "2001:db8::1".into()]), "");
+        let found = problem(|config| config.allow = vec!["router1".into()]);
+        assert_eq!(found, "collector.allow: `router1` is neither an address nor a prefix such as 10.0.0.0/8");
+    }
+
+    #[test]
+    fn a_relay_to_helios_itself_is_refused() {
+        let to = |text: &str| RelayConfig { to: text.parse().unwrap(), source: RelaySource::Helios };
+        for own in ["127.0.0.1:2055", "[::1]:2055", "127.9.9.9:2055"] {
+            let found = problem(|config| config.relay.push(to(own)));
+            assert!(found.contains("is an address that Helios listens on"), "{own}: {found}");
+        }
+        let none = problem(|config| config.relay.push(to("192.0.2.1:0")));
+        assert_eq!(none, "collector.relay: 192.0.2.1:0 is no destination: it needs an address and a port");
+        for other in ["127.0.0.1:2056", "192.0.2.1:2055"] {
+            assert_eq!(problem(|config| config.relay.push(to(other))), "", "{other}");
+        }
     }
 
     #[test]

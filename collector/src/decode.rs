@@ -16,6 +16,7 @@ use helios_common::time::UnixMs;
 
 mod config;
 pub mod budget;
+pub mod allow;
 mod by_hand;
 mod interval;
 pub mod cursor;
@@ -31,7 +32,7 @@ mod sets;
 mod walk;
 mod known;
 mod pending;
-mod refused;
+pub(crate) mod refused;
 mod sequence;
 mod minute;
 mod saved;
@@ -87,6 +88,8 @@ pub struct DatagramMeta {
 pub enum DecodeError {
     #[error("the first octets belong to no version of NetFlow, IPFIX or sFlow that Helios decodes")]
     UnknownVersion,
+    #[error("the sender's address is in no prefix of collector.allow")]
+    NotAllowed,
     #[error("the agent's address is of a type that sFlow version 5 does not have")]
     UnknownAddressType,
     #[error("the message ends before a field that its header or a length promised")]
@@ -104,8 +107,9 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::UnknownVersion,
+        Self::NotAllowed,
         Self::UnknownAddressType,
         Self::Truncated,
         Self::BadLength,
@@ -119,6 +123,7 @@ impl DecodeError {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::UnknownVersion => "unknown_version",
+            Self::NotAllowed => "not_allowed",
             Self::UnknownAddressType => "unknown_address_type",
             Self::Truncated => "truncated",
             Self::BadLength => "bad_length",
@@ -357,6 +362,9 @@ impl Decoder {
     /// # Errors
     /// [`Discarded`] for a malformed message; `out` is then as it was before.
     pub fn decode(&mut self, datagram: &[u8], meta: &DatagramMeta, out: &mut FlowBatch) -> Result<Decoded, Discarded> {
+        if !self.config.allow.accepts(address_of(meta.source.ip())) {
+            return Err(self.discard(DecodeError::NotAllowed, None, None, meta));
+        }
         let Some(protocol) = Protocol::detect(datagram) else {
             return Err(self.discard(DecodeError::UnknownVersion, None, None, meta));
         };

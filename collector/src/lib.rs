@@ -2,13 +2,16 @@
 //!
 //! Start at [`decode::Decoder`]: one datagram in, rows of a [`helios_common::flow::FlowBatch`] out, no I/O.
 //! [`udp`] owns the sockets; `worker` is the loop that joins both on a thread of its own. [`tcp`] does the same for
-//! IPFIX over TCP and TLS, with a decoder for each connection. [`Collector`] starts them all.
+//! IPFIX over TCP and TLS, with a decoder for each connection. [`relay`]
+//! passes datagrams on to other collectors. [`Collector`] starts them all.
 
 pub mod config;
 pub mod decode;
 pub mod state;
 pub mod udp;
 pub mod tcp;
+pub mod relay;
+pub mod checksum;
 mod output;
 mod log_limit;
 mod descriptors;

@@ -3,6 +3,7 @@
 use crate::collector::CollectorStats;
 use crate::counts::{Counts, SocketReport};
 use crate::decode::{DecodeError, Protocol};
+use crate::relay::{DestinationStats, Failure};
 
 pub mod exporters;
 
@@ -17,7 +18,7 @@ helios_metrics::metrics! {
             |counts, out| out.one(counts.receive_calls);
         Counter "helios_collector_datagrams_decoded_total" ["protocol"] "Datagrams decoded" =
             |counts, out| out.all(by_protocol(&counts.datagrams_decoded));
-        Counter "helios_collector_datagrams_dropped_total" ["reason"] "Discarded datagrams, by reason: malformed, unknown version, beyond a limit" =
+        Counter "helios_collector_datagrams_dropped_total" ["reason"] "Discarded datagrams, by reason: malformed, unknown version, not in collector.allow, beyond a limit" =
             |counts, out| out.all(DecodeError::ALL.iter().map(|error| [error.reason()]).zip(counts.datagrams_discarded));
         Gauge "helios_collector_datagrams_imbalance" [] "Received - decoded - dropped; always 0, another value is a bug" =
             |counts, out| out.one(counts.imbalance());
@@ -65,8 +66,16 @@ helios_metrics::metrics! {
             |stats, out| out.one(stats.connections.open);
         Counter "helios_collector_tcp_accepted_total" [] "Accepted IPFIX connections" =
             |stats, out| out.one(stats.connections.accepted);
-        Counter "helios_collector_tcp_closed_total" ["reason"] "IPFIX connections closed by Helios, by reason: connection limit, idle, message too slow, not IPFIX" =
-            |CollectorStats { connections, .. }, out| out.all([(["limit"], connections.refused), (["idle"], connections.idle), (["slow"], connections.slow), (["failed"], connections.failed)]);
+        Counter "helios_collector_tcp_closed_total" ["reason"] "IPFIX connections closed by Helios, by reason: connection limit, not in collector.allow, idle, message too slow, not IPFIX" =
+            |CollectorStats { connections, .. }, out| out.all([(["limit"], connections.refused), (["not_allowed"], connections.not_allowed), (["idle"], connections.idle), (["slow"], connections.slow), (["failed"], connections.failed)]);
+        Counter "helios_collector_relay_sent_datagrams_total" ["destination"] "Datagrams passed on (collector.relay)" =
+            |stats, out| out.all(stats.relay.destinations.iter().map(|destination| ([destination.to.to_string()], destination.sent)));
+        Counter "helios_collector_relay_sent_bytes_total" ["destination"] "Bytes of UDP payload passed on" =
+            |stats, out| out.all(stats.relay.destinations.iter().map(|destination| ([destination.to.to_string()], destination.sent_octets)));
+        Counter "helios_collector_relay_failed_datagrams_total" ["destination", "reason"] "Datagrams not passed on, by reason: no room in the socket, exporter of another address family, error of the system" =
+            |stats, out| out.all(stats.relay.destinations.iter().flat_map(relay_failures));
+        Counter "helios_collector_relay_left_out_datagrams_total" [] "Datagrams that went to no destination because the relay's queue was full" =
+            |stats, out| out.one(stats.relay.left_out);
         Counter "helios_collector_socket_dropped_datagrams_total" ["worker", "listen"] "Datagrams dropped by the kernel because the socket's receive buffer was full" =
             |stats, out| out.all(stats.sockets.iter().map(|socket| (labels(socket), socket.stats.dropped)));
         Gauge "helios_collector_socket_queued_bytes" ["worker", "listen"] "Bytes waiting in the socket, the kernel's overhead included" =
@@ -78,6 +87,14 @@ helios_metrics::metrics! {
         Gauge "helios_collector_socket_buffer_bytes" ["worker", "listen"] "Granted receive buffer; less than requested: net.core.rmem_max limits it" =
             |stats, out| out.all(stats.sockets.iter().map(|socket| (labels(socket), socket.buffer_granted)));
     }
+}
+
+fn relay_failures(destination: &DestinationStats) -> impl Iterator<Item = ([String; 2], u64)> {
+    let to = destination.to.to_string();
+    Failure::ALL
+        .iter()
+        .zip(destination.failed)
+        .map(move |(failure, count)| ([to.clone(), failure.reason().to_owned()], count))
 }
 
 fn by_protocol(counts: &[u64; Protocol::ALL.len()]) -> impl Iterator<Item = ([&'static str; 1], u64)> {

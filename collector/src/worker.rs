@@ -18,9 +18,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::CollectorConfig;
 use crate::counts::{Counts, PUBLISH_INTERVAL, Shared, SocketReport, locked};
-use crate::decode::{DatagramMeta, DecodeError, Decoder, ExporterStats};
+use crate::decode::{DatagramMeta, DecodeError, Decoder, Discarded, ExporterStats};
 use crate::log_limit::LogLimit;
 use crate::output::Output;
+use crate::relay::Copier;
 use crate::state::Saver;
 use crate::udp::{Ring, UdpSocket, Wait};
 
@@ -83,6 +84,8 @@ pub(crate) struct Source {
     pub sockets: Vec<UdpSocket>,
     pub decoder: Decoder,
     pub saver: Option<Saver>,
+    /// `None` where datagrams are not passed on.
+    pub copier: Option<Copier>,
 }
 
 pub(crate) struct Worker {
@@ -91,6 +94,7 @@ pub(crate) struct Worker {
     ring: Ring,
     decoder: Decoder,
     saver: Option<Saver>,
+    copier: Option<Copier>,
     output: Output,
     limits: Limits,
     shared: Arc<Shared>,
@@ -111,13 +115,14 @@ struct Minute {
 
 impl Worker {
     pub fn new(source: Source, output: Output, limits: Limits, shared: Arc<Shared>) -> Self {
-        let Source { number, sockets, decoder, saver } = source;
+        let Source { number, sockets, decoder, saver, copier } = source;
         let mut worker = Self {
             number,
             sockets,
             ring: Ring::new(RING_BUFFERS),
             decoder,
             saver,
+            copier,
             output,
             limits,
             shared,
@@ -179,7 +184,7 @@ impl Worker {
 
     /// One receive call; returns how many datagrams came.
     fn receive(&mut self, socket: usize, wait: Wait) -> u64 {
-        let Self { ring, decoder, output, counts, sockets, limits, failures, .. } = self;
+        let Self { ring, decoder, output, counts, sockets, limits, failures, copier, .. } = self;
         let Some(socket) = sockets.get(socket) else { return 0 };
         let datagrams = match ring.receive(socket, wait) {
             Ok(datagrams) => datagrams,
@@ -197,7 +202,13 @@ impl Worker {
             counts.datagrams_received += 1;
             counts.octets_received += datagram.octets.len() as u64;
             let meta = DatagramMeta { source: datagram.source, received_at };
-            match decoder.decode(datagram.octets, &meta, &mut output.batch) {
+            let decoded = decoder.decode(datagram.octets, &meta, &mut output.batch);
+            if let Some(copier) = copier
+                && !matches!(decoded, Err(Discarded { error: DecodeError::NotAllowed, .. }))
+            {
+                copier.copy(datagram.source, datagram.octets);
+            }
+            match decoded {
                 Ok(decoded) => {
                     counts.decoded(&decoded);
                     output.unbooked += u64::from(decoded.rows);
@@ -207,6 +218,9 @@ impl Worker {
             if output.batch.rows() >= limits.batch_rows {
                 output.hand_on();
             }
+        }
+        if let Some(copier) = copier {
+            copier.hand_on();
         }
         output.book();
         output.side.offer(decoder.take_counters());

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
 use helios_collector::SocketReport;
+use helios_collector::config::RelaySource;
 use helios_collector::decode::DecodeError;
+use helios_collector::relay::{Failure, RelayStats};
 use helios_common::clock::unix_ms;
 use helios_common::ledger::{DropReason, Stage};
 use helios_enricher::hits::SourceHits;
@@ -31,6 +33,7 @@ pub struct Pipeline {
     datagrams: Datagrams,
     stages: Vec<StageState>,
     sockets: Vec<Socket>,
+    relay: Relay,
     /// Sources of names, and how often rows found what they asked for.
     sources: Vec<Source>,
     lookups: BTreeMap<&'static str, Hits>,
@@ -91,6 +94,36 @@ struct Socket {
     gro: bool,
 }
 
+/// What is passed on to other collectors.
+#[derive(Debug, Serialize)]
+struct Relay {
+    destinations: Vec<Destination>,
+    /// Datagrams that went to none of them because the queue was full.
+    left_out: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Destination {
+    to: String,
+    source: RelaySource,
+    sent: u64,
+    sent_bytes: u64,
+    failures: BTreeMap<&'static str, u64>,
+}
+
+impl From<&RelayStats> for Relay {
+    fn from(stats: &RelayStats) -> Self {
+        let destinations = stats.destinations.iter().map(|destination| Destination {
+            to: destination.to.to_string(),
+            source: destination.source,
+            sent: destination.sent,
+            sent_bytes: destination.sent_octets,
+            failures: named(Failure::ALL.iter().map(|failure| failure.reason()), &destination.failed),
+        });
+        Self { destinations: destinations.collect(), left_out: stats.left_out }
+    }
+}
+
 /// Where names come from.
 #[derive(Debug, Serialize)]
 struct Source {
@@ -138,6 +171,7 @@ impl Pipeline {
             },
             stages: Stage::ALL.iter().map(|&stage| StageState::new(stage, snapshot)).collect(),
             sockets: snapshot.collector.sockets.iter().map(Socket::from).collect(),
+            relay: Relay::from(&snapshot.collector.relay),
             sources: snapshot.enricher.sources.iter().map(Source::from).collect(),
             lookups: Lookup::ALL
                 .iter()

@@ -16,6 +16,7 @@ mod decode;
 mod metrics;
 mod operation;
 mod status_page;
+mod relay;
 mod end_to_end;
 mod replay;
 mod enrichment;

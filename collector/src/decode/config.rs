@@ -5,6 +5,7 @@ use std::sync::Arc;
 use helios_common::names::MAX_WIRE_NAMES;
 use helios_common::time::UnixMs;
 
+use super::allow::Allow;
 use super::by_hand::SamplingRule;
 use super::packet::Decapsulate;
 use super::{Transport, options, plan, state, template};
@@ -12,6 +13,8 @@ use super::{Transport, options, plan, state, template};
 /// What a decoder is told by configuration.
 #[derive(Debug, Clone)]
 pub struct DecoderConfig {
+    /// Senders that are accepted.
+    pub allow: Arc<Allow>,
     /// Tunnels whose inner packet fills the plain columns.
     pub decapsulate: Decapsulate,
     /// Interval for records of exporters that announce none.
@@ -40,6 +43,7 @@ pub struct DecoderConfig {
 impl Default for DecoderConfig {
     fn default() -> Self {
         Self {
+            allow: Arc::default(),
             decapsulate: Decapsulate::ALL,
             sampling_interval: None,
             sampling: Arc::default(),

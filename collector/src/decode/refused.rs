@@ -50,7 +50,7 @@ fn of(senders: &[RefusedSender], reason: DecodeError) -> usize {
 
 /// The last senders for each reason.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     senders: Vec<RefusedSender>,
 }
 

@@ -7,10 +7,7 @@
 //! RFC 2784 and 2890 (GRE), RFC 7348 (VXLAN), RFC 1071 (checksum).
 
 use super::{Put, patch_u16};
-
-mod checksum;
-
-use checksum::{Pseudo, checksum, seal_transport};
+use crate::checksum::{Pseudo, checksum, seal_transport};
 
 /// The port of VXLAN (RFC 7348 §5).
 pub const VXLAN_PORT: u16 = 4789;

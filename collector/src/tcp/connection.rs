@@ -34,6 +34,8 @@ pub struct Connections {
     pub accepted: AtomicU64,
     /// Turned away because as many as allowed were open, or because the budget of decoding state was used up.
     pub refused: AtomicU64,
+    /// Turned away because the address is in no prefix of `collector.allow`.
+    pub not_allowed: AtomicU64,
     /// Ended because of what came: no IPFIX, a failed handshake, an error of the connection.
     pub failed: AtomicU64,
     /// Ended after a long silence.
@@ -48,6 +50,7 @@ pub struct ConnectionStats {
     pub open: u64,
     pub accepted: u64,
     pub refused: u64,
+    pub not_allowed: u64,
     pub failed: u64,
     pub idle: u64,
     pub slow: u64,
@@ -60,6 +63,7 @@ impl Connections {
             open: load(&self.open),
             accepted: load(&self.accepted),
             refused: load(&self.refused),
+            not_allowed: load(&self.not_allowed),
             failed: load(&self.failed),
             idle: load(&self.idle),
             slow: load(&self.slow),
@@ -71,6 +75,7 @@ impl Connections {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     Accept,
+    NotAllowed,
     Limit,
     Memory,
     Handshake,
@@ -95,6 +100,13 @@ pub async fn accept(listener: TcpListener, sessions: Rc<Sessions>) {
             }
         };
         let connections = &sessions.connections;
+        if !sessions.allows(peer) {
+            connections.not_allowed.fetch_add(1, Ordering::Relaxed);
+            sessions.log(Trouble::NotAllowed, |left_out| {
+                tracing::warn!(sender = %peer, left_out, "connection refused: the address is in no prefix of collector.allow");
+            });
+            continue;
+        }
         if connections.open.load(Ordering::Relaxed) >= sessions.limits.connections as u64 {
             connections.refused.fetch_add(1, Ordering::Relaxed);
             let limit = sessions.limits.connections;

@@ -20,7 +20,8 @@ use super::framing::{NotIpfix, Stream};
 use crate::config::CollectorConfig;
 use crate::counts::{Counts, PUBLISH_INTERVAL, Shared, locked};
 use crate::decode::budget::{Account, Budget};
-use crate::decode::{DatagramMeta, Decoder, DecoderConfig, ExporterStats, RefusedSender};
+use crate::decode::refused::Refused;
+use crate::decode::{DatagramMeta, DecodeError, Decoder, DecoderConfig, ExporterStats, RefusedSender};
 use crate::descriptors;
 use crate::log_limit::LogLimit;
 use crate::output::Output;
@@ -77,6 +78,8 @@ struct State {
     /// Rows of `exporters` and figures of sessions that have ended since they were last shown.
     ended_minutes: Vec<ExporterMinute>,
     ended: BTreeMap<Address, ExporterStats>,
+    /// Senders of connections that were turned away by their address.
+    not_allowed: Refused,
     worker: u32,
 }
 
@@ -108,6 +111,7 @@ impl Sessions {
             minute: minute_of(unix_ms()),
             ended_minutes: Vec::new(),
             ended: BTreeMap::new(),
+            not_allowed: Refused::default(),
             worker,
         };
         Self {
@@ -155,6 +159,16 @@ impl Sessions {
         if !self.stopping.get() {
             woken.await;
         }
+    }
+
+    /// Whether `collector.allow` has this address; takes note of one that it has not.
+    pub fn allows(&self, peer: SocketAddr) -> bool {
+        let address = address_of(peer.ip());
+        let allowed = self.decoder.allow.accepts(address);
+        if !allowed {
+            self.state.borrow_mut().not_allowed.note(address, DecodeError::NotAllowed, unix_ms());
+        }
+        allowed
     }
 
     /// An account for a connection from this address.
@@ -233,7 +247,7 @@ impl Sessions {
     fn publish(&self, state: &mut State) {
         let now = unix_ms();
         let mut all: BTreeMap<Address, ExporterStats> = BTreeMap::new();
-        let mut refused = Vec::new();
+        let mut refused = state.not_allowed.senders().to_vec();
         for decoder in state.decoders.values() {
             let decoder = decoder.borrow();
             refused.extend_from_slice(decoder.refused());

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use helios_collector::config::{RelayConfig, RelaySource};
+use helios_collector::relay::may_keep_source;
 use helios_common::columns::Column;
 use helios_sink::config::ClusterConfig;
 use helios_sink::schema::Table;
@@ -20,6 +22,10 @@ pub fn describe(config: &Config, databases: &[String]) -> String {
     };
     let collector = &config.collector;
     line("listen", listen(config));
+    line("allow", allowed(&collector.allow));
+    for relay in &collector.relay {
+        line("relay", relayed(relay));
+    }
     line("workers", format!("{}, exporters spread over them by source address", collector.workers));
     line("receive buffer", receive_buffer(collector.receive_buffer_bytes, rmem_max()));
     let kept = |path: &Path| format!("templates, sampling tables and names are kept in {}", path.display());
@@ -136,6 +142,32 @@ fn listen(config: &Config) -> String {
     let tcp = if collector.tcp.tls.certificate.is_some() { "tls" } else { "tcp" };
     let udp = collector.listen.iter().map(|address| format!("udp {address}"));
     udp.chain(collector.tcp.listen.iter().map(|address| format!("{tcp} {address}"))).collect::<Vec<_>>().join(", ")
+}
+
+fn allowed(prefixes: &[String]) -> String {
+    match prefixes {
+        [] => "every sender is accepted (collector.allow)".to_owned(),
+        [one] => format!("exporters in {one}; datagrams of others are discarded"),
+        [first, .., last] => {
+            format!("exporters in {} prefixes ({first} to {last}); datagrams of others are discarded", prefixes.len())
+        }
+    }
+}
+
+fn relayed(relay: &RelayConfig) -> String {
+    let to = relay.to;
+    match relay.source {
+        RelaySource::Helios => {
+            format!("every datagram also to {to}, from an address of this host: it takes all exporters for one")
+        }
+        RelaySource::Exporter => {
+            let kept = format!("every datagram also to {to} with the exporters' addresses, which takes CAP_NET_RAW");
+            match may_keep_source(to) {
+                Ok(()) => kept,
+                Err(error) => format!("{kept}: THIS PROCESS HAS IT NOT ({error})"),
+            }
+        }
+    }
 }
 
 fn cluster(config: &ClusterConfig) -> String {

@@ -1,7 +1,5 @@
 //! The Internet checksum (RFC 1071) over headers and, with a pseudo header, over transport segments.
 
-use super::super::patch_u16;
-
 /// The addresses that TCP, UDP and ICMPv6 cover with their checksum.
 #[derive(Debug, Clone, Copy)]
 pub enum Pseudo {
@@ -38,7 +36,7 @@ pub fn seal_transport(out: &mut [u8], start: usize, at: usize, pseudo: Pseudo, p
         0 if protocol == UDP => 0xffff,
         sum => sum,
     };
-    patch_u16(out, start + at, usize::from(sum));
+    out[start + at..start + at + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// The sum of 16-bit words; at most 64 KiB of octets, so that it fits.
