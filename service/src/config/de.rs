@@ -27,19 +27,40 @@ pub(crate) fn read<T: DeserializeOwned>(mut tree: Node, known: &[String]) -> Res
             Err(error) => error,
         };
         let path = error.path();
+        let written = as_written(&path, &taken_out);
         // A key that was taken out for being wrong is not missing as well.
-        let consequence = error.missing_key().is_some_and(|key| taken_out.contains(&[&path[..], &[key]].concat()));
+        let consequence = error.missing_key().is_some_and(|key| taken_out.contains(&[&written[..], &[key]].concat()));
         if !consequence {
-            mistakes.push(error.into_mistake(&path, &tree.origin, known));
+            mistakes.push(error.into_mistake(&written, &tree.origin, known));
         }
         // An item of a list that a variable spells as text is no node of its own: then the whole list goes.
         let removed =
             (1..=path.len()).rev().map(|steps| path.get(..steps).unwrap_or(&[])).find(|part| tree.remove(part));
         match removed {
-            Some(part) => taken_out.push(part.to_vec()),
+            Some(part) => taken_out.push(written.get(..part.len()).unwrap_or_default().to_vec()),
             None => return Err(mistakes),
         }
     }
+}
+
+/// The path in the configuration as it was written: items of lists that were taken out before it count again.
+fn as_written(path: &[Step], taken_out: &[Vec<Step>]) -> Vec<Step> {
+    let mut written: Vec<Step> = Vec::with_capacity(path.len());
+    for step in path {
+        let Step::Index(index) = step else {
+            written.push(step.clone());
+            continue;
+        };
+        let of_list = |taken: &Vec<Step>| match taken.split_last() {
+            Some((Step::Index(gone), list)) if list == written => Some(*gone),
+            _ => None,
+        };
+        let mut gone: Vec<usize> = taken_out.iter().filter_map(of_list).collect();
+        gone.sort_unstable();
+        let index = gone.into_iter().fold(*index, |index, gone| if gone <= index { index + 1 } else { index });
+        written.push(Step::Index(index));
+    }
+    written
 }
 
 /// A scalar's text if it is plain (not quoted), trimmed.
