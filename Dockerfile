@@ -11,6 +11,8 @@ COPY . .
 ENV RUSTFLAGS="-C target-feature=+crt-static" \
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
     CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc CC_x86_64_unknown_linux_gnu=x86_64-linux-gnu-gcc
+# The sources come without their repository: --build-arg HELIOS_COMMIT=$(git rev-parse --short=12 HEAD)
+ARG HELIOS_COMMIT
 RUN case "$TARGETARCH" in amd64) target=x86_64 ;; arm64) target=aarch64 ;; *) echo "no target for $TARGETARCH" >&2; exit 1 ;; esac; \
     target="$target-unknown-linux-gnu"; rustup target add "$target" \
     && cargo build --release --locked --target "$target" --bin helios \

@@ -1,5 +1,6 @@
 //! The command line: subcommands, the flags that several share, and what `--help` says.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -25,7 +26,7 @@ pub mod targets;
 #[derive(Debug, Parser)]
 #[command(
     name = "helios",
-    version,
+    version = env!("HELIOS_VERSION"),
     max_term_width = 110,
     after_help = "Examples:
   helios run --clickhouse-url http://clickhouse:8123   receive on UDP port 2055 and store
@@ -85,7 +86,7 @@ pub struct ConfigArgs {
     sources: SourceArgs,
 
     /// Address of ClickHouse's HTTP interface [key: clickhouse.url]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     clickhouse_url: Option<String>,
 }
 
@@ -124,6 +125,25 @@ impl ConfigArgs {
     }
 }
 
+/// A number with its noun: `1 row`, `2 rows`.
+fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Reads the address of a collector: an IP address or a host name, and a port. Of a name with addresses of both families
+/// the IPv4 address counts: loopback has many of these, and one of IPv6.
+fn target(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let form = "expected an address and a port, such as 192.0.2.1:2055, [2001:db8::1]:2055 or localhost:2055";
+    if !text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+        return Err(form.to_owned());
+    }
+    let found = text.to_socket_addrs().map_err(|error| format!("the name cannot be resolved: {error}"))?;
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| form.to_owned())
+}
+
 /// Reads a time such as `500ms`, `10s`, `5m`, `1h` or `7d`; a number alone is seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
@@ -155,6 +175,16 @@ mod tests {
         );
         for wrong in ["", "0s", "-1s", "10w", "s", "1e300h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_an_address_or_a_name_with_a_port() {
+        let shown = |text| target(text).map(|address| address.to_string());
+        assert_eq!(shown("localhost:2055").as_deref(), Ok("127.0.0.1:2055"));
+        assert_eq!(shown("[::1]:2055").as_deref(), Ok("[::1]:2055"));
+        for wrong in ["localhost", "2055", ":2055", "127.0.0.1", "localhost:flows"] {
+            assert!(target(wrong).unwrap_err().starts_with("expected an address and a port"), "{wrong}");
         }
     }
 

@@ -27,7 +27,7 @@ pub fn declarations() -> Vec<&'static Metric> {
 pub fn text(view: &View) -> String {
     let snapshot = view.snapshot();
     let mut out = Scrape::default();
-    out.write(&process::METRICS, &Process::read(env!("CARGO_PKG_VERSION"), view.started()));
+    out.write(&process::METRICS, &Process::read(env!("CARGO_PKG_VERSION"), env!("HELIOS_COMMIT"), view.started()));
     out.write(&pipeline::METRICS, &snapshot);
     out.write(&collector::COUNTS, &snapshot.collector.total());
     out.write(&collector::METRICS, &snapshot.collector);

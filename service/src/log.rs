@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::reload::{self, Handle};
 
@@ -42,7 +43,7 @@ impl Default for LogConfig {
 impl LogConfig {
     /// What is wrong with the section `log`.
     pub fn problem(&self) -> Option<Problem> {
-        EnvFilter::try_new(&self.level).err()?;
+        filter(&self.level).err()?;
         let what = format!(
             "{:?} is not a log level; use error, warn, info, debug or trace, or levels per module such as info,helios_sink=debug",
             self.level
@@ -51,13 +52,27 @@ impl LogConfig {
     }
 }
 
+/// Reads a level, or levels per module.
+///
+/// # Errors
+/// What is not understood. That includes a word alone that is no level: tracing takes it for a module and writes nothing
+/// else, so that a slip such as `verbos` would end the log.
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    let word_alone = level.split(',').map(str::trim).find(|part| {
+        part.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_') && part.parse::<LevelFilter>().is_err()
+    });
+    match word_alone {
+        Some(word) => Err(format!("`{word}` is no level")),
+        None => EnvFilter::try_new(level).map_err(|error| error.to_string()),
+    }
+}
+
 /// Installs the process's one subscriber.
 ///
 /// # Errors
 /// 78 when the level cannot be parsed, which [`LogConfig::problem`] reports earlier, or 1 when there is a subscriber already.
 pub fn install(config: &LogConfig) -> Result<(), Exit> {
-    let filter =
-        EnvFilter::try_new(&config.level).map_err(|error| Exit::configuration([format!("log.level: {error}")]))?;
+    let filter = filter(&config.level).map_err(|error| Exit::configuration([format!("log.level: {error}")]))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_timer(SystemTime);
     match config.format {
         LogFormat::Json => {
@@ -90,7 +105,7 @@ fn keep<S: 'static>(level: Handle<EnvFilter, S>) {
 /// # Errors
 /// When the level is none, or nothing has been installed.
 pub fn set_level(config: &LogConfig) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&config.level).map_err(|error| format!("log.level: {error}"))?;
+    let filter = filter(&config.level).map_err(|error| format!("log.level: {error}"))?;
     let set = SET_LEVEL.get().ok_or("no log is installed")?;
     set(filter).map_err(|error| format!("log.level cannot be changed: {error}"))
 }
@@ -98,4 +113,19 @@ pub fn set_level(config: &LogConfig) -> Result<(), String> {
 /// Colours are for terminals whose user did not object (no-color.org).
 fn colored() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_in_a_level_is_no_module() {
+        for right in ["info", "WARN", "off", "info,helios_sink=debug", "helios_sink=debug"] {
+            assert!(filter(right).is_ok(), "{right}");
+        }
+        for wrong in ["verbos", "info,verbos", "helios_sink", "helios_sink=verbos", "a=b=c"] {
+            assert!(filter(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -9,22 +9,23 @@ const TICKS_PER_SECOND: f64 = 100.0;
 #[derive(Debug)]
 pub struct Process {
     version: &'static str,
+    commit: &'static str,
     started: SystemTime,
     usage: Usage,
 }
 
 impl Process {
-    /// Reads what the process uses now. `version` is the program's.
-    pub fn read(version: &'static str, started: SystemTime) -> Self {
-        Self { version, started, usage: Usage::read() }
+    /// Reads what the process uses now. `version` and `commit` are the program's.
+    pub fn read(version: &'static str, commit: &'static str, started: SystemTime) -> Self {
+        Self { version, commit, started, usage: Usage::read() }
     }
 }
 
 helios_metrics::metrics! {
     /// The process, under the names that all Prometheus clients use for it.
     pub METRICS of Process {
-        Gauge "helios_build_info" ["version"] "Always 1; the version is in the labels" =
-            |process, out| out.all([([process.version], 1_u64)]);
+        Gauge "helios_build_info" ["version", "commit"] "Always 1; the version and the commit that it was built from are in the labels" =
+            |process, out| out.all([([process.version, process.commit], 1_u64)]);
         Gauge "process_start_time_seconds" [] "Start of the process, Unix time" =
             |process, out| out.one(process.started.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()));
         Counter "process_cpu_seconds_total" [] "CPU time used, user and system" =

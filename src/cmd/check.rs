@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,10 +13,12 @@ use helios_enricher::hits::Hits;
 use helios_enricher::sources::files::File;
 use helios_enricher::sources::{Remotes, Sources};
 use helios_netbox::NetBox;
+use helios_netbox::config::TOKEN_VARIABLE;
 use helios_sink::{client, migrate};
+use nix::unistd::{AccessFlags, access};
 
 use super::progress::Progress;
-use super::{ConfigArgs, ListenArgs};
+use super::{ConfigArgs, ListenArgs, counted};
 use crate::config::Config;
 use crate::explain;
 use crate::pipeline::{names_of_netbox, netbox_file};
@@ -155,7 +157,10 @@ fn connect(config: &Config) -> Result<String, Exit> {
         let plan = plan.map_err(|error| Exit::run_time(explain::migration(clickhouse, &error)))?;
         let schema = match plan.as_slice() {
             [] => "the schema is up to date".to_owned(),
-            steps => format!("the schema needs {} steps: `helios migrate --dry-run` shows them", steps.len()),
+            steps => format!(
+                "the schema needs {}: `helios migrate --dry-run` shows them",
+                counted(steps.len() as u64, "step")
+            ),
         };
         Ok(format!("{:<16}version {version} answers; {schema}\n", "connection"))
     })
@@ -214,6 +219,7 @@ fn files(config: &Config, now: SystemTime) -> Result<Vec<String>, Exit> {
     mistakes.extend(networks.chain(devices).filter_map(|file| Some(file.err()?.to_string())));
     mistakes.extend(helios_collector::tcp::check_certificates(&config.collector.tcp.tls).err().map(|e| e.to_string()));
     mistakes.extend(unreadable(config));
+    mistakes.extend(unusable(config));
     // Reads the password and the certificates; the first request makes the connection.
     if let Err(error) = client::connect(&config.clickhouse) {
         mistakes.push(error.to_string());
@@ -244,6 +250,41 @@ fn unreadable(config: &Config) -> Vec<String> {
         Some(format!("{key}: cannot read {}: {error}; check the path and its permissions", path.display()))
     };
     files.into_iter().filter_map(error).collect()
+}
+
+/// What else `helios run` would refuse or do without: directories that cannot be written, a NetBox without a token.
+fn unusable(config: &Config) -> Vec<String> {
+    let spool = config.sink().spool;
+    let directories = [
+        ("collector.state_dir", config.collector.state_dir.as_deref()),
+        ("clickhouse.spool.directory", spool.active().map(PathBuf::as_path)),
+    ];
+    let mut found: Vec<String> = Vec::new();
+    for (key, directory) in directories {
+        // Both are often below one another: one line is enough.
+        if let Some(problem) = directory.filter(|_| found.is_empty()).and_then(unwritable) {
+            found.push(format!("{key}: {problem}"));
+        }
+    }
+    let netbox = &config.netbox;
+    if netbox.url.is_some()
+        && netbox.token_file.is_none()
+        && std::env::var_os(TOKEN_VARIABLE).is_none_or(|token| token.is_empty())
+    {
+        found.push(format!("netbox.url: NetBox needs a token: set netbox.token_file or the variable {TOKEN_VARIABLE}"));
+    }
+    found
+}
+
+/// Why files cannot be made in a directory, or in the one above it that is there already. Makes nothing.
+fn unwritable(directory: &Path) -> Option<String> {
+    let present = directory.ancestors().find(|path| path.symlink_metadata().is_ok() || path.as_os_str().is_empty())?;
+    let present = if present.as_os_str().is_empty() { Path::new(".") } else { present };
+    if !present.is_dir() {
+        return Some(format!("{} is no directory", present.display()));
+    }
+    let error = access(present, AccessFlags::W_OK | AccessFlags::X_OK).err()?;
+    Some(format!("the user that runs this cannot make files in {}: {}", present.display(), error.desc()))
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub struct Args {
     capture: PathBuf,
 
     /// Address of the collector
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055", value_parser = super::target)]
     target: SocketAddr,
 
     /// Datagrams per second, such as 500, 5k or 1M

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
-use super::{ConfigArgs, ListenArgs};
+use super::{ConfigArgs, ListenArgs, counted};
 use crate::admin;
 use crate::config::Config;
 use crate::pipeline::{Drained, Pipeline, Snapshot, StartError};
@@ -210,6 +210,7 @@ fn stopped(drained: Drained) -> Result<(), Exit> {
         return Ok(());
     }
     Err(Exit::run_time(format_args!(
-        "{lost} rows could not be stored before the deadline (pipeline.shutdown_timeout_ms) and are lost"
+        "{} could not be stored before the deadline (pipeline.shutdown_timeout_ms): lost",
+        counted(lost, "row")
     )))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use helios_collector::decode::Protocol;
 
+use super::counted;
 use super::progress::Progress;
 use helios_lab::capture::Writer;
 use helios_lab::send::{Sender, reserve_sockets};
@@ -54,7 +55,7 @@ const ENOUGH_MISSING: f64 = 0.02;
   helios simulate --count 1M --summary-json sent.json           to compare with what was stored")]
 pub struct Args {
     /// Address of the collector
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055", value_parser = super::target)]
     target: SocketAddr,
 
     /// Number of exporters, at least one for each protocol
@@ -122,13 +123,17 @@ fn println_paths(paths: &[PathBuf]) -> io::Result<()> {
     paths.iter().try_for_each(|path| writeln!(out, "{}", path.display()))
 }
 
-/// Protocols by their short names.
+/// Protocols by their short names; those of the column `export_protocol` are understood as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Speaks {
+    #[value(alias = "netflow5")]
     V5,
+    #[value(alias = "netflow7")]
     V7,
+    #[value(alias = "netflow9")]
     V9,
     Ipfix,
+    #[value(alias = "sflow5")]
     Sflow,
 }
 
@@ -279,8 +284,9 @@ impl Args {
         // A closed standard error is no failure: the work is done.
         let _ = writeln!(
             stderr,
-            "{} flows in {} datagrams to {whither} in {elapsed_secs:.1} s, {reached:.0} flows/s",
-            total.sent.flows, total.sent.datagrams
+            "{} in {} to {whither} in {elapsed_secs:.1} s, {reached:.0} flows/s",
+            counted(total.sent.flows, "flow"),
+            counted(total.sent.datagrams, "datagram")
         );
         if let Some(missing) = self.shortfall(summary, load) {
             let _ = writeln!(

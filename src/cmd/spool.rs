@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use helios_sink::spool::inspect::{self, InspectError, Listed, Status};
 
-use super::{ConfigArgs, ListenArgs};
+use super::{ConfigArgs, ListenArgs, counted};
 use helios_common::time::Utc;
 use helios_service::exit::Exit;
 
@@ -111,7 +111,7 @@ impl Chosen {
 
 fn done(what: &str, blocks: &[&Listed]) -> String {
     let rows: u64 = blocks.iter().filter_map(|block| block.rows).sum();
-    format!("{} with {rows} rows {what}\n", counted(blocks.len()))
+    format!("{} with {} {what}\n", counted(blocks.len() as u64, "block"), counted(rows, "row"))
 }
 
 /// A line per block and one for all of them.
@@ -137,12 +137,14 @@ fn table(listed: &[Listed]) -> String {
     }
     let rows: u64 = listed.iter().filter_map(|block| block.rows).sum();
     let octets: u64 = listed.iter().map(|block| block.octets).sum();
-    let _ = writeln!(out, "{}, {rows} rows, {octets} bytes", counted(listed.len()));
+    let _ = writeln!(
+        out,
+        "{}, {}, {}",
+        counted(listed.len() as u64, "block"),
+        counted(rows, "row"),
+        counted(octets, "byte")
+    );
     out
-}
-
-fn counted(blocks: usize) -> String {
-    if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") }
 }
 
 fn begun(block: &Listed) -> String {

@@ -82,13 +82,17 @@ struct InterfaceEntry {
 /// # Errors
 /// What cannot be understood, and where.
 pub fn networks(format: NetworkFormat, text: &str, names: &Names) -> Result<Inventory, String> {
-    let entries: Vec<NetworkEntry> = match format {
+    // An entry of CSV is found by its line, one of YAML by its number.
+    let entries: Vec<(String, NetworkEntry)> = match format {
         NetworkFormat::Csv => csv_entries(text)?,
         NetworkFormat::Yaml if text.trim().is_empty() => Vec::new(),
-        NetworkFormat::Yaml => serde_saphyr::from_str(text).map_err(|error| first_line(&error))?,
+        NetworkFormat::Yaml => {
+            let entries: Vec<NetworkEntry> = serde_saphyr::from_str(text).map_err(|error| first_line(&error))?;
+            entries.into_iter().enumerate().map(|(at, entry)| (format!("entry {}", at + 1), entry)).collect()
+        }
     };
-    let networks = entries.iter().enumerate().map(|(at, entry)| {
-        let prefix = prefix_of(entry.network.trim()).map_err(|problem| format!("entry {}: {problem}", at + 1))?;
+    let networks = entries.iter().map(|(place, entry)| {
+        let prefix = prefix_of(entry.network.trim()).map_err(|problem| format!("{place}: {problem}"))?;
         let name = |text: &Option<String>| names.intern(text.as_deref().unwrap_or("").trim());
         Ok(Network {
             vrf: name(&entry.vrf),
@@ -104,17 +108,38 @@ pub fn networks(format: NetworkFormat, text: &str, names: &Names) -> Result<Inve
     Ok(Inventory { networks: networks.collect::<Result<_, String>>()?, ..Inventory::default() })
 }
 
-fn csv_entries(text: &str) -> Result<Vec<NetworkEntry>, String> {
+fn csv_entries(text: &str) -> Result<Vec<(String, NetworkEntry)>, String> {
     // Spreadsheets put a byte order mark in front.
     let text = text.trim_start_matches('\u{feff}');
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
-    let headers = reader.headers().map_err(|error| error.to_string())?;
+    let headers = reader.headers().map_err(|error| in_words(&error))?.clone();
     if !headers.iter().any(|name| name == "network" || name == "prefix") {
         return Err("the first line has to name the columns, `network` among them: network,name,site,role,tenant,asn,\
                     country,vrf"
             .to_owned());
     }
-    reader.deserialize().collect::<Result<_, _>>().map_err(|error| error.to_string())
+    let entry = |record: Result<csv::StringRecord, csv::Error>| {
+        let record = record.map_err(|error| in_words(&error))?;
+        let place = format!("line {}", record.position().map_or(0, csv::Position::line));
+        let entry = record.deserialize(Some(&headers)).map_err(|error| in_words(&error))?;
+        Ok((place, entry))
+    };
+    reader.records().map(entry).collect()
+}
+
+/// What is wrong with a line of CSV, with the line and the column.
+fn in_words(error: &csv::Error) -> String {
+    let place = error.position().map_or_else(String::new, |position| format!("line {}: ", position.line()));
+    match error.kind() {
+        csv::ErrorKind::Deserialize { err, .. } => {
+            let column = err.field().map_or_else(String::new, |field| format!("column {}: ", field + 1));
+            format!("{place}{column}{}", err.kind())
+        }
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{place}columns: {len}, in the first line: {expected_len}")
+        }
+        _ => format!("{place}{error}"),
+    }
 }
 
 /// A network, or a single address.

@@ -12,11 +12,11 @@ pub struct SourceArgs {
     ///
     /// docs/configuration.md describes every key. Variables named HELIOS_SECTION__KEY take precedence over the file,
     /// flags over variables.
-    #[arg(short, long, value_name = "FILE", env = "HELIOS_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "HELIOS_CONFIG", global = true)]
     config: Option<PathBuf>,
 
     /// Sets one key, for example --set clickhouse.retention_days.flows=14
-    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    #[arg(long, value_name = "SECTION.KEY=VALUE", global = true)]
     set: Vec<String>,
 }
 

@@ -11,6 +11,7 @@ use helios_sink::schema::Table;
 use helios_sink::spool::SpoolConfig;
 use helios_web::address::place;
 
+use super::super::counted;
 use crate::config::{Config, UserColumn};
 
 /// The report; `databases` are the GeoIP databases as they were found.
@@ -97,7 +98,8 @@ fn names_of(config: &Config) -> Vec<String> {
     lines.extend(enricher.inventory.files.iter().map(file("devices")));
     let (exporters, interfaces) = (enricher.rules.exporters.len(), enricher.rules.interfaces.len());
     if exporters + interfaces > 0 {
-        lines.push(format!("{exporters} rules for exporters, {interfaces} for interfaces"));
+        let (exporters, interfaces) = (counted(exporters as u64, "rule"), counted(interfaces as u64, "rule"));
+        lines.push(format!("{exporters} for exporters, {interfaces} for interfaces"));
     }
     lines
 }

@@ -42,9 +42,11 @@ fn mistakes_are_told_with_their_place() {
     assert!(csv("network,nam\n10.0.0.0/8,a\n").contains("nam"));
     assert_eq!(
         csv("network\n10.0.0.0/8\n10.0.0.0/33\n"),
-        "entry 2: `10.0.0.0/33` is no network: write it as 192.0.2.0/24 or 2001:db8::/32"
+        "line 3: `10.0.0.0/33` is no network: write it as 192.0.2.0/24 or 2001:db8::/32"
     );
-    assert!(csv("network,asn\n10.0.0.0/8,ASX\n").contains("`ASX` is not an AS number"));
+    let asn = csv("network,asn\n10.0.0.0/8,ASX\n");
+    assert!(asn.starts_with("line 2: ") && asn.contains("`ASX` is not an AS number"), "{asn}");
+    assert_eq!(csv("network,name\n10.0.0.0/8\n"), "line 2: columns: 1, in the first line: 2");
     let yaml = read(NetworkFormat::Yaml, "- {network: 10.0.0.0/8, nmae: x}").unwrap_err();
     assert!(yaml.contains("nmae"), "{yaml}");
 }
