@@ -1,6 +1,6 @@
 //! The state directory: what exporters announced, kept over restarts.
 //!
-//! Two files: the [journal] of templates and tables of options data, and the [sequence numbers](sequences),
+//! Two files, which only the user that Helios runs as may read: the [journal] of templates and tables of options data, and the [sequence numbers](sequences),
 //! which change with every message.
 //!
 //! Receive workers never touch the disk: they hand lines to the thread `state`. What a disk does not take is kept, and
@@ -18,6 +18,7 @@ use helios_common::exporter::Address;
 
 use crate::decode::{Memory, SavedExporter, SavedSequence};
 
+mod private;
 mod aside;
 mod journal;
 mod sequences;
@@ -98,7 +99,7 @@ impl StateFile {
     /// [`StateError`] when the directory cannot be made or written.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
         let fail = |source| StateError { path: directory.to_owned(), source };
-        std::fs::create_dir_all(directory).map_err(fail)?;
+        private::make_folder(directory).map_err(fail)?;
         let counts = Arc::new(Counts::default());
         let journal = Journal::open(directory, Arc::clone(&counts)).map_err(fail)?;
         let (sequences, numbers, damaged) = SequenceFile::open(directory).map_err(fail)?;

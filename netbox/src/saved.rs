@@ -12,6 +12,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::codec::{Code, put_all, take_all};
@@ -32,7 +33,8 @@ pub fn save(path: &Path, fingerprint: &str, snapshot: &Snapshot) -> io::Result<(
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    let mut file = File::create(&temporary)?;
+    // Names and addresses of all devices: for the user that Helios runs as.
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(&head)?;
     file.write_all(&body)?;
     file.sync_all()?;

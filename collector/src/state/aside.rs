@@ -1,10 +1,12 @@
 //! What cannot be read is set aside, never thrown away: somebody may want to know what it was.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
 use helios_common::clock::unix_secs;
+
+use super::private;
 
 /// Moves a file that is none of Helios' out of the way.
 pub fn file(path: &Path, what: &str) -> io::Result<()> {
@@ -23,7 +25,7 @@ pub fn lines(path: &Path, damaged: &[&[u8]], what: &str) {
     }
     let aside = path.with_extension(format!("damaged-{}", unix_secs()));
     let octets = [damaged.join(&b'\n'), b"\n".to_vec()].concat();
-    let kept = OpenOptions::new().append(true).create(true).open(&aside).and_then(|mut file| file.write_all(&octets));
+    let kept = private::append(&aside).and_then(|mut file| file.write_all(&octets));
     let (file, lines) = (path.display(), damaged.len());
     match kept {
         Ok(()) => {

@@ -23,7 +23,7 @@ use hashbrown::HashMap;
 use helios_common::clock::unix_secs;
 use helios_common::exporter::{Address, address_of, ip_of};
 
-use super::{Counts, aside};
+use super::{Counts, aside, private};
 use crate::decode::SavedExporter;
 
 pub const FILE_NAME: &str = "exporters.state";
@@ -149,7 +149,7 @@ impl Journal {
         }
         aside::lines(&path, &damaged, "saved templates");
         Counts::add(&counts.damaged_lines, damaged.len() as u64);
-        let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
+        let mut file = private::append(&path)?;
         if ours.is_none() {
             file.write_all(format!("{HEADER}\n").as_bytes())?;
         }
@@ -235,7 +235,7 @@ impl Journal {
     fn rewrite(&mut self) -> io::Result<()> {
         self.stale = true;
         let temporary = self.path.with_extension("tmp");
-        let mut file = BufWriter::new(File::create(&temporary)?);
+        let mut file = BufWriter::new(private::create(&temporary)?);
         writeln!(file, "{HEADER}")?;
         let now = unix_secs();
         let mut live = 0;

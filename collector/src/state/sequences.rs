@@ -12,14 +12,14 @@
 //!  <crc32, hex> <address> <protocol> <domain> <port> <next number>
 //! ```
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
 use helios_common::exporter::{Address, address_of, ip_of};
 
-use super::aside;
+use super::{aside, private};
 use crate::decode::{Protocol, SavedSequence};
 
 const FILE_NAME: &str = "sequences.state";
@@ -63,7 +63,7 @@ impl SequenceFile {
 
     fn try_write(&self, waiting: &Numbers) -> io::Result<()> {
         let temporary = self.path.with_extension("tmp-sequences");
-        let mut file = BufWriter::new(File::create(&temporary)?);
+        let mut file = BufWriter::new(private::create(&temporary)?);
         writeln!(file, "{MAGIC}{}", std::process::id())?;
         let waiting = waiting.iter().flat_map(|(address, numbers)| numbers.iter().map(move |number| (address, number)));
         let heard = self.workers.values().flatten().map(|(address, number)| (address, number));

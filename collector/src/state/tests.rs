@@ -1,6 +1,7 @@
 use super::*;
 use journal::{COMPACT_BYTES, FILE_NAME};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 const ROUTER: Address = [1; 16];
 
@@ -77,4 +78,25 @@ fn the_journal_is_written_anew_when_most_of_it_is_outdated() {
     let size = fs::metadata(directory.path().join(FILE_NAME)).unwrap().len();
     assert!(size < 2 * COMPACT_BYTES, "{size} bytes for one exporter");
     assert_eq!(recall(directory.path(), ROUTER), Some(exporter(39_999)));
+}
+
+#[test]
+fn only_the_user_that_helios_runs_as_may_read_the_state() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("state");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for round in 1..=2 {
+        let state = StateFile::open(&directory).unwrap();
+        let saver = state.saver().unwrap();
+        assert!(saver.save(ROUTER, &exporter(round)));
+        saver.save_sequences(0, Vec::new());
+        drop((saver, state));
+        let files: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.iter().any(|file| file.ends_with(FILE_NAME)), "{files:?}");
+        for file in &files {
+            assert_eq!((mode(file), mode(&directory)), (0o600, 0o700), "{}", file.display());
+        }
+        // As an earlier version may have left it.
+        fs::set_permissions(directory.join(FILE_NAME), fs::Permissions::from_mode(0o644)).unwrap();
+    }
 }
