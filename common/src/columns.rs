@@ -257,7 +257,7 @@ columns! {
     TTL: u8 = "ttl", U8, None, No, "", [192, 52, 53], "Time to live or hop limit.";
     ICMP_TYPE: u8 = "icmp_type", U8, None, No, "", [176, 178, 32, 139], "ICMP or ICMPv6 type; taken from the destination port where the exporter puts it there.";
     ICMP_CODE: u8 = "icmp_code", U8, None, No, "", [177, 179, 32, 139], "ICMP or ICMPv6 code.";
-    ETHER_TYPE: u16 = "ether_type", U16, None, No, "", [256], "EtherType of the packet (0x0800 IPv4, 0x86dd IPv6); from the addresses' family where it was not exported.";
+    ETHER_TYPE: u16 = "ether_type", U16, None, Dimension, "", [256], "EtherType of the packet (0x0800 IPv4, 0x86dd IPv6); from the addresses' family where it was not exported.";
     FRAGMENT_OFFSET: u16 = "fragment_offset", U16, None, No, "8 octets", [88], "Fragment offset of the packet.";
     IPV6_FLOW_LABEL: u32 = "ipv6_flow_label", U32, None, No, "", [31], "IPv6 flow label, 20 bits.";
     SRC_MASK: u8 = "src_mask", U8, None, No, "bits", [9, 29], "Prefix length of the route to the source.";
@@ -290,8 +290,8 @@ columns! {
     OUT_IF_PROVIDER: NameId = "out_if_provider", NAME, None, No, "", [], "Provider or peer behind the outgoing interface, by rule.";
     IN_IF_CONNECTIVITY: NameId = "in_if_connectivity", NAME, None, No, "", [], "Kind of the connection behind the incoming interface (transit, peering, ...), by rule.";
     OUT_IF_CONNECTIVITY: NameId = "out_if_connectivity", NAME, None, No, "", [], "Kind of the connection behind the outgoing interface, by rule.";
-    IN_IF_BOUNDARY: u8 = "in_if_boundary", ENUM(BOUNDARIES), None, No, "", [], "Whether the incoming interface leads out of the network, by rule.";
-    OUT_IF_BOUNDARY: u8 = "out_if_boundary", ENUM(BOUNDARIES), None, No, "", [], "Whether the outgoing interface leads out of the network, by rule.";
+    IN_IF_BOUNDARY: u8 = "in_if_boundary", ENUM(BOUNDARIES), None, Dimension, "", [], "Whether the incoming interface leads out of the network, by rule.";
+    OUT_IF_BOUNDARY: u8 = "out_if_boundary", ENUM(BOUNDARIES), None, Dimension, "", [], "Whether the outgoing interface leads out of the network, by rule.";
     // NAT and firewall
     POST_NAT_SRC_ADDR: Address = "post_nat_src_addr", ADDRESS, None, No, "", [225, 281, 40001], "Source address after NAT.";
     POST_NAT_DST_ADDR: Address = "post_nat_dst_addr", ADDRESS, None, No, "", [226, 282, 40002], "Destination address after NAT.";
@@ -304,8 +304,8 @@ columns! {
     DST_AS: u32 = "dst_as", U32, None, Dimension, "", [17], "Destination autonomous system.";
     SRC_AS_NAME: NameId = "src_as_name", NAME, None, No, "", [], "Organisation of the source AS.";
     DST_AS_NAME: NameId = "dst_as_name", NAME, None, No, "", [], "Organisation of the destination AS.";
-    SRC_PEER_AS: u32 = "src_peer_as", U32, None, No, "", [129], "Neighbour AS the packet came from.";
-    DST_PEER_AS: u32 = "dst_peer_as", U32, None, No, "", [128], "Neighbour AS the packet went to.";
+    SRC_PEER_AS: u32 = "src_peer_as", U32, None, Dimension, "", [129], "Neighbour AS the packet came from.";
+    DST_PEER_AS: u32 = "dst_peer_as", U32, None, Dimension, "", [128], "Neighbour AS the packet went to.";
     AS_PATH: u32 = "as_path", U32_LIST, None, No, "", [], "AS path to the destination, nearest first.";
     COMMUNITIES: u32 = "communities", U32_LIST, None, No, "", [], "BGP communities of the destination's route: AS in the upper 16 bits.";
     LARGE_COMMUNITIES: [u8; 16] = "large_communities", U128_LIST, None, No, "", [], "BGP large communities (RFC 8092): global administrator * 2^64 + local 1 * 2^32 + local 2.";
@@ -318,12 +318,12 @@ columns! {
     DST_COUNTRY: NameId = "dst_country", NAME, None, Dimension, "", [], "Country of the destination, ISO 3166-1 alpha-2.";
     SRC_CITY: NameId = "src_city", NAME, None, No, "", [], "City of the source.";
     DST_CITY: NameId = "dst_city", NAME, None, No, "", [], "City of the destination.";
-    SRC_SITE: NameId = "src_site", NAME, None, No, "", [], "Site of the source's network.";
-    DST_SITE: NameId = "dst_site", NAME, None, No, "", [], "Site of the destination's network.";
+    SRC_SITE: NameId = "src_site", NAME, None, Dimension, "", [], "Site of the source's network.";
+    DST_SITE: NameId = "dst_site", NAME, None, Dimension, "", [], "Site of the destination's network.";
     SRC_ROLE: NameId = "src_role", NAME, None, No, "", [], "Role of the source's network.";
     DST_ROLE: NameId = "dst_role", NAME, None, No, "", [], "Role of the destination's network.";
-    SRC_TENANT: NameId = "src_tenant", NAME, None, No, "", [], "Tenant of the source's network.";
-    DST_TENANT: NameId = "dst_tenant", NAME, None, No, "", [], "Tenant of the destination's network.";
+    SRC_TENANT: NameId = "src_tenant", NAME, None, Dimension, "", [], "Tenant of the source's network.";
+    DST_TENANT: NameId = "dst_tenant", NAME, None, Dimension, "", [], "Tenant of the destination's network.";
     SRC_NETWORK: NameId = "src_network", NAME, None, No, "", [], "Name of the NetBox prefix, custom network or well-known range that holds the source address.";
     DST_NETWORK: NameId = "dst_network", NAME, None, No, "", [], "Name of the NetBox prefix, custom network or well-known range that holds the destination address.";
     // meaning

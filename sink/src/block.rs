@@ -23,6 +23,7 @@ use crate::chunk::{CHUNK_ROWS, Chunk};
 use crate::config::{BLOCK_ROWS_MAX, Compression};
 use crate::frame::Framer;
 use crate::memory::Pool;
+use crate::rollup::{Rollup, Rollups};
 use crate::schema::{Table, ddl};
 use crate::spool::file::Head;
 use crate::spool::{Kept, OpenFile, Spool};
@@ -40,6 +41,9 @@ pub struct Block {
     pub rows: u64,
     /// The body, compressed as configured.
     pub pieces: Vec<Bytes>,
+    /// What its rows add up to in the rollups: sent with it.
+    pub rollups: Vec<Rollup>,
+    /// Of the body and the rollups.
     pub octets: u64,
     pub compression: Compression,
     /// Arrival of the first row of every batch of flows, and how many rows it had: what latency is measured from.
@@ -77,6 +81,9 @@ pub struct EncodeCosts {
     pub octets_written: u64,
     pub encode_ns: u64,
     pub compress_ns: u64,
+    /// Rows of rollups, and nanoseconds spent with making them.
+    pub rollup_rows: u64,
+    pub rollup_ns: u64,
 }
 
 /// Makes blocks of batches.
@@ -90,6 +97,7 @@ pub struct Assembler {
     /// What the last block was made with.
     workspace: Option<Workspace>,
     output: Output,
+    rollups: Rollups,
     spool: Option<Arc<Spool>>,
     chunk_rows: usize,
     pub costs: EncodeCosts,
@@ -130,10 +138,12 @@ struct Open {
 impl Assembler {
     /// Blocks go to the table `flows` of `database`.
     pub fn new(database: String, limits: BlockLimits, names: Arc<Names>) -> Self {
+        let rollups = Rollups::new(&database);
         Self {
             limits,
             names,
             database,
+            rollups,
             tokens: Tokens::new(),
             columns: ColumnSet::default(),
             open: None,
@@ -208,6 +218,9 @@ impl Assembler {
                 open.chunk_since = Instant::now();
             }
             open.workspace.chunk.append(batch, from, to);
+            let begin = Instant::now();
+            self.rollups.add(batch, from, to);
+            self.costs.rollup_ns += begin.elapsed().as_nanos() as u64;
             open.rows += (to - from) as u64;
             open.arrivals.push((batch.get(RECEIVED_AT, from), (to - from) as u32));
             from = to;
@@ -238,6 +251,11 @@ impl Assembler {
             open.encode(&self.names, &mut self.output, &mut self.costs);
         }
         open.end(&mut self.output, &mut self.costs);
+        let rollups = self.roll_up(open.workspace.columns)?;
+        let octets = rollups.iter().map(|rollup| rollup.body.len() as u64).sum::<u64>() + open.octets;
+        if let Some(file) = open.file.take() {
+            open.file = rollups.iter().try_fold(file, OpenFile::append_rollup);
+        }
         self.workspace = Some(open.workspace);
         Ok(Some(Block {
             table: open.head.table,
@@ -245,11 +263,22 @@ impl Assembler {
             token: open.head.token,
             rows: open.rows,
             pieces: open.pieces,
-            octets: open.octets,
+            rollups,
+            octets,
             compression: self.limits.compression,
             arrivals: open.arrivals,
             kept: open.file.and_then(OpenFile::close),
         }))
+    }
+
+    /// What the rows of the block that is being closed add up to.
+    fn roll_up(&mut self, columns: ColumnSet) -> Result<Vec<Rollup>, ArrowError> {
+        let begin = Instant::now();
+        let output = &mut self.output;
+        let rollups = self.rollups.finish(columns, &self.names, &mut |encode| output.write(encode).piece)?;
+        self.costs.rollup_rows += rollups.iter().map(|rollup| rollup.rows).sum::<u64>();
+        self.costs.rollup_ns += begin.elapsed().as_nanos() as u64;
+        Ok(rollups)
     }
 
     fn begin(&mut self) -> Result<Open, ArrowError> {

@@ -23,14 +23,16 @@ pub const CHUNK_ROWS: usize = 65_536;
 #[derive(Debug)]
 pub struct Chunk {
     schema: Arc<Schema>,
-    columns: Vec<(Column, Values)>,
+    columns: Vec<Column>,
+    /// One for each of `columns`.
+    values: Vec<Values>,
     rows: usize,
     messages: Messages,
 }
 
 /// The values of one column, as Arrow lays them out.
 #[derive(Debug)]
-enum Values {
+pub(crate) enum Values {
     U8(Vec<u8>),
     U16(Vec<u16>),
     U32(Vec<u32>),
@@ -46,7 +48,7 @@ enum Values {
 
 /// Offsets (one more than rows, from 0) and items of a list column.
 #[derive(Debug)]
-struct Lists<T> {
+pub(crate) struct Lists<T> {
     offsets: Vec<i32>,
     items: Vec<T>,
 }
@@ -59,7 +61,7 @@ impl<T> Default for Lists<T> {
 
 /// Dictionary keys of the rows, and which names the keys stand for.
 #[derive(Debug, Default)]
-struct NameKeys {
+pub(crate) struct NameKeys {
     keys: Vec<u16>,
     /// The name of each key.
     names: Vec<NameId>,
@@ -89,7 +91,7 @@ impl NameKeys {
     }
 
     /// Appends rows: of equal names in a row, which is the rule, only the first is looked up.
-    fn extend(&mut self, mut names: &[NameId]) {
+    pub fn extend(&mut self, mut names: &[NameId]) {
         self.keys.reserve(names.len());
         while let Some(&name) = names.first() {
             let (same, rest) = names.split_at(equal_at_front(names));
@@ -138,8 +140,13 @@ fn equal_at_front(names: &[NameId]) -> usize {
 impl Chunk {
     /// An empty chunk for blocks that carry `columns`.
     pub fn new(columns: ColumnSet) -> Self {
-        let values = columns.iter().map(|column| (column, Values::new(column.spec().kind))).collect();
-        Self { schema: Arc::new(arrow::schema(columns)), columns: values, rows: 0, messages: Messages::default() }
+        Self {
+            schema: Arc::new(arrow::schema(columns)),
+            columns: columns.iter().collect(),
+            values: columns.iter().map(|column| Values::new(column.spec().kind)).collect(),
+            rows: 0,
+            messages: Messages::default(),
+        }
     }
 
     pub fn schema(&self) -> &Schema {
@@ -158,7 +165,7 @@ impl Chunk {
     /// Appends rows `from..to` of a sealed batch. Columns that the chunk has and the batch has not are defaults.
     pub fn append(&mut self, batch: &FlowBatch, from: usize, to: usize) {
         let rows = self.rows + (to - from);
-        for (column, values) in &mut self.columns {
+        for (column, values) in self.columns.iter().zip(&mut self.values) {
             values.append(batch.data(*column), from, to);
             values.pad(rows);
         }
@@ -167,38 +174,47 @@ impl Chunk {
 
     /// Octets that the rows take without compression, about.
     pub fn octets(&self) -> usize {
-        self.columns.iter().map(|(_, values)| values.octets()).sum()
+        self.values.iter().map(Values::octets).sum()
     }
 
     /// Writes the rows as messages of an ArrowStream, a column at a time, and empties the chunk, keeping its memory.
     pub fn flush(&mut self, names: &Names, write: &mut dyn FnMut(&[u8])) {
-        let Self { columns, messages, rows, .. } = self;
-        let mut dictionaries = 0;
-        for (_, values) in columns.iter_mut() {
-            let Values::Names(column) = values else { continue };
-            column.spell(names);
-            let mut body = Body::default();
-            body.array(column.names.len());
-            body.buffer(column.offsets.to_byte_slice());
-            body.buffer(&column.text);
-            // The schema numbers its dictionaries in the order of the columns.
-            messages.dictionary(dictionaries, column.names.len(), &body, write);
-            dictionaries += 1;
-        }
-        let mut body = Body::default();
-        for (_, values) in columns.iter() {
-            values.lay_out(*rows, &mut body);
-        }
-        messages.record_batch(*rows, &body, write);
-        *rows = 0;
-        for (_, values) in columns {
-            values.clear();
-        }
+        write_rows(&mut self.values, self.rows, names, &mut self.messages, write);
+        self.rows = 0;
     }
 }
 
+/// Writes `rows` of columns as the messages of a record batch, its dictionaries first, and empties the columns, keeping
+/// their memory.
+pub(crate) fn write_rows(
+    columns: &mut [Values],
+    rows: usize,
+    names: &Names,
+    messages: &mut Messages,
+    write: &mut dyn FnMut(&[u8]),
+) {
+    let mut dictionaries = 0;
+    for values in columns.iter_mut() {
+        let Values::Names(column) = values else { continue };
+        column.spell(names);
+        let mut body = Body::default();
+        body.array(column.names.len());
+        body.buffer(column.offsets.to_byte_slice());
+        body.buffer(&column.text);
+        // The schema numbers its dictionaries in the order of the columns.
+        messages.dictionary(dictionaries, column.names.len(), &body, write);
+        dictionaries += 1;
+    }
+    let mut body = Body::default();
+    for values in columns.iter() {
+        values.lay_out(rows, &mut body);
+    }
+    messages.record_batch(rows, &body, write);
+    columns.iter_mut().for_each(Values::clear);
+}
+
 impl Values {
-    fn new(kind: Kind) -> Self {
+    pub fn new(kind: Kind) -> Self {
         match kind {
             Kind::U8 | Kind::Enum(_) => Self::U8(Vec::new()),
             Kind::U16 => Self::U16(Vec::new()),
@@ -213,7 +229,7 @@ impl Values {
     }
 
     /// Appends the rows `from..to`, as far as the batch's column reaches.
-    fn append(&mut self, data: &ColumnData, from: usize, to: usize) {
+    pub fn append(&mut self, data: &ColumnData, from: usize, to: usize) {
         match (self, data) {
             (Self::U8(mine), ColumnData::U8(theirs)) => mine.extend_from_slice(part(theirs, from, to)),
             (Self::U16(mine), ColumnData::U16(theirs)) => mine.extend_from_slice(part(theirs, from, to)),
@@ -424,7 +440,7 @@ mod tests {
         let mut chunk = Chunk::new(columns());
         chunk.append(&batch(1, 0), 0, 2);
         chunk.flush(&names, &mut |_| ());
-        let kept = chunk.columns.iter().all(|(_, values)| match values {
+        let kept = chunk.values.iter().all(|values| match values {
             Values::U64(values) => values.capacity() > 0,
             Values::Wide(values) => values.capacity() > 0,
             Values::Names(names) => names.keys.capacity() > 0,

@@ -132,7 +132,9 @@ pub struct Retention {
     pub flows_1m: u32,
     /// Traffic by hour.
     pub flows_1h: u32,
-    /// The busiest hosts of each exporter by hour.
+    /// The busiest hosts and services of every exporter by minute.
+    pub talkers_1m: u32,
+    /// The busiest hosts and services of every exporter by hour.
     pub talkers_1h: u32,
     /// Counter samples of sFlow agents, by interface.
     pub interface_counters: u32,
@@ -142,7 +144,15 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { flows: 7, flows_1m: 30, flows_1h: 90, talkers_1h: 90, interface_counters: 30, exporters: 90 }
+        Self {
+            flows: 7,
+            flows_1m: 30,
+            flows_1h: 90,
+            talkers_1m: 30,
+            talkers_1h: 90,
+            interface_counters: 30,
+            exporters: 90,
+        }
     }
 }
 
@@ -153,6 +163,7 @@ impl Retention {
             Table::Flows => self.flows,
             Table::Flows1m => self.flows_1m,
             Table::Flows1h => self.flows_1h,
+            Table::Talkers1m => self.talkers_1m,
             Table::Talkers1h => self.talkers_1h,
             Table::Side(SideTable::InterfaceCounters) => self.interface_counters,
             Table::Side(SideTable::Exporters) => self.exporters,
@@ -214,6 +225,7 @@ impl SinkConfig {
             ("retention_days.flows", self.retention_days.flows),
             ("retention_days.flows_1m", self.retention_days.flows_1m),
             ("retention_days.flows_1h", self.retention_days.flows_1h),
+            ("retention_days.talkers_1m", self.retention_days.talkers_1m),
             ("retention_days.talkers_1h", self.retention_days.talkers_1h),
             ("retention_days.interface_counters", self.retention_days.interface_counters),
             ("retention_days.exporters", self.retention_days.exporters),

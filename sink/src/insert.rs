@@ -45,6 +45,8 @@ const LATENCY_MAX_MS: u64 = 3_600_000;
 pub struct InsertStats {
     pub blocks: u64,
     pub rows: u64,
+    /// Rows of rollups that were sent with the blocks.
+    pub rollup_rows: u64,
     /// As sent, compressed.
     pub octets: u64,
     /// Failed attempts by [`Class::ALL`].
@@ -96,6 +98,7 @@ impl Inserter {
         let stats = InsertStats {
             blocks: 0,
             rows: 0,
+            rollup_rows: 0,
             octets: 0,
             failures: [0; Class::ALL.len()],
             insert_ns: 0,
@@ -467,6 +470,7 @@ impl Inserter {
         let mut stats = self.stats();
         stats.blocks += 1;
         stats.rows += block.rows;
+        stats.rollup_rows += block.rollups.iter().map(|rollup| rollup.rows).sum::<u64>();
         stats.octets += block.octets;
         stats.insert_ns += begin.elapsed().as_nanos() as u64;
         for &(arrival, rows) in &block.arrivals {

@@ -9,6 +9,7 @@
 pub mod config;
 pub mod schema;
 pub mod chunk;
+pub mod rollup;
 mod stream;
 pub mod frame;
 mod memory;

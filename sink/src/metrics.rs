@@ -43,6 +43,12 @@ helios_metrics::metrics! {
             |stats, out| out.one(stats.encode.encode_ns as f64 / NS_PER_SECOND);
         Counter "helios_sink_compress_seconds_total" [] "Time spent compressing blocks" =
             |stats, out| out.one(stats.encode.compress_ns as f64 / NS_PER_SECOND);
+        Counter "helios_sink_rollup_seconds_total" [] "Time spent making rollups of blocks" =
+            |stats, out| out.one(stats.encode.rollup_ns as f64 / NS_PER_SECOND);
+        Counter "helios_sink_rollup_rows_total" [] "Rows of rollups made of blocks; no part of the accounts of flows" =
+            |stats, out| out.one(stats.encode.rollup_rows);
+        Counter "helios_sink_rollup_rows_stored_total" [] "Of these, and of those that earlier processes left, rows that ClickHouse acknowledged with their blocks" =
+            |stats, out| out.one(stats.insert.rollup_rows);
         Counter "helios_sink_inserts_total" [] "Blocks acknowledged by ClickHouse" =
             |stats, out| out.one(stats.insert.blocks);
         Counter "helios_sink_inserted_bytes_total" [] "Bytes of the acknowledged blocks, as sent" =

@@ -19,7 +19,10 @@ use crate::schema::{MIGRATIONS_TABLE, Table, ddl, rollup};
 
 /// The version of the schema that this program makes. It grows with every change that an older program would not
 /// understand; a column more is none.
-pub const SCHEMA_VERSION: u32 = 1;
+///
+/// 1: views on `flows` make all rollups. 2: helios makes those by minute, and the views leave out blocks that bring theirs;
+/// a helios of version 1 would put views in their place that count these blocks again.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Seconds that replicas of a cluster have for a statement before it goes on without them.
 const DDL_TIMEOUT_SECS: &str = "60";
@@ -150,8 +153,9 @@ pub async fn apply(
     Ok(plan)
 }
 
-/// Whether tables, columns, labels and views are all there, for who leaves making them to others. Retention and the
-/// views' queries are not looked at: blocks are stored whatever they are, and another version may have changed them.
+/// Whether tables, columns, labels and views are all there, for who leaves making them to others. Retention is not looked
+/// at, and of the views' queries only whether they leave out blocks that bring their rollups: blocks are stored
+/// whatever else they say, and another version may have changed them.
 ///
 /// # Errors
 /// [`MigrateError`] when something is missing, the schema is newer, or it cannot be looked at.
@@ -167,7 +171,7 @@ pub async fn check(client: &Client, config: &SinkConfig) -> Result<(), MigrateEr
 /// What inserts need of a plan, in words; `None` if that is nothing.
 fn missing(plan: &[Step]) -> Option<String> {
     const SHOWN: usize = 5;
-    let needed = |step: &&Step| ["create", "add", "widen"].iter().any(|verb| step.purpose.starts_with(verb));
+    let needed = |step: &&Step| ["create", "add", "widen", "replace"].iter().any(|verb| step.purpose.starts_with(verb));
     let needed: Vec<&str> = plan.iter().filter(needed).map(|step| step.purpose.as_str()).collect();
     let more = needed.len().saturating_sub(SHOWN);
     let shown = needed.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
@@ -317,9 +321,14 @@ fn alter_table(
     add: &mut impl FnMut(String, String),
 ) {
     // A dimension that is not part of the sorting key would be merged away.
-    let key = |column: &str| match table {
+    let mut keys = sorting_key(create);
+    let key = |column: &'static str| match table {
         Table::Flows | Table::Side(_) => String::new(),
-        _ => sorting_key(found, table, column),
+        _ if !ddl::sorting_key(table).contains(&column) => String::new(),
+        _ => {
+            keys.push(column);
+            format!(", MODIFY ORDER BY ({})", keys.join(", "))
+        }
     };
     alter_columns(found, target, table, key, add);
     let wanted = config.retention_days.days(table);
@@ -338,7 +347,7 @@ fn alter_columns(
     found: &Found,
     target: Target<'_>,
     table: Table,
-    key: impl Fn(&str) -> String,
+    mut key: impl FnMut(&'static str) -> String,
     add: &mut impl FnMut(String, String),
 ) {
     let (name, alter) = (table.name(), alter(target, table.name()));
@@ -369,15 +378,27 @@ fn alter(target: Target<'_>, table: &str) -> String {
     format!("ALTER TABLE {}.{table}{}", target.database, target.on_cluster())
 }
 
-/// The change of a rollup's sorting key for a new dimension, which can only become its last.
-fn sorting_key(found: &Found, table: Table, new: &str) -> String {
-    let wanted = ddl::sorting_key(table);
-    if !wanted.contains(&new) {
-        return String::new();
+/// The sorting key in a table's `CREATE` statement. A table keeps the key that it was made with: only columns that are
+/// added with the same statement can be appended.
+fn sorting_key(create: &str) -> Vec<&str> {
+    let Some((_, rest)) = create.split_once("ORDER BY (") else { return Vec::new() };
+    let (mut keys, mut begin, mut depth) = (Vec::new(), 0, 0);
+    for (at, character) in rest.char_indices() {
+        match character {
+            '(' => depth += 1,
+            ')' if depth > 0 => depth -= 1,
+            ',' if depth > 0 => {}
+            ',' | ')' => {
+                keys.extend(rest.get(begin..at).map(str::trim));
+                begin = at + 1;
+                if character == ')' {
+                    break;
+                }
+            }
+            _ => {}
+        }
     }
-    let known = wanted.iter().copied().filter(|key| found.column_type(table.name(), key).is_some());
-    let keys: Vec<&str> = known.chain([new]).collect();
-    format!(", MODIFY ORDER BY ({})", keys.join(", "))
+    keys
 }
 
 fn period(days: u32) -> String {
@@ -396,15 +417,16 @@ fn retention(create: &str) -> u32 {
 
 /// A view that is missing is created; one with another query takes the new one without a gap.
 fn view(found: &Found, target: Target<'_>, table: Table, add: &mut impl FnMut(String, String)) {
-    let (Some(view), Some(create), Some(query)) =
-        (table.view(), ddl::create_view(target, table), rollup::query(target.database, table))
-    else {
+    let (Some(view), Some(query)) = (table.view(), rollup::query(target.database, table)) else { return };
+    let Some(known) = found.table(view) else {
+        add(format!("create view {view}"), ddl::create_view(target, view, table, &query));
         return;
     };
-    if found.table(view).is_none() {
-        add(format!("create view {view}"), create);
-    } else if found.checksum(view).is_some_and(|recorded| recorded != checksum(&query)) {
-        add(format!("change view {view}"), format!("{} MODIFY QUERY\n{query}", alter(target, view)));
+    let replace = || ddl::replace_view(target, view, table, &query);
+    if rollup::skips_rolled_up(&query) && !rollup::skips_rolled_up(known) {
+        add(format!("replace view {view}, which would count rows twice"), replace());
+    } else if found.checksum(view) != Some(checksum(&query)) {
+        add(format!("change view {view}"), replace());
     }
 }
 
@@ -474,7 +496,7 @@ mod tests {
         assert_eq!(purposes.first().map(String::as_str), Some("create database helios"));
         let at = |wanted: &str| purposes.iter().position(|purpose| purpose == wanted).unwrap();
         assert!(at("create table flows_1h") < at("create view flows_1m_mv"));
-        assert_eq!(purposes.last().unwrap(), "record schema version 1");
+        assert_eq!(purposes.last().unwrap(), "record schema version 2");
     }
 
     #[test]
@@ -493,6 +515,28 @@ mod tests {
     }
 
     #[test]
+    fn new_dimensions_are_appended_to_the_key_that_a_table_has() {
+        let config = SinkConfig::default();
+        let mut found = complete(&config);
+        let create = "CREATE TABLE helios.flows_1m (`received_at` DateTime) ENGINE = AggregatingMergeTree \
+                      PARTITION BY toDate(received_at) ORDER BY (toStartOfHour(received_at), exporter_name, f(a, b)) \
+                      TTL toDateTime(received_at) + toIntervalDay(30) SETTINGS index_granularity = 8192";
+        found.tables.iter_mut().filter(|(table, _)| table == "flows_1m").for_each(|(_, sql)| *sql = create.into());
+        found.columns.retain(|(table, column, _)| table != "flows_1m" || !column.ends_with("_site"));
+        let keys: Vec<_> = steps(&found, None, &config)
+            .into_iter()
+            .filter_map(|step| step.sql.split_once("MODIFY ORDER BY ").map(|(_, key)| key.to_owned()))
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "(toStartOfHour(received_at), exporter_name, f(a, b), src_site)",
+                "(toStartOfHour(received_at), exporter_name, f(a, b), src_site, dst_site)"
+            ]
+        );
+    }
+
+    #[test]
     fn a_changed_retention_changes_the_table() {
         let mut config = SinkConfig::default();
         let found = complete(&config);
@@ -507,7 +551,7 @@ mod tests {
         let config = SinkConfig::default();
         let mut found = complete(&config);
         found.recorded[0].1 ^= 1;
-        assert_eq!(purposes(&found, &config), ["change view flows_1m_mv", "record schema version 1"]);
+        assert_eq!(purposes(&found, &config), ["change view flows_1m_mv", "record schema version 2"]);
     }
 
     fn clustered() -> SinkConfig {
@@ -545,7 +589,7 @@ mod tests {
         assert!(sql("create table schema_migrations").contains(
             "ReplicatedMergeTree('/clickhouse/tables/all/helios_local/schema_migrations', '{shard}-{replica}')"
         ));
-        assert!(sql("record schema version 1").starts_with("INSERT INTO helios_local.schema_migrations "));
+        assert!(sql("record schema version 2").starts_with("INSERT INTO helios_local.schema_migrations "));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //! | table | holds | fed by |
 //! |---|---|---|
 //! | `flows` | every flow record as received | helios |
-//! | `flows_1m` | traffic per minute and [`Rollup::Dimension`] | a view on `flows` |
+//! | `flows_1m` | traffic per minute and [`Rollup::Dimension`] | helios, and a view on `flows` for blocks without rollups |
 //! | `flows_1h` | the same per hour | a view on `flows_1m` |
-//! | `talkers_1h` | the busiest hosts of every exporter per hour | a view on `flows` |
+//! | `talkers_1m` | the busiest hosts and services of every exporter per minute | as `flows_1m` |
+//! | `talkers_1h` | the same per hour | a view on `talkers_1m` |
 //! | `interface_counters` | sFlow counter samples | helios |
 //! | `exporters` | what every exporter sent and lost, per minute | helios |
 //! | `schema_migrations` | which version the schema has | `migrate` |
@@ -31,15 +32,17 @@ pub enum Table {
     Flows,
     Flows1m,
     Flows1h,
+    Talkers1m,
     Talkers1h,
     Side(SideTable),
 }
 
 impl Table {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Flows,
         Self::Flows1m,
         Self::Flows1h,
+        Self::Talkers1m,
         Self::Talkers1h,
         Self::Side(SideTable::InterfaceCounters),
         Self::Side(SideTable::Exporters),
@@ -50,17 +53,19 @@ impl Table {
             Self::Flows => "flows",
             Self::Flows1m => "flows_1m",
             Self::Flows1h => "flows_1h",
+            Self::Talkers1m => "talkers_1m",
             Self::Talkers1h => "talkers_1h",
             Self::Side(side) => side.name(),
         }
     }
 
-    /// The materialized view that feeds the table; helios itself feeds those without.
+    /// The materialized view that feeds the table; helios alone feeds those without.
     pub const fn view(self) -> Option<&'static str> {
         match self {
             Self::Flows | Self::Side(_) => None,
             Self::Flows1m => Some("flows_1m_mv"),
             Self::Flows1h => Some("flows_1h_mv"),
+            Self::Talkers1m => Some("talkers_1m_mv"),
             Self::Talkers1h => Some("talkers_1h_mv"),
         }
     }

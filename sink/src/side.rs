@@ -159,6 +159,7 @@ impl SideAssembler {
             rows: open.rows,
             octets: open.pieces.iter().map(|piece| piece.len() as u64).sum(),
             pieces: open.pieces,
+            rollups: Vec::new(),
             compression: self.compression,
             arrivals: Vec::new(),
             kept: open.file.and_then(OpenFile::close),

@@ -27,6 +27,7 @@ use helios_common::clock;
 use helios_common::time::UnixMs;
 
 use crate::block::Block;
+use crate::rollup::Rollup;
 use crate::schema::Table;
 
 pub mod config;
@@ -237,7 +238,7 @@ impl Spool {
             let (rows, arrivals) = if n == last { (block.rows as u32, &block.arrivals[..]) } else { (0, &[][..]) };
             file = file.append(rows, arrivals, piece)?;
         }
-        file.close()
+        block.rollups.iter().try_fold(file, OpenFile::append_rollup)?.close()
     }
 
     /// Reads a kept block.
@@ -472,6 +473,11 @@ impl OpenFile {
         self.sum.octets += body.len() as u64;
         self.sum.pieces += 1;
         self.write(&file::encode_piece(rows, arrivals, body))
+    }
+
+    /// Appends what the block adds to a rollup table.
+    pub fn append_rollup(self, rollup: &Rollup) -> Option<Self> {
+        self.write(&file::encode_rollup(rollup))
     }
 
     /// Ends the file: from now on the block is the spool's.

@@ -10,6 +10,7 @@ mod engine {
     mod once;
     mod outage;
     mod retention;
+    mod rollups;
     mod schema;
     pub mod support;
 }

@@ -147,7 +147,7 @@ pub fn assert_once(engine: &Engine, rows: u64) {
         assert_eq!(number(engine, &format!("SELECT sum(flows) FROM helios.{table}")), rows, "{table}");
         assert_eq!(number(engine, &format!("SELECT sum(bytes) FROM helios.{table}")), rows * 100, "{table}");
     }
-    let talkers = "SELECT sum(flows) FROM helios.talkers_1h WHERE side = 'dst'";
+    let talkers = "SELECT sum(flows) FROM helios.talkers_1h WHERE side = 'total'";
     assert_eq!(number(engine, talkers), rows, "talkers_1h");
 }
 

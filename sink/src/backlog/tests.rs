@@ -18,6 +18,7 @@ fn block(octets: u64) -> Block {
         octets,
         compression: Compression::None,
         arrivals: vec![(1, 1)],
+        rollups: Vec::new(),
         kept: None,
     }
 }

@@ -30,6 +30,7 @@ use super::{ConnectError, POOL_IDLE_TIMEOUT, password};
 use crate::block::Block;
 use crate::config::{Compression, SinkConfig};
 use crate::error::begins_with_exception;
+use crate::schema::rollup::LOG_COMMENT;
 
 /// The code of the exception that is in the body, as a number.
 const EXCEPTION_CODE: &str = "X-ClickHouse-Exception-Code";
@@ -64,15 +65,34 @@ impl Inserts {
         Ok(Self { http, url, user: config.user.clone(), password: password(config)? })
     }
 
-    /// Sends a block and waits until ClickHouse has stored it. `timeout` bounds each wait: for the server to take more
-    /// of the block, and for its answer once it has all of it.
+    /// Sends a block and its rollups and waits until ClickHouse has stored all of it. `timeout` bounds each wait: for the
+    /// server to take more of the block, and for its answer once it has all of it.
+    ///
+    /// If an insert fails, the next attempt sends everything again: ClickHouse knows by the token what it has.
     ///
     /// # Errors
     /// [`Error::BadResponse`] with the answer if that is no acknowledgement, [`Error::TimedOut`], [`Error::Network`];
     /// [`Class`](crate::error::Class) says what to do about them.
     pub async fn insert(&self, block: &Block, timeout: Duration) -> Result<(), Error> {
+        let comment = (!block.rollups.is_empty()).then_some(LOG_COMMENT);
+        self.insert_one(block, &block.statement, &block.pieces, comment, timeout).await?;
+        for rollup in &block.rollups {
+            self.insert_one(block, &rollup.statement, std::slice::from_ref(&rollup.body), None, timeout).await?;
+        }
+        Ok(())
+    }
+
+    /// One insert of a block.
+    async fn insert_one(
+        &self,
+        block: &Block,
+        statement: &str,
+        pieces: &[Bytes],
+        comment: Option<&str>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         let progress = Arc::new(Mutex::new(Instant::now()));
-        let request = self.request(block, Arc::clone(&progress))?;
+        let request = self.request(block, statement, pieces, comment, Arc::clone(&progress))?;
         let exchange = async {
             let response = self.http.request(request).await.map_err(|error| Error::Network(Box::new(error)))?;
             check(response).await
@@ -88,15 +108,25 @@ impl Inserts {
         }
     }
 
-    fn request(&self, block: &Block, progress: Arc<Mutex<Instant>>) -> Result<Request<Pieces>, Error> {
+    fn request(
+        &self,
+        block: &Block,
+        statement: &str,
+        pieces: &[Bytes],
+        comment: Option<&str>,
+        progress: Arc<Mutex<Instant>>,
+    ) -> Result<Request<Pieces>, Error> {
         let mut url = self.url.clone();
         {
             let mut query = url.query_pairs_mut();
-            query.append_pair("query", &block.statement);
+            query.append_pair("query", statement);
             for (name, value) in SETTINGS {
                 query.append_pair(name, value);
             }
             query.append_pair("insert_deduplication_token", &block.token);
+            if let Some(comment) = comment {
+                query.append_pair("log_comment", comment);
+            }
             if block.compression != Compression::None {
                 query.append_pair("decompress", "1");
             }
@@ -105,7 +135,8 @@ impl Inserts {
         if let Some(password) = &self.password {
             request = request.header("X-ClickHouse-Key", password);
         }
-        let body = Pieces { left: block.pieces.clone().into_iter(), octets: block_octets(block), progress };
+        let octets = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let body = Pieces { left: Vec::from(pieces).into_iter(), octets, progress };
         request.body(body).map_err(|error| Error::InvalidParams(Box::new(error)))
     }
 }
@@ -123,10 +154,6 @@ const SETTINGS: [(&str, &str); 6] = [
     ("max_insert_threads", "1"),
     ("max_threads", "1"),
 ];
-
-fn block_octets(block: &Block) -> u64 {
-    block.pieces.iter().map(|piece| piece.len() as u64).sum()
-}
 
 /// The pieces of a block as the body of a request. Its length is known, so it is sent with `Content-Length`.
 #[derive(Debug)]

@@ -17,7 +17,9 @@ pub struct Budget {
     pub flows_1m: u64,
     /// Traffic by hour.
     pub flows_1h: u64,
-    /// The busiest hosts of each exporter by hour.
+    /// The busiest hosts and services of every exporter by minute.
+    pub talkers_1m: u64,
+    /// The busiest hosts and services of every exporter by hour.
     pub talkers_1h: u64,
     /// Counter samples of sFlow agents, by interface.
     pub interface_counters: u64,
@@ -32,6 +34,7 @@ impl Budget {
             Table::Flows => self.flows,
             Table::Flows1m => self.flows_1m,
             Table::Flows1h => self.flows_1h,
+            Table::Talkers1m => self.talkers_1m,
             Table::Talkers1h => self.talkers_1h,
             Table::Side(SideTable::InterfaceCounters) => self.interface_counters,
             Table::Side(SideTable::Exporters) => self.exporters,

@@ -123,7 +123,9 @@ pub fn create_table(target: Target<'_>, table: Table, days: u32) -> String {
 /// Whole partitions expire, so a partition is a fraction of what the table keeps by default.
 fn partition(table: Table) -> &'static str {
     match table {
-        Table::Flows | Table::Flows1m | Table::Side(SideTable::InterfaceCounters) => "toDate(received_at)",
+        Table::Flows | Table::Flows1m | Table::Talkers1m | Table::Side(SideTable::InterfaceCounters) => {
+            "toDate(received_at)"
+        }
         Table::Flows1h | Table::Talkers1h | Table::Side(SideTable::Exporters) => "toMonday(received_at)",
     }
 }
@@ -184,17 +186,23 @@ pub fn create_distributed(target: Target<'_>, cluster: &str, local: &str, name: 
     )
 }
 
-/// The view that feeds `table`; `None` for those that helios feeds. It is fed by and feeds the tables of its own
-/// server: what a replica gets by replication has been through another one's view.
-pub fn create_view(target: Target<'_>, table: Table) -> Option<String> {
-    let view = table.view()?;
-    let query = rollup::query(target.database, table)?;
-    Some(format!(
-        "CREATE MATERIALIZED VIEW IF NOT EXISTS {0}.{view}{1}\nTO {0}.{2}\nAS {query}",
-        target.database,
-        target.on_cluster(),
-        table.name()
-    ))
+/// The view that feeds `table`. It is fed by and feeds the tables of its own server: what a replica gets by replication
+/// has been through another one's view.
+pub fn create_view(target: Target<'_>, view: &str, table: Table, query: &str) -> String {
+    view_statement("CREATE MATERIALIZED VIEW IF NOT EXISTS", target, view, table, query)
+}
+
+/// Another query in the place of the view's.
+///
+/// `ALTER TABLE ... MODIFY QUERY` would do the same, but the view then forgets the tokens that it has seen, and a block that is
+/// sent again counts twice in the rollup. A view that is replaced knows them, and no row gets lost meanwhile.
+pub fn replace_view(target: Target<'_>, view: &str, table: Table, query: &str) -> String {
+    view_statement("CREATE OR REPLACE MATERIALIZED VIEW", target, view, table, query)
+}
+
+fn view_statement(verb: &str, target: Target<'_>, view: &str, table: Table, query: &str) -> String {
+    let (database, on_cluster) = (target.database, target.on_cluster());
+    format!("{verb} {database}.{view}{on_cluster}\nTO {database}.{}\nAS {query}", table.name())
 }
 
 /// Of a cluster, all servers are replicas of the one table: what one process has noted, all know.

@@ -1,20 +1,22 @@
 //! The file of one block.
 //!
 //! ```text
-//! file    8 octets  "HELIOSB1": the format and its version
+//! file    8 octets  "HELIOSB2": the format and its version
 //!         records
-//! record  1 octet   kind: 1 head, 2 piece, 3 end
+//! record  1 octet   kind: 1 head, 2 piece, 3 end, 4 rollup
 //!         4 octets  length of the payload, little endian as every number here
 //!         4 octets  CRC-32 (IEEE) of kind, length and payload
 //!         payload
 //! head    table, compression, token, statement: each 4 octets length and UTF-8 text
 //! piece   4 octets rows that the piece makes whole, 4 octets number of arrivals,
 //!         per arrival 8 octets Unix ms and 4 octets rows, then a part of the insert's body
+//! rollup  8 octets rows, table and statement as in the head, the body: what the block's rows add up to
 //! end     8 octets rows, 8 octets octets of the body, 4 octets number of pieces
 //! ```
-//! One head, pieces, one end: a file without its end is a block that was being filled when its process died, and
+//! One head, pieces, rollups, one end: a file without its end is a block that was being filled when its process died, and
 //! [`Contents::close_as_it_stands`] makes a valid, shorter block of it. Whatever is behind the last whole record is a
-//! torn tail. A file names all that an insert needs: it can be sent by any helios.
+//! torn tail. Rollups without an end behind them may lack some, and are left out: ClickHouse then makes them of the block.
+//! Format 1 had no rollups, and is read as well. A file names all that an insert needs: it can be sent by any helios.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -26,9 +28,12 @@ use nix::errno::Errno;
 
 use crate::block::{Block, compressed};
 use crate::config::Compression;
+use crate::rollup::Rollup;
 use crate::schema::Table;
 
-pub(crate) const MAGIC: [u8; 8] = *b"HELIOSB1";
+pub(crate) const MAGIC: [u8; 8] = *b"HELIOSB2";
+/// The format without rollups.
+const MAGIC_1: [u8; 8] = *b"HELIOSB1";
 /// What every version's files begin with; the version follows.
 const FAMILY: &[u8] = b"HELIOSB";
 const RECORD: usize = 9;
@@ -36,6 +41,7 @@ const END_PAYLOAD: usize = 20;
 const HEAD: u8 = 1;
 const PIECE: u8 = 2;
 const END: u8 = 3;
+const ROLLUP: u8 = 4;
 
 /// What ends an ArrowStream: a continuation mark and no message.
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
@@ -113,15 +119,10 @@ impl Head {
 
     fn decode(payload: &[u8]) -> Option<Self> {
         let mut rest = payload;
-        let mut text = || {
-            let (length, after) = rest.split_first_chunk::<4>()?;
-            let (text, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            rest = after;
-            std::str::from_utf8(text).ok()
-        };
-        let (table, compression, token, statement) = (text()?, text()?, text()?, text()?);
+        let mut text = || take_text(&mut rest);
+        let (name, compression, token, statement) = (text()?, text()?, text()?, text()?);
         Some(Self {
-            table: Table::ALL.into_iter().find(|known| known.name() == table)?,
+            table: table(name)?,
             compression: [Compression::Lz4, Compression::Lz4Fast, Compression::None]
                 .into_iter()
                 .find(|known| compression_name(*known) == compression)?,
@@ -151,6 +152,33 @@ pub fn encode_piece(rows: u32, arrivals: &[(UnixMs, u32)], body: &[u8]) -> Vec<u
     record(PIECE, &[&lead, body])
 }
 
+/// What the block adds to a rollup table.
+pub fn encode_rollup(rollup: &Rollup) -> Vec<u8> {
+    let mut lead = rollup.rows.to_le_bytes().to_vec();
+    for text in [rollup.table.name(), &rollup.statement] {
+        lead.extend((text.len() as u32).to_le_bytes());
+        lead.extend(text.as_bytes());
+    }
+    record(ROLLUP, &[&lead, &rollup.body])
+}
+
+/// Takes a text off the begin of a payload.
+fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let (length, after) = rest.split_first_chunk::<4>()?;
+    let (text, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    *rest = after;
+    std::str::from_utf8(text).ok()
+}
+
+fn table(name: &str) -> Option<Table> {
+    Table::ALL.into_iter().find(|known| known.name() == name)
+}
+
+/// The records of a file of a format that this version reads.
+fn records(data: &[u8]) -> Option<&[u8]> {
+    data.strip_prefix(&MAGIC[..]).or_else(|| data.strip_prefix(&MAGIC_1[..]))
+}
+
 impl End {
     pub fn encode(&self) -> Vec<u8> {
         record(END, &[&self.rows.to_le_bytes(), &self.octets.to_le_bytes(), &self.pieces.to_le_bytes()])
@@ -169,7 +197,7 @@ impl End {
 }
 
 /// What is behind the last whole record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tail {
     Nothing,
     /// A record that was not written to its end: its process died.
@@ -184,6 +212,8 @@ pub struct Contents {
     pub head: Head,
     pub pieces: Vec<Bytes>,
     pub arrivals: Vec<(UnixMs, u32)>,
+    /// Of a closed file.
+    pub rollups: Vec<Rollup>,
     /// What the pieces add up to.
     pub sum: End,
     /// Whether the file has an end, which agrees with its pieces.
@@ -200,20 +230,31 @@ impl Contents {
     /// [`FileError`] when it cannot be read, or does not even have a head.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let data = Bytes::from(std::fs::read(path)?);
-        let (head, payload) = head(&data)?;
+        let Some(records) = records(&data) else { return Err(FileError::Damaged("no block file")) };
+        let Some((HEAD, payload)) = whole_record(records) else {
+            return Err(FileError::Damaged("its head is damaged"));
+        };
+        let Some(head) = Head::decode(payload) else {
+            return Err(FileError::Damaged("its head names something that this version does not know"));
+        };
         let whole = (MAGIC.len() + RECORD + payload.len()) as u64;
         let mut contents = Self {
             head,
             pieces: Vec::new(),
             arrivals: Vec::new(),
+            rollups: Vec::new(),
             sum: End::default(),
             closed: false,
             tail: Tail::Nothing,
             whole,
         };
+        let mut end_of_pieces = whole;
         while let Some(rest) = data.get(contents.whole as usize..).filter(|rest| !rest.is_empty()) {
             let taken = match whole_record(rest) {
-                Some((PIECE, payload)) if !contents.closed => contents.take_piece(&data, payload).then_some(payload),
+                Some((PIECE, payload)) if !contents.closed && contents.rollups.is_empty() => {
+                    contents.take_piece(&data, payload).then_some(payload)
+                }
+                Some((ROLLUP, payload)) if !contents.closed => contents.take_rollup(&data, payload).then_some(payload),
                 Some((END, payload)) if !contents.closed && End::decode(payload) == Some(contents.sum) => {
                     contents.closed = true;
                     Some(payload)
@@ -225,6 +266,14 @@ impl Contents {
                 break;
             };
             contents.whole += (RECORD + payload.len()) as u64;
+            if contents.rollups.is_empty() {
+                end_of_pieces = contents.whole;
+            }
+        }
+        if !contents.closed && !contents.rollups.is_empty() {
+            contents.rollups.clear();
+            contents.whole = end_of_pieces;
+            contents.tail = contents.tail.max(Tail::Torn);
         }
         Ok(contents)
     }
@@ -244,6 +293,15 @@ impl Contents {
         self.sum.octets += body.len() as u64;
         self.sum.pieces += 1;
         self.pieces.push(data.slice_ref(body));
+        true
+    }
+
+    fn take_rollup(&mut self, data: &Bytes, payload: &[u8]) -> bool {
+        let Some((rows, mut rest)) = payload.split_first_chunk::<8>() else { return false };
+        let (Some(name), Some(statement)) = (take_text(&mut rest), take_text(&mut rest)) else { return false };
+        let Some(table) = table(name) else { return false };
+        let (statement, rows) = (statement.into(), u64::from_le_bytes(*rows));
+        self.rollups.push(Rollup { table, statement, rows, body: data.slice_ref(rest) });
         true
     }
 
@@ -281,8 +339,9 @@ impl Contents {
             statement: self.head.statement.into(),
             token: self.head.token,
             rows: self.sum.rows,
-            octets: self.sum.octets,
+            octets: self.sum.octets + self.rollups.iter().map(|rollup| rollup.body.len() as u64).sum::<u64>(),
             pieces: self.pieces,
+            rollups: self.rollups,
             compression: self.head.compression,
             arrivals: self.arrivals,
             kept: None,
@@ -292,10 +351,10 @@ impl Contents {
 
 /// Head of a file and the head's record.
 fn head(data: &[u8]) -> Result<(Head, &[u8]), FileError> {
-    let Some(records) = data.strip_prefix(&MAGIC[..]) else {
+    let Some(records) = records(data) else {
         let version = data.strip_prefix(FAMILY).and_then(|rest| rest.first());
         return Err(match version {
-            Some(b'2'..=b'9' | b'A'..=b'Z') => FileError::Newer,
+            Some(b'3'..=b'9' | b'A'..=b'Z') => FileError::Newer,
             _ => FileError::Damaged("no block file"),
         });
     };

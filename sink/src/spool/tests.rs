@@ -459,7 +459,7 @@ fn a_file_of_a_newer_version_is_kept_and_named_as_such() {
     release(spool);
     // Another version of the format, and a table that this version has not.
     let mut newer = fs::read(&files[0].path).unwrap();
-    newer[7] = b'2';
+    newer[7] = b'3';
     fs::write(&files[0].path, &newer).unwrap();
     let table = Head { statement: "INSERT".into(), ..head("b") }.encode();
     let table: Vec<u8> = table

@@ -14,7 +14,7 @@ use helios_sink::config::Compression;
 
 use super::support::{Stand, assembler, block, last_hour, traffic};
 
-const TABLES: [&str; 4] = ["flows", "flows_1m", "flows_1h", "talkers_1h"];
+const TABLES: [&str; 5] = ["flows", "flows_1m", "flows_1h", "talkers_1m", "talkers_1h"];
 
 #[test]
 fn every_kind_of_column_arrives_as_it_was() {
@@ -98,7 +98,9 @@ fn totals(stand: &Stand, table: &str) -> String {
         "flows" => {
             stand.query("SELECT sum(bytes * sampling_interval), sum(packets * sampling_interval), count() FROM t.flows")
         }
-        "talkers_1h" => stand.query("SELECT sum(bytes), sum(packets), sum(flows) FROM t.talkers_1h WHERE side = 'dst'"),
+        "talkers_1m" | "talkers_1h" => {
+            stand.query(&format!("SELECT sum(bytes), sum(packets), sum(flows) FROM t.{table} WHERE side = 'dst'"))
+        }
         _ => stand.query(&format!("SELECT sum(bytes), sum(packets), sum(flows) FROM t.{table}")),
     }
 }

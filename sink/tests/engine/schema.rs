@@ -32,6 +32,8 @@ fn a_schema_is_made_once_and_then_complete() {
         "schema_migrations",
         "talkers_1h",
         "talkers_1h_mv",
+        "talkers_1m",
+        "talkers_1m_mv",
     ];
     assert_eq!(tables.lines().collect::<Vec<_>>(), expected);
 }

@@ -53,6 +53,11 @@ impl Stand {
         Ok(done.into_iter().map(|step| step.purpose).collect())
     }
 
+    /// What a helios says that leaves the schema to others.
+    pub fn check(&self) -> Result<(), migrate::MigrateError> {
+        self.runtime.block_on(migrate::check(&self.client, &self.config))
+    }
+
     /// What is still to be done.
     pub fn plan(&self) -> Vec<String> {
         let plan = self.runtime.block_on(migrate::plan(&self.client, &self.config)).unwrap();

@@ -1,0 +1,145 @@
+//! Rollups that helios makes and those that views make: every row counts once, whoever rolled it up, and an installation
+//! of an earlier version goes on with what it has.
+
+use std::sync::Arc;
+
+use helios_common::names::Names;
+use helios_sink::block::Block;
+use helios_sink::config::Compression;
+
+use super::support::{Stand, assembler, block, traffic};
+
+/// The schema of version 1 as it was released: `SHOW CREATE` of every rollup table and view, and what it had recorded.
+const RELEASED: &str = include_str!("../data/schema-1.sql");
+
+/// A block whose rollups somebody else has to make: as an earlier version sends it, or as a crash leaves it.
+fn bare(mut block: Block) -> Block {
+    block.rollups.clear();
+    block
+}
+
+fn flows_of(stand: &Stand, rows: usize, what: &str) {
+    let flows = stand.query(
+        "SELECT toStartOfMinute(received_at) AS at, exporter_name, proto, flow_direction, \
+         sum(bytes * sampling_interval), sum(packets * sampling_interval), count() FROM t.flows \
+         GROUP BY ALL ORDER BY ALL",
+    );
+    assert_eq!(stand.rows(), rows.to_string(), "{what}");
+    let minutes = stand.query(
+        "SELECT received_at, exporter_name, proto, flow_direction, sum(bytes), sum(packets), sum(flows) FROM t.flows_1m \
+         GROUP BY ALL ORDER BY ALL",
+    );
+    assert_eq!(minutes, flows, "{what}: flows_1m");
+    let total =
+        stand.query("SELECT sum(bytes * sampling_interval), sum(packets * sampling_interval), count() FROM t.flows");
+    for table in ["flows_1h WHERE 1", "talkers_1m WHERE side = 'total'", "talkers_1h WHERE side = 'total'"] {
+        let sums = stand.query(&format!("SELECT sum(bytes), sum(packets), sum(flows) FROM t.{table}"));
+        assert_eq!(sums, total, "{what}: {table}");
+    }
+    for (side, column) in [("src", "src_addr"), ("dst", "dst_addr")] {
+        let hosts = stand.query(&format!(
+            "SELECT {column}, sum(bytes * sampling_interval), count() FROM t.flows GROUP BY 1 ORDER BY 1"
+        ));
+        let listed = stand.query(&format!(
+            "SELECT host, sum(bytes), sum(flows) FROM t.talkers_1h WHERE side = '{side}' GROUP BY 1 ORDER BY 1"
+        ));
+        assert_eq!(listed, hosts, "{what}: {side}");
+    }
+}
+
+#[test]
+fn a_block_counts_once_whether_helios_or_a_view_rolled_it_up() {
+    let stand = Stand::migrated();
+    let names = Arc::new(Names::new());
+    let mut assembler = assembler(&names, Compression::Lz4);
+    let with = block(&mut assembler, [traffic(&names, 0, 3000)]);
+    let without = bare(block(&mut assembler, [traffic(&names, 3000, 3000)]));
+    for attempt in ["sent once", "sent again"] {
+        for (block, rows) in [(&with, 3000), (&without, 6000)] {
+            stand.insert(block);
+            flows_of(&stand, if attempt == "sent once" { rows } else { 6000 }, attempt);
+        }
+    }
+}
+
+#[test]
+fn pairs_and_services_add_up_to_the_total() {
+    let stand = Stand::migrated();
+    let names = Arc::new(Names::new());
+    stand.insert(&block(&mut assembler(&names, Compression::Lz4), [traffic(&names, 0, 2000)]));
+    let services =
+        "SELECT proto, port, sum(bytes), sum(flows) FROM t.talkers_1m WHERE side = 'service' GROUP BY 1, 2 ORDER BY 1";
+    let flows = "SELECT proto, 0, sum(bytes * sampling_interval), count() FROM t.flows GROUP BY 1 ORDER BY 1";
+    assert_eq!(stand.query(services), stand.query(flows));
+    // Of many pairs the busiest are listed, each with no more than it has.
+    let pairs = "SELECT count(), countIf(p.bytes > f.bytes), countIf(f.bytes = 0) FROM \
+                 (SELECT exporter_name, host, peer, sum(bytes) AS bytes FROM t.talkers_1m WHERE side = 'pair' GROUP BY 1, 2, 3) AS p \
+                 LEFT JOIN (SELECT exporter_name, src_addr AS host, dst_addr AS peer, sum(bytes * sampling_interval) AS bytes \
+                 FROM t.flows GROUP BY 1, 2, 3) AS f USING (exporter_name, host, peer)";
+    let pairs = stand.query(pairs);
+    let counts: Vec<usize> = pairs.split('\t').map(|count| count.parse().unwrap()).collect();
+    assert!(counts[0] > 50 && counts[1..] == [0, 0], "{pairs}");
+}
+
+#[test]
+fn an_installation_of_version_1_changes_over_without_a_gap_or_a_doubled_minute() {
+    let stand = Stand::migrated();
+    for drop in ["flows_1m_mv", "flows_1h_mv", "talkers_1m_mv", "talkers_1h_mv"] {
+        stand.query(&format!("DROP TABLE t.{drop} SYNC"));
+    }
+    for drop in ["flows_1m", "flows_1h", "talkers_1m", "talkers_1h"] {
+        stand.query(&format!("DROP TABLE t.{drop} SYNC"));
+    }
+    stand.query("TRUNCATE TABLE t.schema_migrations");
+    for statement in RELEASED.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
+        stand.query(statement);
+    }
+    let names = Arc::new(Names::new());
+    let mut assembler = assembler(&names, Compression::Lz4);
+    let [before, during, after] = [0, 1, 2].map(|n| block(&mut assembler, [traffic(&names, n * 2000, 2000)]));
+    let (before, during) = (bare(before), bare(during));
+    stand.insert(&before);
+    stand.insert(&before);
+    let done = stand.migrate().unwrap();
+    for step in [
+        "add column flows_1m.src_site",
+        "add column flows_1h.src_peer_as",
+        "widen column talkers_1h.side",
+        "add column talkers_1h.peer",
+        "create table talkers_1m",
+        "create view talkers_1m_mv",
+        "replace view flows_1m_mv, which would count rows twice",
+        "change view talkers_1h_mv",
+    ] {
+        assert!(done.iter().any(|purpose| purpose == step), "{step}: {done:?}");
+    }
+    assert_eq!(stand.plan(), [""; 0]);
+    // Both versions run, and no acknowledgement comes in time.
+    for block in [&after, &during, &during, &after] {
+        stand.insert(block);
+    }
+    let sums = |sql: &str| stand.query(sql);
+    let flows = sums("SELECT sum(bytes * sampling_interval), sum(packets * sampling_interval), count() FROM t.flows");
+    assert!(flows.ends_with("\t6000"), "{flows}");
+    for table in
+        ["flows_1m WHERE 1", "flows_1h WHERE 1", "talkers_1h WHERE side = 'src'", "talkers_1h WHERE side = 'dst'"]
+    {
+        assert_eq!(sums(&format!("SELECT sum(bytes), sum(packets), sum(flows) FROM t.{table}")), flows, "{table}");
+    }
+    // A total has what came since.
+    assert_eq!(sums("SELECT sum(flows) FROM t.talkers_1h WHERE side = 'total'"), "4000");
+    // Merged by the whole key, rows of the new dimensions stay apart.
+    stand.query("OPTIMIZE TABLE t.talkers_1h FINAL");
+    assert_eq!(sums("SELECT uniq(side) FROM t.talkers_1h"), "5");
+}
+
+#[test]
+fn a_schema_of_version_1_is_not_taken_for_complete() {
+    let stand = Stand::migrated();
+    let released = RELEASED.split(";\n").find(|statement| statement.contains("VIEW t.flows_1m_mv ")).unwrap();
+    stand.query(&released.replace("CREATE ", "CREATE OR REPLACE "));
+    let error = stand.check().unwrap_err().to_string();
+    assert!(error.contains("replace view flows_1m_mv"), "{error}");
+    stand.migrate().unwrap();
+    stand.check().unwrap();
+}
