@@ -16,7 +16,8 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def helios_binary() -> Path:
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/helios"
+    built = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/helios"
+    return Path(os.environ.get("BENCH_HELIOS", built))
 
 
 def engine_python() -> str:

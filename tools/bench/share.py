@@ -1,7 +1,7 @@
 """What Helios leaves of ClickHouse's speed: UDP to rows, against a bare loop of INSERTs of the same flows.
 
-Both get the same cores, empty tables with all rollups, two connections and settings as Helios sends them. The bare loop
-sends the bodies that Helios made of these flows for a sink that only reads; nothing is decoded or compressed meanwhile, so
+Both get the same cores, empty tables, two connections and settings as Helios sends them. The bare loop sends the bodies that
+Helios made of these flows for a sink that only reads, and no rollups; nothing is decoded or compressed meanwhile, so
 what it reaches is the engine's own. Helios gets the flows from UDP, with the generator on the same cores, faster than the
 engine takes them. The clock runs from the first octet to the last acknowledgement; the engine's CPU is counted until its last
 merge is done. They run by turns, and the best of each counts.
@@ -18,7 +18,7 @@ from pathlib import Path
 from .procs import Process, merges_done, query
 
 CONNECTIONS = 2
-TABLES = ("flows", "flows_1m", "flows_1h", "talkers_1h")
+TABLES = ("flows", "flows_1m", "flows_1h", "talkers_1m", "talkers_1h")
 
 
 @dataclass

@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 PIECE = 4 << 20
-ANSWER = b"HTTP/1.1 200 OK\r\nX-ClickHouse-Summary: {}\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n"
+ANSWER = b"HTTP/1.1 200 OK\r\nX-ClickHouse-Query-Id: bench\r\nX-ClickHouse-Summary: {}\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n"
 
 
 class Body:

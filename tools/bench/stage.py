@@ -22,12 +22,30 @@ ARROW = {
 }
 
 
+SETTINGS = ", ".join(f"{name} = {value}" for name, value in ARROW.items())
+# The keys of flows_1m.
+DIMENSIONS = (
+    "exporter_name", "proto", "ether_type", "in_if_name", "out_if_name", "in_if_boundary", "out_if_boundary", "src_as", "dst_as",
+    "src_peer_as", "dst_peer_as", "src_country", "dst_country", "src_site", "dst_site", "src_tenant", "dst_tenant", "flow_direction",
+)  # fmt: skip
+# What flows count for in talkers_1m, and how many of each side are listed.
+SIDES = f"""
+    SELECT received_at, bytes, packets, sampling_interval, exporter_name, end.1 AS side, end.2 AS host, end.3 AS peer, end.4 AS proto, end.5 AS port
+    FROM (SELECT *, toIPv6('::') AS none, least(src_port, dst_port) AS service FROM {DATABASE}.flows)
+    ARRAY JOIN [
+        (toInt8(1), src_addr, none, 0, 0), (2, dst_addr, none, 0, 0), (3, src_addr, dst_addr, 0, 0), (4, none, none, proto, service), (5, none, none, 0, 0)
+    ] AS end"""
+TALKERS = "ORDER BY bytes DESC LIMIT 50 BY received_at, exporter_name, side"
+
+
 @dataclass
 class Body:
-    """The data of one INSERT."""
+    """The data of one INSERT, and the flows in it: those that arrived from `begin` on and before `end`."""
 
     file: Path
     rows: int
+    begin: str
+    end: str
 
 
 class Stage:
@@ -88,14 +106,13 @@ class Stage:
             end = self.arrivals[at + 1][0] if at + 1 < len(self.arrivals) else "2100-01-01 00:00:00"
             file = self.folder / f"body-{len(bodies)}.bin"
             file.write_bytes(self.cut(begin, end, form, plain_strings))
-            bodies.append(Body(file, gathered))
+            bodies.append(Body(file, gathered, begin, end))
             begin, gathered = end, 0
             if last:
                 break
         return bodies
 
     def cut(self, begin: str, end: str, form: str, plain_strings: bool) -> bytes:
-        settings = ", ".join(f"{name} = {value}" for name, value in ARROW.items())
         columns = ", ".join(self.columns)
         if plain_strings:
             text = query(
@@ -106,9 +123,24 @@ class Stage:
         return query(
             self.clickhouse,
             f"SELECT {columns} FROM {DATABASE}.flows WHERE received_at >= '{begin}' AND received_at < '{end}' "
-            f"ORDER BY received_at SETTINGS {settings}, max_block_size = 65536 FORMAT {form}",
+            f"ORDER BY received_at SETTINGS {SETTINGS}, max_block_size = 65536 FORMAT {form}",
             raw=True,
         )
+
+    def rolled_up(self, body: Body, table: str) -> tuple[bytes, list[str]]:
+        """What Helios makes of the body for `flows_1m` or `talkers_1m`, and the names of its columns."""
+        sums = [f"toUInt64(sum({name} * greatest(sampling_interval, 1))) AS {name}" for name in ("bytes", "packets")] + ["count() AS flows"]
+        keys, source, limit = [name for name in DIMENSIONS if name in self.columns], f"{DATABASE}.flows", ""
+        if table == "talkers_1m":
+            keys, source, limit = ["exporter_name", "side", "host", "peer", "proto", "port"], f"({SIDES})", TALKERS
+        minute = "toStartOfMinute(received_at) AS at"
+        statement = (
+            f"SELECT CAST(at, 'DateTime') AS received_at, {', '.join(keys)}, bytes, packets, flows FROM ("
+            f"SELECT {minute}, {', '.join(keys)}, {', '.join(sums)} FROM {source} "
+            f"WHERE received_at >= '{body.begin}' AND received_at < '{body.end}' GROUP BY at, {', '.join(keys)}) {limit} "
+            f"SETTINGS {SETTINGS}, max_block_size = 65536 FORMAT ArrowStream"
+        )
+        return query(self.clickhouse, statement, raw=True), ["received_at", *keys, "bytes", "packets", "flows"]
 
 
 def drop_views(clickhouse: str, database: str, keep: tuple[str, ...]):
