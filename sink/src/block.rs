@@ -167,15 +167,17 @@ impl Assembler {
     /// # Errors
     /// As [`append`](Self::append).
     pub fn encode_older_than(&mut self, limit: Duration) -> Result<bool, ArrowError> {
-        match &mut self.open {
-            Some(open)
-                if self.spool.is_some() && open.workspace.chunk.rows() > 0 && open.chunk_since.elapsed() >= limit =>
-            {
-                open.encode(&self.names, &mut self.output, &mut self.costs);
-                Ok(true)
-            }
-            _ => Ok(false),
+        let is_due = self.unwritten_age().is_some_and(|age| age >= limit);
+        if let Some(open) = self.open.as_mut().filter(|_| is_due) {
+            open.encode(&self.names, &mut self.output, &mut self.costs);
         }
+        Ok(is_due)
+    }
+
+    /// How long the first row has waited that is to be written to the spool and is not encoded yet.
+    pub fn unwritten_age(&self) -> Option<Duration> {
+        let open = self.open.as_ref().filter(|open| self.spool.is_some() && open.workspace.chunk.rows() > 0);
+        open.map(|open| open.chunk_since.elapsed())
     }
 
     /// Rows of the open block that are not encoded yet.

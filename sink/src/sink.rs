@@ -24,8 +24,10 @@ use crate::schema::Table;
 use crate::side::{SideAssembler, SideThread};
 use crate::spool::{Policy, Scanner, Spool, SpoolStats};
 
-/// How long the block thread waits for a batch before it looks at the age of the open block.
+/// How long the block thread waits for a batch at the least before it looks at the age of the open block, and how long
+/// while no block is open: with nothing to do it does not wake up fifty times a second.
 const TICK: Duration = Duration::from_millis(20);
+const IDLE_WAIT: Duration = Duration::from_secs(1);
 
 /// What a stop takes at most beyond its limit, for a disk that is slow to take the last blocks.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -135,6 +137,7 @@ impl Disk {
     /// this one has ended.
     fn close(self, writes: bool) {
         self.stop.store(true, Ordering::Release);
+        self.thread.iter().for_each(|thread| thread.thread().unpark());
         if self.thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the spool thread panicked");
         }
@@ -311,7 +314,7 @@ struct BlockThread {
 impl BlockThread {
     fn run(mut self) {
         loop {
-            match self.input.receive(TICK) {
+            match self.input.receive(self.wait()) {
                 Received::Batch(batch) => self.append(batch),
                 Received::Quiet => {}
                 Received::Closed => break,
@@ -323,6 +326,14 @@ impl BlockThread {
             }
         }
         self.close(CloseReason::Drain);
+    }
+
+    /// How long nothing falls due if no batch comes.
+    fn wait(&self) -> Duration {
+        let Some(age) = self.assembler.age() else { return IDLE_WAIT };
+        let unwritten = self.assembler.unwritten_age().map(|age| self.max_unwritten.saturating_sub(age));
+        let closing = self.flush_interval.saturating_sub(age);
+        unwritten.map_or(closing, |writing| writing.min(closing)).max(TICK)
     }
 
     /// An open block that is old enough goes when an inserter is free for it; until then it grows.

@@ -22,9 +22,6 @@ use super::{Fsync, Kept, Spool, Stub};
 /// How often other processes' folders and requests are looked at, and files forced onto the medium.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the thread looks whether it shall end.
-const TICK: Duration = Duration::from_millis(50);
-
 /// Blocks to be sent again that are taken at a time.
 const AGAIN_MAX: usize = 4;
 
@@ -36,6 +33,7 @@ pub(crate) struct Scanner {
     pub spool: Arc<Spool>,
     /// Gets every block that is found.
     pub backlog: Arc<Backlog>,
+    /// Who sets it unparks the thread.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -63,7 +61,7 @@ impl Scanner {
             }
             let begin = Instant::now();
             while begin.elapsed() < INTERVAL && !self.stop.load(Ordering::Acquire) {
-                std::thread::sleep(TICK); // between two looks at the flag
+                std::thread::park_timeout(INTERVAL.saturating_sub(begin.elapsed()));
             }
         }
         if self.spool.config.fsync != Fsync::Never {
