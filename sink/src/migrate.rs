@@ -471,7 +471,7 @@ mod tests {
                 found.columns.push((table.name().into(), column.name.into(), column.clickhouse));
             }
             if let (Some(view), Some(query)) = (table.view(), rollup::query(&storage, table)) {
-                found.tables.push((view.into(), String::new()));
+                found.tables.push((view.into(), ddl::create_view(target, view, table, &query)));
                 found.recorded.push((view.into(), checksum(&query)));
             }
         }

@@ -39,6 +39,12 @@ fn the_rights_of_the_page_are_enough() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let changed = migrate(&engine, "columns=[{name: user_name, id: 371, type: string}]");
     assert!(String::from_utf8_lossy(&changed.stdout).contains("add column flows.user_name"));
+    // As if an earlier version had made another view.
+    engine.query(
+        "INSERT INTO helios.schema_migrations SELECT version, name, now64(3), 7 FROM helios.schema_migrations WHERE name = 'flows_1h_mv'",
+    );
+    let changed = migrate(&engine, "columns=[{name: user_name, id: 371, type: string}]");
+    assert!(String::from_utf8_lossy(&changed.stdout).contains("change view flows_1h_mv"));
     store(&engine, &["clickhouse.max_table_bytes.flows=1000000000"]);
 
     engine.restrict(&[&less]);

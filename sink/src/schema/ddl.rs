@@ -107,8 +107,12 @@ pub fn create_table(target: Target<'_>, table: Table, days: u32) -> String {
     // What a view feeds is added up when parts are merged, what helios feeds stays as it is.
     let engine = if table.view().is_some() { "AggregatingMergeTree" } else { "MergeTree" };
     let ttl = ttl(days).map_or(String::new(), |ttl| format!("TTL {ttl}\n"));
+    let primary = match table {
+        Table::Flows1m | Table::Talkers1m => format!("PRIMARY KEY ({})\n", MINUTES_INDEX.join(", ")),
+        _ => String::new(),
+    };
     format!(
-        "CREATE TABLE IF NOT EXISTS {}.{}{} (\n    {}\n)\nENGINE = {}\nPARTITION BY {}\nORDER BY ({})\n{ttl}SETTINGS {}",
+        "CREATE TABLE IF NOT EXISTS {}.{}{} (\n    {}\n)\nENGINE = {}\nPARTITION BY {}\n{primary}ORDER BY ({})\n{ttl}SETTINGS {}",
         target.database,
         table.name(),
         target.on_cluster(),
@@ -133,9 +137,12 @@ fn partition(table: Table) -> &'static str {
 /// The sorting key decides how well the table compresses and which questions read little of it.
 ///
 /// `flows` by exporter, five minutes and AS pair: 36 octets a row against 47 by time alone, at the same insert
-/// cost, and the granules of a host lie together because its AS does. Rollups by time first, since every question
-/// to them has a time range and most are about all exporters. Side tables by who and then when: one interface's or
+/// cost, and the granules of a host lie together because its AS does. Side tables by who and then when: one interface's or
 /// exporter's figures lie together, in the order in which differences are taken.
+///
+/// Rollups by hour first, since every question to them has a time range and most are about all exporters, then by exporter,
+/// in those by minute as well: one exporter's interfaces over six hours read 0.1 of 2.9 M rows, and all of them if the
+/// minute came first. A quarter of an hour of all exporters then reads the rows of its hour, four times as many.
 ///
 /// There are no skip indexes: a bloom filter on both addresses (0.01) costs 0.9 octets a row and, of 1223 granules,
 /// leaves 1021 to read for a busy host and 49 for one with three flows.
@@ -146,9 +153,18 @@ pub fn sorting_key(table: Table) -> Vec<&'static str> {
             vec!["exporter_address", "source_type", "source_index", "received_at"]
         }
         Table::Side(SideTable::Exporters) => vec!["exporter_address", "received_at"],
-        _ => rollup::keys(table).iter().map(|column| column.name).collect(),
+        Table::Flows1h | Table::Talkers1h => rollup::keys(table).iter().map(|column| column.name).collect(),
+        Table::Flows1m | Table::Talkers1m => {
+            let rest =
+                rollup::keys(table).into_iter().map(|column| column.name).filter(|name| *name != "exporter_name");
+            MINUTES_INDEX.into_iter().chain(rest).collect()
+        }
     }
 }
+
+/// The begin of the sorting key of rollups by minute, and all of it that is indexed: were `received_at` in the index as
+/// well, ClickHouse would use that, behind the exporter, and not the hour.
+const MINUTES_INDEX: [&str; 2] = ["toStartOfHour(received_at)", "exporter_name"];
 
 /// The expression of a TTL; `None` keeps rows for ever.
 pub fn ttl(days: u32) -> Option<String> {
