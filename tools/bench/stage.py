@@ -30,11 +30,18 @@ DIMENSIONS = (
 )  # fmt: skip
 # What flows count for in talkers_1m, and how many of each side are listed.
 SIDES = f"""
-    SELECT received_at, bytes, packets, sampling_interval, exporter_name, end.1 AS side, end.2 AS host, end.3 AS peer, end.4 AS proto, end.5 AS port
-    FROM (SELECT *, toIPv6('::') AS none, least(src_port, dst_port) AS service FROM {DATABASE}.flows)
-    ARRAY JOIN [
-        (toInt8(1), src_addr, none, 0, 0), (2, dst_addr, none, 0, 0), (3, src_addr, dst_addr, 0, 0), (4, none, none, proto, service), (5, none, none, 0, 0)
-    ] AS end"""
+    SELECT received_at, bytes, packets, sampling_interval, exporter_name, talker.1 AS side, talker.2 AS host, talker.3 AS peer,
+        talker.4 AS proto, talker.5 AS port
+    FROM (
+        SELECT received_at, bytes, packets, sampling_interval, exporter_name, toIPv6('::') AS none,
+            [
+                (toInt8(1), src_addr, none, toUInt8(0), toUInt16(0)), (toInt8(2), dst_addr, none, toUInt8(0), toUInt16(0)),
+                (toInt8(3), src_addr, dst_addr, toUInt8(0), toUInt16(0)), (toInt8(4), none, none, proto, least(src_port, dst_port)),
+                (toInt8(5), none, none, toUInt8(0), toUInt16(0))
+            ] AS talkers
+        FROM {DATABASE}.flows
+    )
+    ARRAY JOIN talkers AS talker"""
 TALKERS = "ORDER BY bytes DESC LIMIT 50 BY received_at, exporter_name, side"
 
 
