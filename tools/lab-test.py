@@ -107,11 +107,12 @@ def curves(check, here, there):
     check.wait_for("both collectors give the link's rates", lambda: check.query(gnmi) and check.query(snmp))
     check.wait_for("rates of whole windows", lambda: time.time() - check.started > WINDOW_S, WINDOW_S + 60)
     values = {name: check.query(f"avg_over_time({series}[1m])") for name, series in (("gnmi", gnmi), ("snmp", snmp))}
-    # The same time: what began in the last five and a half minutes, without what is still on its way.
-    end = int(time.time()) - 30
+    # About the same time: five minutes up to the last flows that are stored, of which more may be on their way.
+    of_interface = f"FROM helios.flows WHERE exporter_name = '{there[0]}' AND in_if_name = '{there[1]}'"
+    last = int(check.clickhouse(f"SELECT max(toUnixTimestamp(flow_start)) {of_interface}"))
     flows = check.clickhouse(
-        f"SELECT sum(bytes * sampling_interval) * 8 / 300 FROM helios.flows WHERE exporter_name = '{there[0]}' "
-        f"AND in_if_name = '{there[1]}' AND toUnixTimestamp(flow_start) >= {end - 300} AND toUnixTimestamp(flow_start) < {end}")
+        f"SELECT sum(bytes * sampling_interval) * 8000 / dateDiff('millisecond', min(flow_start), max(flow_end)) {of_interface} "
+        f"AND toUnixTimestamp(flow_start) >= {last - 300} AND toUnixTimestamp(flow_start) < {last}")
     values["flows"] = float(flows)
     text = ", ".join(f"{name} {value / 1e6:.2f} Mbit/s" for name, value in values.items())
     print(f"curves of {here[0]} {here[1]} -> {there[0]} {there[1]}: {text}", flush=True)
