@@ -18,7 +18,7 @@ pub enum Purpose {
 }
 
 /// Custom fields of devices and virtual machines that Helios itself gives a meaning.
-pub const OWN_CUSTOM_FIELDS: [&str; 2] = ["helios_monitor", "helios_collectors"];
+pub const OWN_CUSTOM_FIELDS: [&str; 3] = ["helios_monitor", "helios_collectors", "helios_maintenance"];
 
 /// Names of exporters, interfaces, networks and VRFs from NetBox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,8 +63,8 @@ pub struct NetBoxConfig {
     /// Custom field of interfaces with the role.
     pub role_field: String,
 
-    /// Custom fields of devices and virtual machines that are kept when targets are made, beside `helios_monitor` and
-    /// `helios_collectors`.
+    /// Custom fields of devices and virtual machines that are kept when targets are made, beside `helios_monitor`,
+    /// `helios_collectors` and `helios_maintenance`.
     pub custom_fields: Vec<String>,
 
     /// Read virtual machines and their interfaces as well.

@@ -11,6 +11,10 @@ pub const MONITOR_FIELD: &str = "helios_monitor";
 /// by commas. Of `gnmi` and `snmp` the one that comes first asks for what both could.
 pub const COLLECTORS_FIELD: &str = "helios_collectors";
 
+/// Custom field of devices and virtual machines, a boolean: `true` while somebody works on the device. Its metrics are
+/// collected as usual, and alerts about it are silent.
+pub const MAINTENANCE_FIELD: &str = "helios_maintenance";
+
 mod defaults;
 mod validate;
 

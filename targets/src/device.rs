@@ -58,6 +58,8 @@ pub struct Device {
     pub status: String,
     /// Whether it was chosen to be monitored.
     pub monitored: bool,
+    /// Whether somebody works on it, so that alerts about it are to be silent.
+    pub maintenance: bool,
     /// What overrules its profile: `gnmi`, `snmp` and `probes`, separated by commas; empty for nothing.
     pub collectors: String,
     /// The primary address; IPv4 where a device has both.
@@ -82,6 +84,7 @@ impl Device {
             name: String::new(),
             status: String::new(),
             monitored: false,
+            maintenance: false,
             collectors: String::new(),
             address: None,
             site: Named::default(),

@@ -3,7 +3,7 @@
 use helios_netbox::Snapshot;
 use helios_netbox::model;
 
-use crate::config::{COLLECTORS_FIELD, MONITOR_FIELD, TargetsConfig};
+use crate::config::{COLLECTORS_FIELD, MAINTENANCE_FIELD, MONITOR_FIELD, TargetsConfig};
 use crate::device::{Chassis, Device, Named, Source};
 
 /// What NetBox says of its devices and, if they are wanted, virtual machines.
@@ -22,6 +22,7 @@ fn device(snapshot: &Snapshot, row: &model::Device) -> Device {
         name: snapshot.device_name(row).trim().to_owned(),
         status: snapshot.text(row.status).to_owned(),
         monitored: is_true(field(MONITOR_FIELD)),
+        maintenance: is_true(field(MAINTENANCE_FIELD)),
         collectors: field(COLLECTORS_FIELD).unwrap_or_default().to_owned(),
         address: snapshot.address(row.primary_ip4).or_else(|| snapshot.address(row.primary_ip6)),
         role: role(snapshot, row.role),
@@ -42,6 +43,7 @@ fn machine(snapshot: &Snapshot, row: &model::VirtualMachine) -> Device {
         name: snapshot.text(row.name).trim().to_owned(),
         status: snapshot.text(row.status).to_owned(),
         monitored: is_true(field(MONITOR_FIELD)),
+        maintenance: is_true(field(MAINTENANCE_FIELD)),
         collectors: field(COLLECTORS_FIELD).unwrap_or_default().to_owned(),
         address: snapshot.address(row.primary_ip4).or_else(|| snapshot.address(row.primary_ip6)),
         role: role(snapshot, row.role),
@@ -87,7 +89,11 @@ mod tests {
         let mut text = |text: &str| builder.text(text);
         let (name, status, eos) = (text(" edge-1 "), text("active"), text("eos"));
         let (zurich, alps, core) = (text("Zurich"), text("Alps"), text("core"));
-        let custom_fields = builder.custom_fields([("helios_monitor", "true"), ("helios_collectors", "snmp")]);
+        let custom_fields = builder.custom_fields([
+            ("helios_monitor", "true"),
+            ("helios_maintenance", "true"),
+            ("helios_collectors", "snmp"),
+        ]);
         let tags = builder.ids([5]);
         let address = "2001:db8::1".parse().unwrap();
         let rows = &mut builder.rows;
@@ -121,6 +127,7 @@ mod tests {
         assert_eq!((*source, &**name, *monitored, &**collectors), (Source::Device(7), "edge-1", true, "snmp"));
         assert_eq!((*primary, &*site.name, &**region), (Some(address), "Zurich", "Alps"));
         assert_eq!((*chassis, &**tags), (Some(Chassis { id: 9, master: true }), &["core".to_owned()][..]));
+        assert_eq!((found[0].maintenance, found[1].maintenance), (true, false));
         assert_eq!((&*found[0].platform.slug, &*found[0].manufacturer.name), ("eos", "core"));
         assert_eq!((found[1].source, found[1].monitored, found.len()), (Source::VirtualMachine(8), false, 2));
         config.virtual_machines = false;

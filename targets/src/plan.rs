@@ -122,6 +122,8 @@ pub struct Target {
     pub name: String,
     pub source: Source,
     pub labels: Labels,
+    /// Alerts about it are to be silent.
+    pub maintenance: bool,
     pub address: IpAddr,
     /// Names of the profiles that decided.
     pub profiles: Vec<String>,
@@ -202,6 +204,7 @@ impl Planner<'_> {
             name: name.clone(),
             source,
             labels,
+            maintenance: device.maintenance,
             address,
             profiles,
             gnmi,

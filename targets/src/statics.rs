@@ -36,6 +36,8 @@ struct Static {
     tags: Vec<String>,
     #[serde(default)]
     collectors: String,
+    #[serde(default)]
+    maintenance: bool,
     /// `false` pauses a device without forgetting it.
     #[serde(default = "yes")]
     monitor: bool,
@@ -70,6 +72,7 @@ fn parse(text: &str) -> Result<Vec<Device>, String> {
         name: entry.name,
         status: "active".to_owned(),
         monitored: entry.monitor,
+        maintenance: entry.maintenance,
         collectors: entry.collectors,
         address: Some(entry.address),
         site: Named::plain(entry.site),
@@ -91,11 +94,12 @@ mod tests {
     #[test]
     fn a_static_target_needs_a_name_and_an_address() {
         let devices = parse(
-            "devices:\n- {name: fw-1, address: 192.0.2.7}\n- name: fw-2\n  address: 2001:db8::7\n  site: Bern\n  monitor: false\n",
+            "devices:\n- {name: fw-1, address: 192.0.2.7}\n- name: fw-2\n  address: 2001:db8::7\n  site: Bern\n  monitor: false\n  maintenance: true\n",
         )
         .unwrap();
         assert_eq!((&*devices[0].name, devices[0].monitored, devices[0].source), ("fw-1", true, Source::Static(0)));
         assert_eq!((&*devices[1].site.name, devices[1].monitored), ("Bern", false));
+        assert_eq!((devices[0].maintenance, devices[1].maintenance), (false, true));
         assert!(parse("devices:\n- {name: fw-1}\n").unwrap_err().contains("address"));
         assert!(parse("devices:\n- {name: fw-1, address: fw-1.example.net}\n").is_err());
         assert!(parse("devices:\n- {name: fw-1, address: 192.0.2.7, adress: x}\n").unwrap_err().contains("adress"));

@@ -18,14 +18,23 @@ pub fn entries(target: &Target) -> impl Iterator<Item = (Kind, Value)> {
     let snmp = target.snmp.iter().map(|config| (Kind::Snmp, snmp(target, config)));
     let icmp = target.icmp.then(|| {
         let module = if target.address.is_ipv4() { "icmp4" } else { "icmp6" };
-        (Kind::Icmp, group(target, &target.address.to_string(), &[("__param_module", module)]))
+        let labels: Vec<_> = [("__param_module", module)].into_iter().chain(maintenance(target)).collect();
+        (Kind::Icmp, group(target, &target.address.to_string(), &labels))
     });
     let tcp = target.tcp.iter().map(|port| {
         let address = SocketAddr::new(target.address, *port).to_string();
-        let labels = [("__param_module", "tcp"), ("port", &*port.to_string())];
+        let port = port.to_string();
+        let labels: Vec<_> =
+            [("__param_module", "tcp"), ("port", &*port)].into_iter().chain(maintenance(target)).collect();
         (Kind::Tcp, group(target, &address, &labels))
     });
     gnmi.chain(snmp).chain(icmp).chain(tcp)
+}
+
+/// The label by which the alert DeviceInMaintenance knows the device. Probes alone have it: a label that comes and goes on
+/// counters would interrupt their rates.
+fn maintenance(target: &Target) -> Option<(&'static str, &'static str)> {
+    target.maintenance.then_some(("maintenance", "true"))
 }
 
 /// The label `device` of an entry.

@@ -69,6 +69,19 @@ fn the_collectors_files_look_like_this() {
 }
 
 #[test]
+fn probes_say_that_a_device_is_in_maintenance_and_counters_keep_their_labels() {
+    let working = device(1, "edge-1", "192.0.2.1");
+    let (before, during) = (documents(vec![working.clone()]), documents(vec![Device { maintenance: true, ..working }]));
+    for kind in [Kind::Icmp, Kind::Tcp] {
+        assert!(!before.render(kind).contains("maintenance"));
+        assert!(during.render(kind).contains(r#""maintenance":"true""#), "{}", during.render(kind));
+    }
+    for kind in [Kind::Gnmic, Kind::Snmp] {
+        assert_eq!(before.render(kind), during.render(kind));
+    }
+}
+
+#[test]
 fn no_targets_are_documents_too() {
     let none = Documents::default();
     assert!(none.render(Kind::Gnmic).ends_with("\n{}\n"));
