@@ -108,7 +108,6 @@ kube-components: ## build kube-apiserver, its controllers, kubectl and helm with
 	tools/components/install.sh kubernetes
 
 test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes (10 minutes)
-	tools/components/install.sh prometheus-operator
 	cargo build --locked --bin helios
 	cd tools/kube && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -W ignore -m unittest -v
 

@@ -1,8 +1,6 @@
-"""What tests of the chart do with a cluster: commands, secrets, operators' resource definitions, rendered Prometheus configurations."""
+"""What tests of the chart do with a cluster: commands, secrets, operators' resource definitions."""
 
-import base64
 import functools
-import gzip
 import json
 import os
 import pathlib
@@ -80,11 +78,6 @@ class Cell:
         for namespace, name, keys in wanted:
             literals = [f"--from-literal={key}={content(key)}" for key in keys]
             self.kubectl("create", "secret", "generic", name, "-n", namespace, *literals)
-
-    def prometheus_config(self):
-        """What the operator wrote for the shards."""
-        secret = self.get("secret", "prometheus-helios", "-n", "helios-storage")
-        return gzip.decompress(base64.b64decode(secret["data"]["prometheus.yaml.gz"])).decode()
 
 
 def content(key):
