@@ -27,17 +27,15 @@ async function check(uid) {
   return shown;
 }
 
-/** The first link with this text in a table's column, by the page and not by its address. */
-async function follow(panelKey, row, text) {
-  const cell = page.locator(`[data-viz-panel-key="${panelKey}"]`).getByText(row, { exact: true }).first();
-  await cell.click();
-  const menu = page.getByRole('menuitem', { name: text });
-  if (await menu.count()) await menu.first().click();
-  await page.waitForURL(/\/d\//);
+/** Clicks a cell of a table, then `entry` of the menu that opens where the cell has several links. */
+async function follow(panelKey, cellText, uid, entry) {
+  await page.locator(`[data-viz-panel-key="${panelKey}"]`).getByText(cellText, { exact: true }).first().click();
+  if (entry) await page.getByRole('link', { name: entry, exact: true }).or(page.getByRole('button', { name: entry, exact: true })).first().click();
+  await page.waitForURL((url) => url.pathname === `/d/${uid}` && [...url.searchParams.values()].includes(cellText), { timeout: 60_000 });
   await quiet();
 }
 
-const key = async (title) => (await panels(page)).find((panel) => panel.title.startsWith(title)).key;
+const key = async (title) => (await panels(page)).find((panel) => panel.type === 'table' && panel.title.startsWith(title)).key;
 const value = (name) => new URL(page.url()).searchParams.get(`var-${name}`);
 
 for (const { uid, title } of listed) {
@@ -50,22 +48,20 @@ for (const { uid, title } of listed) {
 
 // Device -> its interfaces -> one interface -> its flows.
 await open('/d/helios-network-overview?from=now-3h&to=now');
-await follow(await key('Devices, worst first'), 'ams1-edge1', 'Its interfaces');
-assert.match(page.url(), /\/d\/helios-interface-analytics/);
+await follow(await key('Devices, worst first'), 'ams1-edge1', 'helios-interface-analytics', 'Its interfaces');
 assert.equal(value('device'), 'ams1-edge1');
-await follow(await key('Interfaces'), 'Ethernet1/1', 'Who uses it: its flows');
-assert.match(page.url(), /\/d\/helios-top-talkers/);
+await follow(await key('Interfaces'), 'Ethernet1/1', 'helios-top-talkers', 'Who uses it: its flows');
 assert.deepEqual([value('exporter'), value('interface')], ['ams1-edge1', 'Ethernet1/1']);
 await check('helios-top-talkers of one interface');
 console.log('device -> interface -> flows: ok');
 
 // AS -> its hosts -> one host.
 await open('/d/helios-traffic-matrix?from=now-3h&to=now');
-await follow(await key('AS to AS'), '15169', 'Hosts of this AS');
+await follow(await key('AS to AS'), '15169', 'helios-top-talkers', 'Hosts of this AS');
 assert.equal(value('asn'), '15169');
 const senders = await key('Senders');
 const host = (await page.locator(`[data-viz-panel-key="${senders}"] a`).first().innerText()).trim();
-await follow(senders, host, 'All traffic of this address');
+await follow(senders, host, 'helios-top-talkers');
 assert.equal(value('address'), host);
 const titles = await page.evaluate(() => window.scene.state.$variables.state.variables.find((v) => v.state.name === 'table_all').getValue());
 assert.match(String(titles), /^flows/, 'a filter on an address only flows can answer');

@@ -322,10 +322,9 @@ def main() -> None:
         lab.keep_sending()
         if options.console is not None:
             print(f"console: {lab.serve_console(options.console)}", flush=True)
-        print(
-            json.dumps({"clickhouse": lab.clickhouse, "prometheus": lab.prometheus, "helios": f"http://{lab.admin}"}),
-            flush=True,
-        )
+        signal.signal(signal.SIGUSR1, lambda *_: lab.begin_faults(*FAULTS))
+        addresses = {"clickhouse": lab.clickhouse, "prometheus": lab.prometheus, "helios": f"http://{lab.admin}", "pid": os.getpid()}
+        print(json.dumps(addresses), flush=True)
         while True:
             signal.pause()
     except KeyboardInterrupt:
