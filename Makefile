@@ -22,9 +22,13 @@ export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
 .PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors dashboards dashboards-test alerts test-alerts exporters captures fuzz-smoke fuzz docs docs-generated site clean
+<<<<<<< HEAD
 .PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes docker-build print-images static
 .PHONY: lab test-lab
 .PHONY: console test-dashboards demo-dashboards
+=======
+.PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes test-runbooks docker-build print-images static
+>>>>>>> fea06a3 (runbooks: resources, plan, state machine and executor's engine, ten samples, policies)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +115,9 @@ test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove 
 	cargo build --locked --bin helios
 	cd tools/kube && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -W ignore -m unittest -v
 
+test-runbooks: kube-components ## hold definitions, rules and policies of runbooks against a real API server (1 minute)
+	cd tools/kube && python3 -m unittest -q test_runbooks
+
 # As in the reference: REGISTRY=ghcr.io/your-org/helios make docker-build. Several platforms need a builder that can: docker buildx create --use.
 REGISTRY ?= ghcr.io/helios/helios
 VERSION ?= 0.1.0
@@ -187,7 +194,7 @@ exporters: ## install the real exporters and decoders that the end-to-end tests 
 docs: docs-generated site ## regenerate the pages that follow from the code, build the site (.cache/docs/site), check every link
 
 docs-generated: ## regenerate helios.example.yaml and the pages of docs/ that follow from the code
-	UPDATE_EXPECT=1 cargo test -p helios -p helios-sink --all-features --locked -- docs:: up_to_date generated
+	UPDATE_EXPECT=1 cargo test -p helios -p helios-sink -p helios-runbooks --all-features --locked -- docs:: up_to_date generated
 
 site: $(MDBOOK) ## build the site from the pages as they are, check every link
 	tools/book.sh $(MDBOOK) $(CACHE)/docs

@@ -1,0 +1,194 @@
+"""Runbooks on a real API server: definitions, rules and policies as it enforces them."""
+
+import json
+import pathlib
+import subprocess
+import tempfile
+import time
+import unittest
+
+import cluster
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NAMESPACE = "helios-automation"
+# A policy counts from when the API server has seen it, not from when it was stored.
+POLICY_LIMIT_SECS = 60
+
+# As the project's description has them.
+REFERENCE = """
+apiVersion: helios.io/v1alpha1
+kind: Runbook
+metadata:
+  name: interface-bounce
+spec:
+  description: "Bounce a network interface"
+  riskLevel: medium
+  requiresApproval: true
+  parameters:
+    - name: device
+      type: string
+      required: true
+    - name: interface
+      type: string
+      required: true
+  steps:
+    - name: disable-interface
+      type: gnmi-set
+      config:
+        path: "/interfaces/interface[name={{.interface}}]/config/enabled"
+        value: "false"
+    - name: wait
+      type: wait
+      config:
+        duration: "10s"
+    - name: enable-interface
+      type: gnmi-set
+      config:
+        path: "/interfaces/interface[name={{.interface}}]/config/enabled"
+        value: "true"
+---
+apiVersion: helios.io/v1alpha1
+kind: RunbookExecution
+metadata:
+  name: bounce-eth1-router1
+spec:
+  runbookRef:
+    name: interface-bounce
+  parameters:
+    device: "router1.dc1.example.com"
+    interface: "Ethernet1"
+"""
+
+
+def runbook(name, **spec):
+    steps = [{"name": "wait", "type": "wait", "config": {"duration": "1s"}}]
+    return {"apiVersion": "helios.io/v1alpha1", "kind": "Runbook", "metadata": {"name": name}, "spec": {"steps": steps, **spec}}
+
+
+def execution(name, **spec):
+    return {"apiVersion": "helios.io/v1alpha1", "kind": "RunbookExecution", "metadata": {"name": name},
+            "spec": {"runbookRef": {"name": "interface-bounce"}, **spec}}
+
+
+def approval(name, uid, **spec):
+    return {"apiVersion": "helios.io/v1alpha1", "kind": "RunbookApproval", "metadata": {"name": name},
+            "spec": {"executionRef": {"name": "asked", "uid": uid}, "runbookRef": {"name": "interface-bounce"},
+                     "decision": "approve", **spec}}
+
+
+class Runbooks(unittest.TestCase):
+    """One API server; alice requests, bob approves, carol writes runbooks, dave may do nothing."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="helios-kube.")
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.cluster = cluster.Cluster(cls.folder.name, nodes=1)
+        cls.addClassCleanup(cls.cluster.down)
+        cls.cluster.up()
+        cls.kubectl("apply", "--server-side", "-f", ROOT / "runbooks/crds")
+        cls.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/runbooks.helios.io",
+                    "crd/runbookexecutions.helios.io", "crd/runbookapprovals.helios.io")
+        cls.kubectl("create", "namespace", NAMESPACE)
+        for file in ("policies.yaml", "roles.yaml"):
+            cls.kubectl("apply", "-f", ROOT / "deploy/runbooks" / file)
+        for role, user in (("requester", "alice"), ("approver", "bob"), ("author", "carol")):
+            cls.kubectl("create", "rolebinding", user, "-n", NAMESPACE, f"--role=helios-runbook-{role}", f"--user={user}")
+        # An approver by right, who lacks the verb: only the policy keeps him out.
+        cls.kubectl("create", "role", "creator", "-n", NAMESPACE, "--verb=create", "--resource=runbookapprovals.helios.io")
+        cls.kubectl("create", "rolebinding", "dave", "-n", NAMESPACE, "--role=creator", "--user=dave")
+        cls.wait_for_policies()
+
+    @classmethod
+    def kubectl(cls, *arguments, user=None, text=None, check=True):
+        who = ["--as", user] if user else []
+        command = [cluster.program("kubectl"), "--kubeconfig", cls.cluster.kubeconfig, *who, *arguments]
+        done = subprocess.run(list(map(str, command)), input=text, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(map(str, arguments))}: {done.stderr}")
+        return done
+
+    @classmethod
+    def create(cls, item, user=None):
+        """The API server's words where it refuses, otherwise nothing."""
+        text = item if isinstance(item, str) else json.dumps(item)
+        return cls.kubectl("create", "-n", NAMESPACE, "--validate=strict", "-f", "-", user=user, text=text, check=False).stderr
+
+    @classmethod
+    def wait_for_policies(cls):
+        deadline = time.monotonic() + POLICY_LIMIT_SECS
+        lying = [(execution("lie", requestedBy="somebody"), "requestedBy"), (approval("lie", "u", approver="somebody"), "approver")]
+        while lying:
+            item, field = lying[0]
+            dry = cls.kubectl("create", "-n", NAMESPACE, "--dry-run=server", "-f", "-", text=json.dumps(item), check=False).stderr
+            if field in dry:
+                lying.pop(0)
+            elif time.monotonic() > deadline:
+                raise AssertionError(f"the policy on {field} does not come into force: {dry}")
+            else:
+                time.sleep(0.5)
+
+    def patch(self, name, patch, user="alice", **more):
+        subresource = [f"--subresource={more['subresource']}"] if more else []
+        return self.kubectl("patch", "rbx", name, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(patch), *subresource,
+                            user=user, check=False).stderr
+
+    def test_1_the_examples_of_the_reference_apply_unchanged(self):
+        book, run = REFERENCE.split("---")
+        self.assertEqual(self.create(book, user="carol"), "")
+        self.assertEqual(self.create(run, user="alice"), "")
+        header, row = self.kubectl("get", "rbx", "-n", NAMESPACE).stdout.splitlines()
+        self.assertEqual(header.split(), ["NAME", "PHASE", "RUNBOOK", "DEVICE", "BY", "DRY", "AGE"])
+        self.assertIn("interface-bounce", row)
+
+    def test_2_every_sample_is_valid(self):
+        samples = sorted((ROOT / "runbooks/samples").glob("*.yaml"))
+        self.assertEqual(len(samples), 10)
+        for sample in samples:
+            done = self.kubectl("create", "-n", NAMESPACE, "--validate=strict", "--dry-run=server", "-f", sample, check=False)
+            self.assertTrue(done.returncode == 0 or "already exists" in done.stderr, f"{sample.name}: {done.stderr}")
+
+    def test_3_a_runbook_that_makes_no_sense_is_refused_with_its_reason(self):
+        wait = {"name": "wait", "type": "wait", "config": {}}
+        for spec, why in [
+            ({"steps": []}, "at least 1"),
+            ({"steps": [wait, wait]}, "Duplicate"),
+            ({"riskLevel": "high"}, "requiresApproval: true"),
+            ({"riskLevel": "harmless"}, "riskLevel"),
+            ({"timeout": "soon"}, "timeout"),
+            ({"parameters": [{"name": "a", "type": "enum"}]}, "under enum"),
+            ({"parameters": [{"name": "a-b", "type": "string"}]}, "parameters[0].name"),
+            ({"stepps": []}, "stepps"),
+        ]:
+            self.assertIn(why, self.create(runbook("wrong", **spec), user="carol"), spec)
+
+    def test_4_an_execution_can_be_cancelled_and_not_changed(self):
+        self.assertEqual(self.create(execution("fixed", parameters={"device": "r1", "mtu": 9000}, requestedBy="alice"), user="alice"), "")
+        for spec in ({"parameters": {"device": "r2"}}, {"runbookRef": {"name": "other"}}, {"dryRun": True}, {"requestedBy": None},
+                     {"reason": "another"}):
+            self.assertIn("cannot be changed", self.patch("fixed", {"spec": spec}), spec)
+        self.assertEqual(self.patch("fixed", {"spec": {"cancel": True}}), "")
+        self.assertIn("stays cancelled", self.patch("fixed", {"spec": {"cancel": False}}))
+        self.assertIn("forbidden", self.patch("fixed", {"status": {"phase": "Succeeded"}}, subresource="status"))
+        self.assertIn("65536", self.create(execution("large", parameters={"device": "x" * (1 << 20)}), user="alice"))
+        self.assertIn("52 characters", self.create(execution("x" * 53), user="alice"))
+
+    def test_5_who_asks_and_who_agrees_is_proven(self):
+        self.assertIn("has to be the user who creates the object: alice", self.create(execution("lie", requestedBy="bob"), user="alice"))
+        self.assertEqual(self.create(execution("asked", requestedBy="alice"), user="alice"), "")
+        uid = self.kubectl("get", "rbx", "asked", "-n", NAMESPACE, "-o", "jsonpath={.metadata.uid}").stdout
+        self.assertIn("has to be the user who creates the object: bob", self.create(approval("lie", uid, approver="carol"), user="bob"))
+        self.assertIn("dave lacks the verb approve", self.create(approval("dave", uid, approver="dave"), user="dave"))
+        # The person who asked has no right to agree.
+        self.assertIn("forbidden", self.create(approval("own", uid, approver="alice"), user="alice").lower())
+        self.assertEqual(self.create(approval("yes", uid, approver="bob"), user="bob"), "")
+        change = self.kubectl("patch", "rba", "yes", "-n", NAMESPACE, "--type=merge", "-p", '{"spec":{"decision":"reject"}}', check=False)
+        self.assertIn("a decision cannot be changed", change.stderr)
+
+    def test_6_a_role_has_its_own_rights_alone(self):
+        for user, item in [("alice", runbook("a")), ("bob", execution("b")), ("carol", execution("c")), ("bob", runbook("b"))]:
+            self.assertIn("forbidden", self.create(item, user=user), f"{user} {item['kind']}")
+
+
+if __name__ == "__main__":
+    unittest.main()
