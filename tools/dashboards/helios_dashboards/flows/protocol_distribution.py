@@ -46,14 +46,14 @@ def make() -> Dashboard:
         "Protocol Distribution",
         "How the traffic divides into IPv4 and IPv6, protocols, services and packet sizes, and what is odd about it.",
         "flows",
-        flows(all=ALL, hosts=SENDER, raw=SERVICE),
+        flows(all=ALL, hosts=SENDER, raw=SERVICE, family=FAMILY),
     )
     board.row(4, *first_row())
     rates = Question(PROTOCOL.keys, needs=PROTOCOL.needs)
     board.row(
         4,
         stat(
-            "IPv6 [$table_raw]", "Share of IPv6 in all bytes.", [ch(_ipv6())], unit="percentunit", no_value=NO_FLOWS, decimals=1
+            "IPv6 [$table_family]", "Share of IPv6 in all bytes.", [ch(_ipv6())], unit="percentunit", no_value=NO_FLOWS, decimals=1
         ),
         stat(
             "UDP [$table_all]",
@@ -130,7 +130,7 @@ def make() -> Dashboard:
     board.row(
         8,
         table(
-            "Address families [$table_raw]",
+            "Address families [$table_family]",
             "IPv4, IPv6 and what is not IP, by bytes.",
             [ch(sql.top_table(FAMILY, show={"family": family}))],
             [Column("family", "Family"), *VOLUME[:3]],
