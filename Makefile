@@ -22,13 +22,9 @@ export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
 .PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors dashboards dashboards-test alerts test-alerts exporters captures fuzz-smoke fuzz docs docs-generated site clean
-<<<<<<< HEAD
-.PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes docker-build print-images static
+.PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes test-runbooks docker-build print-images static
 .PHONY: lab test-lab
 .PHONY: console test-dashboards demo-dashboards
-=======
-.PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes test-runbooks docker-build print-images static
->>>>>>> fea06a3 (runbooks: resources, plan, state machine and executor's engine, ten samples, policies)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
