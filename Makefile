@@ -111,7 +111,9 @@ test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove 
 	cargo build --locked --bin helios
 	cd tools/kube && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -W ignore -m unittest -v
 
-test-runbooks: kube-components ## hold definitions, rules and policies of runbooks against a real API server (1 minute)
+test-runbooks: kube-components ## hold runbooks and their operator against a real API server and devices over gNMI (3 minutes)
+	tools/components/install.sh gnmic
+	cargo build --locked --bin helios-operator --bin helios-practice
 	cd tools/kube && python3 -m unittest -q test_runbooks
 
 # As in the reference: REGISTRY=ghcr.io/your-org/helios make docker-build. Several platforms need a builder that can: docker buildx create --use.

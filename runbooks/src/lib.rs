@@ -26,3 +26,4 @@ pub mod machine;
 pub mod engine;
 pub mod reconcile;
 pub mod world;
+pub mod kubernetes;

@@ -1,16 +1,25 @@
-//! `helios-operator`: shows what runbooks would do, makes their definitions, checks audit entries.
+//! `helios-operator`: runs runbooks in a cluster, shows what they would do, makes their definitions, checks audit entries.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use helios_runbooks::audit::{self, Entry};
 use helios_runbooks::document::{self, Document};
+use helios_runbooks::kubernetes::{self, Folders, Options};
 use helios_runbooks::plan::Plan;
+use helios_runbooks::resource::Phase;
+use helios_runbooks::world::ServersConfig;
 use helios_service::exit::Exit;
+use helios_service::log::{self, LogConfig, LogFormat};
 use serde_json::Value;
+
+/// Where pods have channels of notify, and keys for servers.
+const NOTIFY_DIR: &str = "/etc/helios/notify";
+const SECRETS_DIR: &str = "/etc/helios/secrets";
 
 #[derive(Parser)]
 #[command(name = "helios-operator", version, about = "Runbooks for network devices: custom resources of Kubernetes")]
@@ -21,6 +30,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the operator: check executions, wait for approvals, take the devices' locks, start one Job for each execution
+    Run(RunArguments),
+    /// Do the steps of one execution: the process of a Job that the operator made
+    Execute(ExecuteArguments),
     /// Show what the runbooks of a file would do: every request in its order, with every parameter in its place
     Validate {
         /// YAML with objects of kind Runbook and RunbookExecution; `-` is standard input
@@ -34,6 +47,61 @@ enum Command {
     /// Work with audit entries
     #[command(subcommand)]
     Audit(AuditCommand),
+}
+
+#[derive(clap::Args)]
+struct RunArguments {
+    /// Namespace of runbooks, executions, Jobs and locks
+    #[arg(long, env = "POD_NAMESPACE")]
+    namespace: String,
+    /// Name of this process, for the Lease of the one that leads
+    #[arg(long, env = "POD_NAME")]
+    identity: String,
+    /// Image of the executors' pods: the one of this process
+    #[arg(long, env = "EXECUTOR_IMAGE")]
+    executor_image: String,
+    /// ServiceAccount of the executors' pods
+    #[arg(long, env = "EXECUTOR_ACCOUNT", default_value = "helios-executor")]
+    executor_account: String,
+    /// Secret with username, password and ca.crt of devices, in the same namespace
+    #[arg(long, env = "DEVICE_SECRET", default_value = "helios-runbook-devices")]
+    device_secret: String,
+    /// ConfigMaps with devices as `helios targets` writes them for gnmic (key gnmic.yaml), in the same namespace
+    #[arg(long, env = "DEVICE_MAPS", value_delimiter = ',', default_value = "helios-targets-gnmic-0")]
+    device_maps: Vec<String>,
+    /// Servers of steps as JSON: prometheus_url, clickhouse_url, clickhouse_database, http_hosts
+    #[arg(long, env = "HELIOS_SERVERS", default_value = "{}")]
+    servers: String,
+    /// Where metrics, probes and Alertmanager's webhook are served
+    #[arg(long, env = "LISTEN", default_value = "[::]:8080")]
+    listen: SocketAddr,
+    /// File with the bearer token of Alertmanager, for POST /alerts; without one no alert starts a runbook
+    #[arg(long, env = "ALERT_TOKEN_FILE")]
+    alert_token_file: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct ExecuteArguments {
+    #[arg(long, env = "POD_NAMESPACE")]
+    namespace: String,
+    /// Name of the execution
+    #[arg(long)]
+    name: String,
+    /// Its metadata.uid
+    #[arg(long)]
+    uid: String,
+    /// Name of the Job, as the execution's status has it
+    #[arg(long)]
+    job: String,
+    /// Folder with the lists of devices
+    #[arg(long, env = "HELIOS_DEVICES_DIR", default_value = "/etc/helios/devices")]
+    devices: PathBuf,
+    /// Folder with username, password and ca.crt of devices
+    #[arg(long, env = "HELIOS_CREDENTIALS_DIR", default_value = "/etc/helios/credentials")]
+    credentials: PathBuf,
+    /// Servers of steps as JSON, as the operator has them
+    #[arg(long, env = "HELIOS_SERVERS", default_value = "{}")]
+    servers: String,
 }
 
 #[derive(Subcommand)]
@@ -50,6 +118,8 @@ enum AuditCommand {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Run(arguments) => run(arguments),
+        Command::Execute(arguments) => execute(arguments),
         Command::Validate { file, parameters } => validate(&file, &parameters),
         Command::Crds => write(&helios_runbooks::crd::yaml()),
         Command::Audit(AuditCommand::Verify { file, executions }) => verify(&file, executions.as_deref()),
@@ -57,6 +127,52 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => exit.report("helios-operator"),
+    }
+}
+
+fn servers(text: &str) -> Result<ServersConfig, Exit> {
+    let mut config: ServersConfig = serde_json::from_str(text)
+        .map_err(|error| Exit::configuration([format!("--servers (HELIOS_SERVERS): {error}")]))?;
+    for (folder, default) in [(&mut config.notify_dir, NOTIFY_DIR), (&mut config.secrets_dir, SECRETS_DIR)] {
+        if folder.as_os_str().is_empty() {
+            *folder = default.into();
+        }
+    }
+    Ok(config)
+}
+
+/// A runtime, and the log on standard error: standard output has the audit entries alone.
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    log::install(&LogConfig { format: LogFormat::Json, ..LogConfig::default() })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| Exit::run_time(format_args!("cannot start threads: {error}")))
+}
+
+fn run(arguments: RunArguments) -> Result<(), Exit> {
+    let config = servers(&arguments.servers)?;
+    let options = Options {
+        namespace: arguments.namespace,
+        identity: arguments.identity,
+        executor_image: arguments.executor_image,
+        executor_account: arguments.executor_account,
+        device_secret: arguments.device_secret,
+        device_maps: arguments.device_maps,
+        servers: arguments.servers,
+        listen: arguments.listen,
+        alert_token: arguments.alert_token_file,
+    };
+    runtime()?.block_on(kubernetes::run(options, config)).map_err(Exit::run_time)
+}
+
+/// Ends with 0 where the phase is Succeeded, so that the Job says the same as the execution.
+fn execute(arguments: ExecuteArguments) -> Result<(), Exit> {
+    let config = servers(&arguments.servers)?;
+    let folders = Folders { devices: arguments.devices, credentials: arguments.credentials };
+    let ExecuteArguments { namespace, name, uid, job, .. } = arguments;
+    let executed = kubernetes::execute(&namespace, &name, &uid, &job, &folders, config);
+    match runtime()?.block_on(executed).map_err(Exit::run_time)? {
+        Phase::Succeeded => Ok(()),
+        phase => Err(Exit::run_time(format_args!("execution {namespace}/{name}: {}", phase.name()))),
     }
 }
 

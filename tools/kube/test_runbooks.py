@@ -1,4 +1,8 @@
-"""Runbooks on a real API server: definitions, rules and policies as it enforces them."""
+"""Runbooks on a real API server: definitions, rules and policies as it enforces them, and the operator's way with executions.
+
+No node is simulated: a pod of an executor waits until the test runs its command as a process, with the pod's arguments and
+environment and with a token of its account. The devices are the practice network's, over gNMI with TLS.
+"""
 
 import json
 import pathlib
@@ -8,6 +12,7 @@ import time
 import unittest
 
 import cluster
+import runbook_rig
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMESPACE = "helios-automation"
@@ -83,7 +88,7 @@ class Runbooks(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory(prefix="helios-kube.")
         cls.addClassCleanup(cls.folder.cleanup)
-        cls.cluster = cluster.Cluster(cls.folder.name, nodes=1)
+        cls.cluster = cluster.Cluster(cls.folder.name, nodes=0)
         cls.addClassCleanup(cls.cluster.down)
         cls.cluster.up()
         cls.kubectl("apply", "--server-side", "-f", ROOT / "runbooks/crds")
@@ -97,7 +102,19 @@ class Runbooks(unittest.TestCase):
         # An approver by right, who lacks the verb: only the policy keeps him out.
         cls.kubectl("create", "role", "creator", "-n", NAMESPACE, "--verb=create", "--resource=runbookapprovals.helios.io")
         cls.kubectl("create", "rolebinding", "dave", "-n", NAMESPACE, "--role=creator", "--user=dave")
+        # An approver who requests as well: rights do not keep these two apart.
+        for role in ("requester", "approver"):
+            cls.kubectl("create", "rolebinding", f"frank-{role}", "-n", NAMESPACE, f"--role=helios-runbook-{role}", "--user=frank")
+        cls.kubectl("create", "rolebinding", "erin", "-n", NAMESPACE, "--role=helios-runbook-approver", "--user=erin")
+        cls.install_operator()
         cls.wait_for_policies()
+
+    @classmethod
+    def install_operator(cls):
+        """Accounts, rights and the Deployment of the chart; no node runs its pod."""
+        done = subprocess.run([cluster.program("helm"), "template", "helios", str(ROOT / "chart/helios"), "--set", "automation.enabled=true",
+                               "--show-only", "charts/automation/templates/operator.yaml"], capture_output=True, text=True, check=True)
+        cls.kubectl("apply", "-f", "-", text=done.stdout)
 
     @classmethod
     def kubectl(cls, *arguments, user=None, text=None, check=True):
@@ -188,6 +205,123 @@ class Runbooks(unittest.TestCase):
     def test_6_a_role_has_its_own_rights_alone(self):
         for user, item in [("alice", runbook("a")), ("bob", execution("b")), ("carol", execution("c")), ("bob", runbook("b"))]:
             self.assertIn("forbidden", self.create(item, user=user), f"{user} {item['kind']}")
+
+    # The operator's way with executions. One after the other: the tests above have made the objects of the reference.
+
+    def agree(self, execution, name, user, decision="approve"):
+        item = self.rig.get("rbx", execution)
+        return self.create({"apiVersion": "helios.io/v1alpha1", "kind": "RunbookApproval", "metadata": {"name": name}, "spec": {
+            "executionRef": {"name": execution, "uid": item["metadata"]["uid"]}, "runbookRef": item["spec"]["runbookRef"],
+            "approver": user, "decision": decision}}, user=user)
+
+    def test_7_an_execution_runs_once_though_operators_die_and_the_runbook_goes(self):
+        rig = type(self).rig = runbook_rig.Rig(self.kubectl, self.cluster.kubeconfig, NAMESPACE, self.folder.name)
+        self.addClassCleanup(rig.close)
+        first, second = rig.operator("op-a"), rig.operator("op-b")
+        leads = lambda process: rig.metric(process, "helios_runbook_leader") == 1
+        runbook_rig.wait_for("a leader", lambda: leads(first) or leads(second))
+        self.assertFalse(leads(first) and leads(second))
+        leader, other = (first, second) if leads(first) else (second, first)
+        # What the tests above left: cancelled before anything was done, and without the parameters that the runbook demands.
+        rig.reach("fixed", "Cancelled")
+        self.assertIn("device", rig.reach("asked", "Denied")["message"])
+
+        name = "bounce-eth1-router1"
+        self.assertIn("waits for 2 approvals", rig.reach(name, "AwaitingApproval")["message"])
+        self.assertEqual(self.agree(name, "bounce-bob", "bob"), "")
+        runbook_rig.wait_for("vote", lambda: "1 more" in rig.status(name)["message"])
+        self.assertEqual(self.agree(name, "bounce-erin", "erin"), "")
+        status = rig.reach(name, "Running")
+        uid = rig.get("rbx", name)["metadata"]["uid"]
+        job = f"{name}-{uid[:8]}-r"
+        self.assertEqual(status["executor"]["job"], job)
+        spec = runbook_rig.wait_for("Job", lambda: [j for j in rig.get("jobs")["items"] if j["metadata"]["name"] == job])[0]["spec"]
+        self.assertEqual((spec["backoffLimit"], spec["template"]["spec"]["restartPolicy"]), (0, "Never"))
+        holders = [lease["spec"]["holderIdentity"] for lease in rig.get("leases")["items"] if lease["metadata"]["name"].startswith("helios-device-")]
+        self.assertEqual(holders, [f"{name}/{uid}"])
+
+        # The leader dies between two steps, and somebody deletes the runbook.
+        executor = rig.execute(job)
+        runbook_rig.wait_for("interface that is down", lambda: not rig.enabled())
+        rig.kill(leader)
+        self.kubectl("delete", "rb", "interface-bounce", "-n", NAMESPACE, user="carol")
+        runbook_rig.wait_for("another leader", lambda: leads(other))
+        rig.operator("op-c")
+        self.assertEqual(executor.wait(runbook_rig.LIMIT_SECS), 0)
+        rig.ended(job, succeeded=True)
+        status = rig.reach(name, "Succeeded")
+        self.assertTrue(rig.enabled())
+        self.assertEqual([step["phase"] for step in status["steps"]], ["Succeeded"] * 3)
+        # The same command once more does nothing.
+        again = rig.execute(job)
+        self.assertEqual(again.wait(runbook_rig.LIMIT_SECS), 1)
+        self.assertTrue(rig.enabled())
+        runbook_rig.wait_for("free device", lambda: not [
+            lease for lease in rig.get("leases")["items"] if lease["metadata"]["name"].startswith("helios-device-")])
+        runbook_rig.wait_for("closed execution", lambda: rig.status(name)["closed"])
+        jobs = [j["metadata"]["name"] for j in rig.get("jobs")["items"]]
+        self.assertEqual(jobs, [job])
+        self.assertEqual(rig.metric(other, 'helios_runbook_executions_total{runbook="interface-bounce",phase="Succeeded"}'), 1)
+        verified, entries = rig.audit()
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+        started = [entry["step"] for entry in entries if entry["execution"] == name and entry["event"] == "step-started"]
+        self.assertEqual(started, ["disable-interface", "wait", "enable-interface"])
+        events = {event["reason"] for event in rig.get("events")["items"] if event["involvedObject"]["name"] == name}
+        self.assertLessEqual({"AwaitingApproval", "Running", "Succeeded"}, events)
+        type(self).leader = other
+
+    def test_8_an_approval_of_ones_own_does_not_count(self):
+        rig = self.rig
+        book, _ = REFERENCE.split("---")
+        self.assertEqual(self.create(book, user="carol"), "")
+        wanted = {"device": runbook_rig.DEVICE, "interface": "Ethernet1"}
+        self.assertEqual(self.create(execution("own", requestedBy="frank", parameters=wanted), user="frank"), "")
+        rig.reach("own", "AwaitingApproval")
+        self.assertEqual(self.agree("own", "own-frank", "frank"), "")
+        runbook_rig.wait_for("vote of frank", lambda: any(vote["by"] == "frank" for vote in rig.status("own").get("approvals", []))
+                             or rig.get("rba", "own-frank"))
+        self.assertEqual(self.agree("own", "own-bob", "bob", decision="reject"), "")
+        self.assertIn("rejected by bob", rig.reach("own", "Denied")["message"])
+        self.assertEqual([j for j in rig.get("jobs")["items"] if j["metadata"]["name"].startswith("own-")], [])
+
+    def test_9_what_a_dead_executor_left_is_undone(self):
+        rig = self.rig
+        wanted = {"device": runbook_rig.DEVICE, "interface": "Ethernet1"}
+        self.assertEqual(self.create(execution("dies", requestedBy="alice", parameters=wanted), user="alice"), "")
+        rig.reach("dies", "AwaitingApproval")
+        self.assertEqual(self.agree("dies", "dies-bob", "bob"), "")
+        job = rig.reach("dies", "Running")["executor"]["job"]
+        executor = rig.execute(job)
+        runbook_rig.wait_for("interface that is down", lambda: not rig.enabled())
+        rig.kill(executor)
+        rig.ended(job, succeeded=False)
+        status = rig.reach("dies", "RollingBack")
+        self.assertEqual(status["executor"]["job"], job[:-1] + "u")
+        undo = rig.execute(status["executor"]["job"])
+        undo.wait(runbook_rig.LIMIT_SECS)
+        rig.ended(status["executor"]["job"], succeeded=False)
+        rig.reach("dies", "RolledBack")
+        self.assertTrue(rig.enabled())
+        verified, _ = rig.audit()
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+    def test_9a_an_alert_starts_its_runbook_once(self):
+        rig = self.rig
+        trigger = {"alertname": "LinkFlaps", "labels": {"severity": "critical"}, "parameters": {"device": "device"}}
+        book = runbook("isolate", requiresApproval=True, triggers=[trigger],
+                       parameters=[{"name": "device", "type": "string", "required": True}])
+        self.assertEqual(self.create(book, user="carol"), "")
+        labels = {"alertname": "LinkFlaps", "severity": "critical", "device": runbook_rig.DEVICE}
+        firing = {"status": "firing", "labels": labels, "startsAt": "2026-01-01T00:00:00Z"}
+        self.assertEqual(rig.alert(self.leader, "wrong", [firing])[0], 401)
+        other = {**firing, "labels": {**labels, "severity": "warning"}}
+        code, names = rig.alert(self.leader, "s3cret", [firing, other])
+        self.assertEqual((code, len(names)), (200, 1))
+        self.assertEqual(rig.alert(self.leader, "s3cret", [firing])[1], [])
+        rig.reach(names[0], "AwaitingApproval")
+        item = rig.get("rbx", names[0])
+        self.assertEqual(item["spec"]["requestedBy"], f"system:serviceaccount:{NAMESPACE}:helios-operator")
+        self.assertEqual(item["spec"]["parameters"], {"device": runbook_rig.DEVICE})
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ impl Servers {
     }
 
     /// Writes entries to standard output, and to ClickHouse where it is configured.
-    pub(super) async fn audit(&self, entries: &[Entry]) {
+    pub(crate) async fn audit(&self, entries: &[Entry]) {
         let lines: String =
             entries.iter().map(|entry| serde_json::json!({"audit": entry}).to_string() + "\n").collect();
         {

@@ -1,0 +1,119 @@
+//! The process of a Job: one execution, from its claim to its end.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use kube::{Api, Client};
+
+use super::{Execution, Written, is_code, is_passing, resource, write_status};
+use crate::crd::EXECUTION;
+use crate::engine::{Engine, Identity, Observed, Stop, Store};
+use crate::plan::Plan;
+use crate::resource::{ExecutionStatus, Phase};
+use crate::world::{Inventory, Network, Secrets, Servers, ServersConfig};
+
+/// How long an API server may be away before an executor gives up. Nothing is sent to a device meanwhile.
+const PATIENCE: Duration = Duration::from_secs(600);
+const RETRY: Duration = Duration::from_secs(2);
+/// For one request to a device.
+const DEVICE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where an executor finds what it needs.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// The lists of devices that `helios targets` writes for gnmic.
+    pub devices: PathBuf,
+    /// username, password and certificates of devices.
+    pub credentials: PathBuf,
+}
+
+/// Executes one execution.
+///
+/// # Errors
+/// Why the execution was not brought to its end.
+pub async fn execute(
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    job: &str,
+    folders: &Folders,
+    servers: ServersConfig,
+) -> Result<Phase, String> {
+    let client = Client::try_default().await.map_err(|error| error.to_string())?;
+    let api = Api::namespaced_with(client, namespace, &resource(EXECUTION));
+    let mut store = Cluster { api, name: name.to_owned(), uid: uid.to_owned(), last: None };
+    let execution = store.get().await.map_err(|stop| stop.to_string())?;
+    let status = execution.status.unwrap_or_default();
+    let snapshot = status.runbook.as_ref().ok_or("the execution has no runbook in its status")?;
+    let plan = Plan::new(&snapshot.spec, &execution.spec.parameters).map_err(|mistakes| mistakes.join("; "))?;
+    let inventory = Inventory::load(&folders.devices, Secrets::new(&folders.credentials))?;
+    let network = Network::new(inventory, Servers::new(servers, format!("{namespace}/{name}")), DEVICE_TIMEOUT);
+    let identity = Identity {
+        namespace: namespace.to_owned(),
+        execution: name.to_owned(),
+        uid: uid.to_owned(),
+        runbook: execution.spec.runbook_ref.name.clone(),
+        job: job.to_owned(),
+        dry_run: execution.spec.is_dry_run(),
+    };
+    Engine::new(plan, identity, store, network).run().await.map_err(|stop| stop.to_string())
+}
+
+/// The status of one execution in the API server.
+struct Cluster {
+    api: Api<Execution>,
+    name: String,
+    uid: String,
+    /// The object as it was read or written last.
+    last: Option<Execution>,
+}
+
+impl Cluster {
+    async fn get(&mut self) -> Result<Execution, Stop> {
+        let begun = Instant::now();
+        loop {
+            match self.api.get(&self.name).await {
+                Ok(execution) if execution.metadata.uid.as_deref() == Some(self.uid.as_str()) => {
+                    self.last = Some(execution.clone());
+                    return Ok(execution);
+                }
+                Ok(_) => return Err(Stop::Superseded("there is another execution of this name".to_owned())),
+                Err(error) if is_code(&error, 404) => return Err(Stop::Superseded("the execution is gone".to_owned())),
+                Err(error) => wait(begun, &error).await?,
+            }
+        }
+    }
+}
+
+/// Waits a moment, unless the error stays or the patience is over.
+async fn wait(begun: Instant, error: &kube::Error) -> Result<(), Stop> {
+    if !is_passing(error) || begun.elapsed() > PATIENCE {
+        return Err(Stop::Store(error.to_string()));
+    }
+    tracing::warn!(%error, "the API server does not answer; trying again");
+    tokio::time::sleep(RETRY).await;
+    Ok(())
+}
+
+impl Store for Cluster {
+    async fn read(&mut self) -> Result<Observed, Stop> {
+        let execution = self.get().await?;
+        let cancelled = execution.spec.is_cancelled() || execution.metadata.deletion_timestamp.is_some();
+        Ok(Observed { status: execution.status.unwrap_or_default(), cancelled })
+    }
+
+    async fn write(&mut self, status: &ExecutionStatus) -> Result<bool, Stop> {
+        let Some(last) = &self.last else { return Ok(false) };
+        let begun = Instant::now();
+        loop {
+            match write_status(&self.api, last, status).await {
+                Ok(Written::Yes(execution)) => {
+                    self.last = Some(*execution);
+                    return Ok(true);
+                }
+                Ok(Written::Conflict) => return Ok(false),
+                Err(error) => wait(begun, &error).await?,
+            }
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! The operator's loop: sees executions, decides ([`crate::reconcile`]), does one effect, and looks again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use helios_common::clock;
+use helios_service::signals::Signals;
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::json;
+
+use super::leader::Leader;
+use super::{Approval, Execution, Runbook, Written, is_code, locks, objects, resource, webhook, write_status};
+use crate::approval::Vote;
+use crate::audit::Entry;
+use crate::crd::{APPROVAL, EXECUTION, RUNBOOK};
+use crate::reconcile::{self, Effect, View};
+use crate::resource::{ExecutionStatus, Phase};
+use crate::world::{Servers, ServersConfig};
+
+/// Keeps an execution until it is over.
+const FINALIZER: &str = "helios.io/execution";
+
+/// Executions that are looked at at the same time.
+const CONCURRENCY: u16 = 8;
+
+/// How the operator runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The namespace of runbooks, executions, Jobs and locks.
+    pub namespace: String,
+    /// This process, for the leader's Lease.
+    pub identity: String,
+    /// The image of executors.
+    pub executor_image: String,
+    /// Their ServiceAccount.
+    pub executor_account: String,
+    /// The Secret with username, password and ca.crt of devices.
+    pub device_secret: String,
+    /// The ConfigMaps that `helios targets` writes for gnmic.
+    pub device_maps: Vec<String>,
+    /// The servers of steps, as JSON.
+    pub servers: String,
+    /// Metrics and probes.
+    pub listen: SocketAddr,
+    /// The file of Alertmanager's bearer token; without one no alert is taken.
+    pub alert_token: Option<PathBuf>,
+}
+
+/// What was counted since the process began.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// By runbook and phase.
+    ends: BTreeMap<(String, &'static str), u64>,
+    seconds: BTreeMap<String, f64>,
+    conflicts: u64,
+    errors: u64,
+}
+
+helios_metrics::metrics! {
+    /// What the operator counts.
+    pub(super) METRICS of Seen {
+        Counter "helios_runbook_executions_total" ["runbook", "phase"] "Executions that ended, by their last phase" =
+            |seen, out| out.all(seen.ends.iter().map(|((runbook, phase), n)| ([runbook.as_str(), *phase], *n)));
+        Counter "helios_runbook_execution_seconds_total" ["runbook"] "Time from the start of executions to their end" =
+            |seen, out| out.all(seen.seconds.iter().map(|(runbook, seconds)| ([runbook.as_str()], *seconds)));
+        Gauge "helios_runbook_executions" ["phase"] "Executions that are there now, by phase" =
+            |seen, out| out.all(seen.phases.iter().map(|(phase, n)| ([*phase], *n)));
+        Gauge "helios_runbook_executions_waiting" ["runbook"] "Executions that wait for approval" =
+            |seen, out| out.all(seen.waiting.iter().map(|(runbook, n)| ([runbook.as_str()], *n)));
+        Gauge "helios_runbook_devices_locked" [] "Devices on which an execution runs" = |seen, out| out.one(seen.locked);
+        Gauge "helios_runbook_leader" [] "1 in the process that acts" = |seen, out| out.one(seen.leader);
+        Counter "helios_runbook_conflicts_total" [] "Writes that somebody else was faster with; they are decided again" =
+            |seen, out| out.one(seen.conflicts);
+        Counter "helios_runbook_errors_total" [] "Requests to the API server that failed; they are made again" =
+            |seen, out| out.one(seen.errors);
+    }
+}
+
+/// One scrape.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    ends: BTreeMap<(String, &'static str), u64>,
+    seconds: BTreeMap<String, f64>,
+    phases: BTreeMap<&'static str, u64>,
+    waiting: BTreeMap<String, u64>,
+    locked: u64,
+    leader: bool,
+    conflicts: u64,
+    errors: u64,
+}
+
+struct Operator {
+    client: Client,
+    options: Options,
+    counts: Arc<Mutex<Counts>>,
+    /// Held from the count of a runbook's executions to the start of one more.
+    starting: tokio::sync::Mutex<()>,
+    servers: Servers,
+    recorder: Recorder,
+}
+
+/// Probes and scrapes.
+#[derive(Clone)]
+struct Status {
+    leader: Arc<AtomicBool>,
+    counts: Arc<Mutex<Counts>>,
+    store: Arc<Mutex<Option<Store<Execution>>>>,
+}
+
+impl helios_service::admin::Status for Status {
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// A process that waits to lead is ready: there is nothing that it should do.
+    fn readiness(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn metrics(&self) -> String {
+        let mut seen = Seen { leader: self.leader.load(Ordering::Relaxed), ..Seen::default() };
+        if let Some(store) = self.store.lock().expect("no holder panics").as_ref() {
+            seen.phases = Phase::ALL.iter().map(|phase| (phase.name(), 0)).collect();
+            for execution in store.state() {
+                let status = execution.status.as_ref();
+                let phase = status.map_or(Phase::Pending, |status| status.phase);
+                *seen.phases.entry(phase.name()).or_default() += 1;
+                let waiting = seen.waiting.entry(execution.spec.runbook_ref.name.clone()).or_default();
+                *waiting += u64::from(phase == Phase::AwaitingApproval);
+                if matches!(phase, Phase::Running | Phase::RollingBack) {
+                    seen.locked += status.map_or(0, |status| status.devices.len() as u64);
+                }
+            }
+        }
+        {
+            let counts = self.counts.lock().expect("no holder panics");
+            (seen.ends, seen.seconds) = (counts.ends.clone(), counts.seconds.clone());
+            (seen.conflicts, seen.errors) = (counts.conflicts, counts.errors);
+        }
+        let mut scrape = helios_metrics::Scrape::default();
+        scrape.write(&METRICS, &seen);
+        scrape.finish()
+    }
+}
+
+/// Runs until a signal, or until this process leads no more.
+///
+/// # Errors
+/// What keeps the operator from working.
+pub async fn run(options: Options, servers: ServersConfig) -> Result<(), String> {
+    let client = Client::try_default().await.map_err(|error| format!("cannot reach the API server: {error}"))?;
+    let status = Status { leader: Arc::default(), counts: Arc::default(), store: Arc::default() };
+    let listener = helios_service::admin::bind(options.listen).await.map_err(|error| error.to_string())?;
+    let (pages, names) = match &options.alert_token {
+        Some(token) => {
+            let router = webhook::router(client.clone(), options.namespace.clone(), token.clone()).await;
+            (router.map_err(|error| error.to_string())?, "/metrics /healthz /readyz /alerts")
+        }
+        None => (axum::Router::new(), "/metrics /healthz /readyz"),
+    };
+    let _admin = tokio::spawn(helios_service::admin::serve(listener, status.clone(), pages, names));
+    let mut leader = Leader::new(client.clone(), &options.namespace, &options.identity);
+    tracing::info!(identity = options.identity, "waits to lead");
+    let mut stop = Box::pin(signalled());
+    tokio::select! {
+        () = leader.acquire() => {}
+        () = &mut stop => return Ok(()),
+    }
+    status.leader.store(true, Ordering::Relaxed);
+    tracing::info!("leads");
+    tokio::select! {
+        () = act(client, options, servers, status) => Ok(()),
+        () = &mut stop => Ok(()),
+        () = leader.hold() => Err("this process leads no more; it ends, to begin again as a stand-by".to_owned()),
+    }
+}
+
+/// Returns at the signal to end. Every effect may be cut off at any point, as a kill does.
+async fn signalled() {
+    match Signals::install() {
+        Ok(mut signals) => _ = signals.next().await,
+        Err(error) => {
+            tracing::warn!(%error, "cannot listen to signals");
+            std::future::pending().await
+        }
+    }
+}
+
+/// Looks at every execution, and does what it needs.
+async fn act(client: Client, options: Options, servers: ServersConfig, status: Status) {
+    let namespace = &options.namespace;
+    let kind = resource(EXECUTION);
+    let executions: Api<Execution> = Api::namespaced_with(client.clone(), namespace, &kind);
+    let approvals: Api<Approval> = Api::namespaced_with(client.clone(), namespace, &resource(APPROVAL));
+    let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
+    let of_ours = watcher::Config::default().labels("app.kubernetes.io/name=helios-executor");
+    let controller = Controller::new_with(executions, watcher::Config::default(), kind.clone());
+    *status.store.lock().expect("no holder panics") = Some(controller.store());
+    let within = namespace.clone();
+    let execution = move |name: &str| ObjectRef::new_with(name, resource(EXECUTION)).within(&within);
+    let of_job = {
+        let execution = execution.clone();
+        move |job: Job| job.labels().get(objects::EXECUTION_LABEL).map(|name| execution(name))
+    };
+    let of_approval = move |approval: Approval| Some(execution(&approval.spec.execution_ref.name));
+    let reporter = Reporter { controller: "helios-operator".to_owned(), instance: Some(options.identity.clone()) };
+    let operator = Arc::new(Operator {
+        recorder: Recorder::new(client.clone(), reporter),
+        servers: Servers::new(servers, options.identity.clone()),
+        counts: Arc::clone(&status.counts),
+        client: client.clone(),
+        starting: tokio::sync::Mutex::default(),
+        options: options.clone(),
+    });
+    controller
+        .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .watches(jobs, of_ours, of_job)
+        .watches_with(approvals, resource(APPROVAL), watcher::Config::default(), of_approval)
+        .run(reconcile, on_error, operator)
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
+
+fn on_error(_: Arc<Execution>, error: &kube::Error, operator: Arc<Operator>) -> Action {
+    tracing::warn!(%error, "a request to the API server failed; it is made again");
+    operator.counts.lock().expect("no holder panics").errors += 1;
+    Action::requeue(Duration::from_secs(5))
+}
+
+async fn reconcile(execution: Arc<Execution>, operator: Arc<Operator>) -> kube::Result<Action> {
+    let status = execution.status.clone().unwrap_or_default();
+    if status.closed && execution.metadata.deletion_timestamp.is_none() {
+        return Ok(Action::await_change());
+    }
+    let runbook =
+        if status.runbook.is_none() { operator.runbook(&execution.spec.runbook_ref.name).await? } else { None };
+    let votes = if status.phase.is_final() || status.runbook.is_none() { Vec::new() } else { operator.votes().await? };
+    let job = match &status.executor {
+        Some(executor) if !status.phase.is_final() => operator.job(&executor.job).await?,
+        _ => reconcile::Job::Missing,
+    };
+    let limited = status.phase == Phase::Pending
+        && status.runbook.as_ref().is_some_and(|snapshot| snapshot.spec.max_concurrent > 0);
+    let _starting = if limited { Some(operator.starting.lock().await) } else { None };
+    let running = if limited { operator.running(&execution).await? } else { 0 };
+    let name = execution.name_any();
+    let view = View {
+        name: &name,
+        uid: execution.metadata.uid.as_deref().unwrap_or_default(),
+        generation: execution.metadata.generation.unwrap_or(0),
+        created: execution.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
+        now: i64::try_from(clock::unix_secs()).unwrap_or(i64::MAX),
+        deleted: execution.metadata.deletion_timestamp.is_some(),
+        finalizer: execution.finalizers().iter().any(|name| name == FINALIZER),
+        spec: &execution.spec,
+        status: &status,
+        runbook: runbook.as_ref().map(|runbook| (&runbook.spec, runbook.metadata.generation.unwrap_or(0))),
+        votes: &votes,
+        job,
+        running,
+    };
+    let effect = reconcile::decide(&view);
+    operator.effect(&execution, view.uid, effect).await
+}
+
+impl Operator {
+    fn executions(&self) -> Api<Execution> {
+        Api::namespaced_with(self.client.clone(), &self.options.namespace, &resource(EXECUTION))
+    }
+
+    async fn runbook(&self, name: &str) -> kube::Result<Option<Runbook>> {
+        Api::namespaced_with(self.client.clone(), &self.options.namespace, &resource(RUNBOOK)).get_opt(name).await
+    }
+
+    async fn votes(&self) -> kube::Result<Vec<Vote>> {
+        let api: Api<Approval> =
+            Api::namespaced_with(self.client.clone(), &self.options.namespace, &resource(APPROVAL));
+        let list = api.list(&ListParams::default()).await?;
+        Ok(list.items.into_iter().map(|approval| Vote { name: approval.name_any(), spec: approval.spec }).collect())
+    }
+
+    async fn job(&self, name: &str) -> kube::Result<reconcile::Job> {
+        let api: Api<Job> = Api::namespaced(self.client.clone(), &self.options.namespace);
+        let Some(job) = api.get_opt(name).await? else { return Ok(reconcile::Job::Missing) };
+        let conditions = job.status.and_then(|status| status.conditions).unwrap_or_default();
+        let ended =
+            conditions.iter().any(|one| one.status == "True" && matches!(one.type_.as_str(), "Complete" | "Failed"));
+        Ok(if ended { reconcile::Job::Ended } else { reconcile::Job::Active })
+    }
+
+    /// Executions of the same runbook that run now, asked of the API server: the cache may not have the last one yet.
+    async fn running(&self, execution: &Execution) -> kube::Result<usize> {
+        let runs = |other: &Execution| {
+            other.spec.runbook_ref == execution.spec.runbook_ref
+                && other
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| matches!(status.phase, Phase::Running | Phase::RollingBack))
+        };
+        let executions = self.executions().list(&ListParams::default()).await?;
+        Ok(executions.items.iter().filter(|other| runs(other)).count())
+    }
+
+    async fn effect(&self, execution: &Execution, uid: &str, effect: Effect) -> kube::Result<Action> {
+        let name = execution.name_any();
+        match effect {
+            Effect::Rest => Ok(Action::await_change()),
+            Effect::Again(seconds) => Ok(Action::requeue(Duration::from_secs(u64::try_from(seconds).unwrap_or(1)))),
+            Effect::AddFinalizer | Effect::RemoveFinalizer => {
+                let mut finalizers = execution.finalizers().to_vec();
+                finalizers.retain(|name| name != FINALIZER);
+                if effect == Effect::AddFinalizer {
+                    finalizers.push(FINALIZER.to_owned());
+                }
+                let version = &execution.metadata.resource_version;
+                let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
+                let patched = self.executions().patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+                self.settle(patched.map(|_| ())).map(|(action, _)| action)
+            }
+            Effect::Write { status, event, by } => {
+                let (action, _) = self.write(execution, *status, event, &by).await?;
+                Ok(action)
+            }
+            Effect::Lock(status) => {
+                let devices = if execution.spec.is_dry_run() { &[] } else { status.devices.as_slice() };
+                if let Err(held) = locks::take(&self.client, &self.options.namespace, &name, uid, devices).await? {
+                    tracing::info!(execution = name, held, "waits for a device");
+                    return Ok(Action::requeue(Duration::from_secs(15)));
+                }
+                let (action, _) = self.write(execution, *status, "started", "").await?;
+                Ok(action)
+            }
+            Effect::Create { job, kind, seconds } => {
+                let object =
+                    objects::job(&self.options, execution, &job, kind, seconds).map_err(kube::Error::SerdeError)?;
+                let api: Api<Job> = Api::namespaced(self.client.clone(), &self.options.namespace);
+                match api.create(&PostParams::default(), &object).await {
+                    Ok(_) => tracing::info!(execution = name, job, "created the executor's job"),
+                    Err(error) if is_code(&error, 409) => {}
+                    Err(error) => return Err(error),
+                }
+                Ok(Action::requeue(Duration::from_secs(30)))
+            }
+            Effect::Close(status) => {
+                locks::free(&self.client, &self.options.namespace, &name, uid, &status.devices).await?;
+                let end = (status.phase, status.started_at, status.finished_at);
+                let (action, written) = self.write(execution, *status, "closed", "").await?;
+                if written {
+                    self.count(&execution.spec.runbook_ref.name, end);
+                }
+                Ok(action)
+            }
+        }
+    }
+
+    fn count(&self, runbook: &str, (phase, started, finished): (Phase, Option<i64>, Option<i64>)) {
+        let mut counts = self.counts.lock().expect("no holder panics");
+        *counts.ends.entry((runbook.to_owned(), phase.name())).or_default() += 1;
+        if let (Some(started), Some(finished)) = (started, finished) {
+            *counts.seconds.entry(runbook.to_owned()).or_default() += finished.saturating_sub(started).max(0) as f64;
+        }
+    }
+
+    async fn write(
+        &self,
+        execution: &Execution,
+        mut status: ExecutionStatus,
+        event: &'static str,
+        by: &str,
+    ) -> kube::Result<(Action, bool)> {
+        let name = execution.name_any();
+        // The writer before may have died before it handed its entries out.
+        self.servers.audit(&status.audit.tail).await;
+        status.audit.tail.clear();
+        status.audit.push(Entry {
+            uid: execution.metadata.uid.clone().unwrap_or_default(),
+            time: i64::try_from(clock::unix_secs()).unwrap_or(i64::MAX),
+            namespace: self.options.namespace.clone(),
+            execution: name.clone(),
+            runbook: execution.spec.runbook_ref.name.clone(),
+            writer: "operator".to_owned(),
+            event: event.to_owned(),
+            device: status.device.clone(),
+            by: by.to_owned(),
+            message: status.message.clone(),
+            ..Entry::default()
+        });
+        match write_status(&self.executions(), execution, &status).await {
+            Ok(Written::Yes(_)) => {
+                self.servers.audit(&status.audit.tail).await;
+                self.tell(execution, &status, event).await;
+                Ok((Action::await_change(), true))
+            }
+            Ok(Written::Conflict) => self.settle(Err(conflict())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A conflict is no error: the newer object comes, and is decided on. Says as well whether the write was done.
+    fn settle(&self, written: kube::Result<()>) -> kube::Result<(Action, bool)> {
+        match written {
+            Ok(()) => Ok((Action::await_change(), true)),
+            Err(error) if is_code(&error, 409) => {
+                self.counts.lock().expect("no holder panics").conflicts += 1;
+                Ok((Action::requeue(Duration::from_secs(2)), false))
+            }
+            Err(error) if is_code(&error, 404) => Ok((Action::await_change(), false)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An Event beside the execution; it lives an hour, so a failure to write it is only logged.
+    async fn tell(&self, execution: &Execution, status: &ExecutionStatus, event: &str) {
+        let bad = matches!(status.phase, Phase::Failed | Phase::RollbackFailed | Phase::Denied);
+        let event = Event {
+            type_: if bad { EventType::Warning } else { EventType::Normal },
+            reason: status.phase.name().to_owned(),
+            note: Some(crate::redact::shortened(&status.message, 900)),
+            action: event.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &execution.object_ref(&resource(EXECUTION))).await {
+            tracing::warn!(%error, "cannot write an event");
+        }
+    }
+}
+
+fn conflict() -> kube::Error {
+    kube::Error::Api(Box::new(kube::core::Status::failure("conflict", "Conflict").with_code(409)))
+}
