@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use helios_collector::encode::sflow5::records::SampledIpv4;
 use helios_collector::encode::sflow5::{self, FlowSample, Source};
-use helios_collector::encode::{Field, field, ipfix};
+use helios_collector::encode::{Field, field, ipfix, netflow5};
 use helios_testkit::Engine;
 use helios_testkit::netbox::lifelike::{Address, Device, Interface, Network, On, Prefix, Scope, Site, Vrf};
 use helios_testkit::netbox::{Server, TOKEN, World};
 
-use crate::running::{Helios, wait_for};
+use crate::running::{Helios, free_udp_port, wait_for};
 
 const FLOWS: u16 = 256;
 const INTERFACES: u16 = 257;
@@ -21,8 +21,8 @@ const VRFS: u16 = 258;
 const FLOW_FIELDS: [Field; 7] =
     [field(8, 4), field(12, 4), field(10, 4), field(14, 4), field(234, 4), field(2, 8), field(1, 8)];
 
-/// The PE `pe1` at 127.0.0.2 with two ports that have no ifIndex, the switch `leaf1` at 192.0.2.77, and two customers
-/// with the same network at two sites.
+/// The PE `pe1` at 127.0.0.2 and ::1 with two ports that have no ifIndex, the switch `leaf1` at 192.0.2.77 and
+/// 2001:db8::77, and two customers with the same network at two sites.
 fn network() -> Network {
     let mut network = Network::default();
     for (id, name) in [(1, "Zürich"), (2, "Genève")] {
@@ -31,7 +31,7 @@ fn network() -> Network {
     for (id, name, rd) in [(1, "red", "64500:1"), (2, "blue", "64500:2")] {
         network.vrfs.insert(id, Vrf { name: name.into(), rd: Some(rd.into()) });
     }
-    for (id, name, address) in [(1, "pe1", "127.0.0.2"), (2, "leaf1", "192.0.2.77")] {
+    for (id, name, address) in [(1_u32, "pe1", ["127.0.0.2", "::1"]), (2, "leaf1", ["192.0.2.77", "2001:db8::77"])] {
         let interface = id * 10;
         let device = Device {
             name: Some(name.into()),
@@ -39,7 +39,7 @@ fn network() -> Network {
             role: "Edge",
             tenant: None,
             primary4: Some(id),
-            primary6: None,
+            primary6: Some(id + 10),
             master: None,
         };
         network.devices.insert(id, device);
@@ -56,8 +56,10 @@ fn network() -> Network {
             };
             network.interfaces.insert(interface + u32::from(network.interfaces.contains_key(&interface)), port);
         }
-        let address = address.parse().unwrap();
-        network.addresses.insert(id, Address { address, bits: 32, vrf: None, on: On::Interface(interface) });
+        for (id, bits, address) in [(id, 32, address[0]), (id + 10, 64, address[1])] {
+            let address = address.parse().unwrap();
+            network.addresses.insert(id, Address { address, bits, vrf: None, on: On::Interface(interface) });
+        }
     }
     let prefixes = [("10.1.0.0", 16, Some(1), 1), ("10.1.2.0", 24, Some(2), 2), ("10.0.0.0", 8, None, 1)];
     for (id, (network_address, bits, vrf, site)) in (1..).zip(prefixes) {
@@ -141,20 +143,28 @@ fn vrfs_names_of_interfaces_and_agents_lead_to_netboxs_objects() {
     let netbox = Server::start(World { network: Some(Arc::new(network())), ..World::default() });
     let token = folder.path().join("token");
     std::fs::write(&token, TOKEN).unwrap();
-    let helios = Helios::ready(
+    let over_ipv6 = free_udp_port();
+    let helios = Helios::start_on(
+        free_udp_port(),
         &engine.url(),
         &[
             &format!("netbox.url={}", netbox.url()),
             &format!("netbox.token_file={}", token.display()),
             "enricher.reload_interval_ms=20",
         ],
+        &["--listen", &format!("[::1]:{over_ipv6}")],
     );
     wait_for("NetBox's devices", || (helios.metric("helios_enricher_devices")? >= 2.0).then_some(()));
     let socket = UdpSocket::bind("127.0.0.2:0").unwrap();
-    for message in [ipfix_message(), sflow_message("192.0.2.77"), sflow_message("192.0.2.99")] {
+    for message in
+        [ipfix_message(), sflow_message("192.0.2.77"), sflow_message("192.0.2.99"), sflow_message("2001:db8::77")]
+    {
         socket.send_to(&message, helios.flows).unwrap();
     }
-    wait_for("the rows to be stored", || (helios.metric("helios_pipeline_rows_stored_total")? == 5.0).then_some(()));
+    let mut message = Vec::new();
+    netflow5::message(&netflow5::Header::default(), &[netflow5::Record::default()], &mut message);
+    UdpSocket::bind("[::1]:0").unwrap().send_to(&message, ("::1", over_ipv6)).unwrap();
+    wait_for("the rows to be stored", || (helios.metric("helios_pipeline_rows_stored_total")? == 7.0).then_some(()));
 
     let vrfs = engine.query(
         "SELECT ingress_vrf_id, vrf_name, src_network, src_site, dst_network FROM helios.flows
@@ -174,12 +184,18 @@ fn vrfs_names_of_interfaces_and_agents_lead_to_netboxs_objects() {
     let expected = "pe1\t7\tGi0/0/1\tTransit: Arelion\t10000000000\t8\tGi0/0/2\tsaid by itself\t10000000000\n";
     assert_eq!(interfaces, expected);
 
+    let over_ipv6 =
+        "SELECT toString(exporter_address), exporter_name FROM helios.flows WHERE export_protocol = 'netflow5'";
+    assert_eq!(engine.query(over_ipv6), "::1\tpe1\n");
+
     let agents = engine.query(
         "SELECT toString(exporter_address), exporter_name FROM helios.flows
          WHERE export_protocol LIKE 'sflow%' ORDER BY exporter_name",
     );
-    assert_eq!(agents.lines().count(), 2, "{agents}");
+    assert_eq!(agents.lines().count(), 3, "{agents}");
     let named = |agent: &str, name: &str| agents.lines().any(|line| line.contains(agent) && line.ends_with(name));
-    assert!(named("192.0.2.77", "\tleaf1"), "the agent goes before the socket: {agents}");
+    for agent in ["192.0.2.77", "2001:db8::77"] {
+        assert!(named(agent, "\tleaf1"), "the agent {agent} goes before the socket: {agents}");
+    }
     assert!(named("192.0.2.99", "\tpe1"), "of an agent that nobody knows the socket counts: {agents}");
 }
