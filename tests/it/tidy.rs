@@ -22,7 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-netbox", &["helios-metrics", "helios-web"]),
     ("helios-practice", &["helios-collector", "helios-gnmi", "helios-testkit", "helios-web"]),
     ("helios-query", &["helios-common"]),
-    ("helios-runbooks", &["helios-common", "helios-gnmi", "helios-service", "helios-web"]),
+    ("helios-runbooks", &["helios-common", "helios-gnmi", "helios-metrics", "helios-service", "helios-web"]),
     ("helios-sink", &["helios-common", "helios-metrics", "helios-web"]),
     ("helios-service", &["helios-metrics"]),
     ("helios-targets", &["helios-netbox", "helios-web"]),

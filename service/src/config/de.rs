@@ -346,7 +346,7 @@ mod tests {
                 "h.yaml:3:12: collector.workers: expected a whole number from 0 to 65535, found \"70000\"",
                 "h.yaml:4:8: collector.gro: expected true or false, found \"yes\"",
                 "h.yaml:5:12: collector.listen[0]: expected an address and a port, such as 0.0.0.0:2055 or [::]:2055, found \"x\"",
-                "h.yaml:5:25: collector.listen[1]: expected an address and a port, such as 0.0.0.0:2055 or [::]:2055, found \"y\"",
+                "h.yaml:5:25: collector.listen[2]: expected an address and a port, such as 0.0.0.0:2055 or [::]:2055, found \"y\"",
                 "h.yaml:6:15: collector.batch_rows: expected a whole number from 1 to 65535, found \"0\"",
                 "h.yaml:7:17: other.format: expected text or json, found \"xml\"",
             ]

@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
@@ -91,7 +92,7 @@ impl Node {
     pub(crate) fn parse(text: &str, file: &Arc<Path>) -> Result<Self, Mistake> {
         let place = Place { text, file };
         // A document of nothing but comments is a configuration without a key.
-        let document: Option<Spanned<Written>> = serde_saphyr::from_str(text).map_err(|error| place.mistake(error))?;
+        let document: Option<Spanned<Written>> = read(text).map_err(|error| place.mistake(error))?;
         Ok(match document {
             Some(written) if !matches!(written.value, Written::Null) => place.node(written),
             _ => Self::empty(place.origin(&Location::UNKNOWN)),
@@ -201,10 +202,16 @@ impl Node {
 
 /// Reads a list or section in YAML's flow form out of a variable or flag; `None` if it is something else.
 pub(crate) fn parse_flow(text: &str, origin: &Origin) -> Option<Node> {
-    let written: Spanned<Written> = serde_saphyr::from_str(text).ok()?;
+    let written: Spanned<Written> = read(text).ok()?;
     let mut node = Place { text, file: &Arc::from(Path::new("")) }.node(written);
     node.spread(origin);
     matches!(node.value, Value::List(_) | Value::Section(_)).then_some(node)
+}
+
+/// Reads YAML. Comments are passed over without being kept: the example of the configuration has hundreds of lines of them
+/// in a row, and the parser keeps 96 at most.
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
+    serde_saphyr::from_str_with_options(text, serde_saphyr::options! { emit_comments: false })
 }
 
 /// A document being read.
