@@ -278,11 +278,15 @@ class Runbooks(unittest.TestCase):
         self.assertEqual(self.create(execution("own", requestedBy="frank", parameters=wanted), user="frank"), "")
         rig.reach("own", "AwaitingApproval")
         self.assertEqual(self.agree("own", "own-frank", "frank"), "")
-        runbook_rig.wait_for("vote of frank", lambda: any(vote["by"] == "frank" for vote in rig.status("own").get("approvals", []))
-                             or rig.get("rba", "own-frank"))
-        self.assertEqual(self.agree("own", "own-bob", "bob", decision="reject"), "")
-        self.assertIn("rejected by bob", rig.reach("own", "Denied")["message"])
-        self.assertEqual([j for j in rig.get("jobs")["items"] if j["metadata"]["name"].startswith("own-")], [])
+        self.assertEqual(self.agree("own", "own-bob", "bob"), "")
+        job = rig.reach("own", "Running")["executor"]["job"]
+        self.assertEqual(rig.execute(job).wait(runbook_rig.LIMIT_SECS), 0)
+        rig.ended(job, succeeded=True)
+        rig.reach("own", "Succeeded")
+        _, entries = rig.audit()
+        # The writer that comes next hands the entries of the one before out again.
+        approved = {entry["by"] for entry in entries if entry["execution"] == "own" and entry["event"] == "approved"}
+        self.assertEqual(approved, {"bob"})
 
     def test_9_what_a_dead_executor_left_is_undone(self):
         rig = self.rig
