@@ -10,8 +10,9 @@ SITE = prom_values("site", "Site", "helios:device_up", "site")
 DEVICE = prom_values("device", "Device", 'helios:device_up{site=~"$site"}', "device")
 INTERFACE = prom_values("interface", "Interface", 'helios:if_oper_up{site=~"$site", device=~"$device"}', "interface")
 
-DEVICES = 'site=~"$site", device=~"$device"'
-"""Selector of series of devices."""
+SITES = 'site=~"$site"'
+"""Selector of series of the chosen sites; below, of their devices and interfaces."""
+DEVICES = SITES + ', device=~"$device"'
 INTERFACES = DEVICES + ', interface=~"$interface"'
 
 TOP = choice("top", "Top", "How many are listed; the rest is the row 'other'.", [(n, n) for n in ("10", "20", "50", "100")])

@@ -18,7 +18,7 @@ from ..grafana import (
     thresholds,
 )
 from ..variables import metrics
-from .shared import ROW_DEVICE, ROW_SITE
+from .shared import ROW_DEVICE, ROW_SITE, count_of
 
 S = 'site=~"$site|"'
 FIRING = f'ALERTS{{alertstate="firing", {S}}}'
@@ -51,19 +51,19 @@ def make() -> Dashboard:
         stat(
             "Other",
             "Alerts of another severity that fire now.",
-            [prom("A", f'count(ALERTS{{alertstate="firing", severity!~"critical|warning", {S}}}) or vector(0)', instant=True)],
+            count_of(f'ALERTS{{alertstate="firing", severity!~"critical|warning", {S}}}'),
             levels=thresholds(GREEN, (1, YELLOW)),
         ),
         stat(
             "Pending",
             "Alerts whose condition holds and whose time has not passed yet.",
-            [prom("A", f'count(ALERTS{{alertstate="pending", {S}}}) or vector(0)', instant=True)],
+            count_of(f'ALERTS{{alertstate="pending", {S}}}'),
             levels=thresholds(GREEN, (1, YELLOW)),
         ),
         stat(
             "Devices with alerts",
             "Devices that an alert names, now.",
-            [prom("A", f'count(count by (device) ({FIRING[:-1]}, device!=""}})) or vector(0)', instant=True)],
+            count_of(f'count by (device) ({FIRING[:-1]}, device!=""}})'),
             levels=thresholds(GREEN, (1, ORANGE)),
         ),
         stat(

@@ -20,7 +20,7 @@ from ..grafana import (
 )
 from ..variables import DEVICE, metrics
 from ..variables import DEVICES as D
-from .shared import LABEL_DEVICE, ROW_DEVICE
+from .shared import LABEL_DEVICE, ROW_DEVICE, count_of
 
 STATES = value_map(
     _1=("idle", RED),
@@ -48,30 +48,28 @@ def make() -> Dashboard:
         stat(
             "Not established",
             "Sessions that are not established now.",
-            [prom("A", f"count({state} < 6) or vector(0)", instant=True)],
+            count_of(f"{state} < 6"),
             levels=ANY_IS_BAD,
         ),
         stat(
             "Lost in range",
             "Sessions that were established within the range and are not now.",
-            [prom("A", f"count(max_over_time({state}[$__range]) == 6 and {state} < 6) or vector(0)", instant=True)],
+            count_of(f"max_over_time({state}[$__range]) == 6 and {state} < 6"),
             levels=ANY_IS_BAD,
         ),
         stat(
             "Flapped in range",
             "Sessions that were established anew within the range.",
-            [prom("A", f"count({flaps} > 0) or vector(0)", instant=True)],
+            count_of(f"{flaps} > 0"),
             levels=thresholds(GREEN, (1, ORANGE), (5, RED)),
         ),
         stat(
             "Prefixes halved",
             "Sessions that announce less than half of the most prefixes that they announced in the range.",
-            [prom("A", f"count({prefixes} < 0.5 * max_over_time({prefixes}[$__range])) or vector(0)", instant=True)],
+            count_of(f"{prefixes} < 0.5 * max_over_time({prefixes}[$__range])"),
             levels=thresholds(GREEN, (1, RED)),
         ),
-        stat(
-            "Established", "Sessions that are established now.", [prom("A", f"count({state} == 6) or vector(0)", instant=True)]
-        ),
+        stat("Established", "Sessions that are established now.", count_of(f"{state} == 6")),
         stat(
             "Prefixes received",
             "Sum over the sessions and address families, now.",

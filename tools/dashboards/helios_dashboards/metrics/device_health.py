@@ -19,7 +19,7 @@ from ..grafana import (
 )
 from ..variables import DEVICE, metrics
 from ..variables import DEVICES as D
-from .shared import LABEL_DEVICE, NO_DEVICES, ROW_DEVICE, ROW_SITE
+from .shared import LABEL_DEVICE, NO_DEVICES, ROW_DEVICE, ROW_SITE, count_of
 
 CPU = thresholds(GREEN, (0.6, YELLOW), (0.8, RED))
 MEMORY = thresholds(GREEN, (0.7, YELLOW), (0.85, RED))
@@ -40,25 +40,25 @@ def make() -> Dashboard:
         stat(
             "Down",
             "Devices that do not answer to ICMP now.",
-            [prom("A", f"count(helios:device_up{{{D}}} == 0) or vector(0)", instant=True)],
+            count_of(f"helios:device_up{{{D}}} == 0"),
             levels=ANY_IS_BAD,
         ),
         stat(
             "CPU above 80 %",
             "Devices whose processor is above 80 % now.",
-            [prom("A", f"count(helios:cpu_utilization:ratio{{{D}}} > 0.8) or vector(0)", instant=True)],
+            count_of(f"helios:cpu_utilization:ratio{{{D}}} > 0.8"),
             levels=ANY_IS_BAD,
         ),
         stat(
             "Memory above 85 %",
             "Devices whose memory is above 85 % now.",
-            [prom("A", f"count(helios:memory_utilization:ratio{{{D}}} > 0.85) or vector(0)", instant=True)],
+            count_of(f"helios:memory_utilization:ratio{{{D}}} > 0.85"),
             levels=ANY_IS_BAD,
         ),
         stat(
             "Restarted in range",
             "Devices whose uptime is shorter than the range.",
-            [prom("A", f"count(helios:uptime_seconds{{{D}}} < $__range_s) or vector(0)", instant=True)],
+            count_of(f"helios:uptime_seconds{{{D}}} < $__range_s"),
             levels=thresholds(GREEN, (1, ORANGE)),
         ),
         stat(

@@ -20,7 +20,7 @@ from ..grafana import (
 )
 from ..variables import DEVICE, INTERFACE, metrics
 from ..variables import INTERFACES as I
-from .shared import DOWN_INTERFACES, LABEL_INTERFACE, NO_COUNTERS, ROW_INTERFACE
+from .shared import DOWN_INTERFACES, LABEL_INTERFACE, NO_COUNTERS, ROW_INTERFACE, count_of, either_way
 
 
 def make() -> Dashboard:
@@ -32,43 +32,37 @@ def make() -> Dashboard:
         metrics(DEVICE, INTERFACE),
     )
     down = DOWN_INTERFACES.format(I)
-    ratio = lambda kind: f'max by (device, interface) ({{__name__=~"helios:if_(in|out)_{kind}", {I}}})'
+    ratio = lambda kind: either_way(kind, I)
     board.row(
         4,
         stat(
             "Down",
             "Interfaces that are configured up and are down now.",
-            [prom("A", f"count({down}) or vector(0)", instant=True)],
+            count_of(down),
             levels=ANY_IS_BAD,
         ),
         stat(
             "Went down in range",
             "Interfaces that were up within the range and are down now.",
-            [
-                prom(
-                    "A",
-                    f"count(max_over_time(helios:if_oper_up{{{I}}}[$__range]) == 1 and helios:if_oper_up{{{I}}} == 0) or vector(0)",
-                    instant=True,
-                )
-            ],
+            count_of(f"max_over_time(helios:if_oper_up{{{I}}}[$__range]) == 1 and helios:if_oper_up{{{I}}} == 0"),
             levels=ANY_IS_BAD,
         ),
         stat(
             "With errors",
             "Interfaces with more than 1 % errors in or out now.",
-            [prom("A", f"count({ratio('error_ratio:rate5m')} > 0.01) or vector(0)", instant=True)],
+            count_of(f"{ratio('error_ratio:rate5m')} > 0.01"),
             levels=ANY_IS_BAD,
         ),
         stat(
             "With discards",
             "Interfaces that discard more than one packet a second now: queues are full.",
-            [prom("A", f"count({ratio('discards:rate5m')} > 1) or vector(0)", instant=True)],
+            count_of(f"{ratio('discards:rate5m')} > 1"),
             levels=thresholds(GREEN, (1, YELLOW), (5, ORANGE)),
         ),
         stat(
             "Above 90 %",
             "Interfaces whose utilization in or out is above 90 % now.",
-            [prom("A", f"count({ratio('utilization:ratio5m')} > 0.9) or vector(0)", instant=True)],
+            count_of(f"{ratio('utilization:ratio5m')} > 0.9"),
             levels=thresholds(GREEN, (1, ORANGE)),
         ),
         stat(
@@ -105,9 +99,9 @@ def make() -> Dashboard:
                 prom("B", f"sum {by} (helios:if_in_bits:rate5m{{{I}}})", table=True),
                 prom("C", f"sum {by} (helios:if_out_bits:rate5m{{{I}}})", table=True),
                 prom("D", f"max {by} (helios:if_speed_bits{{{I}}})", table=True),
-                prom("E", f'max {by} ({{__name__=~"helios:if_(in|out)_utilization:ratio5m", {I}}})', table=True),
-                prom("F", f'max {by} ({{__name__=~"helios:if_(in|out)_error_ratio:rate5m", {I}}})', table=True),
-                prom("G", f'max {by} ({{__name__=~"helios:if_(in|out)_discards:rate5m", {I}}})', table=True),
+                prom("E", either_way("utilization:ratio5m", I, by), table=True),
+                prom("F", either_way("error_ratio:rate5m", I, by), table=True),
+                prom("G", either_way("discards:rate5m", I, by), table=True),
             ],
             columns,
             sort="Utilization",

@@ -19,9 +19,7 @@ from ..grafana import (
 )
 from ..variables import DEVICE, metrics
 from ..variables import DEVICES as D
-from .shared import LABEL_DEVICE, NO_DEVICES, ROW_DEVICE, ROW_SITE
-
-AVAILABILITY = thresholds(RED, (0.99, YELLOW), (0.999, GREEN))
+from .shared import AVAILABILITY, LABEL_DEVICE, NO_DEVICES, ROW_DEVICE, ROW_SITE, count_of
 
 
 def make() -> Dashboard:
@@ -39,19 +37,19 @@ def make() -> Dashboard:
         stat(
             "Down",
             "Devices that do not answer now.",
-            [prom("A", f"count({up} == 0) or vector(0)", instant=True)],
+            count_of(f"{up} == 0"),
             levels=ANY_IS_BAD,
         ),
         stat(
             "Were down in range",
             "Devices that did not answer at some time within the range.",
-            [prom("A", f"count(min_over_time({up}[$__range]) == 0) or vector(0)", instant=True)],
+            count_of(f"min_over_time({up}[$__range]) == 0"),
             levels=thresholds(GREEN, (1, ORANGE)),
         ),
         stat(
             "Slower than usual",
             "Devices whose round-trip time is more than twice their mean of the range, and 5 ms above it.",
-            [prom("A", f"count({rtt} > 2 * {usual} and {rtt} > {usual} + 0.005) or vector(0)", instant=True)],
+            count_of(f"{rtt} > 2 * {usual} and {rtt} > {usual} + 0.005"),
             levels=thresholds(GREEN, (1, YELLOW), (5, ORANGE)),
         ),
         stat(

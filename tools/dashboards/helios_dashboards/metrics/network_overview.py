@@ -22,10 +22,9 @@ from ..grafana import (
     table,
     thresholds,
 )
+from ..variables import SITES as S
 from ..variables import metrics
-from .shared import DOWN_INTERFACES, KEEP, NO_COUNTERS, NO_DEVICES, ROW_DEVICE, ROW_SITE
-
-S = 'site=~"$site"'
+from .shared import DOWN_INTERFACES, KEEP, NO_COUNTERS, NO_DEVICES, ROW_DEVICE, ROW_SITE, count_of, either_way
 
 
 def make() -> Dashboard:
@@ -42,54 +41,42 @@ def make() -> Dashboard:
         stat(
             "Devices down",
             "Devices that do not answer to ICMP now.",
-            [prom("A", f"count(helios:device_up{{{S}}} == 0) or vector(0)", instant=True)],
+            count_of(f"helios:device_up{{{S}}} == 0"),
             levels=ANY_IS_BAD,
             links=[link("Reachability", "helios-latency-reachability", KEEP)],
         ),
         stat(
             "Interfaces down",
             "Interfaces that are configured up and are down now.",
-            [prom("A", f"count({down}) or vector(0)", instant=True)],
+            count_of(down),
             levels=ANY_IS_BAD,
             links=[link("Interfaces", "helios-interface-analytics", KEEP)],
         ),
         stat(
             "BGP down",
             "Sessions that are not established now.",
-            [prom("A", f"count(helios:bgp_session_state{{{S}}} < 6) or vector(0)", instant=True)],
+            count_of(f"helios:bgp_session_state{{{S}}} < 6"),
             levels=ANY_IS_BAD,
             links=[link("BGP", "helios-bgp-status", KEEP)],
         ),
         stat(
             "With errors",
             "Interfaces that have more than 1 % errors in or out now.",
-            [
-                prom(
-                    "A",
-                    f'count(max by (device, interface) ({{__name__=~"helios:if_(in|out)_error_ratio:rate5m", {S}}}) > 0.01) or vector(0)',
-                    instant=True,
-                )
-            ],
+            count_of(f"{either_way('error_ratio:rate5m', S)} > 0.01"),
             levels=ANY_IS_BAD,
             links=[link("Interfaces", "helios-interface-analytics", KEEP)],
         ),
         stat(
             "Above 90 %",
             "Interfaces whose utilization in or out is above 90 % now.",
-            [
-                prom(
-                    "A",
-                    f'count(max by (device, interface) ({{__name__=~"helios:if_(in|out)_utilization:ratio5m", {S}}}) > 0.9) or vector(0)',
-                    instant=True,
-                )
-            ],
+            count_of(f"{either_way('utilization:ratio5m', S)} > 0.9"),
             levels=thresholds(GREEN, (1, ORANGE)),
             links=[link("Top interfaces", "helios-top-interfaces", KEEP)],
         ),
         stat(
             "Alerts firing",
             "Alerts of all severities that fire now.",
-            [prom("A", 'count(ALERTS{alertstate="firing", site=~"$site|"}) or vector(0)', instant=True)],
+            count_of('ALERTS{alertstate="firing", site=~"$site|"}'),
             levels=thresholds(GREEN, (1, YELLOW), (10, RED)),
             links=[link("Alerts", "helios-alerts-overview")],
         ),
@@ -137,8 +124,8 @@ def make() -> Dashboard:
                     f"count {by} (helios:bgp_session_state{{{S}}} < 6) or 0 * max {by} (helios:device_up{{{S}}})",
                     table=True,
                 ),
-                prom("D", f'max {by} ({{__name__=~"helios:if_(in|out)_utilization:ratio5m", {S}}})', table=True),
-                prom("E", f'max {by} ({{__name__=~"helios:if_(in|out)_error_ratio:rate5m", {S}}})', table=True),
+                prom("D", either_way("utilization:ratio5m", S, by), table=True),
+                prom("E", either_way("error_ratio:rate5m", S, by), table=True),
                 prom("F", f"max {by} (helios:cpu_utilization:ratio{{{S}}})", table=True),
                 prom("G", f"max {by} (helios:memory_utilization:ratio{{{S}}})", table=True),
                 prom(
@@ -188,7 +175,7 @@ def make() -> Dashboard:
             [
                 prom(
                     "A",
-                    f'sort_desc(topk(10, max by (device, interface) ({{__name__=~"helios:if_(in|out)_utilization:ratio5m", {S}}})))',
+                    f"sort_desc(topk(10, {either_way('utilization:ratio5m', S)}))",
                     "{{device}} {{interface}}",
                     instant=True,
                 )

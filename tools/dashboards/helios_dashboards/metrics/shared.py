@@ -1,13 +1,25 @@
 """Links and columns that several metrics dashboards have."""
 
-from ..grafana import Json, field_of_row, keep, label, link
+from ..grafana import GREEN, RED, YELLOW, Json, field_of_row, keep, label, link, prom, thresholds
 
 NO_DEVICES = "No device is probed: see docs/targets.md"
 NO_COUNTERS = "No interface counters of these devices"
 
+AVAILABILITY = thresholds(RED, (0.99, YELLOW), (0.999, GREEN))
+
 WAY = "Positive is in, negative is out."
 DOWN_INTERFACES = "(helios:if_admin_up{{{0}}} == 1) and on (device, interface) (helios:if_oper_up{{{0}}} == 0)"
 """Up by configuration, down in fact."""
+
+
+def count_of(series: str) -> list[Json]:
+    """How many series there are now, 0 if none."""
+    return [prom("A", f"count({series}) or vector(0)", instant=True)]
+
+
+def either_way(what: str, selector: str, by: str = "by (device, interface)") -> str:
+    """The larger of the two directions of an interface."""
+    return f'max {by} ({{__name__=~"helios:if_(in|out)_{what}", {selector}}})'
 
 
 def to_device(value: str) -> list[Json]:

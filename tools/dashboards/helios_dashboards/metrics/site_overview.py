@@ -7,7 +7,6 @@ from ..grafana import (
     ORANGE,
     RED,
     UTILIZATION,
-    YELLOW,
     Column,
     Dashboard,
     bars,
@@ -20,11 +19,9 @@ from ..grafana import (
     table,
     thresholds,
 )
+from ..variables import SITES as S
 from ..variables import metrics
-from .shared import DOWN_INTERFACES, LABEL_DEVICE, NO_COUNTERS, NO_DEVICES, ROW_SITE
-
-S = 'site=~"$site"'
-AVAILABILITY = thresholds(RED, (0.99, YELLOW), (0.999, GREEN))
+from .shared import AVAILABILITY, DOWN_INTERFACES, LABEL_DEVICE, NO_COUNTERS, NO_DEVICES, ROW_SITE, count_of, either_way
 
 
 def make() -> Dashboard:
@@ -35,19 +32,15 @@ def make() -> Dashboard:
         stat(
             "Sites cut off",
             "Sites none of whose devices answers to ICMP now.",
-            [prom("A", f"count(max by (site) (helios:device_up{{{S}}}) == 0) or vector(0)", instant=True)],
+            count_of(f"max by (site) (helios:device_up{{{S}}}) == 0"),
             levels=ANY_IS_BAD,
         ),
         stat(
             "Sites degraded",
             "Sites with a device, a configured interface or a BGP session down now.",
-            [
-                prom(
-                    "A",
-                    f"count(count by (site) (helios:device_up{{{S}}} == 0) or count by (site) ({down}) or count by (site) (helios:bgp_session_state{{{S}}} < 6)) or vector(0)",
-                    instant=True,
-                )
-            ],
+            count_of(
+                f"count by (site) (helios:device_up{{{S}}} == 0) or count by (site) ({down}) or count by (site) (helios:bgp_session_state{{{S}}} < 6)"
+            ),
             levels=thresholds(GREEN, (1, ORANGE)),
         ),
         stat(
@@ -111,7 +104,7 @@ def make() -> Dashboard:
                 prom("E", f"count {by} (helios:bgp_session_state{{{S}}} < 6) or {none}", table=True),
                 prom("F", f"sum {by} (helios:if_in_bits:rate5m{{{S}}})", table=True),
                 prom("G", f"sum {by} (helios:if_out_bits:rate5m{{{S}}})", table=True),
-                prom("H", f'max {by} ({{__name__=~"helios:if_(in|out)_utilization:ratio5m", {S}}})', table=True),
+                prom("H", either_way("utilization:ratio5m", S, by), table=True),
                 prom("I", f"avg {by} (helios:rtt_seconds{{{S}}})", table=True),
             ],
             columns,

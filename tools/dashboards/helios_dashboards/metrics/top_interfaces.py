@@ -20,7 +20,7 @@ from ..grafana import (
 )
 from ..variables import DEVICE, TOP, metrics
 from ..variables import DEVICES as D
-from .shared import LABEL_DEVICE, LABEL_INTERFACE, NO_COUNTERS, ROW_INTERFACE
+from .shared import LABEL_DEVICE, LABEL_INTERFACE, NO_COUNTERS, ROW_INTERFACE, count_of, either_way
 
 
 def make() -> Dashboard:
@@ -33,25 +33,25 @@ def make() -> Dashboard:
     )
     rate = lambda way: f"sum by (device, interface) (helios:if_{way}_bits:rate5m{{{D}}})"
     mean = lambda way: f"sum by (device, interface) (avg_over_time(helios:if_{way}_bits:rate5m{{{D}}}[$__range]))"
-    full = f'max by (device, interface) ({{__name__=~"helios:if_(in|out)_utilization:ratio5m", {D}}})'
+    full = either_way("utilization:ratio5m", D)
     board.row(
         4,
         stat(
             "Above 90 %",
             "Interfaces whose utilization in or out is above 90 % now.",
-            [prom("A", f"count({full} > 0.9) or vector(0)", instant=True)],
+            count_of(f"{full} > 0.9"),
             levels=ANY_IS_BAD,
         ),
         stat(
             "Above 70 %",
             "Interfaces whose utilization in or out is above 70 % now: the next to be upgraded.",
-            [prom("A", f"count({full} > 0.7) or vector(0)", instant=True)],
+            count_of(f"{full} > 0.7"),
             levels=thresholds(GREEN, (1, YELLOW), (10, ORANGE)),
         ),
         stat(
             "Doubled",
             "Interfaces that carry more than twice their mean of the range now, and 1 Mbit/s or more.",
-            [prom("A", f"count({rate('in')} > 2 * {mean('in')} and {rate('in')} > 1e6) or vector(0)", instant=True)],
+            count_of(f"{rate('in')} > 2 * {mean('in')} and {rate('in')} > 1e6"),
             levels=thresholds(GREEN, (1, YELLOW), (5, ORANGE)),
         ),
         stat(
