@@ -6,7 +6,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -47,13 +46,7 @@ class Cell:
         return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
 
     def wait_for(self, what, is_there, limit_secs=120):
-        deadline = time.monotonic() + limit_secs
-        while time.monotonic() < deadline:
-            found = is_there()
-            if found:
-                return found
-            time.sleep(0.3)
-        raise AssertionError(f"no {what} within {limit_secs} s")
+        return cluster.wait_for(what, is_there, limit_secs)
 
     def definitions(self):
         """Resource definitions of both operators. Says whether the ClickHouse operator's are the real ones."""

@@ -57,6 +57,16 @@ def free_ports(count):
     return ports
 
 
+def wait_for(what, is_there, limit_secs):
+    """Looks until `is_there` gives something true, and returns that."""
+    deadline = time.monotonic() + limit_secs
+    while time.monotonic() < deadline:
+        if found := is_there():
+            return found
+        time.sleep(0.2)  # between two looks
+    raise AssertionError(f"no {what} within {limit_secs} s")
+
+
 class Api:
     """Requests to the API server as its administrator."""
 

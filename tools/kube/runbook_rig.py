@@ -6,7 +6,6 @@ import pathlib
 import re
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 
@@ -23,13 +22,7 @@ BASE = 77
 
 
 def wait_for(what, is_there, limit_secs=LIMIT_SECS):
-    deadline = time.monotonic() + limit_secs
-    while time.monotonic() < deadline:
-        found = is_there()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"no {what} within {limit_secs} s")
+    return cluster.wait_for(what, is_there, limit_secs)
 
 
 class Rig:

@@ -20,49 +20,7 @@ NAMESPACE = "helios-automation"
 POLICY_LIMIT_SECS = 60
 
 # As the project's description has them.
-REFERENCE = """
-apiVersion: helios.io/v1alpha1
-kind: Runbook
-metadata:
-  name: interface-bounce
-spec:
-  description: "Bounce a network interface"
-  riskLevel: medium
-  requiresApproval: true
-  parameters:
-    - name: device
-      type: string
-      required: true
-    - name: interface
-      type: string
-      required: true
-  steps:
-    - name: disable-interface
-      type: gnmi-set
-      config:
-        path: "/interfaces/interface[name={{.interface}}]/config/enabled"
-        value: "false"
-    - name: wait
-      type: wait
-      config:
-        duration: "10s"
-    - name: enable-interface
-      type: gnmi-set
-      config:
-        path: "/interfaces/interface[name={{.interface}}]/config/enabled"
-        value: "true"
----
-apiVersion: helios.io/v1alpha1
-kind: RunbookExecution
-metadata:
-  name: bounce-eth1-router1
-spec:
-  runbookRef:
-    name: interface-bounce
-  parameters:
-    device: "router1.dc1.example.com"
-    interface: "Ethernet1"
-"""
+REFERENCE = (ROOT / "runbooks/tests/data/reference.yaml").read_text()
 
 
 def runbook(name, **spec):

@@ -9,49 +9,7 @@ use crate::device::Fault;
 use crate::rig::Rig;
 
 /// As the project's description has it.
-const REFERENCE: &str = r#"
-apiVersion: helios.io/v1alpha1
-kind: Runbook
-metadata:
-  name: interface-bounce
-spec:
-  description: "Bounce a network interface"
-  riskLevel: medium
-  requiresApproval: true
-  parameters:
-    - name: device
-      type: string
-      required: true
-    - name: interface
-      type: string
-      required: true
-  steps:
-    - name: disable-interface
-      type: gnmi-set
-      config:
-        path: "/interfaces/interface[name={{.interface}}]/config/enabled"
-        value: "false"
-    - name: wait
-      type: wait
-      config:
-        duration: "10s"
-    - name: enable-interface
-      type: gnmi-set
-      config:
-        path: "/interfaces/interface[name={{.interface}}]/config/enabled"
-        value: "true"
----
-apiVersion: helios.io/v1alpha1
-kind: RunbookExecution
-metadata:
-  name: bounce-eth1-router1
-spec:
-  runbookRef:
-    name: interface-bounce
-  parameters:
-    device: "router1.dc1.example.com"
-    interface: "Ethernet1"
-"#;
+const REFERENCE: &str = include_str!("../data/reference.yaml");
 
 const DEVICE: &str = "router1.dc1.example.com";
 const ENABLED: &str = "/interfaces/interface[name=Ethernet1]/config/enabled";
