@@ -113,7 +113,7 @@ test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove 
 
 test-runbooks: kube-components ## hold runbooks and their operator against a real API server and devices over gNMI (3 minutes)
 	tools/components/install.sh gnmic
-	cargo build --locked --bin helios-operator --bin helios-practice
+	cargo build --locked -p helios-runbooks -p helios-practice
 	cd tools/kube && python3 -m unittest -q test_runbooks
 
 # As in the reference: REGISTRY=ghcr.io/your-org/helios make docker-build. Several platforms need a builder that can: docker buildx create --use.
