@@ -16,10 +16,12 @@ GB = 1e9
 GIB = 2**30
 DAY = 86_400
 
-# Flows. docs/clickhouse.md: 21.5 octets a flow in `flows` once merged; one row in six survives into flows_1m.
-FLOW_OCTETS = 21.5
-# flows_1h, talkers_1h, interface_counters and exporters together, of flows_1m's octets a day (BENCHMARKS.md: rows of each).
-HOUR_SHARE = 0.25
+# Octets on disk that a flow costs in each table, once merged (docs/clickhouse.md, "Size"), and the days that the table keeps.
+TABLES = {
+    "flows": (21.5, "flows_days"),
+    "flows_1m": (2.1, "minutes_days"), "talkers_1m": (1.2, "minutes_days"), "interface_counters": (0.1, "minutes_days"),
+    "flows_1h": (0.3, "hours_days"), "talkers_1h": (0.85, "hours_days"), "exporters": (0.02, "hours_days"),
+}
 # ClickHouse writes merged parts beside their sources: a third of the disk stays free.
 MERGE_FREE = 1 / 3
 # BENCHMARKS.md, "What ClickHouse pays": one core inserts 120,000 flows/s with all rollups; half of it is left for queries.
@@ -103,14 +105,18 @@ class Network:
         return self.series / 2 / self.gnmic * GNMIC_SERIES_MEMORY
 
     # Flows.
+    def table_disk(self, table):
+        octets, days = TABLES[table]
+        return self.flows * DAY * octets * getattr(self, days)
+
     @property
     def flows_disk(self):
-        return self.flows * DAY * FLOW_OCTETS * self.flows_days
+        return self.table_disk("flows")
 
     @property
     def rollups_disk(self):
-        minute = 3.6e9 / 30 / 1000 * self.flows  # a day
-        return minute * self.minutes_days + minute * HOUR_SHARE * self.hours_days
+        """And what else is kept beside the flows."""
+        return sum(self.table_disk(table) for table in TABLES if table != "flows")
 
     @property
     def clickhouse_disk(self):

@@ -59,6 +59,16 @@ class Sizing(unittest.TestCase):
     def test_the_page_has_the_table(self):
         self.assertIn(sizing.table(), (chart.ROOT / "docs/sizing.md").read_text(), "docs/sizing.md: paste tools/sizing.py --tiers")
 
+    def test_every_table_has_a_size_and_a_retention_that_helios_knows(self):
+        # docs/configuration.md is written from the configuration's own struct.
+        text = (chart.ROOT / "docs/configuration.md").read_text()
+        known = {table: int(days) for table, days in re.findall(r"### `clickhouse\.retention_days\.(\w+)`\n\n[^\n]*default `(\d+)`", text)}
+        self.assertGreater(len(known), 5)
+        self.assertEqual(chart.default_values()["flows"]["retentionDays"], known)
+        self.assertEqual(set(sizing.TABLES), set(known))
+        for table, (_, field) in sizing.TABLES.items():
+            self.assertEqual(getattr(sizing.Network(1), field), known[table], table)
+
     def test_a_network_gets_the_smallest_tier_that_holds_it(self):
         self.assertEqual(sizing.tier_of(sizing.Network(50)), "small")
         self.assertEqual(sizing.tier_of(sizing.Network(201)), "medium")
