@@ -36,9 +36,9 @@ class Refused(Exception):
     """What helm said when it refused the values."""
 
 
-def template(*files, values=None, show_only=None):
+def template(*files, values=None, show_only=None, options=()):
     """The rendered text with values files by their short names (`xl`, `storage-hybrid`) and a dictionary of values on top."""
-    command = [helm(), "template", "helios", str(CHART), "--namespace", "helios-system"]
+    command = [helm(), "template", "helios", str(CHART), "--namespace", "helios-system", *options]
     for name in files:
         command += ["-f", str(CHART / f"values-{name}.yaml")]
     if values is not None:

@@ -68,7 +68,8 @@ def rule(path):
 
 
 def schema(value, path=()):
-    own = {"type": TYPES[type(value)], **rule(path)}
+    # No number of the chart may be negative.
+    own = {"type": TYPES[type(value)], **({"minimum": 0} if TYPES[type(value)] == "integer" else {}), **rule(path)}
     if isinstance(value, dict) and value:
         own["additionalProperties"] = False
         own["properties"] = {key: schema(v, (*path, key)) for key, v in value.items()}
@@ -122,7 +123,7 @@ def table():
 
 def connections():
     """Who connects to whom, from the rendered policies of the largest set of parts."""
-    rendered = chart.objects("medium", "storage-multi-dc", values={"automation": {"enabled": True}, "global": {"netbox": {"url": "https://netbox.example.net"}}, "integration": {"source": "netbox"}})
+    rendered = chart.objects("medium", "storage-multi-dc", values={"global": {"netbox": {"url": "https://netbox.example.net"}, "clickhouse": {"runbooks": True}}, "integration": {"source": "netbox"}})
     lines = ["| pod | namespace | accepts from | connects to |", "|---|---|---|---|"]
     for policy in rendered:
         if policy["kind"] != "NetworkPolicy" or policy["metadata"]["name"] == "helios-default":

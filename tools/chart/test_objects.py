@@ -6,7 +6,7 @@ import unittest
 
 import chart
 
-FULL = {"automation": {"enabled": True}, "global": {"netbox": {"url": "https://netbox.example.net"}}, "integration": {"source": "netbox"},
+FULL = {"automation": {"samples": True, "groups": {"approver": ["network"]}}, "global": {"netbox": {"url": "https://netbox.example.net"}, "clickhouse": {"runbooks": True}}, "integration": {"source": "netbox"},
         "visualization": {"grafana": {"ingress": {"enabled": True}}, "alertmanager": {"existingSecret": "alertmanager"}}}
 # One rendering for each kind of thing that the values can make.
 RENDERINGS = {
@@ -103,7 +103,7 @@ class Objects(unittest.TestCase):
                 self.assertTrue(image.startswith("mirror.example.net/proxy/"), image)
 
     def test_a_part_that_is_off_leaves_nothing_in_its_namespace(self):
-        for part in ("flows", "collection", "storage", "visualization", "integration"):
+        for part in ("flows", "collection", "storage", "visualization", "integration", "automation"):
             off = {part: {"enabled": False}, **({"integration": {"enabled": False}} if part in ("collection", "storage") else {})}
             rendered = chart.objects(values=off)
             there = {o["metadata"]["name"] for o in rendered if o["kind"] == "Namespace"}
@@ -118,7 +118,7 @@ class Objects(unittest.TestCase):
 
     def test_secrets_that_pods_name_are_those_that_the_check_asks_for(self):
         known = {"helios-clickhouse", "gnmic-credentials", "snmp-credentials", "helios-objstore", "helios-grafana", "helios-netbox"}
-        optional = {"helios-thanos-tls", "clickhouse-tls", "devices-ca", "alertmanager", "helios-operator"}
+        optional = {"helios-thanos-tls", "clickhouse-tls", "devices-ca", "alertmanager", "helios-operator", "helios-runbook-secrets"}
         for name, o in every():
             for secret in re.findall(r'"secretName": "([^"]+)"|"secret(?:Key)?Ref": {[^}]*"name": "([^"]+)"', json.dumps(o)):
                 self.assertIn("".join(secret), known | optional, f"{name}: {o['metadata']['name']}")
@@ -142,7 +142,7 @@ class Objects(unittest.TestCase):
     def test_namespaces_enforce_restricted_but_for_the_hosts_network(self):
         for name, rendered in RENDERINGS.items():
             levels = {o["metadata"]["name"]: o["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] for o in rendered if o["kind"] == "Namespace"}
-            self.assertEqual(len(levels), 6 if name.startswith("all parts") else 5)
+            self.assertEqual(len(levels), 6)
             privileged = {n for n, level in levels.items() if level != "restricted"}
             self.assertEqual(privileged, {"helios-flows"} if name == "daemonset" else set())
 

@@ -8,7 +8,8 @@ import generate
 # Where a value shows nothing with the defaults, it has to with one of these.
 CONTEXTS = [
     ((), {}),
-    ((), {"automation": {"enabled": True}}),
+    ((), {"automation": {"enabled": False}}),
+    ((), {"integration": {"enabled": False}}),
     (("medium", "storage-multi-dc"), {}),
     ((), {"flows": {"mode": "daemonset"}}),
     ((), {"flows": {"mode": "daemonset", "daemonset": {"takeover": False}}}),
@@ -60,6 +61,8 @@ def other(path, value):
             return ["203.0.113.0/24"]
         if rule is generate.PORTS:
             return [12345]
+        if rule.get("items", {}).get("type") != "object":
+            return ["other"]
         return [{"name": "other"}] if name == "global.imagePullSecrets" else [{"key": "other", "operator": "Exists"}]
     if isinstance(value, dict):
         return {"example.net/other": "other"}
@@ -175,6 +178,9 @@ class Values(unittest.TestCase):
             ({"integration": {"source": "netbox"}}, "global.netbox.url is not set"),
             ({"global": {"clickhouse": {"mode": "external"}}}, "global.clickhouse.url is not set"),
             ({"flows": {"clickhouse": {"replicas": 2}}}, "needs Keeper"),
+            ({"global": {"namespaces": {"storage": "helios-flows"}}}, "a namespace twice"),
+            ({"global": {"namespaces": {"storage": "helios-system"}}}, "a namespace of its own"),
+            ({"flows": {"retentionDays": {"flows": -1}}}, "retentionDays"),
             ({"visualization": {"grafana": {"route": {"enabled": True}}}}, "parentRefs"),
             ({"flows": {"image": {"tag": "latest"}}}, "tag"),
             ({"flows": {"image": {"digest": "sha256:1"}}}, "digest"),

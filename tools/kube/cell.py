@@ -1,6 +1,8 @@
 """What tests of the chart do with a cluster: commands, secrets, operators' resource definitions."""
 
+import base64
 import functools
+import gzip
 import json
 import os
 import pathlib
@@ -16,6 +18,7 @@ import cluster
 
 # Resource definitions of the Altinity operator, which publishes no module: read where they are, made up by name where they are not.
 CLICKHOUSE_CRDS = pathlib.Path(os.environ.get("HELIOS_CRDS", ROOT.parent / "shared/crds/altinity-clickhouse-operator-0.25.6"))
+HELIOS = os.environ.get("HELIOS", str(ROOT / "target/debug/helios"))
 CLICKHOUSE_KINDS = (("clickhouse.altinity.com", "ClickHouseInstallation"), ("clickhouse-keeper.altinity.com", "ClickHouseKeeperInstallation"))
 
 
@@ -62,15 +65,43 @@ class Cell:
         self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         return real
 
-    def namespaces(self, *files):
+    def namespaces(self, *files, values=None):
         """As docs/kubernetes.md creates them."""
-        text = chart.template(*files, show_only=["templates/namespaces.yaml"])
+        text = chart.template(*files, values=values, show_only=["templates/namespaces.yaml"])
         self.kubectl("apply", "-f", "-", text=text)
 
     def secrets(self, wanted):
         for namespace, name, keys in wanted:
             literals = [f"--from-literal={key}={content(key)}" for key in keys]
             self.kubectl("create", "secret", "generic", name, "-n", namespace, *literals)
+
+    def account(self, name, namespace):
+        """A kubeconfig with the rights of a ServiceAccount."""
+        token = self.kubectl("create", "token", name, "-n", namespace).stdout.strip()
+        access = json.loads(self.cluster.kubeconfig.read_text())
+        access["users"] = [{"name": "admin", "user": {"token": token}}]
+        path = self.folder / f"{namespace}-{name}.kubeconfig"
+        path.write_text(json.dumps(access))
+        return path
+
+    def targets(self, devices):
+        """The CronJob's containers as processes here, one after the other: its configuration, with other devices, and the rights of its
+        account."""
+        config = self.get("configmap", "targets", "-n", "helios-integration")["data"]["helios.yaml"]
+        static, file = self.folder / "static.yaml", self.folder / "targets.yaml"
+        static.write_text(json.dumps({"devices": devices}))
+        file.write_text(config.replace("/etc/helios/targets/static.yaml", str(static)))
+        kubeconfig = self.account("targets", "helios-integration")
+        for part in self.get("cronjob", "targets", "-n", "helios-integration")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]:
+            arguments = [a.replace("/etc/helios/targets/helios.yaml", str(file)) for a in part["args"]]
+            environment = {**os.environ, "KUBECONFIG": str(kubeconfig), **{e["name"]: e["value"] for e in part["env"]}}
+            done = subprocess.run([HELIOS, *arguments], env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+
+    def prometheus_config(self):
+        """What the Prometheus Operator wrote for the pods of every shard, or nothing yet."""
+        found = self.kubectl("get", "secret", "prometheus-helios", "-n", "helios-storage", "-o", "jsonpath={.data.prometheus\\.yaml\\.gz}", check=False)
+        return gzip.decompress(base64.b64decode(found.stdout)).decode() if found.stdout else ""
 
 
 def content(key):

@@ -1,10 +1,7 @@
 """The chart on a real API server: what it refuses, every tier from `helm install --wait` to `helm uninstall`, all sixteen combinations."""
 
 import json
-import os
-import pathlib
 import re
-import subprocess
 import tempfile
 import time
 import unittest
@@ -12,9 +9,8 @@ import unittest
 import cell
 import chart
 
-NAMESPACES = ["helios-flows", "helios-collection", "helios-storage", "helios-visualization", "helios-integration"]
+NAMESPACES = ["helios-flows", "helios-collection", "helios-storage", "helios-visualization", "helios-integration", "helios-automation"]
 RELEASE = ("--namespace", "helios-system", "--create-namespace")
-HELIOS = os.environ.get("HELIOS", str(cell.ROOT / "target/debug/helios"))
 # Of the combinations with the most parts.
 TLS = [("helios-storage", "helios-thanos-tls", ["tls.crt", "tls.key", "ca.crt"])]
 
@@ -95,21 +91,8 @@ class Install(unittest.TestCase):
 
     def test_6_helios_targets_writes_what_the_collectors_mount_with_the_rights_of_its_account(self):
         """The CronJob's command as a process here, with a token of its account and the configuration that the chart wrote."""
-        folder = pathlib.Path(self.folder.name)
-        token = self.cell.kubectl("create", "token", "targets", "-n", "helios-integration").stdout.strip()
-        access = json.loads(self.cell.cluster.kubeconfig.read_text())
-        access["users"] = [{"name": "admin", "user": {"token": token}}]
-        (folder / "targets.kubeconfig").write_text(json.dumps(access))
-        config = self.cell.get("configmap", "targets", "-n", "helios-integration")["data"]["helios.yaml"]
         devices = [{"name": f"edge-{n}", "address": f"192.0.2.{n}", "site": "Zurich", "platform": "eos" if n % 2 else "unknown"} for n in range(1, 101)]
-        (folder / "static.yaml").write_text(json.dumps({"devices": devices}))
-        (folder / "targets.yaml").write_text(config.replace("/etc/helios/targets/static.yaml", str(folder / "static.yaml")))
-        container = self.cell.get("cronjob", "targets", "-n", "helios-integration")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-        for part in container:
-            arguments = [a.replace("/etc/helios/targets/helios.yaml", str(folder / "targets.yaml")) for a in part["args"]]
-            environment = {**os.environ, "KUBECONFIG": str(folder / "targets.kubeconfig"), **{e["name"]: e["value"] for e in part["env"]}}
-            done = subprocess.run([HELIOS, *arguments], env=environment, capture_output=True, text=True, check=False)
-            self.assertEqual(done.returncode, 0, done.stderr)
+        self.cell.targets(devices)
         # What is mounted is what was written: a part for each gnmic pod, and Prometheus' lists.
         gnmic = self.cell.get("statefulset", "gnmic", "-n", "helios-collection")["spec"]
         names = [s["configMap"]["name"] for v in gnmic["template"]["spec"]["volumes"] if v["name"] == "targets" for s in v["projected"]["sources"]]
@@ -118,6 +101,11 @@ class Install(unittest.TestCase):
         self.assertEqual(sorted(found), sorted(f"edge-{n}" for n in range(1, 101, 2)))
         snmp = self.cell.get("configmap", "helios-targets-snmp-0", "-n", "helios-storage")["data"]["snmp.json"]
         self.assertEqual(len(json.loads(snmp)), 50)
+        # The operator's executors have the same lists, in their own namespace.
+        operator = self.cell.get("deployment", "helios-operator", "-n", "helios-automation")["spec"]["template"]["spec"]["containers"][0]
+        maps = next(e["value"] for e in operator["env"] if e["name"] == "DEVICE_MAPS").split(",")
+        found = [n for name in maps for n in re.findall(r'"(edge-\d+)":', self.cell.get("configmap", name, "-n", "helios-automation")["data"]["gnmic.yaml"])]
+        self.assertEqual(sorted(found), sorted(f"edge-{n}" for n in range(1, 101, 2)))
         # And its account may do nothing else.
         for verb, what, namespace in (("get", "secrets", "helios-collection"), ("delete", "configmaps", "helios-collection"), ("create", "configmaps", "helios-flows")):
             answer = self.cell.kubectl("auth", "can-i", verb, what, "-n", namespace, "--as=system:serviceaccount:helios-integration:targets", check=False)

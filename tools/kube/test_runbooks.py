@@ -70,8 +70,8 @@ class Runbooks(unittest.TestCase):
     @classmethod
     def install_operator(cls):
         """Accounts, rights and the Deployment of the chart; no node runs its pod."""
-        done = subprocess.run([cluster.program("helm"), "template", "helios", str(ROOT / "chart/helios"), "--set", "automation.enabled=true",
-                               "--show-only", "charts/automation/templates/operator.yaml"], capture_output=True, text=True, check=True)
+        done = subprocess.run([cluster.program("helm"), "template", "helios", str(ROOT / "chart/helios"), "--namespace", "helios-system",
+                               "--show-only", "templates/operator.yaml", "--show-only", "charts/automation/templates/operator.yaml"], capture_output=True, text=True, check=True)
         cls.kubectl("apply", "-f", "-", text=done.stdout)
 
     @classmethod

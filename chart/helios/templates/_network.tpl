@@ -100,7 +100,9 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 - {from: visualization/alertmanager, to: automation/helios-operator, ports: [8080]}
 {{- range $name := list "helios-operator" "helios-executor" }}
 - {from: automation/{{ $name }}, to: api, ports: {{ toJson $g.network.apiServerPorts }}}
+{{- if $g.clickhouse.runbooks }}
 - {from: automation/{{ $name }}, to: {{ $clickhouse }}, ports: [{{ $clickhousePort }}]}
+{{- end }}
 {{- end }}
 - {from: automation/helios-executor, to: devices, ports: {{ toJson .Values.collection.gnmic.ports }}}
 - {from: automation/helios-executor, to: storage/thanos-query-frontend, ports: [10902]}

@@ -4,8 +4,8 @@
 {{- $n := $g.namespaces }}
 {{- $password := "\"$(openssl rand -hex 24)\"" }}
 {{- if .Values.flows.enabled }}
-- {namespace: {{ $n.flows }}, name: {{ $g.clickhouse.existingSecret }}, keys: [helios, grafana], make: '--from-literal=helios={{ $password }} --from-literal=grafana={{ $password }}'}
-{{- if and (eq .Values.integration.source "netbox") $g.netbox.url }}
+- {namespace: {{ $n.flows }}, name: {{ $g.clickhouse.existingSecret }}, keys: [helios, grafana{{ if $g.clickhouse.runbooks }}, runbooks{{ end }}], make: '--from-literal=helios={{ $password }} --from-literal=grafana={{ $password }}{{ if $g.clickhouse.runbooks }} --from-literal=runbooks={{ $password }}{{ end }}'}
+{{- if $g.netbox.url }}
 - {namespace: {{ $n.flows }}, name: {{ $g.netbox.existingSecret }}, keys: [token], make: '--from-file=token=FILE'}
 {{- end }}
 {{- end }}
@@ -26,6 +26,9 @@
 {{- if and .Values.visualization.enabled .Values.visualization.grafana.enabled }}
 - {namespace: {{ $n.visualization }}, name: {{ .Values.visualization.grafana.existingSecret }}, keys: [admin-user, admin-password], make: '--from-literal=admin-user=admin --from-literal=admin-password={{ $password }}'}
 - {namespace: {{ $n.visualization }}, name: {{ $g.clickhouse.existingSecret }}, keys: [grafana], make: '--from-literal=grafana=PASSWORD (the one of namespace {{ $n.flows }})'}
+{{- end }}
+{{- if and .Values.automation.enabled $g.clickhouse.runbooks }}
+- {namespace: {{ $n.automation }}, name: {{ .Values.automation.serversSecret }}, keys: [clickhouse-user, clickhouse-password], make: '--from-literal=clickhouse-user=runbooks --from-literal=clickhouse-password=PASSWORD (key runbooks of {{ $g.clickhouse.existingSecret }} in {{ $n.flows }})'}
 {{- end }}
 {{- end }}
 

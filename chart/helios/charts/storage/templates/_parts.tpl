@@ -9,6 +9,16 @@
 {{ div (mul $number (hasSuffix "Ti" . | ternary 1048576 (hasSuffix "Gi" . | ternary 1024 1)) 9) 10 }}MB
 {{- end }}
 
+{{/* A duration such as 1m30s in seconds. */}}
+{{- define "storage.seconds" -}}
+{{- $sum := 0 }}
+{{- range regexFindAll "[0-9]+(ms|[smhdwy])" . -1 }}
+{{- $unit := regexFind "[a-z]+$" . }}
+{{- $sum = add $sum (mul (trimSuffix $unit . | int) (get (dict "s" 1 "m" 60 "h" 3600 "d" 86400 "w" 604800 "y" 31536000 "ms" 0) $unit | int)) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
 {{/* A scrape of an exporter that is asked about devices: the list's address becomes the parameter `target`. Argument: dict
 "root" $ "kind" of the list, "path" of the exporter, "exporter" its address, "interval". */}}
 {{- define "storage.scrape" -}}
@@ -22,7 +32,8 @@ spec:
   jobName: helios-{{ .kind }}
   metricsPath: {{ .path }}
   scrapeInterval: {{ .interval }}
-  scrapeTimeout: {{ .timeout }}
+  # Longer than the interval would be refused.
+  scrapeTimeout: {{ div (mul (include "storage.seconds" .interval | int) 5) 6 | max 1 }}s
   fileSDConfigs: [{files: ["/etc/prometheus/targets/{{ .kind }}/*.json"], refreshInterval: 1m}]
   relabelings:
     - {sourceLabels: [__address__], targetLabel: __param_target}
