@@ -21,6 +21,8 @@ pub struct Faults {
     pub unreachable: BTreeSet<usize>,
     /// The device sends no flows.
     pub silent: BTreeSet<usize>,
+    /// The device does a gNMI Set at once and answers two minutes later.
+    pub slow_set: BTreeSet<usize>,
 }
 
 /// The kinds, as `tools/lab fault` names them.
@@ -33,6 +35,7 @@ pub enum Kind {
     Cpu,
     Unreachable,
     SilentExporter,
+    SlowSet,
 }
 
 /// A fault to be switched.
@@ -72,6 +75,7 @@ impl Switch {
             Kind::Cpu => toggle(&mut faults.cpu, device, *undo),
             Kind::Unreachable => toggle(&mut faults.unreachable, device, *undo),
             Kind::SilentExporter => toggle(&mut faults.silent, device, *undo),
+            Kind::SlowSet => toggle(&mut faults.slow_set, device, *undo),
         }
         Ok(())
     }
@@ -99,6 +103,7 @@ impl Faults {
             (Kind::Cpu, &self.cpu),
             (Kind::Unreachable, &self.unreachable),
             (Kind::SilentExporter, &self.silent),
+            (Kind::SlowSet, &self.slow_set),
         ];
         let interfaces = of_interfaces
             .into_iter()

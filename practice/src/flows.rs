@@ -8,12 +8,16 @@ use helios_collector::encode::{Field, Put, field};
 
 use crate::description::Edge;
 use crate::network::{Ms, Network, State};
+use crate::tree::intent;
 
 /// The active time-out of the exporters.
 pub const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Flows that a device makes of one demand and interval.
 const FLOWS: u64 = 4;
+
+/// The host of every network that half of the octets of each demand go to: its number.
+const SERVER: u64 = 8;
 
 /// Templates go with every so many-th export.
 const REFRESH: u64 = 3;
@@ -24,14 +28,15 @@ const TEMPLATE: u16 = 256;
 const PAYLOAD_MAX: usize = 1_400;
 
 #[rustfmt::skip]
-const FIELDS: [Field; 18] = [
+const FIELDS: [Field; 19] = [
     field(1, 8), field(2, 8), field(152, 8), field(153, 8),             // octets, packets, start, end
     field(8, 4), field(12, 4), field(7, 2), field(11, 2), field(4, 1),  // addresses, ports, protocol
     field(5, 1), field(6, 2), field(10, 4), field(14, 4),               // ToS, TCP flags, interfaces
     field(16, 4), field(17, 4), field(9, 1), field(13, 1), field(15, 4), // systems, prefix lengths, next hop
+    field(34, 4),                                                       // sampling interval
 ];
 
-const RECORD_OCTETS: usize = 70;
+const RECORD_OCTETS: usize = 74;
 
 /// Service port and protocol, and the share of octets in 16ths.
 const SERVICES: [(u16, u8); 8] = [(443, 6), (443, 17), (80, 6), (22, 6), (53, 17), (445, 6), (5_201, 6), (25, 6)];
@@ -47,6 +52,8 @@ struct Flow {
     proto: u8,
     interfaces: (u32, u32),
     systems: (u32, u32),
+    /// One packet of so many was seen.
+    sampling: u32,
 }
 
 /// The exporters of all devices.
@@ -76,8 +83,7 @@ impl Exporters {
     pub fn export(&mut self, network: &Network) {
         let (flows, now) = {
             let mut state = network.lock();
-            let taken: Vec<Vec<Flow>> =
-                (0..state.devices.len()).map(|device| take(&mut state, device, self.exports)).collect();
+            let taken: Vec<Vec<Flow>> = (0..state.devices.len()).map(|device| take(&mut state, device)).collect();
             (taken, state.now)
         };
         let templates = self.exports.is_multiple_of(REFRESH);
@@ -126,56 +132,133 @@ impl Flow {
         out.put_u8(24);
         out.put_u8(24);
         out.put_u32(0);
+        out.put_u32(self.sampling);
     }
 }
 
 /// Takes the flows of a device; none are left, also where none are sent.
-fn take(state: &mut State, device: usize, round: u64) -> Vec<Flow> {
+fn take(state: &mut State, device: usize) -> Vec<Flow> {
     let mut seen: Vec<_> = std::mem::take(&mut state.devices[device].flows).into_iter().collect();
     if state.faults.silent.contains(&device) || state.faults.unreachable.contains(&device) {
         return Vec::new();
     }
     seen.sort_unstable_by_key(|(key, _)| (key.demand, key.input, key.output));
+    let config = &state.devices[device].config;
+    let rate = intent::sampling_rate(config);
+    let ports = &state.description.devices[device].interfaces;
+    let sampled: Vec<bool> = ports.iter().map(|interface| intent::is_sampled(config, &interface.name)).collect();
     let mut flows = Vec::new();
     for (key, (octets, packets)) in seen {
-        let Some(demand) = state.demand(key.demand) else { continue };
-        let edge = |(device, at): (usize, usize)| state.description.devices[device].interfaces[at].edge.clone();
-        if let (Some(from), Some(to)) = (edge(demand.from), edge(demand.to)) {
-            let interfaces = (key.input as u32 + 1, key.output as u32 + 1);
-            flows.extend(split(octets, packets, (&from, &to), interfaces, key.demand as u64 * 31 + round / 6));
+        let Some((from, to)) = edges(state, key.demand).filter(|_| sampled[key.input]) else { continue };
+        // Interface 0 is none: the packets were discarded (RFC 5102 §5.2.11).
+        let interfaces = (key.input as u32 + 1, key.output.map_or(0, |output| output as u32 + 1));
+        let discarded = key.output.is_none();
+        let fits = |number: u64| state.is_discarded(to_host(&to, seed(key.demand, state.now), number)) == discarded;
+        let mut numbers: Vec<u64> = (0..FLOWS).filter(|number| fits(*number)).collect();
+        if numbers.is_empty() {
+            // The hosts have changed since these octets were counted.
+            numbers.extend(0..FLOWS);
         }
+        let seed = seed(key.demand, state.now);
+        flows.extend(split(octets, packets, (&from, &to), interfaces, seed, &numbers));
+    }
+    if rate > 1 {
+        flows.iter_mut().for_each(|flow| flow.sample(rate));
+        flows.retain(|flow| flow.packets > 0);
     }
     flows
 }
 
-/// Some flows between hosts of two networks, whose octets and packets are these in all.
-fn split(octets: u64, packets: u64, (from, to): (&Edge, &Edge), interfaces: (u32, u32), seed: u64) -> Vec<Flow> {
-    let host = |edge: &Edge, number: u64| Ipv4Addr::from(u32::from(edge.network) + 2 + (number % 250) as u32);
+/// Between which networks a demand is.
+fn edges(state: &State, demand: usize) -> Option<(Edge, Edge)> {
+    let demand = state.demand(demand)?;
+    let edge = |(device, at): (usize, usize)| state.description.devices[device].interfaces[at].edge.clone();
+    edge(demand.from).zip(edge(demand.to))
+}
+
+/// Hosts, ports and protocols of a demand change every minute.
+fn seed(demand: usize, now: Ms) -> u64 {
+    demand as u64 * 31 + (now / 60_000) as u64
+}
+
+/// How many of a demand's octets are for hosts whose routes discard.
+pub fn discarded(state: &State, demand: usize, octets: u64) -> u64 {
+    if !state.discards_anything() {
+        return 0;
+    }
+    let Some((_, to)) = edges(state, demand) else { return 0 };
+    let seed = seed(demand, state.now);
+    let mut left = octets;
+    let mut sum = 0;
+    for number in 0..FLOWS {
+        let share = share(left, number + 1 == FLOWS);
+        left -= share;
+        sum += if state.is_discarded(to_host(&to, seed, number)) { share } else { 0 };
+    }
+    sum
+}
+
+/// Half of what is left each time, and all of it at last.
+fn share(left: u64, last: bool) -> u64 {
+    if last { left } else { left.div_ceil(2) }
+}
+
+fn host(edge: &Edge, number: u64) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(edge.network) + 2 + (number % 250) as u32)
+}
+
+fn mixed(seed: u64, number: u64) -> u64 {
+    (seed * FLOWS + number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
+}
+
+/// To which host a flow goes: the first one, which has half of the octets, always to the network's server.
+fn to_host(edge: &Edge, seed: u64, number: u64) -> Ipv4Addr {
+    if number == 0 { host(edge, SERVER) } else { host(edge, mixed(seed, number) >> 11) }
+}
+
+impl Flow {
+    /// What is left of the flow where one packet of `rate` is seen.
+    fn sample(&mut self, rate: u64) {
+        self.octets /= rate;
+        self.packets /= rate;
+        self.sampling = u32::try_from(rate).unwrap_or(u32::MAX);
+    }
+}
+
+/// Some flows between hosts of two networks, whose octets and packets are these in all. `numbers` says which of a demand's flows
+/// they are.
+fn split(
+    octets: u64,
+    packets: u64,
+    (from, to): (&Edge, &Edge),
+    interfaces: (u32, u32),
+    seed: u64,
+    numbers: &[u64],
+) -> Vec<Flow> {
     let mut flows = Vec::new();
     let (mut octets_left, mut packets_left) = (octets, packets);
-    for number in 0..FLOWS {
-        // Half of what is left each time, and all of it at last.
-        let last = number + 1 == FLOWS;
-        let take = |left: u64| if last { left } else { left.div_ceil(2) };
-        let (octets, packets) = (take(octets_left), take(packets_left));
+    for (at, number) in numbers.iter().enumerate() {
+        let last = at + 1 == numbers.len();
+        let (octets, packets) = (share(octets_left, last), share(packets_left, last));
         (octets_left, packets_left) = (octets_left - octets, packets_left - packets);
         if octets == 0 || packets == 0 {
             // An octet without a packet is none of a flow: it stays with the next one.
             (octets_left, packets_left) = (octets_left + octets, packets_left + packets);
             continue;
         }
-        let mixed = (seed * FLOWS + number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        let mixed = mixed(seed, *number);
         let (port, proto) = SERVICES[(mixed % SERVICES.len() as u64) as usize];
         let client = 32_768 + (mixed >> 8) as u16 % 28_000;
         flows.push(Flow {
             octets,
             packets,
             src: host(from, mixed >> 3),
-            dst: host(to, mixed >> 11),
+            dst: to_host(to, seed, *number),
             ports: if mixed & 0x4000 == 0 { (port, client) } else { (client, port) },
             proto,
             interfaces,
             systems: (from.asn, to.asn),
+            sampling: 1,
         });
     }
     if let Some(first) = flows.first_mut() {
@@ -195,7 +278,7 @@ mod tests {
         fn what_is_split_is_what_was_counted(octets in 1_u64..1 << 40, seed in 0_u64..1 << 32) {
             let edge = |last| Edge { network: [10, 0, last, 0].into(), asn: 65_001 };
             let packets = octets.div_ceil(800);
-            let flows = split(octets, packets, (&edge(1), &edge(2)), (1, 2), seed);
+            let flows = split(octets, packets, (&edge(1), &edge(2)), (1, 2), seed, &[0, 1, 2, 3]);
             let sums = flows.iter().fold((0, 0), |sums, flow| (sums.0 + flow.octets, sums.1 + flow.packets));
             prop_assert_eq!(sums, (octets, packets));
         }
@@ -206,7 +289,7 @@ mod tests {
         let octets: usize = FIELDS.iter().map(|field| usize::from(field.length)).sum();
         let edge = Edge { network: [10, 0, 1, 0].into(), asn: 1 };
         let mut out = Vec::new();
-        split(800, 1, (&edge, &edge), (1, 2), 0)[0].write(0, 1, &mut out);
+        split(800, 1, (&edge, &edge), (1, 2), 0, &[0])[0].write(0, 1, &mut out);
         assert_eq!((octets, out.len()), (RECORD_OCTETS, RECORD_OCTETS));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use helios_gnmi::message::get_request::DataType;
 use helios_gnmi::message::update_result::Operation;
@@ -24,6 +25,9 @@ mod subscribe;
 
 /// IANA's port of gNMI.
 pub const PORT: u16 = 9339;
+
+/// How late the answer to a Set comes with the fault `slow-set`: after the time-outs of clients.
+const SLOW_SET: Duration = Duration::from_secs(120);
 
 /// Who may log in.
 #[derive(Debug, Clone)]
@@ -102,13 +106,14 @@ impl Device {
 const ENCODINGS: [Encoding; 3] = [Encoding::Json, Encoding::JsonIetf, Encoding::Proto];
 
 /// The models, with the versions whose leaves the device has.
-const MODELS: [(&str, &str); 6] = [
+const MODELS: [(&str, &str); 7] = [
     ("openconfig-interfaces", "3.7.1"),
     ("openconfig-network-instance", "4.4.1"),
     ("openconfig-system", "2.2.0"),
     ("openconfig-platform", "0.28.0"),
     ("openconfig-lldp", "0.2.1"),
     ("openconfig-if-ethernet", "2.14.0"),
+    ("openconfig-sampling-sflow", "1.0.0"),
 ];
 
 fn encoding(number: i32) -> Result<Encoding, Status> {
@@ -252,6 +257,10 @@ impl Service for Device {
             let response = change(state, self.device, &request);
             response.map(|response| (response, state.now * 1_000_000))
         })?;
+        let slow = self.network.lock().faults.slow_set.contains(&self.device);
+        if slow {
+            tokio::time::sleep(SLOW_SET).await;
+        }
         Ok(Response::new(SetResponse { prefix: request.prefix, response, message: None, timestamp }))
     }
 

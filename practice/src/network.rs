@@ -6,6 +6,7 @@
 //! traffic when its session of BGP is established as well.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -13,8 +14,10 @@ use tokio::sync::watch;
 
 use crate::description::Description;
 use crate::fault::Faults;
+use crate::flows;
 use crate::routing::{self, Hop};
 use crate::tree;
+use crate::tree::intent::{self, Prefix};
 
 /// Octets of a packet on average.
 const PACKET_OCTETS: u64 = 800;
@@ -39,8 +42,12 @@ pub struct State {
     pub faults: Faults,
     pub now: Ms,
     demands: Vec<Demand>,
-    /// What was up when the paths were found.
-    topology: Vec<bool>,
+    /// Metrics of what was up when the paths were found, 0 for what was not.
+    topology: Vec<u32>,
+    /// Devices that let traffic of others through.
+    passes: Vec<bool>,
+    /// Routes that discard, of all devices: the one that has such a route announces it to the others.
+    discards: Vec<Prefix>,
 }
 
 #[derive(Debug)]
@@ -109,7 +116,8 @@ impl SessionState {
 pub struct FlowKey {
     pub demand: usize,
     pub input: usize,
-    pub output: usize,
+    /// `None` for what the device discards.
+    pub output: Option<usize>,
 }
 
 /// Traffic from one edge interface to another.
@@ -223,7 +231,9 @@ impl State {
             device.config = tree::first_config(&description.devices[at], &device.sessions);
         }
         let demands = demands(&description);
-        let mut state = Self { description, devices, faults: Faults::default(), now, demands, topology: Vec::new() };
+        let faults = Faults::default();
+        let (topology, passes, discards) = (Vec::new(), Vec::new(), Vec::new());
+        let mut state = Self { description, devices, faults, now, demands, topology, passes, discards };
         state.settle();
         state
     }
@@ -270,14 +280,30 @@ impl State {
                 }
             }
         }
-        let topology: Vec<bool> = (0..self.devices.len())
+        self.discards = self.devices.iter().flat_map(|device| intent::discards(&device.config)).collect();
+        let passes: Vec<bool> = self.devices.iter().map(|device| !intent::overloaded(&device.config)).collect();
+        let topology: Vec<u32> = (0..self.devices.len())
             .flat_map(|device| (0..self.devices[device].interfaces.len()).map(move |at| (device, at)))
-            .map(|(device, at)| self.forwards(device, at))
+            .map(|(device, at)| if self.forwards(device, at) { self.metric(device, at) } else { 0 })
             .collect();
-        if topology != self.topology {
-            self.topology = topology;
+        if topology != self.topology || passes != self.passes {
+            (self.topology, self.passes) = (topology, passes);
             self.route();
         }
+    }
+
+    fn metric(&self, device: usize, interface: usize) -> u32 {
+        intent::metric(&self.devices[device].config, &self.description.devices[device].interfaces[interface].name)
+    }
+
+    /// Whether any route discards.
+    pub fn discards_anything(&self) -> bool {
+        !self.discards.is_empty()
+    }
+
+    /// Whether a route discards what is for this address.
+    pub fn is_discarded(&self, address: Ipv4Addr) -> bool {
+        self.discards.iter().any(|prefix| prefix.contains(address))
     }
 
     fn is_up(&self, device: usize, interface: usize) -> bool {
@@ -324,7 +350,9 @@ impl State {
                 let interfaces = self.devices[device].interfaces.iter().enumerate();
                 let links = interfaces.filter_map(|(at, interface)| Some((at, interface.far?)));
                 let usable = links.filter(|(at, far)| self.forwards(device, *at) && self.forwards(far.0, far.1));
-                usable.map(|(output, (next, input))| Hop { output, next, input }).collect()
+                usable
+                    .map(|(output, (next, input))| Hop { output, next, input, cost: self.metric(device, output) })
+                    .collect()
             })
             .collect();
         let usable: Vec<bool> = self
@@ -334,7 +362,8 @@ impl State {
             .collect();
         let mut trees: HashMap<usize, Vec<Option<(usize, Hop)>>> = HashMap::new();
         for (demand, usable) in self.demands.iter_mut().zip(usable) {
-            let from = trees.entry(demand.from.0).or_insert_with(|| routing::tree(&neighbors, demand.from.0));
+            let from =
+                trees.entry(demand.from.0).or_insert_with(|| routing::tree(&neighbors, demand.from.0, &self.passes));
             let path = routing::path(from, demand.from.0, demand.to.0).filter(|_| usable);
             // A demand without a way carries nothing: an edge without far end says so by its empty path.
             demand.path = path.unwrap_or_default();
@@ -360,6 +389,12 @@ impl State {
         }
         let (path, to) = (demand.path.clone(), demand.to);
         let (mut device, mut input) = demand.from;
+        let dropped = flows::discarded(self, number, octets);
+        self.discard((device, input), number, dropped);
+        let octets = octets - dropped;
+        if octets == 0 {
+            return;
+        }
         let (mut octets, mut packets) = (octets, octets.div_ceil(PACKET_OCTETS));
         for hop in path.iter().map(Some).chain([None]) {
             let output = hop.map_or(to.1, |hop| hop.output);
@@ -375,12 +410,27 @@ impl State {
             let exit = &mut self.devices[device].interfaces[output].counters;
             exit.out_octets += octets;
             exit.out_packets += packets;
-            let flow = self.devices[device].flows.entry(FlowKey { demand: number, input, output }).or_default();
+            let key = FlowKey { demand: number, input, output: Some(output) };
+            let flow = self.devices[device].flows.entry(key).or_default();
             (flow.0, flow.1) = (flow.0 + octets, flow.1 + packets);
             if let Some(hop) = hop {
                 (device, input) = (hop.next, hop.input);
             }
         }
+    }
+}
+
+impl State {
+    /// Octets that a device takes in and forwards nowhere.
+    fn discard(&mut self, (device, input): (usize, usize), demand: usize, octets: u64) {
+        if octets == 0 {
+            return;
+        }
+        let packets = octets.div_ceil(PACKET_OCTETS);
+        let entry = &mut self.devices[device].interfaces[input].counters;
+        (entry.in_octets, entry.in_packets) = (entry.in_octets + octets, entry.in_packets + packets);
+        let flow = self.devices[device].flows.entry(FlowKey { demand, input, output: None }).or_default();
+        (flow.0, flow.1) = (flow.0 + octets, flow.1 + packets);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::description;
 use crate::network::{Session, State};
 
 pub mod edit;
+pub mod intent;
 
 /// Octets of the memory that every device has.
 const MEMORY: u64 = 8 << 30;
@@ -44,8 +45,9 @@ pub fn first_config(device: &description::Device, sessions: &[Session]) -> Value
                     "global": {"config": {"as": device.asn, "router-id": device.address.to_string()}},
                     "neighbors": {"neighbor": neighbors.collect::<Vec<_>>()},
                 },
-            }]},
+            }, intent::isis(device)]},
         }]},
+        "sampling": intent::sampling(device),
         "system": {"config": {"hostname": device.name}},
         "lldp": {"config": {"enabled": true}},
     })
@@ -136,8 +138,21 @@ pub fn merge(base: &mut Value, over: &Value) {
 }
 
 /// The names of leaves that are keys, in the lists that this device has.
-const KEYS: [&str; 9] =
-    ["identifier", "name", "index", "neighbor-address", "afi-safi-name", "id", "address", "prefix", "sequence-id"];
+const KEYS: [&str; 13] = [
+    "identifier",
+    "name",
+    "index",
+    "neighbor-address",
+    "afi-safi-name",
+    "id",
+    "address",
+    "prefix",
+    "sequence-id",
+    "interface-id",
+    "level-number",
+    "afi-name",
+    "safi-name",
+];
 
 /// The keys of a list's entry: its scalars of these names.
 pub fn keys_of(entry: &Value) -> Vec<(String, String)> {

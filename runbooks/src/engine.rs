@@ -38,6 +38,10 @@ pub enum Stop {
     /// The status names another executor, or this one was started before.
     #[error("another executor has taken over: {0}")]
     Superseded(String),
+    /// The execution is gone, though the operator's finalizer was on it. What was changed stays: without the object there is no
+    /// lock on the device any more, and another execution may be at work.
+    #[error("the execution is gone: somebody deleted it by force")]
+    Gone,
     /// The status could not be written.
     #[error("the status cannot be written: {0}")]
     Store(String),
@@ -129,6 +133,15 @@ impl<S: Store + Send, W: World + Send> Engine<S, W> {
     /// # Errors
     /// [`Stop`] where the operator has to go on.
     pub async fn run(&mut self) -> Result<Phase, Stop> {
+        let ended = self.go().await;
+        if ended == Err(Stop::Gone) && !self.status.audit.head.is_empty() {
+            self.log("execution-gone", None, &machine::left(&self.plan, &self.status));
+            self.world.emit(&self.status.audit.tail).await;
+        }
+        ended
+    }
+
+    async fn go(&mut self) -> Result<Phase, Stop> {
         self.claim().await?;
         loop {
             let facts = Facts {

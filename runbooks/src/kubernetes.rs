@@ -15,9 +15,10 @@ mod leader;
 mod locks;
 mod objects;
 mod operator;
+mod scripts;
 mod webhook;
 
-pub use executor::{Folders, execute};
+pub use executor::{Devices, execute};
 pub use operator::{Options, run};
 
 pub type Runbook = Object<RunbookSpec, Value>;

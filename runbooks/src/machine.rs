@@ -181,6 +181,24 @@ fn not_undone(plan: &Plan, status: &ExecutionStatus, why: &str, failed: &StepRec
     )
 }
 
+/// What a device keeps where nobody can say it in the status any more: every change that is not undone, and the values before.
+pub fn left(plan: &Plan, status: &ExecutionStatus) -> String {
+    let changes: Vec<String> = to_undo(plan, status)
+        .map(|step| {
+            let record = &status.steps[step];
+            let before = record
+                .before
+                .iter()
+                .map(|before| format!("{} was {}", before.path, before.json.as_deref().unwrap_or("not there")));
+            format!("{} on {} ({})", record.name, record.device, before.collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    match changes.is_empty() {
+        true => with_stays(plan, status, "nothing was changed"),
+        false => format!("THESE CHANGES STAY: {}", changes.join("; ")),
+    }
+}
+
 fn halted(plan: &Plan, status: &ExecutionStatus, why: &str) -> String {
     let changed: Vec<&str> = to_undo(plan, status).map(|step| status.steps[step].name.as_str()).collect();
     match changed.is_empty() {
@@ -206,21 +224,30 @@ fn with_stays(plan: &Plan, status: &ExecutionStatus, message: &str) -> String {
 /// What the operator does about an executor that is gone.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Lost {
-    /// An attempt may still be under way until then, seconds since 1970-01-01 UTC.
+    /// An attempt may still be under way for so many seconds.
     Wait(i64),
     /// Write this status; where it names another executor, start it.
     Write(Box<ExecutionStatus>),
 }
 
-/// An executor that had begun is gone, and the execution is in no final phase. `job` is the name for an executor that undoes.
-pub fn lost(plan: &Plan, status: &ExecutionStatus, job: &str, now: i64) -> Lost {
+/// An executor that had begun is gone for `gone_secs`, and the execution is in no final phase. `job` is the name for an executor
+/// that undoes.
+///
+/// What the executor sent last may be on its way for as long as the attempt may take. That time is counted from the moment that
+/// the caller saw the executor gone, by the caller's own clock: the clock of the executor's node may differ.
+pub fn lost(plan: &Plan, status: &ExecutionStatus, job: &str, now: i64, gone_secs: i64) -> Lost {
     let mut status = status.clone();
     let kind = status.executor.as_ref().map_or(ExecutorKind::Forward, |executor| executor.kind);
-    let open = |record: &&StepRecord| matches!(record.phase, StepPhase::Started | StepPhase::UndoStarted);
-    if let Some(until) = status.steps.iter().filter(open).map(|record| record.deadline).max()
-        && now < until
-    {
-        return Lost::Wait(until);
+    let longest = status.steps.iter().zip(&plan.steps).filter_map(|(record, planned)| {
+        let open = match record.phase {
+            StepPhase::Started => planned.action.changes(),
+            phase => phase == StepPhase::UndoStarted,
+        };
+        open.then(|| record.deadline.saturating_sub(record.started_at))
+    });
+    let wait = longest.max().unwrap_or(0).saturating_sub(gone_secs);
+    if wait > 0 {
+        return Lost::Wait(wait);
     }
     for record in &mut status.steps {
         match record.phase {

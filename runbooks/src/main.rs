@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use helios_runbooks::audit::{self, Entry};
 use helios_runbooks::document::{self, Document};
-use helios_runbooks::kubernetes::{self, Folders, Options};
+use helios_runbooks::kubernetes::{self, Devices, Options};
 use helios_runbooks::plan::Plan;
 use helios_runbooks::resource::Phase;
-use helios_runbooks::world::ServersConfig;
+use helios_runbooks::world::{DeviceIdentity, ServersConfig};
 use helios_service::exit::Exit;
 use helios_service::log::{self, LogConfig, LogFormat};
 use serde_json::Value;
@@ -69,7 +69,11 @@ struct RunArguments {
     /// ConfigMaps with devices as `helios targets` writes them for gnmic (key gnmic.yaml), in the same namespace
     #[arg(long, env = "DEVICE_MAPS", value_delimiter = ',', default_value = "helios-targets-gnmic-0")]
     device_maps: Vec<String>,
-    /// Servers of steps as JSON: prometheus_url, clickhouse_url, clickhouse_database, http_hosts
+    /// How a device proves that it is the one that a step names: `hostname`, its certificate and the name that it has in
+    /// /system/state/hostname; or `certificate`, the certificate alone
+    #[arg(long, env = "DEVICE_IDENTITY", default_value = "hostname")]
+    device_identity: DeviceIdentity,
+    /// Servers of steps as JSON: prometheus_url, clickhouse_url, clickhouse_database, http_hosts, script_images
     #[arg(long, env = "HELIOS_SERVERS", default_value = "{}")]
     servers: String,
     /// Where metrics, probes and Alertmanager's webhook are served
@@ -99,6 +103,10 @@ struct ExecuteArguments {
     /// Folder with username, password and ca.crt of devices
     #[arg(long, env = "HELIOS_CREDENTIALS_DIR", default_value = "/etc/helios/credentials")]
     credentials: PathBuf,
+    /// How a device proves that it is the one that a step names: `hostname`, its certificate and the name that it has in
+    /// /system/state/hostname; or `certificate`, the certificate alone
+    #[arg(long, env = "DEVICE_IDENTITY", default_value = "hostname")]
+    device_identity: DeviceIdentity,
     /// Servers of steps as JSON, as the operator has them
     #[arg(long, env = "HELIOS_SERVERS", default_value = "{}")]
     servers: String,
@@ -157,6 +165,7 @@ fn run(arguments: RunArguments) -> Result<(), Exit> {
         executor_account: arguments.executor_account,
         device_secret: arguments.device_secret,
         device_maps: arguments.device_maps,
+        device_identity: arguments.device_identity,
         servers: arguments.servers,
         listen: arguments.listen,
         alert_token: arguments.alert_token_file,
@@ -167,9 +176,10 @@ fn run(arguments: RunArguments) -> Result<(), Exit> {
 /// Ends with 0 where the phase is Succeeded, so that the Job says the same as the execution.
 fn execute(arguments: ExecuteArguments) -> Result<(), Exit> {
     let config = servers(&arguments.servers)?;
-    let folders = Folders { devices: arguments.devices, credentials: arguments.credentials };
     let ExecuteArguments { namespace, name, uid, job, .. } = arguments;
-    let executed = kubernetes::execute(&namespace, &name, &uid, &job, &folders, config);
+    let devices =
+        Devices { lists: arguments.devices, credentials: arguments.credentials, identity: arguments.device_identity };
+    let executed = kubernetes::execute(&namespace, &name, &uid, &job, &devices, config);
     match runtime()?.block_on(executed).map_err(Exit::run_time)? {
         Phase::Succeeded => Ok(()),
         phase => Err(Exit::run_time(format_args!("execution {namespace}/{name}: {}", phase.name()))),

@@ -275,7 +275,7 @@ fn undo(step: &Step, action: &Action, parameters: &Parameters) -> Result<Undo, S
             let action = Action::read(&rollback.kind, &rollback.config, parameters)
                 .map_err(|wrong| format!("its rollback: {wrong}"))?;
             if !action.changes() {
-                return Err("its rollback is a gnmi-set or an http-request that changes something".to_owned());
+                return Err("its rollback is a gnmi-set, an http-request or a script that changes something".to_owned());
             }
             Ok(Undo::Do(Box::new(action)))
         }

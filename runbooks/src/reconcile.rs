@@ -7,11 +7,12 @@
 use crate::approval::{self, Subject, Verdict, Vote};
 use crate::audit;
 use crate::machine::{self, Lost};
-use crate::plan::Plan;
+use crate::plan::{Plan, Undo};
 use crate::resource::{
     AuditState, ExecutionSpec, ExecutionStatus, Executor, ExecutorKind, Phase, RiskLevel, RunbookSpec, Snapshot,
 };
 use crate::span;
+use crate::step::Action;
 
 /// How long an execution waits for its runbook: both may be applied together, in any order.
 const RUNBOOK_WAIT_SECS: i64 = 60;
@@ -44,8 +45,12 @@ pub struct View<'a> {
     pub runbook: Option<(&'a RunbookSpec, i64)>,
     pub votes: &'a [Vote],
     pub job: Job,
-    /// Executions of the same runbook that run now.
-    pub running: usize,
+    /// How long this process has seen that the Job is gone, by a clock that nobody sets.
+    pub gone_secs: i64,
+    /// The images that steps of type script may run.
+    pub script_images: &'a [String],
+    /// What keeps the execution from its start, as far as it is seen without asking: who has its devices.
+    pub blocked: Option<&'a str>,
 }
 
 /// What to do, one thing at a time.
@@ -61,7 +66,8 @@ pub enum Effect {
     RemoveFinalizer,
     /// Replace the status, and log this event of this person.
     Write { status: Box<ExecutionStatus>, event: &'static str, by: String },
-    /// Take the lock of every device in `status`, then replace the status. Where a lock is held, look again later.
+    /// Take the lock of every device in `status`, and one of those of the runbook's `maxConcurrent`; then replace the status. Where
+    /// a lock is held, look again later.
     Lock(Box<ExecutionStatus>),
     /// Create the Job.
     Create { job: String, kind: ExecutorKind, seconds: u64 },
@@ -91,12 +97,34 @@ pub fn decide(view: &View<'_>) -> Effect {
         Ok(plan) => plan,
         // The snapshot was checked before it was taken.
         Err(mistakes) if !begun => return end(view, Phase::Denied, mistakes.join("; "), "denied", ""),
-        Err(_) => return Effect::Rest,
+        Err(mistakes) => return unreadable(view, &mistakes.join("; ")),
     };
     match phase {
         Phase::AwaitingApproval => await_approval(view, snapshot),
         Phase::Pending => start(view, snapshot, &plan),
         _ => follow(view, snapshot, &plan),
+    }
+}
+
+/// An executor began by a runbook that this version of the operator does not understand.
+fn unreadable(view: &View<'_>, mistakes: &str) -> Effect {
+    let why = format!("this version of the operator cannot read the execution's runbook: {mistakes}");
+    let fresh = |executor: &Executor| !executor.claimed && executor.kind == ExecutorKind::Forward;
+    match view.job {
+        Job::Active => Effect::Again(60),
+        _ if view.status.executor.as_ref().is_some_and(fresh) => {
+            end(view, Phase::Failed, format!("{why}; nothing was done"), "executor-lost", "")
+        }
+        _ => {
+            let look = "Look at the devices: `before` of each step has the values that they had";
+            end(
+                view,
+                Phase::RollbackFailed,
+                format!("{why}; ROLLBACK FAILED, its executor is gone. {look}"),
+                "executor-lost",
+                "",
+            )
+        }
     }
 }
 
@@ -115,6 +143,12 @@ fn admit(view: &View<'_>) -> Effect {
     };
     if spec.risk_level >= RiskLevel::High && !spec.requires_approval {
         let message = format!("runbook {name} has a high risk and requires no approval");
+        return end(view, Phase::Denied, message, "denied", "");
+    }
+    if let Some((step, image)) = forbidden_script(&plan, view.script_images) {
+        let message = format!(
+            "step {step}: scripts are off but for the images that HELIOS_SERVERS names under script_images; {image} is none of them"
+        );
         return end(view, Phase::Denied, message, "denied", "");
     }
     let json = serde_json::to_value(spec).unwrap_or_default();
@@ -145,6 +179,21 @@ fn admit(view: &View<'_>) -> Effect {
     Effect::Write { status: Box::new(status), event: "admitted", by }
 }
 
+/// The first step, forward or back, with an image that may not run.
+fn forbidden_script<'a>(plan: &'a Plan, images: &[String]) -> Option<(&'a str, &'a str)> {
+    let image = |action: &'a Action| match action {
+        Action::Script(script) if !images.contains(&script.image) => Some(script.image.as_str()),
+        _ => None,
+    };
+    plan.steps.iter().find_map(|step| {
+        let undo = match &step.undo {
+            Undo::Do(action) => image(action),
+            _ => None,
+        };
+        Some((step.name.as_str(), image(&step.action).or(undo)?))
+    })
+}
+
 fn votes(view: &View<'_>, snapshot: &Snapshot) -> Vec<crate::resource::Approved> {
     let subject = Subject {
         name: view.name,
@@ -158,8 +207,7 @@ fn votes(view: &View<'_>, snapshot: &Snapshot) -> Vec<crate::resource::Approved>
 fn await_approval(view: &View<'_>, snapshot: &Snapshot) -> Effect {
     let rules = &snapshot.spec.approval;
     let approvals = votes(view, snapshot);
-    let longest = span::parse(&rules.timeout).map_or(0, |span| i64::try_from(span.as_secs()).unwrap_or(i64::MAX));
-    let until = view.status.waiting_since.unwrap_or(view.created).saturating_add(longest);
+    let until = approval_ends(view, snapshot);
     let verdict = approval::verdict(&approvals, rules, &view.status.requested_by);
     if let Verdict::Rejected(by) = &verdict {
         let message = format!("rejected by {by}");
@@ -187,6 +235,14 @@ fn await_approval(view: &View<'_>, snapshot: &Snapshot) -> Effect {
     }
 }
 
+/// When the time for approval is over, seconds since 1970-01-01 UTC. What has not begun by then does not begin: a person agreed to
+/// a change now, not to one at some time of the night.
+fn approval_ends(view: &View<'_>, snapshot: &Snapshot) -> i64 {
+    let longest = span::parse(&snapshot.spec.approval.timeout)
+        .map_or(0, |span| i64::try_from(span.as_secs()).unwrap_or(i64::MAX));
+    view.status.waiting_since.unwrap_or(view.created).saturating_add(longest)
+}
+
 fn with(view: &View<'_>, approvals: Vec<crate::resource::Approved>) -> ExecutionStatus {
     ExecutionStatus { approvals, observed_generation: view.generation, ..view.status.clone() }
 }
@@ -206,10 +262,13 @@ fn start(view: &View<'_>, snapshot: &Snapshot, plan: &Plan) -> Effect {
             let message = "an approval was taken back before it began".to_owned();
             return end(view, Phase::Denied, message, "revoked", "");
         }
+        if view.now >= approval_ends(view, snapshot) {
+            let message = format!("approved, but it could not begin within {}", snapshot.spec.approval.timeout);
+            return end(view, Phase::Denied, message, "expired", "");
+        }
     }
-    let most = usize::try_from(snapshot.spec.max_concurrent).unwrap_or(0);
-    if most > 0 && view.running >= most {
-        return Effect::Again(LOOK_AGAIN_SECS);
+    if let Some(blocked) = view.blocked {
+        return wait(view, blocked);
     }
     let mut status = view.status.clone();
     status.phase = Phase::Running;
@@ -218,6 +277,16 @@ fn start(view: &View<'_>, snapshot: &Snapshot, plan: &Plan) -> Effect {
     status.executor =
         Some(Executor { job: job_name(view, ExecutorKind::Forward), kind: ExecutorKind::Forward, claimed: false });
     Effect::Lock(Box::new(status))
+}
+
+/// Says in the status what the execution waits for, where it does not say so yet.
+pub fn wait(view: &View<'_>, blocked: &str) -> Effect {
+    let message = format!("waits: {blocked}");
+    if view.status.message == message {
+        return Effect::Again(LOOK_AGAIN_SECS);
+    }
+    let status = ExecutionStatus { message, ..view.status.clone() };
+    Effect::Write { status: Box::new(status), event: "waits", by: String::new() }
 }
 
 /// The name follows from the execution: a second operator makes the same one.
@@ -257,8 +326,8 @@ fn follow(view: &View<'_>, snapshot: &Snapshot, plan: &Plan) -> Effect {
             end(view, phase, message, "executor-lost", "")
         }
         (true, Job::Missing | Job::Ended) => {
-            match machine::lost(plan, view.status, &job_name(view, ExecutorKind::Rollback), view.now) {
-                Lost::Wait(until) => Effect::Again(until.saturating_sub(view.now).clamp(1, 600)),
+            match machine::lost(plan, view.status, &job_name(view, ExecutorKind::Rollback), view.now, view.gone_secs) {
+                Lost::Wait(seconds) => Effect::Again(seconds.clamp(1, 600)),
                 Lost::Write(status) => Effect::Write { status, event: "executor-lost", by: String::new() },
             }
         }

@@ -163,7 +163,7 @@ pub struct Step {
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub name: String,
     /// gnmi-set, gnmi-get, gnmi-assert, wait, wait-for, prometheus-query, clickhouse-query, http-request, notify,
-    /// approval, for-each.
+    /// approval, for-each, script.
     #[serde(rename = "type")]
     #[schemars(length(max = 63))]
     pub kind: String,
@@ -207,7 +207,7 @@ pub struct Rollback {
     /// restore (the default of gnmi-set) writes the values back that were read before the change, step does what `type` and
     /// `config` say, none leaves the change.
     pub mode: RollbackMode,
-    /// gnmi-set or http-request, with mode step.
+    /// gnmi-set, http-request or script, with mode step.
     #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 63))]
     pub kind: String,

@@ -44,6 +44,18 @@ pub enum Action {
     Approval {
         text: String,
     },
+    Script(Script),
+}
+
+/// A program of an image of its own. Parameters reach it as environment variables alone, so that none can become a part of the
+/// command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Script {
+    /// The device that it is about, whose lock the execution takes.
+    pub device: Option<String>,
+    pub image: String,
+    pub command: Vec<String>,
+    pub env: Vec<(String, String)>,
 }
 
 /// One gNMI Set: a device does all of it or nothing.
@@ -101,6 +113,7 @@ pub const KINDS: &[&str] = &[
     "notify",
     "approval",
     "for-each",
+    "script",
 ];
 
 /// Values and paths of one gnmi-set.
@@ -166,9 +179,7 @@ impl Action {
             "approval" => {
                 Ok(Self::Approval { text: template::plain(&raw::<RawApproval>(kind, config)?.text, parameters)? })
             }
-            "script" => {
-                Err("steps of type script are off: they run any program with the rights of the executor".to_owned())
-            }
+            "script" => Script::read(config, parameters).map(Self::Script),
             _ => Err(format!("there is no step type `{kind}`; there are: {}", KINDS.join(", "))),
         }
     }
@@ -177,6 +188,7 @@ impl Action {
     pub fn device(&self) -> Option<&str> {
         match self {
             Self::Set(Set { device, .. }) | Self::Get { device, .. } | Self::Assert { device, .. } => Some(device),
+            Self::Script(script) => script.device.as_deref(),
             _ => None,
         }
     }
@@ -184,7 +196,8 @@ impl Action {
     /// Whether the step changes something outside of Helios. A notification does not count: nothing has to be undone.
     pub fn changes(&self) -> bool {
         match self {
-            Self::Set(_) => true,
+            // Nobody knows what a program does.
+            Self::Set(_) | Self::Script(_) => true,
             Self::Http(http) => http.method != "GET",
             _ => false,
         }
@@ -228,6 +241,11 @@ impl Action {
             }),
             Self::Notify { channel, text } => json!({"notify": channel, "text": text}),
             Self::Approval { text } => json!({"approval": text}),
+            Self::Script(script) => {
+                let env: serde_json::Map<String, Value> =
+                    script.env.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+                json!({"script": script.image, "command": script.command, "env": redact::redacted(&env.into())})
+            }
         }
     }
 }
@@ -341,6 +359,37 @@ impl Http {
             authorization: raw.authorization_key,
             statuses: if raw.expect_status.is_empty() { vec![200, 201, 202, 204] } else { raw.expect_status },
         })
+    }
+}
+
+/// Environment variables of one script.
+const ENV_MAX: usize = 32;
+
+impl Script {
+    fn read(config: &Value, parameters: &Parameters) -> Result<Self, String> {
+        let raw: RawScript = raw("script", config)?;
+        if raw.command.is_empty() {
+            return Err("script needs a `command`: a list of the program and its arguments".to_owned());
+        }
+        if raw.command.iter().chain([&raw.image]).any(|text| template::is_template(text)) {
+            return Err("image and command of a script have no templates: give it the parameters by `env`".to_owned());
+        }
+        if raw.env.len() > ENV_MAX {
+            return Err(format!("a script has at most {ENV_MAX} environment variables"));
+        }
+        let is_name = |name: &str| {
+            let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(letter)
+        };
+        if let Some(name) = raw.env.keys().find(|name| !is_name(name)) {
+            return Err(format!("`{name}` is no name of an environment variable"));
+        }
+        let env = raw.env.iter().map(|(name, value)| Ok((name.clone(), template::plain(value, parameters)?)));
+        let device = match raw.device {
+            Some(named) => Some(device(Some(named), parameters)?),
+            None => None,
+        };
+        Ok(Self { device, image: raw.image, command: raw.command, env: env.collect::<Result<_, String>>()? })
     }
 }
 
@@ -499,6 +548,16 @@ struct RawHttp {
 struct RawNotify {
     channel: String,
     text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawScript {
+    device: Option<String>,
+    image: String,
+    command: Vec<String>,
+    #[serde(default)]
+    env: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]

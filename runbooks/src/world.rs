@@ -13,10 +13,12 @@ use crate::engine::{Done, Trouble, World};
 use crate::plan::Planned;
 use crate::redact;
 use crate::resource::Before;
-use crate::step::{Action, Check, Expect, Set};
+use crate::step::{Action, Check, Expect, Script, Set};
 
 mod devices;
 mod inventory;
+mod mail;
+mod outbox;
 mod servers;
 
 pub use devices::same;
@@ -30,10 +32,54 @@ const RESTORES: u32 = 3;
 /// Between two of them.
 const RESTORE_PAUSE: Duration = Duration::from_secs(2);
 
+/// How a device proves that it is the one that a step names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeviceIdentity {
+    /// Its certificate fits the address, and `/system/state/hostname` is the name in the list of devices. A list with two addresses
+    /// exchanged changes no wrong device.
+    #[default]
+    Hostname,
+    /// Its certificate fits the address. For devices without OpenConfig's system model.
+    Certificate,
+}
+
+impl std::str::FromStr for DeviceIdentity {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "hostname" => Ok(Self::Hostname),
+            "certificate" => Ok(Self::Certificate),
+            _ => Err("expected hostname or certificate".to_owned()),
+        }
+    }
+}
+
+impl DeviceIdentity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hostname => "hostname",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+/// Runs scripts.
+pub trait Scripts: Send {
+    /// Runs one, once.
+    fn run<'a>(
+        &'a mut self,
+        script: &'a Script,
+        timeout: Duration,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Done, Trouble>> + Send + 'a>>;
+}
+
 /// Devices and servers of one execution.
 pub struct Network {
     inventory: Inventory,
     servers: Servers,
+    scripts: Option<Box<dyn Scripts>>,
+    identity: DeviceIdentity,
     clients: BTreeMap<String, Client>,
     begun: Instant,
     /// For one request to a device.
@@ -41,15 +87,29 @@ pub struct Network {
 }
 
 impl Network {
-    /// `notify` is the folder with one file for each channel.
-    pub fn new(inventory: Inventory, servers: Servers, request_timeout: Duration) -> Self {
-        Self { inventory, servers, clients: BTreeMap::new(), begun: Instant::now(), request_timeout }
+    pub fn new(inventory: Inventory, servers: Servers, identity: DeviceIdentity, request_timeout: Duration) -> Self {
+        let (scripts, clients, begun) = (None, BTreeMap::new(), Instant::now());
+        Self { inventory, servers, scripts, identity, clients, begun, request_timeout }
+    }
+
+    /// Lets steps of type script run.
+    #[must_use]
+    pub fn with_scripts(self, scripts: Box<dyn Scripts>) -> Self {
+        Self { scripts: Some(scripts), ..self }
+    }
+
+    /// Hands out what the table of audit entries still lacks; a server that is away is waited for a moment.
+    pub async fn finish(&self) {
+        self.servers.flush().await;
     }
 
     async fn client(&mut self, device: &str) -> Result<&mut Client, String> {
         if !self.clients.contains_key(device) {
             let target = self.inventory.target(device, self.request_timeout)?;
-            let client = Client::connect(&target).await.map_err(|error| error.to_string())?;
+            let mut client = Client::connect(&target).await.map_err(|error| error.to_string())?;
+            if self.identity == DeviceIdentity::Hostname {
+                devices::identify(&mut client, device, &target.address).await?;
+            }
             self.clients.insert(device.to_owned(), client);
         }
         Ok(self.clients.get_mut(device).expect("it was just put in"))
@@ -158,6 +218,10 @@ impl Network {
             }
             Action::Http(http) => self.servers.request(http).await,
             Action::Notify { channel, text } => self.servers.notify(channel, text).await,
+            Action::Script(script) => match &mut self.scripts {
+                Some(scripts) => scripts.run(script, planned.timeout).await,
+                None => Err(Trouble { message: "there is nothing that runs scripts".to_owned(), uncertain: false }),
+            },
             Action::Wait(_) | Action::Approval { .. } => Ok(Done::default()),
         }
     }

@@ -72,15 +72,17 @@ class Api:
 
     def __init__(self, folder):
         access = json.loads((pathlib.Path(folder) / "access.json").read_text())
-        self.server, self.token = access["server"], access["token"]
+        self.server, self.token, self.ca = access["server"], access["token"], access["ca"]
         self.tls = ssl.create_default_context(cafile=access["ca"])
 
-    def request(self, method, path, body=None, content="application/json"):
+    def request(self, method, path, body=None, content="application/json", user=None):
+        """`user`: in whose name; the administrator's otherwise."""
+        impersonated = {"Impersonate-User": user} if user else {}
         request = urllib.request.Request(
             self.server + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content},
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content, **impersonated},
         )
         with urllib.request.urlopen(request, context=self.tls, timeout=30) as answer:
             text = answer.read()
@@ -93,6 +95,7 @@ class Cluster:
     def __init__(self, folder, nodes=3):
         self.folder = pathlib.Path(folder).resolve()
         self.nodes = nodes
+        self.commands = {}
         self.kubeconfig = self.folder / "kubeconfig"
 
     def __enter__(self):
@@ -188,9 +191,21 @@ class Cluster:
             # A session of its own: Ctrl-C in a terminal ends the tests, which then stop the cluster in order.
             process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                        start_new_session=True, cwd=self.folder)
+        self.commands[name] = (command, process)
         pids = self.folder / "pids.json"
         running = json.loads(pids.read_text()) if pids.exists() else []
         pids.write_text(json.dumps([*running, [name, process.pid]]))
+
+    def kill(self, name):
+        """Ends a process as a power cut does; `restart` starts it again."""
+        _, process = self.commands[name]
+        process.kill()
+        process.wait()
+        pids = self.folder / "pids.json"
+        pids.write_text(json.dumps([entry for entry in json.loads(pids.read_text()) if entry[1] != process.pid]))
+
+    def restart(self, name):
+        self.spawn(name, self.commands[name][0])
 
     def wait_for(self, what, is_there):
         deadline = time.monotonic() + START_LIMIT_SECS

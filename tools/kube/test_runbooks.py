@@ -1,112 +1,17 @@
-"""Runbooks on a real API server: definitions, rules and policies as it enforces them, and the operator's way with executions.
-
-No node is simulated: a pod of an executor waits until the test runs its command as a process, with the pod's arguments and
-environment and with a token of its account. The devices are the practice network's, over gNMI with TLS.
-"""
+"""Runbooks on a real API server: definitions, rules and policies as it enforces them, and the operator's way with executions."""
 
 import json
-import pathlib
-import subprocess
-import tempfile
-import time
 import unittest
 
-import cluster
 import runbook_rig
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-NAMESPACE = "helios-automation"
-# A policy counts from when the API server has seen it, not from when it was stored.
-POLICY_LIMIT_SECS = 60
+from runbook_case import NAMESPACE, ROOT, Case, approval, execution, runbook
 
 # As the project's description has them.
 REFERENCE = (ROOT / "runbooks/tests/data/reference.yaml").read_text()
 
 
-def runbook(name, **spec):
-    steps = [{"name": "wait", "type": "wait", "config": {"duration": "1s"}}]
-    return {"apiVersion": "helios.io/v1alpha1", "kind": "Runbook", "metadata": {"name": name}, "spec": {"steps": steps, **spec}}
-
-
-def execution(name, **spec):
-    return {"apiVersion": "helios.io/v1alpha1", "kind": "RunbookExecution", "metadata": {"name": name},
-            "spec": {"runbookRef": {"name": "interface-bounce"}, **spec}}
-
-
-def approval(name, uid, **spec):
-    return {"apiVersion": "helios.io/v1alpha1", "kind": "RunbookApproval", "metadata": {"name": name},
-            "spec": {"executionRef": {"name": "asked", "uid": uid}, "runbookRef": {"name": "interface-bounce"},
-                     "decision": "approve", **spec}}
-
-
-class Runbooks(unittest.TestCase):
-    """One API server; alice requests, bob approves, carol writes runbooks, dave may do nothing."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="helios-kube.")
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.cluster = cluster.Cluster(cls.folder.name, nodes=0)
-        cls.addClassCleanup(cls.cluster.down)
-        cls.cluster.up()
-        cls.kubectl("apply", "--server-side", "-f", ROOT / "runbooks/crds")
-        cls.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/runbooks.helios.io",
-                    "crd/runbookexecutions.helios.io", "crd/runbookapprovals.helios.io")
-        cls.kubectl("create", "namespace", NAMESPACE)
-        for file in ("policies.yaml", "roles.yaml"):
-            cls.kubectl("apply", "-f", ROOT / "deploy/runbooks" / file)
-        for role, user in (("requester", "alice"), ("approver", "bob"), ("author", "carol")):
-            cls.kubectl("create", "rolebinding", user, "-n", NAMESPACE, f"--role=helios-runbook-{role}", f"--user={user}")
-        # An approver by right, who lacks the verb: only the policy keeps him out.
-        cls.kubectl("create", "role", "creator", "-n", NAMESPACE, "--verb=create", "--resource=runbookapprovals.helios.io")
-        cls.kubectl("create", "rolebinding", "dave", "-n", NAMESPACE, "--role=creator", "--user=dave")
-        # An approver who requests as well: rights do not keep these two apart.
-        for role in ("requester", "approver"):
-            cls.kubectl("create", "rolebinding", f"frank-{role}", "-n", NAMESPACE, f"--role=helios-runbook-{role}", "--user=frank")
-        cls.kubectl("create", "rolebinding", "erin", "-n", NAMESPACE, "--role=helios-runbook-approver", "--user=erin")
-        cls.install_operator()
-        cls.wait_for_policies()
-
-    @classmethod
-    def install_operator(cls):
-        """Accounts, rights and the Deployment of the chart; no node runs its pod."""
-        done = subprocess.run([cluster.program("helm"), "template", "helios", str(ROOT / "chart/helios"), "--namespace", "helios-system",
-                               "--show-only", "templates/operator.yaml", "--show-only", "charts/automation/templates/operator.yaml"], capture_output=True, text=True, check=True)
-        cls.kubectl("apply", "-f", "-", text=done.stdout)
-
-    @classmethod
-    def kubectl(cls, *arguments, user=None, text=None, check=True):
-        who = ["--as", user] if user else []
-        command = [cluster.program("kubectl"), "--kubeconfig", cls.cluster.kubeconfig, *who, *arguments]
-        done = subprocess.run(list(map(str, command)), input=text, capture_output=True, text=True, check=False)
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(map(str, arguments))}: {done.stderr}")
-        return done
-
-    @classmethod
-    def create(cls, item, user=None):
-        """The API server's words where it refuses, otherwise nothing."""
-        text = item if isinstance(item, str) else json.dumps(item)
-        return cls.kubectl("create", "-n", NAMESPACE, "--validate=strict", "-f", "-", user=user, text=text, check=False).stderr
-
-    @classmethod
-    def wait_for_policies(cls):
-        deadline = time.monotonic() + POLICY_LIMIT_SECS
-        lying = [(execution("lie", requestedBy="somebody"), "requestedBy"), (approval("lie", "u", approver="somebody"), "approver")]
-        while lying:
-            item, field = lying[0]
-            dry = cls.kubectl("create", "-n", NAMESPACE, "--dry-run=server", "-f", "-", text=json.dumps(item), check=False).stderr
-            if field in dry:
-                lying.pop(0)
-            elif time.monotonic() > deadline:
-                raise AssertionError(f"the policy on {field} does not come into force: {dry}")
-            else:
-                time.sleep(0.5)
-
-    def patch(self, name, patch, user="alice", **more):
-        subresource = [f"--subresource={more['subresource']}"] if more else []
-        return self.kubectl("patch", "rbx", name, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(patch), *subresource,
-                            user=user, check=False).stderr
+class Runbooks(Case):
+    """The tests run one after the other: what the first ones leave, later ones go on with."""
 
     def test_1_the_examples_of_the_reference_apply_unchanged(self):
         book, run = REFERENCE.split("---")
@@ -166,15 +71,8 @@ class Runbooks(unittest.TestCase):
 
     # The operator's way with executions. One after the other: the tests above have made the objects of the reference.
 
-    def agree(self, execution, name, user, decision="approve"):
-        item = self.rig.get("rbx", execution)
-        return self.create({"apiVersion": "helios.io/v1alpha1", "kind": "RunbookApproval", "metadata": {"name": name}, "spec": {
-            "executionRef": {"name": execution, "uid": item["metadata"]["uid"]}, "runbookRef": item["spec"]["runbookRef"],
-            "approver": user, "decision": decision}}, user=user)
-
     def test_7_an_execution_runs_once_though_operators_die_and_the_runbook_goes(self):
-        rig = type(self).rig = runbook_rig.Rig(self.kubectl, self.cluster.kubeconfig, NAMESPACE, self.folder.name)
-        self.addClassCleanup(rig.close)
+        rig = self.rig
         first, second = rig.operator("op-a"), rig.operator("op-b")
         leads = lambda process: rig.metric(process, "helios_runbook_leader") == 1
         runbook_rig.wait_for("a leader", lambda: leads(first) or leads(second))

@@ -146,3 +146,66 @@ fn a_fault_of_what_does_not_exist_says_so() {
     assert!(refused(Kind::LinkDown, "zrh-core-1", Some("Ethernet99")).contains("no interface Ethernet99"));
     assert!(refused(Kind::Cpu, "zrh-core-1", Some("Ethernet1")).contains("DEVICE alone"));
 }
+
+fn configure(state: &mut State, device: usize, path: &str, value: &serde_json::Value) {
+    let path: helios_gnmi::Path = path.parse().unwrap();
+    edit::update(&mut state.devices[device].config, &path.elem, value).unwrap();
+    state.settle();
+}
+
+const PROTOCOLS: &str = "/network-instances/network-instance[name=default]/protocols";
+
+#[test]
+fn a_high_metric_empties_a_link_and_overload_a_device() {
+    let mut state = running(10);
+    let (here, there) = busy_link(&state);
+    for (device, at) in [here, there] {
+        let name = state.description.devices[device].interfaces[at].name.clone();
+        let isis = format!("{PROTOCOLS}/protocol[identifier=ISIS][name=isis]/isis");
+        let family = "levels/level[level-number=2]/afi-safi/af[afi-name=IPV4][safi-name=UNICAST]";
+        let path = format!("{isis}/interfaces/interface[interface-id={name}]/{family}/config/metric");
+        configure(&mut state, device, &path, &json!(16_777_214));
+    }
+    let before = (counters(&state, here), counters(&state, there));
+    run(&mut state, 30);
+    assert_eq!((counters(&state, here), counters(&state, there)), before);
+    assert!(state.demands.iter().all(|demand| !demand.path.is_empty()), "the traffic goes another way");
+
+    let core = state.device("zrh-core-1").unwrap();
+    let passing = |state: &State| state.devices[core].flows.len();
+    state.devices[core].flows.clear();
+    run(&mut state, 5);
+    assert!(passing(&state) > 0);
+    let path =
+        format!("{PROTOCOLS}/protocol[identifier=ISIS][name=isis]/isis/global/lsp-bit/overload-bit/config/set-bit");
+    configure(&mut state, core, &path, &json!(true));
+    state.devices[core].flows.clear();
+    run(&mut state, 5);
+    assert_eq!(passing(&state), 0);
+}
+
+#[test]
+fn what_a_static_route_discards_is_seen_where_it_comes_in_and_nowhere_else() {
+    let mut state = running(1);
+    let server = std::net::Ipv4Addr::new(198, 51, 100, 10);
+    let path = format!("{PROTOCOLS}/protocol[identifier=STATIC][name=static]/static-routes/static[prefix={server}/32]");
+    let route = json!({"prefix": format!("{server}/32"), "next-hops": {"next-hop": [
+        {"index": "0", "config": {"index": "0", "next-hop": "DROP"}}]}});
+    for device in &mut state.devices {
+        device.flows.clear();
+    }
+    configure(&mut state, 0, &path, &route);
+    assert!(state.is_discarded(server));
+    run(&mut state, 30);
+    let octets = |discarded: bool| -> u64 {
+        let flows = state.devices.iter().flat_map(|device| &device.flows);
+        flows.filter(|(key, _)| key.output.is_none() == discarded).map(|(_, (octets, _))| octets).sum()
+    };
+    assert!(octets(true) > 0 && octets(false) > octets(true));
+    for (device, running) in state.devices.iter().enumerate() {
+        for (key, _) in running.flows.iter().filter(|(key, _)| key.output.is_none()) {
+            let demand = state.demand(key.demand).unwrap();
+            assert_eq!((device, key.input), demand.from, "it is discarded where it comes in");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use helios_gnmi::PathElem;
 use serde_json::{Map, Value};
 
-use super::{KEYS, bare, find, merge};
+use super::{KEYS, bare, find, intent, merge};
 
 /// Models whose configuration the device takes.
 const MODELS: [&str; 10] = [
@@ -173,9 +173,13 @@ pub fn validate(tree: &Value, ports: &[&str]) -> Result<(), Refused> {
         leaf(entry, name, "mtu", |mtu| mtu.as_u64().is_some_and(|mtu| (68..=9_216).contains(&mtu)), "68 to 9216")?;
     }
     let instances = tree["network-instances"]["network-instance"].as_array().into_iter().flatten();
-    let protocols = instances.flat_map(|instance| instance["protocols"]["protocol"].as_array().into_iter().flatten());
+    let protocols: Vec<&Value> =
+        instances.flat_map(|instance| instance["protocols"]["protocol"].as_array().into_iter().flatten()).collect();
+    for protocol in &protocols {
+        validate_routing(protocol)?;
+    }
     for neighbor in
-        protocols.flat_map(|protocol| protocol["bgp"]["neighbors"]["neighbor"].as_array().into_iter().flatten())
+        protocols.iter().flat_map(|protocol| protocol["bgp"]["neighbors"]["neighbor"].as_array().into_iter().flatten())
     {
         let name = neighbor["neighbor-address"].as_str().unwrap_or_default();
         if name.parse::<std::net::IpAddr>().is_err() {
@@ -190,10 +194,35 @@ pub fn validate(tree: &Value, ports: &[&str]) -> Result<(), Refused> {
             "a number of 32 bits",
         )?;
     }
+    let rate = &tree["sampling"]["sflow"];
+    leaf(rate, "sflow", "ingress-sampling-rate", |rate| rate.as_u64().is_some_and(|rate| rate > 0), "1 or more")?;
     if let Some(hostname) = tree["system"]["config"].get("hostname")
         && !hostname.is_string()
     {
         return refuse("/system/config/hostname: expected a text");
+    }
+    Ok(())
+}
+
+/// IS-IS and static routes.
+fn validate_routing(protocol: &Value) -> Result<(), Refused> {
+    let isis = &protocol["isis"];
+    let bit = &isis["global"]["lsp-bit"]["overload-bit"];
+    leaf(bit, "overload-bit", "set-bit", Value::is_boolean, "true or false")?;
+    for interface in isis["interfaces"]["interface"].as_array().into_iter().flatten() {
+        let name = interface["interface-id"].as_str().unwrap_or_default();
+        let levels = interface["levels"]["level"].as_array().into_iter().flatten();
+        for family in levels.flat_map(|level| level["afi-safi"]["af"].as_array().into_iter().flatten()) {
+            let fits =
+                |metric: &Value| metric.as_u64().is_some_and(|metric| (1..=intent::METRIC_MAX).contains(&metric));
+            leaf(family, name, "metric", fits, "1 to 16777214")?;
+        }
+    }
+    for route in protocol["static-routes"]["static"].as_array().into_iter().flatten() {
+        let prefix = route["prefix"].as_str().unwrap_or_default();
+        if !prefix.contains(':') && prefix.parse::<intent::Prefix>().is_err() {
+            return refuse(format!("static route {prefix:?} is no prefix"));
+        }
     }
     Ok(())
 }

@@ -39,7 +39,14 @@ struct Outside {
     emitted: Vec<Entry>,
     now: i64,
     cancel_at: Option<u64>,
+    gone_at: Option<u64>,
     effects: u64,
+}
+
+impl Outside {
+    fn is_gone(&self) -> bool {
+        self.gone_at.is_some_and(|at| self.effects >= at)
+    }
 }
 
 impl Outside {
@@ -95,6 +102,9 @@ impl Store for Cluster {
     async fn read(&mut self) -> Result<Observed, Stop> {
         let observed = {
             let outside = self.outside.lock().unwrap();
+            if outside.is_gone() {
+                return Err(Stop::Gone);
+            }
             self.seen = outside.version;
             outside.stored.clone()
         };
@@ -106,6 +116,8 @@ impl Store for Cluster {
             let mut outside = self.outside.lock().unwrap();
             if outside.effect().is_err() {
                 None
+            } else if outside.is_gone() {
+                return Err(Stop::Gone);
             } else if outside.version != self.seen {
                 Some(false)
             } else {
@@ -259,6 +271,7 @@ fn setting(runbook: &str, seed: u64) -> (Plan, Shared) {
         emitted: Vec::new(),
         now: 0,
         cancel_at: None,
+        gone_at: None,
         effects: 0,
     };
     (plan, Arc::new(Mutex::new(outside)))
@@ -286,9 +299,7 @@ fn run(plan: &Plan, outside: &Shared) -> Phase {
         if status.executor.as_ref().is_some_and(|executor| !executor.claimed) {
             continue;
         }
-        let Lost::Write(status) = machine::lost(plan, &status, "e-undo", outside.now + 1_000_000) else {
-            unreachable!()
-        };
+        let Lost::Write(status) = machine::lost(plan, &status, "e-undo", outside.now, i64::MAX) else { unreachable!() };
         outside.stored.status = *status;
         outside.version += 1;
         if outside.stored.status.phase.is_final() {
@@ -444,7 +455,41 @@ fn a_secret_that_would_have_to_be_kept_stops_the_step() {
 fn an_open_attempt_is_waited_for() {
     let (plan, outside) = setting(RUNBOOK, 1);
     let mut status = outside.lock().unwrap().stored.status.clone();
-    status.steps.push(StepRecord { deadline: 100, ..StepRecord::default() });
-    assert_eq!(machine::lost(&plan, &status, "e-undo", 99), Lost::Wait(100));
-    assert!(matches!(machine::lost(&plan, &status, "e-undo", 100), Lost::Write(_)));
+    status.steps.push(StepRecord { started_at: 1_000, deadline: 1_100, ..StepRecord::default() });
+    assert_eq!(machine::lost(&plan, &status, "e-undo", 5_000, 99), Lost::Wait(1));
+    assert!(matches!(machine::lost(&plan, &status, "e-undo", 5_000, 100), Lost::Write(_)));
+    // Of a step that changes nothing nothing can be under way: the third one only waits.
+    let done = StepRecord { phase: StepPhase::Succeeded, ..StepRecord::default() };
+    status.steps = vec![done.clone(), done, StepRecord { deadline: 1_100, ..StepRecord::default() }];
+    assert!(matches!(machine::lost(&plan, &status, "e-undo", 5_000, 0), Lost::Write(_)));
+}
+
+/// The object is taken away by force, finalizer and all, at any moment.
+#[test]
+fn an_execution_that_is_gone_is_loud_in_the_audit() {
+    for gone_at in 1..30 {
+        let (plan, outside) = setting(RUNBOOK, 1);
+        outside.lock().unwrap().gone_at = Some(gone_at);
+        let identity = Identity { uid: "u".to_owned(), job: "e-run".to_owned(), ..Identity::default() };
+        let store = Cluster { outside: Arc::clone(&outside), seen: 0 };
+        let mut engine = Engine::new(plan, identity, store, Devices(Arc::clone(&outside)));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let result = std::pin::pin!(engine.run()).poll(&mut context);
+        let outside = outside.lock().unwrap();
+        if result == std::task::Poll::Ready(Ok(Phase::Succeeded)) {
+            assert_eq!(outside.device, wanted());
+            return;
+        }
+        assert_eq!(result, std::task::Poll::Ready(Err(Stop::Gone)), "gone at effect {gone_at}");
+        let Some(last) = outside.emitted.last() else { continue };
+        assert_eq!(last.event, "execution-gone", "gone at effect {gone_at}");
+        if outside.device != initial() {
+            assert!(
+                last.message.contains("THESE CHANGES STAY: ") && last.message.contains("/a/x was 0"),
+                "{}",
+                last.message
+            );
+        }
+    }
+    unreachable!("the execution never came to its end");
 }

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use kube::{Api, Client};
 
+use super::scripts::Jobs;
 use super::{Execution, Written, is_code, is_passing, resource, write_status};
 use crate::crd::EXECUTION;
 use crate::engine::{Engine, Identity, Observed, Stop, Store};
 use crate::plan::Plan;
 use crate::resource::{ExecutionStatus, Phase};
-use crate::world::{Inventory, Network, Secrets, Servers, ServersConfig};
+use crate::world::{DeviceIdentity, Inventory, Network, Secrets, Servers, ServersConfig};
 
 /// How long an API server may be away before an executor gives up. Nothing is sent to a device meanwhile.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -18,13 +19,14 @@ const RETRY: Duration = Duration::from_secs(2);
 /// For one request to a device.
 const DEVICE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Where an executor finds what it needs.
+/// How an executor finds devices, and knows that they are the right ones.
 #[derive(Debug, Clone)]
-pub struct Folders {
-    /// The lists of devices that `helios targets` writes for gnmic.
-    pub devices: PathBuf,
-    /// username, password and certificates of devices.
+pub struct Devices {
+    /// Folder with the lists of devices that `helios targets` writes for gnmic.
+    pub lists: PathBuf,
+    /// Folder with username, password and certificates of devices.
     pub credentials: PathBuf,
+    pub identity: DeviceIdentity,
 }
 
 /// Executes one execution.
@@ -36,18 +38,27 @@ pub async fn execute(
     name: &str,
     uid: &str,
     job: &str,
-    folders: &Folders,
+    devices: &Devices,
     servers: ServersConfig,
 ) -> Result<Phase, String> {
     let client = Client::try_default().await.map_err(|error| error.to_string())?;
-    let api = Api::namespaced_with(client, namespace, &resource(EXECUTION));
+    let api = Api::namespaced_with(client.clone(), namespace, &resource(EXECUTION));
     let mut store = Cluster { api, name: name.to_owned(), uid: uid.to_owned(), last: None };
     let execution = store.get().await.map_err(|stop| stop.to_string())?;
     let status = execution.status.unwrap_or_default();
     let snapshot = status.runbook.as_ref().ok_or("the execution has no runbook in its status")?;
     let plan = Plan::new(&snapshot.spec, &execution.spec.parameters).map_err(|mistakes| mistakes.join("; "))?;
-    let inventory = Inventory::load(&folders.devices, Secrets::new(&folders.credentials))?;
-    let network = Network::new(inventory, Servers::new(servers, format!("{namespace}/{name}")), DEVICE_TIMEOUT);
+    let inventory = Inventory::load(&devices.lists, Secrets::new(&devices.credentials))?;
+    let scripts = Jobs {
+        client,
+        namespace: namespace.to_owned(),
+        execution: name.to_owned(),
+        executor: job.to_owned(),
+        images: servers.script_images.clone(),
+        started: 0,
+    };
+    let servers = Servers::new(servers, format!("{namespace}/{name}"));
+    let network = Network::new(inventory, servers, devices.identity, DEVICE_TIMEOUT).with_scripts(Box::new(scripts));
     let identity = Identity {
         namespace: namespace.to_owned(),
         execution: name.to_owned(),
@@ -56,7 +67,10 @@ pub async fn execute(
         job: job.to_owned(),
         dry_run: execution.spec.is_dry_run(),
     };
-    Engine::new(plan, identity, store, network).run().await.map_err(|stop| stop.to_string())
+    let mut engine = Engine::new(plan, identity, store, network);
+    let ended = engine.run().await;
+    engine.world.finish().await;
+    ended.map_err(|stop| stop.to_string())
 }
 
 /// The status of one execution in the API server.
@@ -77,8 +91,9 @@ impl Cluster {
                     self.last = Some(execution.clone());
                     return Ok(execution);
                 }
-                Ok(_) => return Err(Stop::Superseded("there is another execution of this name".to_owned())),
-                Err(error) if is_code(&error, 404) => return Err(Stop::Superseded("the execution is gone".to_owned())),
+                // Another one of this name, or none.
+                Ok(_) => return Err(Stop::Gone),
+                Err(error) if is_code(&error, 404) => return Err(Stop::Gone),
                 Err(error) => wait(begun, &error).await?,
             }
         }
@@ -112,6 +127,7 @@ impl Store for Cluster {
                     return Ok(true);
                 }
                 Ok(Written::Conflict) => return Ok(false),
+                Err(error) if is_code(&error, 404) => return Err(Stop::Gone),
                 Err(error) => wait(begun, &error).await?,
             }
         }

@@ -1,7 +1,8 @@
 //! Which operator acts: the holder of one Lease.
 //!
 //! A holder renews the Lease every few seconds. Another process takes it once it has seen no renewal for the whole length of
-//! the Lease by its own clock, so clocks that differ do no harm. A holder that cannot renew stops before that.
+//! the Lease by its own clock, so clocks that differ do no harm. A holder that cannot renew stops before that. A holder that is
+//! asked to end gives the Lease up, so a rollout waits for no time-out.
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ const LENGTH: Duration = Duration::from_secs(15);
 /// A holder that could not renew for so long stops to act.
 const DEADLINE: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_secs(3);
+/// For giving the Lease up. A process that is ended has 30 s from Kubernetes.
+const RELEASE: Duration = Duration::from_secs(5);
 
 pub(super) struct Leader {
     leases: Api<Lease>,
@@ -62,6 +65,25 @@ impl Leader {
                 return;
             }
         }
+    }
+
+    /// Gives the Lease up where this process holds it. Call it when nothing acts any more.
+    pub(super) async fn release(&self) {
+        match tokio::time::timeout(RELEASE, self.give_up()).await {
+            Ok(Ok(())) => tracing::info!("gave the operator's Lease up"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot give the operator's Lease up; it ends by itself"),
+            Err(_) => tracing::warn!("the API server does not answer; the operator's Lease ends by itself"),
+        }
+    }
+
+    async fn give_up(&self) -> kube::Result<()> {
+        let Some(mut found) = self.leases.get_opt(NAME).await? else { return Ok(()) };
+        let Some(spec) = &mut found.spec else { return Ok(()) };
+        if spec.holder_identity.as_deref() != Some(self.identity.as_str()) {
+            return Ok(());
+        }
+        spec.holder_identity = None;
+        written(self.leases.replace(NAME, &PostParams::default(), &found).await).map(|_| ())
     }
 
     /// Takes or renews the Lease; `false` says that another process has it.

@@ -1,115 +1,153 @@
-//! One execution at a time for a device: a Lease whose holder is the execution.
+//! What one execution has and no other: a Lease whose holder is the execution. There is one for each device, and for a runbook
+//! with `maxConcurrent` one for each execution that it allows.
 //!
-//! The lock has no expiry, so that no clock can open it: it is free when its holder's execution is over or gone.
+//! The lock has no expiry, so that no clock can open it: it is free when its holder's execution is over or gone. The API server
+//! refuses the second of two writers, so the locks hold for two operators at the same time as well.
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use kube::api::{DeleteParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::core::ObjectMeta;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 
 use super::{Execution, is_code, resource};
 use crate::audit;
 use crate::crd::EXECUTION;
 
-/// Takes the locks of all devices, or none. `Err` has the device that is held, and by whom.
-pub(super) async fn take(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    uid: &str,
-    devices: &[String],
-) -> kube::Result<Result<(), String>> {
-    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    let mut taken: Vec<String> = Vec::new();
-    // In the order of their names, so that two executions never wait for each other.
-    for device in devices {
-        if let Some(holder) = held(client, &leases, namespace, name, uid, device).await? {
-            free(client, namespace, name, uid, &taken).await?;
-            return Ok(Err(format!("{device} is held by {holder}")));
-        }
-        taken.push(device.clone());
-    }
-    Ok(Ok(()))
+/// Has the uid of the execution that holds the lock.
+const HOLDER_LABEL: &str = "helios.io/execution-uid";
+
+/// The locks of a namespace, for one execution.
+pub(super) struct Locks {
+    client: Client,
+    namespace: String,
+    name: String,
+    uid: String,
 }
 
-/// Takes one lock; `Some` says who has it.
-async fn held(
-    client: &Client,
-    leases: &Api<Lease>,
-    namespace: &str,
-    name: &str,
-    uid: &str,
-    device: &str,
-) -> kube::Result<Option<String>> {
-    let holder = format!("{name}/{uid}");
-    let lease = |version| Lease {
-        metadata: ObjectMeta {
-            name: Some(lock_name(device)),
-            resource_version: version,
-            annotations: Some([("helios.io/device".to_owned(), device.to_owned())].into()),
-            ..ObjectMeta::default()
-        },
-        spec: Some(LeaseSpec { holder_identity: Some(holder.clone()), ..LeaseSpec::default() }),
-    };
-    match leases.create(&kube::api::PostParams::default(), &lease(None)).await {
-        Ok(_) => return Ok(None),
-        Err(error) if is_code(&error, 409) => {}
-        Err(error) => return Err(error),
+impl Locks {
+    pub(super) fn new(client: Client, namespace: &str, name: &str, uid: &str) -> Self {
+        Self { client, namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() }
     }
-    let Some(found) = leases.get_opt(&lock_name(device)).await? else {
-        return Ok(Some("somebody who just freed it".to_owned()));
-    };
-    let other = found.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
-    if other == holder {
-        return Ok(None);
-    }
-    let (other_name, other_uid) = other.split_once('/').unwrap_or((&other, ""));
-    let executions: Api<Execution> = Api::namespaced_with(client.clone(), namespace, &resource(EXECUTION));
-    let lives = executions.get_opt(other_name).await?.is_some_and(|execution| {
-        execution.metadata.uid.as_deref() == Some(other_uid)
-            && !execution.status.is_some_and(|status| status.phase.is_final())
-    });
-    if lives {
-        return Ok(Some(other_name.to_owned()));
-    }
-    match leases
-        .replace(&lock_name(device), &kube::api::PostParams::default(), &lease(found.metadata.resource_version))
-        .await
-    {
-        Ok(_) => Ok(None),
-        Err(error) if is_code(&error, 409) => Ok(Some("somebody who was faster".to_owned())),
-        Err(error) => Err(error),
-    }
-}
 
-/// Frees the locks that the execution holds.
-pub(super) async fn free(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    uid: &str,
-    devices: &[String],
-) -> kube::Result<()> {
-    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    for device in devices {
-        let Some(found) = leases.get_opt(&lock_name(device)).await? else { continue };
-        let holder = found.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
-        if holder != format!("{name}/{uid}") {
-            continue;
+    fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Takes the locks of all devices, and one of `runs` executions of the runbook (0 is no limit); or none of them. `Err` says
+    /// what is held, and by whom.
+    pub(super) async fn take(
+        &self,
+        devices: &[String],
+        runbook: &str,
+        runs: usize,
+    ) -> kube::Result<Result<(), String>> {
+        if runs > 0 && !self.take_one(runbook, runs).await? {
+            return Ok(Err(full(runbook, runs)));
         }
-        let preconditions =
-            Preconditions { resource_version: found.metadata.resource_version, ..Preconditions::default() };
-        let delete = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        match leases.delete(&lock_name(device), &delete).await {
-            Ok(_) => {}
-            Err(error) if is_code(&error, 404) || is_code(&error, 409) => {}
+        // In the order of their names, so that two executions never wait for each other.
+        for device in devices {
+            if let Some(holder) = self.held(&device_lock(device), device).await? {
+                self.free().await?;
+                return Ok(Err(busy(device, &holder)));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Takes one of the locks of the runbook.
+    async fn take_one(&self, runbook: &str, runs: usize) -> kube::Result<bool> {
+        for run in 0..runs {
+            let lock = format!("helios-runbook-{}-{run}", &audit::sha256(runbook.as_bytes())[..20]);
+            if self.held(&lock, runbook).await?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes one lock; `Some` says who has it.
+    async fn held(&self, lock: &str, about: &str) -> kube::Result<Option<String>> {
+        let leases = self.leases();
+        match leases.create(&PostParams::default(), &self.lease(lock, about, None)).await {
+            Ok(_) => return Ok(None),
+            Err(error) if is_code(&error, 409) => {}
             Err(error) => return Err(error),
         }
+        let Some(found) = leases.get_opt(lock).await? else {
+            return Ok(Some("somebody who just freed it".to_owned()));
+        };
+        let other = found.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+        if other == self.holder() {
+            return Ok(None);
+        }
+        if self.lives(&other).await? {
+            return Ok(Some(other.split_once('/').map_or(other.as_str(), |(name, _)| name).to_owned()));
+        }
+        let lease = self.lease(lock, about, found.metadata.resource_version);
+        match leases.replace(lock, &PostParams::default(), &lease).await {
+            Ok(_) => Ok(None),
+            Err(error) if is_code(&error, 409) => Ok(Some("somebody who was faster".to_owned())),
+            Err(error) => Err(error),
+        }
     }
-    Ok(())
+
+    /// Whether the execution that a lock names is there and not over.
+    async fn lives(&self, holder: &str) -> kube::Result<bool> {
+        let (name, uid) = holder.split_once('/').unwrap_or((holder, ""));
+        let executions: Api<Execution> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, &resource(EXECUTION));
+        Ok(executions.get_opt(name).await?.is_some_and(|execution| {
+            execution.metadata.uid.as_deref() == Some(uid)
+                && !execution.status.is_some_and(|status| status.phase.is_final())
+        }))
+    }
+
+    fn holder(&self) -> String {
+        format!("{}/{}", self.name, self.uid)
+    }
+
+    fn lease(&self, lock: &str, about: &str, version: Option<String>) -> Lease {
+        Lease {
+            metadata: ObjectMeta {
+                name: Some(lock.to_owned()),
+                resource_version: version,
+                labels: Some([(HOLDER_LABEL.to_owned(), self.uid.clone())].into()),
+                annotations: Some([("helios.io/locks".to_owned(), about.to_owned())].into()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec { holder_identity: Some(self.holder()), ..LeaseSpec::default() }),
+        }
+    }
+
+    /// Frees every lock that the execution holds.
+    pub(super) async fn free(&self) -> kube::Result<()> {
+        let leases = self.leases();
+        let of_ours = ListParams::default().labels(&format!("{HOLDER_LABEL}={}", self.uid));
+        for lease in leases.list(&of_ours).await? {
+            let resource_version = lease.metadata.resource_version.clone();
+            let preconditions = Preconditions { resource_version, ..Preconditions::default() };
+            let delete = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            match leases.delete(&lease.name_any(), &delete).await {
+                Ok(_) => {}
+                Err(error) if is_code(&error, 404) || is_code(&error, 409) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says who has a device.
+pub(super) fn busy(device: &str, holder: &str) -> String {
+    format!("{device} is held by {holder}")
+}
+
+/// Says that a runbook runs as often as it may.
+pub(super) fn full(runbook: &str, runs: usize) -> String {
+    format!("{runbook} runs {runs} times, as its maxConcurrent allows")
 }
 
 /// Names of objects have fewer letters than names of devices.
-fn lock_name(device: &str) -> String {
+fn device_lock(device: &str) -> String {
     format!("helios-device-{}", &audit::sha256(device.as_bytes())[..20])
 }

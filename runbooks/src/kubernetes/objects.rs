@@ -60,10 +60,7 @@ fn pod(options: &Options, owner: &str, uid: &str, job: &str) -> Value {
         "automountServiceAccountToken": true,
         // The process takes no notice of SIGTERM as the first of its container: most steps end within this time.
         "terminationGracePeriodSeconds": 60,
-        "securityContext": {
-            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "containers": [{
             "name": "executor",
             "image": options.executor_image,
@@ -71,11 +68,10 @@ fn pod(options: &Options, owner: &str, uid: &str, job: &str) -> Value {
             "env": [
                 {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
                 {"name": "HELIOS_SERVERS", "value": options.servers},
+                {"name": "DEVICE_IDENTITY", "value": options.device_identity.name()},
             ],
             "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-            "securityContext": {
-                "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
-            },
+            "securityContext": container_security(),
             "volumeMounts": [
                 {"name": "devices", "mountPath": "/etc/helios/devices", "readOnly": true},
                 {"name": "credentials", "mountPath": "/etc/helios/credentials", "readOnly": true},
@@ -90,4 +86,17 @@ fn pod(options: &Options, owner: &str, uid: &str, job: &str) -> Value {
             {"name": "notify", "secret": {"secretName": "helios-runbook-notify", "optional": true}},
         ],
     })
+}
+
+/// What the Pod Security Standard `restricted` wants of a pod.
+pub(super) fn pod_security() -> Value {
+    json!({
+        "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    })
+}
+
+/// And of a container.
+pub(super) fn container_security() -> Value {
+    json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
 }

@@ -1,17 +1,17 @@
 //! The operator's loop: sees executions, decides ([`crate::reconcile`]), does one effect, and looks again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use helios_common::clock;
 use helios_service::signals::Signals;
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -20,16 +20,23 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 
 use super::leader::Leader;
-use super::{Approval, Execution, Runbook, Written, is_code, locks, objects, resource, webhook, write_status};
+use super::locks::{self, Locks};
+use super::{Approval, Execution, Runbook, Written, is_code, objects, resource, webhook, write_status};
 use crate::approval::Vote;
 use crate::audit::Entry;
 use crate::crd::{APPROVAL, EXECUTION, RUNBOOK};
 use crate::reconcile::{self, Effect, View};
-use crate::resource::{ExecutionStatus, Phase};
-use crate::world::{Servers, ServersConfig};
+use crate::resource::{ExecutionSpec, ExecutionStatus, Phase, Reference};
+use crate::world::{DeviceIdentity, Servers, ServersConfig};
 
 /// Keeps an execution until it is over.
 const FINALIZER: &str = "helios.io/execution";
+
+/// Between two tries to write audit entries that ClickHouse did not take.
+const RESEND: Duration = Duration::from_secs(30);
+
+/// Nobody is called so: the API server has to refuse it as the name of who asks.
+const NOBODY: &str = "helios:nobody";
 
 /// Executions that are looked at at the same time.
 const CONCURRENCY: u16 = 8;
@@ -49,6 +56,8 @@ pub struct Options {
     pub device_secret: String,
     /// The ConfigMaps that `helios targets` writes for gnmic.
     pub device_maps: Vec<String>,
+    /// How devices prove who they are.
+    pub device_identity: DeviceIdentity,
     /// The servers of steps, as JSON.
     pub servers: String,
     /// Metrics and probes.
@@ -80,6 +89,8 @@ helios_metrics::metrics! {
             |seen, out| out.all(seen.waiting.iter().map(|(runbook, n)| ([runbook.as_str()], *n)));
         Gauge "helios_runbook_devices_locked" [] "Devices on which an execution runs" = |seen, out| out.one(seen.locked);
         Gauge "helios_runbook_leader" [] "1 in the process that acts" = |seen, out| out.one(seen.leader);
+        Gauge "helios_runbook_audit_entries_unsent" [] "Audit entries of the operator that ClickHouse has not taken yet" =
+            |seen, out| out.one(seen.unsent);
         Counter "helios_runbook_conflicts_total" [] "Writes that somebody else was faster with; they are decided again" =
             |seen, out| out.one(seen.conflicts);
         Counter "helios_runbook_errors_total" [] "Requests to the API server that failed; they are made again" =
@@ -96,6 +107,7 @@ pub(super) struct Seen {
     waiting: BTreeMap<String, u64>,
     locked: u64,
     leader: bool,
+    unsent: u64,
     conflicts: u64,
     errors: u64,
 }
@@ -104,9 +116,11 @@ struct Operator {
     client: Client,
     options: Options,
     counts: Arc<Mutex<Counts>>,
-    /// Held from the count of a runbook's executions to the start of one more.
-    starting: tokio::sync::Mutex<()>,
-    servers: Servers,
+    /// Executions as they are watched. What is decided on them alone is whether to wait.
+    store: Store<Execution>,
+    /// Since when this process sees that the Job of a running executor is gone.
+    gone: Mutex<HashMap<String, Instant>>,
+    servers: Arc<Servers>,
     recorder: Recorder,
 }
 
@@ -116,6 +130,7 @@ struct Status {
     leader: Arc<AtomicBool>,
     counts: Arc<Mutex<Counts>>,
     store: Arc<Mutex<Option<Store<Execution>>>>,
+    servers: Arc<Servers>,
 }
 
 impl helios_service::admin::Status for Status {
@@ -129,7 +144,8 @@ impl helios_service::admin::Status for Status {
     }
 
     fn metrics(&self) -> String {
-        let mut seen = Seen { leader: self.leader.load(Ordering::Relaxed), ..Seen::default() };
+        let (leader, unsent) = (self.leader.load(Ordering::Relaxed), self.servers.unsent() as u64);
+        let mut seen = Seen { leader, unsent, ..Seen::default() };
         if let Some(store) = self.store.lock().expect("no holder panics").as_ref() {
             seen.phases = Phase::ALL.iter().map(|phase| (phase.name(), 0)).collect();
             for execution in store.state() {
@@ -160,7 +176,8 @@ impl helios_service::admin::Status for Status {
 /// What keeps the operator from working.
 pub async fn run(options: Options, servers: ServersConfig) -> Result<(), String> {
     let client = Client::try_default().await.map_err(|error| format!("cannot reach the API server: {error}"))?;
-    let status = Status { leader: Arc::default(), counts: Arc::default(), store: Arc::default() };
+    let servers = Arc::new(Servers::new(servers, options.identity.clone()));
+    let status = Status { leader: Arc::default(), counts: Arc::default(), store: Arc::default(), servers };
     let listener = helios_service::admin::bind(options.listen).await.map_err(|error| error.to_string())?;
     let (pages, names) = match &options.alert_token {
         Some(token) => {
@@ -179,11 +196,17 @@ pub async fn run(options: Options, servers: ServersConfig) -> Result<(), String>
     }
     status.leader.store(true, Ordering::Relaxed);
     tracing::info!("leads");
-    tokio::select! {
-        () = act(client, options, servers, status) => Ok(()),
+    let ended = tokio::select! {
+        () = act(client, options, status.clone()) => Ok(()),
         () = &mut stop => Ok(()),
         () = leader.hold() => Err("this process leads no more; it ends, to begin again as a stand-by".to_owned()),
+    };
+    status.leader.store(false, Ordering::Relaxed);
+    if ended.is_ok() {
+        // Nothing acts any more: the next leader may begin.
+        leader.release().await;
     }
+    ended
 }
 
 /// Returns at the signal to end. Every effect may be cut off at any point, as a kill does.
@@ -198,7 +221,7 @@ async fn signalled() {
 }
 
 /// Looks at every execution, and does what it needs.
-async fn act(client: Client, options: Options, servers: ServersConfig, status: Status) {
+async fn act(client: Client, options: Options, status: Status) {
     let namespace = &options.namespace;
     let kind = resource(EXECUTION);
     let executions: Api<Execution> = Api::namespaced_with(client.clone(), namespace, &kind);
@@ -217,19 +240,29 @@ async fn act(client: Client, options: Options, servers: ServersConfig, status: S
     let reporter = Reporter { controller: "helios-operator".to_owned(), instance: Some(options.identity.clone()) };
     let operator = Arc::new(Operator {
         recorder: Recorder::new(client.clone(), reporter),
-        servers: Servers::new(servers, options.identity.clone()),
+        servers: Arc::clone(&status.servers),
         counts: Arc::clone(&status.counts),
         client: client.clone(),
-        starting: tokio::sync::Mutex::default(),
+        store: controller.store(),
+        gone: Mutex::default(),
         options: options.clone(),
     });
-    controller
+    let resending = async {
+        loop {
+            tokio::time::sleep(RESEND).await;
+            status.servers.resend().await;
+        }
+    };
+    let reconciling = controller
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .watches(jobs, of_ours, of_job)
         .watches_with(approvals, resource(APPROVAL), watcher::Config::default(), of_approval)
         .run(reconcile, on_error, operator)
-        .for_each(|_| std::future::ready(()))
-        .await;
+        .for_each(|_| std::future::ready(()));
+    tokio::select! {
+        () = reconciling => {}
+        () = resending => {}
+    }
 }
 
 fn on_error(_: Arc<Execution>, error: &kube::Error, operator: Arc<Operator>) -> Action {
@@ -250,10 +283,7 @@ async fn reconcile(execution: Arc<Execution>, operator: Arc<Operator>) -> kube::
         Some(executor) if !status.phase.is_final() => operator.job(&executor.job).await?,
         _ => reconcile::Job::Missing,
     };
-    let limited = status.phase == Phase::Pending
-        && status.runbook.as_ref().is_some_and(|snapshot| snapshot.spec.max_concurrent > 0);
-    let _starting = if limited { Some(operator.starting.lock().await) } else { None };
-    let running = if limited { operator.running(&execution).await? } else { 0 };
+    let blocked = if status.phase == Phase::Pending { operator.blocked(&execution, &status) } else { None };
     let name = execution.name_any();
     let view = View {
         name: &name,
@@ -268,7 +298,9 @@ async fn reconcile(execution: Arc<Execution>, operator: Arc<Operator>) -> kube::
         runbook: runbook.as_ref().map(|runbook| (&runbook.spec, runbook.metadata.generation.unwrap_or(0))),
         votes: &votes,
         job,
-        running,
+        gone_secs: operator.gone_secs(&execution, &status, job),
+        blocked: blocked.as_deref(),
+        script_images: operator.servers.script_images(),
     };
     let effect = reconcile::decide(&view);
     operator.effect(&execution, view.uid, effect).await
@@ -299,17 +331,66 @@ impl Operator {
         Ok(if ended { reconcile::Job::Ended } else { reconcile::Job::Active })
     }
 
-    /// Executions of the same runbook that run now, asked of the API server: the cache may not have the last one yet.
-    async fn running(&self, execution: &Execution) -> kube::Result<usize> {
-        let runs = |other: &Execution| {
-            other.spec.runbook_ref == execution.spec.runbook_ref
-                && other
-                    .status
-                    .as_ref()
-                    .is_some_and(|status| matches!(status.phase, Phase::Running | Phase::RollingBack))
+    /// What keeps an execution from its start, as far as it is seen without asking. The locks decide; this keeps executions that
+    /// wait from asking for them every few seconds.
+    fn blocked(&self, execution: &Execution, status: &ExecutionStatus) -> Option<String> {
+        if execution.spec.is_dry_run() {
+            return None;
+        }
+        let most = runs(status);
+        let mut running = 0;
+        for other in self.store.state() {
+            let Some(theirs) = &other.status else { continue };
+            if !matches!(theirs.phase, Phase::Running | Phase::RollingBack) || other.spec.is_dry_run() {
+                continue;
+            }
+            if let Some(device) = status.devices.iter().find(|device| theirs.devices.contains(device)) {
+                return Some(locks::busy(device, &other.name_any()));
+            }
+            running += usize::from(other.spec.runbook_ref == execution.spec.runbook_ref);
+        }
+        (most > 0 && running >= most).then(|| locks::full(&execution.spec.runbook_ref.name, most))
+    }
+
+    /// How long this process has seen that the Job of an executor that began is gone.
+    fn gone_secs(&self, execution: &Execution, status: &ExecutionStatus, job: reconcile::Job) -> i64 {
+        let mut gone = self.gone.lock().expect("no holder panics");
+        let key = status.executor.as_ref().map(|executor| executor.job.clone()).unwrap_or_default();
+        let lost = !status.phase.is_final()
+            && job != reconcile::Job::Active
+            && status.executor.as_ref().is_some_and(|executor| executor.claimed);
+        if !lost {
+            gone.remove(&key);
+            return 0;
+        }
+        let since = gone.entry(key).or_insert_with(|| {
+            tracing::warn!(execution = execution.name_any(), "the executor's job is gone before its end");
+            Instant::now()
+        });
+        i64::try_from(since.elapsed().as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether the API server proves who asks and who agrees. Without the policies of deploy/runbooks/policies.yaml both are words
+    /// that anybody can write.
+    async fn proves(&self) -> kube::Result<bool> {
+        let spec = ExecutionSpec {
+            runbook_ref: Reference { name: "helios-probe".to_owned() },
+            requested_by: Some(NOBODY.to_owned()),
+            ..ExecutionSpec::default()
         };
-        let executions = self.executions().list(&ListParams::default()).await?;
-        Ok(executions.items.iter().filter(|other| runs(other)).count())
+        let metadata = ObjectMeta { generate_name: Some("helios-probe-".to_owned()), ..ObjectMeta::default() };
+        let mut probe = Execution::new("", &resource(EXECUTION), spec);
+        probe.metadata = metadata;
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        match self.executions().create(&dry, &probe).await {
+            Ok(_) => Ok(false),
+            Err(kube::Error::Api(refused)) if refused.message.contains("spec.requestedBy") => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn locks(&self, name: &str, uid: &str) -> Locks {
+        Locks::new(self.client.clone(), &self.options.namespace, name, uid)
     }
 
     async fn effect(&self, execution: &Execution, uid: &str, effect: Effect) -> kube::Result<Action> {
@@ -329,14 +410,21 @@ impl Operator {
                 self.settle(patched.map(|_| ())).map(|(action, _)| action)
             }
             Effect::Write { status, event, by } => {
+                if event == "approved" && !self.proves().await? {
+                    tracing::error!(execution = name, "the admission policies are not in force; no approval counts");
+                    let why = "no approval counts: the API server does not check who approves; apply deploy/runbooks/policies.yaml";
+                    return self.say(execution, why).await;
+                }
                 let (action, _) = self.write(execution, *status, event, &by).await?;
                 Ok(action)
             }
             Effect::Lock(status) => {
-                let devices = if execution.spec.is_dry_run() { &[] } else { status.devices.as_slice() };
-                if let Err(held) = locks::take(&self.client, &self.options.namespace, &name, uid, devices).await? {
-                    tracing::info!(execution = name, held, "waits for a device");
-                    return Ok(Action::requeue(Duration::from_secs(15)));
+                let dry = execution.spec.is_dry_run();
+                let (devices, runs) = if dry { (&[][..], 0) } else { (status.devices.as_slice(), runs(&status)) };
+                let taken = self.locks(&name, uid).take(devices, &execution.spec.runbook_ref.name, runs).await?;
+                if let Err(held) = taken {
+                    tracing::info!(execution = name, held, "waits");
+                    return self.say(execution, &held).await;
                 }
                 let (action, _) = self.write(execution, *status, "started", "").await?;
                 Ok(action)
@@ -353,7 +441,7 @@ impl Operator {
                 Ok(Action::requeue(Duration::from_secs(30)))
             }
             Effect::Close(status) => {
-                locks::free(&self.client, &self.options.namespace, &name, uid, &status.devices).await?;
+                self.locks(&name, uid).free().await?;
                 let end = (status.phase, status.started_at, status.finished_at);
                 let (action, written) = self.write(execution, *status, "closed", "").await?;
                 if written {
@@ -362,6 +450,17 @@ impl Operator {
                 Ok(action)
             }
         }
+    }
+
+    /// Writes into the status why the execution waits, and looks again soon.
+    async fn say(&self, execution: &Execution, why: &str) -> kube::Result<Action> {
+        let message = format!("waits: {why}");
+        let status = execution.status.clone().unwrap_or_default();
+        if status.message != message {
+            let (action, _) = self.write(execution, ExecutionStatus { message, ..status }, "waits", "").await?;
+            return Ok(action);
+        }
+        Ok(Action::requeue(Duration::from_secs(15)))
     }
 
     fn count(&self, runbook: &str, (phase, started, finished): (Phase, Option<i64>, Option<i64>)) {
@@ -434,6 +533,12 @@ impl Operator {
             tracing::warn!(%error, "cannot write an event");
         }
     }
+}
+
+/// How many executions of the runbook may run at the same time; 0 is no limit.
+fn runs(status: &ExecutionStatus) -> usize {
+    let most = status.runbook.as_ref().map_or(0, |snapshot| snapshot.spec.max_concurrent);
+    usize::try_from(most).unwrap_or(0)
 }
 
 fn conflict() -> kube::Error {

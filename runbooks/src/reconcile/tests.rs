@@ -19,7 +19,8 @@ struct Case {
     now: i64,
     deleted: bool,
     finalizer: bool,
-    running: usize,
+    gone_secs: i64,
+    blocked: Option<String>,
 }
 
 impl Case {
@@ -34,7 +35,8 @@ impl Case {
             now: 1_000,
             deleted: false,
             finalizer: true,
-            running: 0,
+            gone_secs: 0,
+            blocked: None,
         }
     }
 
@@ -52,7 +54,9 @@ impl Case {
             runbook: self.runbook.as_ref().map(|spec| (spec, 7)),
             votes: &self.votes,
             job: self.job,
-            running: self.running,
+            gone_secs: self.gone_secs,
+            blocked: self.blocked.as_deref(),
+            script_images: &["allowed:1".to_owned()],
         })
     }
 
@@ -192,12 +196,16 @@ fn a_lost_executor_is_followed_by_one_that_undoes_and_never_by_one_that_does_aga
     case.status.steps.push(StepRecord {
         name: "one".into(),
         phase: StepPhase::Started,
+        started_at: 1_000,
         deadline: 1_100,
         ..StepRecord::default()
     });
     case.job = Job::Ended;
     assert_eq!(case.decide(), Effect::Again(100));
-    case.now = 1_100;
+    // The clocks of the two nodes differ by an hour: what counts is how long the executor is gone.
+    case.now += 3_600;
+    assert_eq!(case.decide(), Effect::Again(100));
+    case.gone_secs = 100;
     assert_eq!(case.step(), "executor-lost");
     let executor = case.status.executor.clone().unwrap();
     assert_eq!(
@@ -227,16 +235,61 @@ fn a_job_that_never_began_is_no_success() {
 }
 
 #[test]
-fn a_runbook_runs_as_often_at_a_time_as_it_says() {
+fn an_execution_says_once_what_it_waits_for_and_begins_when_that_is_over() {
     let mut case = Case::new();
-    case.runbook.as_mut().unwrap().max_concurrent = 2;
     case.step();
     case.vote("bob", Decision::Approve);
     case.step();
-    case.running = 2;
-    assert_eq!(case.step(), "again");
-    case.running = 1;
+    case.blocked = Some("r1 is held by other".to_owned());
+    assert_eq!([case.step(), case.step()], ["waits", "again"]);
+    assert_eq!(case.status.message, "waits: r1 is held by other");
+    case.blocked = None;
     assert_eq!(case.step(), "locked");
+}
+
+#[test]
+fn what_was_approved_and_cannot_begin_in_time_does_not_begin() {
+    let mut case = Case::new();
+    case.step();
+    case.vote("bob", Decision::Approve);
+    case.now += 3_599;
+    assert_eq!(case.step(), "approved");
+    case.now += 1;
+    assert_eq!((case.step(), case.status.phase), ("expired", Phase::Denied));
+    assert!(case.status.message.contains("could not begin within 1h"), "{}", case.status.message);
+}
+
+#[test]
+fn a_clock_that_jumps_back_starts_nothing_twice_and_one_that_jumps_ahead_denies() {
+    let mut case = Case::new();
+    case.step();
+    case.now = 0;
+    case.vote("bob", Decision::Approve);
+    assert_eq!([case.step(), case.step(), case.step(), case.step()], ["approved", "locked", "created", "again"]);
+    let mut case = Case::new();
+    case.step();
+    case.vote("bob", Decision::Approve);
+    case.now += 1_000_000_000;
+    assert_eq!((case.step(), case.status.phase), ("expired", Phase::Denied));
+}
+
+#[test]
+fn a_runbook_that_a_later_version_cannot_read_is_loud() {
+    let mut case = Case::new();
+    case.step();
+    case.vote("bob", Decision::Approve);
+    case.step();
+    case.step();
+    let snapshot = case.status.runbook.as_mut().unwrap();
+    snapshot.spec.steps[0].kind = "of-another-version".to_owned();
+    let mut fresh = Case { job: Job::Ended, status: case.status.clone(), ..Case::new() };
+    assert_eq!((fresh.step(), fresh.status.phase), ("executor-lost", Phase::Failed));
+    case.status.executor.as_mut().unwrap().claimed = true;
+    case.job = Job::Active;
+    assert_eq!(case.step(), "again");
+    case.job = Job::Ended;
+    assert_eq!((case.step(), case.status.phase), ("executor-lost", Phase::RollbackFailed));
+    assert!(case.status.message.contains("of-another-version"), "{}", case.status.message);
 }
 
 #[test]
@@ -244,4 +297,19 @@ fn a_dry_run_needs_no_approval() {
     let mut case = Case::new();
     case.spec.dry_run = Some(true);
     assert_eq!([case.step(), case.step()], ["admitted", "locked"]);
+}
+
+#[test]
+fn a_script_of_an_image_that_is_not_allowed_is_denied_before_anybody_is_asked() {
+    let with = |image: &str| {
+        let script = json!({"image": image, "command": ["run"]});
+        let step = json!({"name": "s", "type": "script", "config": script, "rollback": {"mode": "none"}});
+        let mut case = Case::new();
+        case.runbook.as_mut().unwrap().steps.push(serde_json::from_value(step).unwrap());
+        (case.step(), case.status.message)
+    };
+    assert_eq!(with("allowed:1").0, "awaiting-approval");
+    let (event, message) = with("other:1");
+    assert_eq!(event, "denied");
+    assert!(message.contains("scripts are off but for") && message.contains("other:1"), "{message}");
 }

@@ -92,7 +92,22 @@ fn secrets_are_not_shown() {
 #[test]
 fn what_is_not_there_is_named() {
     assert!(read("gnmi-sett", json!({})).unwrap_err().contains("gnmi-assert"));
-    assert!(read("script", json!({})).unwrap_err().contains("off"));
     assert!(read("notify", json!({"channel": "../x", "text": ""})).is_err());
     assert!(read("http-request", json!({"url": "https://h/", "method": "TRACE"})).is_err());
+}
+
+#[test]
+fn a_script_gets_parameters_by_its_environment_alone() {
+    let config = json!({"image": "i:1", "command": ["run", "--all"], "env": {"INTERFACE": "{{.interface}}"}});
+    let Action::Script(script) = read("script", config).unwrap() else { unreachable!() };
+    assert_eq!(script.env, [("INTERFACE".to_owned(), "Ethernet1/1".to_owned())]);
+    for (config, why) in [
+        (json!({"image": "i:1", "command": ["{{.interface}}"]}), "no templates"),
+        (json!({"image": "{{.interface}}", "command": ["run"]}), "no templates"),
+        (json!({"image": "i:1", "command": []}), "needs a `command`"),
+        (json!({"image": "i:1", "command": ["run"], "env": {"A=B": "x"}}), "no name of an environment variable"),
+    ] {
+        let wrong = read("script", config).unwrap_err();
+        assert!(wrong.contains(why), "{wrong}");
+    }
 }

@@ -9,6 +9,30 @@ use crate::engine::{Done, Trouble};
 use crate::resource::Before;
 use crate::step::{self, Set};
 
+/// Where a device says its name (openconfig-system).
+const HOSTNAME: &str = "/system/state/hostname";
+
+/// Checks that the device is the one that is meant.
+pub(super) async fn identify(client: &mut Client, device: &str, address: &str) -> Result<(), String> {
+    let path: Path = HOSTNAME.parse().map_err(|error| format!("{HOSTNAME}: {error}"))?;
+    match value(client, &path, false).await? {
+        Some(Value::String(name)) if is_named(&name, device) => Ok(()),
+        Some(Value::String(name)) => {
+            Err(format!("{address} says that it is `{name}`, not `{device}`: the list of devices has a wrong address"))
+        }
+        _ => Err(format!(
+            "{address} has no {HOSTNAME}, so that nobody knows if it is `{device}`; DEVICE_IDENTITY=certificate trusts its certificate alone"
+        )),
+    }
+}
+
+/// Whether two names are of the same device: letters' case does not count, and one of both may lack the domain.
+fn is_named(a: &str, b: &str) -> bool {
+    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
+    let first = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    a == b || (!(a.contains('.') && b.contains('.')) && first(&a) == first(&b))
+}
+
 /// Sends a Set, once.
 pub(super) async fn set(client: &mut Client, set: &Set) -> Result<Done, Trouble> {
     let message = set.message();
@@ -247,6 +271,15 @@ mod tests {
         assert!(!same(&json!(true), &json!("true")));
         assert!(!same(&json!("a"), &json!("b:c:ab")));
         assert!(!same(&json!({"a": 1}), &json!({"a": 1, "b": 2})));
+    }
+
+    #[test]
+    fn a_name_may_lack_its_domain_and_nothing_else() {
+        assert!(is_named("router1", "Router1.dc1.example.com"));
+        assert!(is_named("router1.dc1.example.com", "router1.dc1.example.com"));
+        assert!(!is_named("router1.dc2.example.com", "router1.dc1.example.com"));
+        assert!(!is_named("router2", "router1.dc1.example.com"));
+        assert!(!is_named("", "router1"));
     }
 
     #[test]

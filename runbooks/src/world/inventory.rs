@@ -90,11 +90,13 @@ impl Inventory {
         if entry.insecure {
             return Err(format!("`{device}` is known without TLS: a runbook sends no password in clear text"));
         }
-        let ca = match &entry.tls_ca {
-            Some(path) => {
+        // The Secret's authority comes first: the path in the list is one of gnmic's pod, and the list comes from another namespace.
+        let ca = match (self.secrets.read("ca.crt"), &entry.tls_ca) {
+            (Some(pem), _) => Some(pem.into_bytes()),
+            (None, Some(path)) => {
                 Some(std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?)
             }
-            None => self.secrets.read("ca.crt").map(String::into_bytes),
+            (None, None) => None,
         };
         let identity = self.secrets.read("tls.crt").zip(self.secrets.read("tls.key"));
         let identity = identity.map(|(certificate, key)| (certificate.into_bytes(), key.into_bytes()));
@@ -129,7 +131,7 @@ mod tests {
         let part = folder.path().join("part-0");
         std::fs::create_dir(&part).unwrap();
         let text = r#"
-"r1": {"address":"192.0.2.1:57400","tls-server-name":"r1.example","subscriptions":["a"],"event-tags":{"device":"r1"}}
+"r1": {"address":"192.0.2.1:57400","tls-ca":"/of/gnmics/pod.pem","tls-server-name":"r1.example","subscriptions":["a"],"event-tags":{"device":"r1"}}
 "r2": {"address":"192.0.2.2:57400","skip-verify":true}
 "r3": {"address":"192.0.2.3:57400","insecure":true}
 "#;

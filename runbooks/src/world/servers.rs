@@ -2,7 +2,7 @@
 //! them.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use helios_web::header::HeaderValue;
 use helios_web::tls::Pem;
@@ -12,7 +12,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::inventory::Secrets;
-use super::text_message;
+use super::outbox::Outbox;
+use super::{mail, text_message};
 use crate::audit::Entry;
 use crate::engine::{Done, Trouble};
 use crate::redact;
@@ -21,6 +22,10 @@ use crate::step::Http;
 /// An answer with more octets is given up.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// For one insert of audit entries: a step waits for it.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An executor that is done waits so long for ClickHouse to take its last entries.
+const FLUSH: Duration = Duration::from_secs(30);
 
 /// The servers that steps ask.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +39,8 @@ pub struct ServersConfig {
     pub clickhouse_database: String,
     /// Hosts, with their port, that a step of type http-request may ask, e.g. alertmanager.helios:9093.
     pub http_hosts: Vec<String>,
+    /// Images that a step of type script may run, with their tag or digest. None: no script runs.
+    pub script_images: Vec<String>,
     /// Folder with a file for each channel of notify.
     pub notify_dir: PathBuf,
     /// Folder with user name and password of ClickHouse (clickhouse-user, clickhouse-password) and with the keys of
@@ -56,6 +63,7 @@ enum Channel {
         url: String,
         routing_key: String,
     },
+    Email(mail::Email),
 }
 
 fn pagerduty_url() -> String {
@@ -68,22 +76,42 @@ pub struct Servers {
     secrets: Secrets,
     /// Who speaks, for notifications.
     source: String,
+    outbox: Outbox,
 }
 
 impl Servers {
     pub fn new(config: ServersConfig, source: String) -> Self {
         let secrets = Secrets::new(&config.secrets_dir);
-        Self { config, secrets, source }
+        Self { config, secrets, source, outbox: Outbox::default() }
+    }
+
+    /// The images that steps of type script may run.
+    pub fn script_images(&self) -> &[String] {
+        &self.config.script_images
+    }
+
+    /// Audit entries that ClickHouse does not have yet.
+    pub fn unsent(&self) -> usize {
+        self.outbox.len()
     }
 
     /// Asks once: with `content` by its method, without by GET.
     async fn send(&self, request: &Request<'_>, content: Option<Content>) -> Result<(u16, Vec<u8>), Trouble> {
+        self.send_within(TIMEOUT, request, content).await
+    }
+
+    async fn send_within(
+        &self,
+        timeout: Duration,
+        request: &Request<'_>,
+        content: Option<Content>,
+    ) -> Result<(u16, Vec<u8>), Trouble> {
         let certain = |message: String| Trouble { message, uncertain: false };
         let settings = Settings {
             url: request.url,
             ca_file: None,
             pem: Pem::default(),
-            timeout: TIMEOUT,
+            timeout,
             answer_bytes_max: ANSWER_BYTES_MAX,
         };
         let client = Client::new(&settings).map_err(|error| certain(error.to_string()))?;
@@ -191,6 +219,12 @@ impl Servers {
         let channel: Channel = serde_saphyr::from_str(&file)
             .map_err(|_| certain(format!("the file of channel {channel} has no kind and url")))?;
         let (url, body) = match channel {
+            Channel::Email(email) => {
+                return match email.send(&self.source, text).await {
+                    Ok(()) => Ok(Done { message: "sent".to_owned(), ..Done::default() }),
+                    Err(message) => Err(certain(message)),
+                };
+            }
             Channel::Slack { url } | Channel::Webhook { url } => (url, text_message(text)),
             Channel::Pagerduty { url, routing_key } => {
                 let payload = serde_json::json!({"summary": text, "source": self.source, "severity": "warning"});
@@ -217,21 +251,53 @@ impl Servers {
                 tracing::error!("cannot write audit entries to standard output");
             }
         }
-        if self.config.clickhouse_url.is_empty() || entries.is_empty() {
-            return;
-        }
-        if let Err(error) = self.audit_row(entries).await {
-            tracing::error!(error, "cannot write audit entries to ClickHouse; they are on standard output");
+        if !self.config.clickhouse_url.is_empty() {
+            self.outbox.push(entries);
+            self.resend().await;
         }
     }
 
-    async fn audit_row(&self, entries: &[Entry]) -> Result<(), String> {
+    /// Writes what waits for ClickHouse, where it is time to try.
+    pub(crate) async fn resend(&self) {
+        let entries = self.outbox.due(Instant::now());
+        if entries.is_empty() {
+            return;
+        }
+        if let Err(error) = self.audit_rows(&entries).await {
+            tracing::warn!(error, entries = entries.len(), "cannot write audit entries to ClickHouse; trying again");
+            self.outbox.put_back(entries, Instant::now());
+        }
+    }
+
+    /// The same, until nothing waits any more or [`FLUSH`] is over.
+    pub(super) async fn flush(&self) {
+        let begun = Instant::now();
+        loop {
+            self.outbox.hurry();
+            self.resend().await;
+            let left = self.unsent();
+            if left == 0 {
+                return;
+            }
+            if begun.elapsed() >= FLUSH {
+                tracing::error!(
+                    entries = left,
+                    "ClickHouse does not take the audit entries; they are on standard output"
+                );
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    }
+
+    async fn audit_rows(&self, entries: &[Entry]) -> Result<(), String> {
         let query = "INSERT INTO runbook_audit FORMAT JSONEachRow";
         let pairs = [("database", self.config.clickhouse_database.as_str()), ("query", query)];
         let url = self.clickhouse_address(&pairs)?;
         let rows: String = entries.iter().map(|entry| serde_json::json!(entry).to_string() + "\n").collect();
         let content = Content { method: Method::POST, media_type: "application/x-ndjson", body: rows.into() };
-        match self.send(&Request { url: url.as_str(), ..Request::default() }, Some(content)).await {
+        let request = Request { url: url.as_str(), ..Request::default() };
+        match self.send_within(AUDIT_TIMEOUT, &request, Some(content)).await {
             Ok((200, _)) => Ok(()),
             Ok((status, body)) => Err(format!("{status}: {}", redact::shortened(&String::from_utf8_lossy(&body), 200))),
             Err(trouble) => Err(trouble.message),

@@ -182,7 +182,9 @@ pub async fn start(name: &str, leaves: &[(&str, Value)], folder: &FilePath) -> (
     let address = listener.local_addr().unwrap();
     let ca = folder.join(format!("{name}.pem"));
     std::fs::write(&ca, authority.pem()).unwrap();
-    let leaves = leaves.iter().map(|(path, value)| ((*path).to_owned(), value.clone())).collect();
+    let mut leaves: BTreeMap<String, Value> =
+        leaves.iter().map(|(path, value)| ((*path).to_owned(), value.clone())).collect();
+    leaves.insert("/system/state/hostname".to_owned(), Value::from(name));
     let tree = Arc::new(Mutex::new(Tree { leaves, fault: Fault::None, sets: 0 }));
     let tls = ServerTlsConfig::new().identity(Identity::from_pem(leaf.pem(), key.serialize_pem()));
     let mut server = tonic::transport::Server::builder().tls_config(tls).unwrap();

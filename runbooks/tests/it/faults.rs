@@ -70,7 +70,7 @@ async fn names_with_every_octet_reach_the_device_as_they_are() {
     let status = rig.run(false).await;
     assert_eq!(status.phase, Phase::Succeeded, "{}", status.message);
     let tree = rig.tree();
-    assert_eq!((tree.sets, tree.leaves.len()), (2, 2));
+    assert_eq!((tree.sets, tree.leaves.len()), (2, 3));
 }
 
 #[tokio::test]
@@ -85,4 +85,17 @@ async fn a_password_in_an_answer_is_kept_nowhere() {
     assert_eq!(status.phase, Phase::Succeeded, "{}", status.message);
     let text = serde_json::to_string(&status).unwrap();
     assert!(!text.contains("hunter2") && text.contains("***"), "{text}");
+}
+
+#[tokio::test]
+async fn a_device_with_the_wrong_address_in_the_list_is_not_touched() {
+    let rig = rig("0s").await;
+    rig.tree().leaves.insert("/system/state/hostname".to_owned(), json!("router2.dc1.example.com"));
+    let status = rig.run(false).await;
+    assert_eq!((status.phase, rig.tree().sets), (Phase::Failed, 0), "{}", status.message);
+    assert!(status.message.contains("says that it is `router2.dc1.example.com`"), "{}", status.message);
+    rig.tree().leaves.remove("/system/state/hostname");
+    let status = rig.run(false).await;
+    assert_eq!((status.phase, rig.tree().sets), (Phase::Failed, 0), "{}", status.message);
+    assert!(status.message.contains("DEVICE_IDENTITY=certificate"), "{}", status.message);
 }

@@ -10,7 +10,7 @@ use helios_runbooks::document::{self, Document};
 use helios_runbooks::engine::{Engine, Identity, Observed, Stop, Store};
 use helios_runbooks::plan::Plan;
 use helios_runbooks::resource::{AuditState, ExecutionStatus, Executor, ExecutorKind, Phase, RunbookSpec, Snapshot};
-use helios_runbooks::world::{Inventory, Network, Secrets, Servers, ServersConfig};
+use helios_runbooks::world::{DeviceIdentity, Inventory, Network, Secrets, Servers, ServersConfig};
 use serde_json::{Value, json};
 
 use crate::device::{self, Fault, Tree};
@@ -106,7 +106,12 @@ impl Rig {
             http_hosts: vec![host],
             ..ServersConfig::default()
         };
-        let network = Network::new(inventory, Servers::new(config, "test".to_owned()), Duration::from_secs(20));
+        let network = Network::new(
+            inventory,
+            Servers::new(config, "test".to_owned()),
+            DeviceIdentity::Hostname,
+            Duration::from_secs(20),
+        );
         let identity = Identity { job: "job".to_owned(), dry_run, ..Identity::default() };
         Engine::new(plan, identity, memory.clone(), network).run().await.unwrap();
         let observed = memory.0.lock().unwrap();

@@ -24,7 +24,6 @@ fn leaves() -> Vec<(String, Value)> {
         leaf(format!("{BGP}/neighbors/neighbor[neighbor-address=192.0.2.2]/state/session-state"), json!("ESTABLISHED")),
         leaf("/sampling/sflow/config/ingress-sampling-rate".into(), json!(1000)),
         leaf("/sampling/sflow/interfaces/interface[name=Ethernet1]/config/enabled".into(), json!(false)),
-        leaf("/system/state/hostname".into(), json!("r1")),
     ]
 }
 
