@@ -149,8 +149,9 @@ dashboards: ## write dashboards/*/*.json again from tools/dashboards
 dashboards-test: ## hold dashboards/ against their code, the schema, the recording rules and each other (a second, Python alone)
 	cd tools/dashboards && python3 -m unittest -q tests.test_structure
 
-alerts: exporters ## check alert and recording rules, run their tests, hold them against their pages (promtool; a minute)
+alerts: exporters ## check alert and recording rules, run their tests, hold them against their pages (promtool; minutes)
 	tools/alerts/check.py
+	tools/alerts/calm.py
 
 test-alerts: alerts ## the same; FlowRateAnomaly on weeks of traffic; the real Alertmanager with deploy/alertmanager (10 minutes)
 	tools/components/install.sh alerts

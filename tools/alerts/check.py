@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RULES = sorted([*ROOT.glob("alerts/*.yaml"), *ROOT.glob("alerts/ruler/*.yaml")])
 TESTS = sorted(ROOT.glob("alerts/tests/*.yaml"))
 PAGES = ROOT / "docs/runbooks"
+SAMPLES = sorted(ROOT.glob("runbooks/samples/*.yaml"))
 ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard")
 SEVERITIES = ("critical", "warning", "info", "none")
 # Whoever stands for one device says its name.
@@ -54,8 +55,18 @@ def problems_of(name, file, rule, tests, table, variables):
         yield f"its dashboard {uid} does not exist or has no {', '.join(sorted(missing)) or 'variables'}"
     if not WITHOUT_DEVICE.search(file) and name not in ("CollectorDown", "HeliosAbsent") and "$labels.device" not in (field(rule, "description") or ""):
         yield "its description does not name the device"
-    if not (PAGES / f"{name}.md").exists():
+    page = PAGES / f"{name}.md"
+    text = page.read_text() if page.exists() else ""
+    if not text:
         yield f"docs/runbooks/{name}.md is missing"
+    for sample in SAMPLES:
+        if f"alertname: {name}\n" in sample.read_text() and f"samples/{sample.name})" not in text:
+            yield f"its page has no link to {sample.relative_to(ROOT)}, which it starts"
+    for link in re.findall(r"runbooks/samples/([^)]+)\)", text):
+        if link not in [sample.name for sample in SAMPLES]:
+            yield f"its page has a link to {link}, which is no sample runbook"
+    if "sample runbook" in text and "runbooks/samples/" not in text:
+        yield "its page speaks of a sample runbook without a link to it"
     line = re.search(rf"^\| \[{name}\]\(runbooks/{name}\.md\) \| (\w+) \| (\S+) \|", table, re.M)
     if not line or severity and (line[1], line[2]) != (severity[1], duration):
         yield f"docs/alerts.md has no line `| [{name}](runbooks/{name}.md) | {severity and severity[1]} | {duration} | ... |`"

@@ -19,16 +19,16 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import socketserver
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools/bench"))
+from procs import free_port, wait_for  # noqa: E402
 CACHE = pathlib.Path(os.environ.get("HELIOS_COMPONENTS") or pathlib.Path.home() / ".cache/helios/components")
 DEADLINE_S = 60
 SECRETS = {"smtp-password": "mail-password", "pagerduty-routing-key": "R0UTINGKEY", "helios-operator-token": "operator-token"}
@@ -54,12 +54,6 @@ def component(name):
         if fields and fields[0] == name and (path := CACHE / f"{name}-{fields[1]}" / name).exists():
             return str(path)
     sys.exit(f"notify: {name} is not installed: run tools/components/install.sh {name}")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Received:
@@ -189,16 +183,12 @@ class Alertmanager:
             return answer.read()
 
     def until(self, what, condition):
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            try:
-                if result := condition():
-                    return result
-            except OSError:
-                pass
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"notify: {what}: not within {DEADLINE_S} s\n{self.log.read_text()[-3000:]}")
-            threading.Event().wait(0.2)  # between two looks at the condition
+        def looked():
+            if self.process.poll() is not None:
+                sys.exit(f"notify: Alertmanager ended:\n{self.log.read_text()[-3000:]}")
+            return condition()
+
+        return wait_for(what, looked, DEADLINE_S, self.log)
 
 
 def check(what, found, expected):
@@ -254,24 +244,24 @@ def run(folder):
     routes(config)
     alertmanager = Alertmanager(folder, config)
     try:
-        alertmanager.until("Alertmanager is ready", lambda: alertmanager.ask("/-/ready"))
+        alertmanager.until("the start of Alertmanager", lambda: alertmanager.ask("/-/ready"))
         # What inhibits comes first, as it does where its `for` is shorter or equal.
         alertmanager.ask("/api/v2/alerts", [DOWN, OTHER, WATCHDOG, MAINTAINED[0], *ON_IT, MAINTAINED[1]])
         wanted = [("pagerduty", 1), ("slack", 2), ("email", 1), ("webhook", 2), ("operator", 2), ("watchdog", 1)]
-        alertmanager.until("the notifications arrive", lambda: all(len(received.of(name)) >= count for name, count in wanted))
+        alertmanager.until("the notifications", lambda: all(len(received.of(name)) >= count for name, count in wanted))
         bodies(received)
         alertmanager.ask("/api/v2/alerts", SITE)
-        alertmanager.until("the site's notification arrives", lambda: any(body["payload"]["group"] == "Chur" for _, body in received.of("pagerduty")))
+        alertmanager.until("the notification of the site", lambda: any(body["payload"]["group"] == "Chur" for _, body in received.of("pagerduty")))
         states = {(a["labels"]["alertname"], a["labels"].get("device")): a["status"]["state"] for a in json.loads(alertmanager.ask("/api/v2/alerts"))}
         silent = sorted(str(key) for key, state in states.items() if state == "suppressed")
         check("inhibited", silent, sorted(str((a["labels"]["alertname"], a["labels"]["device"])) for a in [*ON_IT, MAINTAINED[1], *SITE[1:]]))
         # The device is back: what is on it is no longer silent, and the end of its alert is told.
         ended = datetime.datetime.now(datetime.timezone.utc).isoformat()
         alertmanager.ask("/api/v2/alerts", [{**DOWN, "endsAt": ended}])
-        alertmanager.until("PagerDuty hears of the end", lambda: any(body["event_action"] == "resolve" for _, body in received.of("pagerduty")))
-        alertmanager.until("the interface is no longer silent", lambda: any("Ethernet1" in body["attachments"][0]["title"] for _, body in received.of("slack")))
-        titles = [body["attachments"][0]["title"] for _, body in received.of("slack")]
-        check("slack: the end", "[RESOLVED] edge-1 does not answer" in titles, True)
+        alertmanager.until("the end of the alert at PagerDuty", lambda: any(body["event_action"] == "resolve" for _, body in received.of("pagerduty")))
+        alertmanager.until("the notification of the interface", lambda: any("Ethernet1" in body["attachments"][0]["title"] for _, body in received.of("slack")))
+        titles = lambda: [body["attachments"][0]["title"] for _, body in received.of("slack")]
+        alertmanager.until("the end of the alert at Slack", lambda: "[RESOLVED] edge-1 does not answer" in titles())
         about = [a["labels"].get("device") for _, body in received.of("webhook") for a in body["alerts"]]
         check("nobody hears of a device in maintenance or of devices of a site that is away", {"edge-3", "edge-4", "edge-5"} & set(about), set())
     finally:

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -30,8 +31,9 @@ def free_port(kind=socket.SOCK_STREAM) -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(what: str, condition, seconds: float = 60.0):
-    """Looks every 50 ms until `condition` gives something true, and returns that."""
+def wait_for(what: str, condition, seconds: float = 60.0, log: Path | None = None):
+    """Looks every 50 ms until `condition` gives something true, and returns that. Ends the script after so many seconds, with the end
+    of `log`."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -40,7 +42,8 @@ def wait_for(what: str, condition, seconds: float = 60.0):
         except OSError:
             pass
         if time.monotonic() > deadline:
-            raise SystemExit(f"bench: waited {seconds:.0f} s in vain for {what}")
+            last = f"\n{log.read_text(errors='replace')[-3000:]}" if log else ""
+            raise SystemExit(f"{Path(sys.argv[0]).stem}: waited {seconds:.0f} s in vain for {what}{last}")
         time.sleep(0.05)
 
 
