@@ -159,12 +159,12 @@ test-alerts: alerts ## the same; FlowRateAnomaly on weeks of traffic; the real A
 	tools/alerts/anomaly.py
 
 lab: engine ## run the whole system on loopback around a network to practise on; LAB_DEVICES, LAB_NETWORK change it (docs/lab.md)
-	tools/components/install.sh gnmic snmp_exporter blackbox_exporter debian
+	tools/components/install.sh lab
 	cargo build --release --locked -p helios -p helios-practice
 	tools/lab up
 
 test-lab: engine ## run the lab, hold gNMI, SNMP and flows against each other, switch every fault (15 minutes)
-	tools/components/install.sh gnmic snmp_exporter blackbox_exporter debian
+	tools/components/install.sh lab
 	cargo build --release --locked -p helios -p helios-practice
 	@mkdir -p $(CACHE)
 	[ -x $(CACHE)/components/bin/python ] || python3 -m venv $(CACHE)/components

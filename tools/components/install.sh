@@ -10,6 +10,7 @@ set -euo pipefail
 declare -A groups=(
     [collectors]="gnmic snmp_exporter blackbox_exporter prometheus snmpd"
     [alerts]="alertmanager amtool prometheus"
+    [lab]="gnmic snmp_exporter blackbox_exporter prometheus alertmanager"
     [kubernetes]="etcd-server kube-apiserver kube-controller-manager kube-scheduler kubectl helm"
 )
 cd "$(dirname "$0")"
