@@ -65,7 +65,7 @@ lint: ## formatting, clippy, licences, advisories and sources of dependencies, d
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check; \
 	else echo "lint: cargo-deny is not installed (cargo install --locked cargo-deny): licences not checked"; fi
 
-torture: engine ## the long form of the tests of loss and doubling (about 20 minutes); KILLS, SEED, FAULT_SEEDS and BLOCK_ROWS change it
+torture: engine ## the long form of the tests of loss and doubling (about 20 minutes); KILLS, SEED, FAULT_SEEDS, IDLE_CONNECTIONS and BLOCK_ROWS change it
 	tools/torture.sh
 
 demo: engine ## build, send flows of all protocols over loopback, show them from ClickHouse; DEMO_SECONDS, DEMO_RATE, DEMO_KEEP=1 change it

@@ -4,12 +4,13 @@
 #   KILLS=100        kill -9 at seeded random moments under load, each with a restart
 #   SEED=6           of those moments
 #   FAULT_SEEDS=60   schedules of random faults between helios and ClickHouse
+#   IDLE_CONNECTIONS=4000   idle connections to each TCP port
 #   BLOCK_ROWS=990000   rows of the blocks of several days that are sent again and again
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export HELIOS_KILLS="${KILLS:-100}" HELIOS_SEED="${SEED:-6}" HELIOS_FAULT_SEEDS="${FAULT_SEEDS:-60}"
-export HELIOS_BLOCK_ROWS="${BLOCK_ROWS:-990000}"
+export HELIOS_BLOCK_ROWS="${BLOCK_ROWS:-990000}" HELIOS_IDLE_CONNECTIONS="${IDLE_CONNECTIONS:-4000}"
 export HELIOS_ENGINE_PYTHON="${HELIOS_ENGINE_PYTHON:-$PWD/.cache/engine/bin/python}"
 # Ends a test that waits for ever; all of them together take about 20 minutes.
 limit=1500
@@ -32,13 +33,17 @@ part() {
     table+="$(printf '%-10s %-72s %6s %6ss  %s' "$name" "$what" "${passed:-0}" "$((SECONDS - begin))" "$result")"$'\n'
 }
 
-part crashes "kill -9 x $HELIOS_KILLS, stops, takeovers, full disks, a killed engine, clocks" \
+part crashes "kill -9 x $HELIOS_KILLS, stops, takeovers, a killed engine, clocks" \
     "${tests[@]}" --test it -- --show-output spool:: ills:: takeover::
+part disks "a full disk, one that another program fills, a read-only one, under a process that runs" \
+    "${tests[@]}" --test it -- --show-output disk::
+part files "$HELIOS_IDLE_CONNECTIONS idle connections to each TCP port under a limit of 1,024 open files" \
+    "${tests[@]}" --test it -- --show-output descriptors::
 part faults "resets, cuts, lost and late answers, false 200s, exceptions, dropped tables; $HELIOS_FAULT_SEEDS schedules" \
     "${tests[@]}" --test engine -- faults:: outage:: ills::
 part blocks "blocks of $HELIOS_BLOCK_ROWS rows and many days, recovered, cut, half committed, sent again" \
     "${tests[@]}" --test engine -- once::
-part files "flipped octets, truncations, crashes, disks that others fill or that hang, strange folders, newer files" \
+part spool "flipped octets, truncations, crashes, disks that others fill or that hang, strange folders, newer files" \
     "${tests[@]}" --lib -- spool:: backlog:: client::
 
 printf '\n%-10s %-72s %6s %7s  %s\n%s' part what tests time result "$table"

@@ -85,6 +85,11 @@ pub fn wait_for_room(port: u16) {
     });
 }
 
+/// A number from the environment: `make torture` makes tests as long as anybody wants.
+pub fn parameter(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
 pub fn number(engine: &Engine, sql: &str) -> u64 {
     engine.query(sql).trim().parse().unwrap()
 }

@@ -27,6 +27,8 @@ mod addresses;
 mod reload;
 mod hangup;
 mod spool;
+mod disk;
+mod descriptors;
 mod takeover;
 mod retention;
 mod rights;

@@ -48,7 +48,7 @@ pub fn nobody() -> String {
 /// A running helios.
 pub struct Helios {
     process: Child,
-    admin: SocketAddr,
+    pub admin: SocketAddr,
     pub flows: SocketAddr,
     log: PathBuf,
     _directory: tempfile::TempDir,

@@ -1,21 +1,16 @@
-//! What survives: kill -9 under load, stops without a ClickHouse, full disks, two processes on one directory.
+//! What survives: kill -9 under load, stops without a ClickHouse, two processes on one directory. disk.rs has full disks.
 //!
 //! HELIOS_KILLS and HELIOS_SEED make the kill test as long as anybody wants; `make torture` does.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use helios_testkit::Engine;
 
 use crate::load::{
-    Exporter, FIRST, Load, assert_balanced, assert_once, number, texts, wait_until_replayed, wait_until_safe,
-    with_state,
+    Exporter, FIRST, Load, assert_balanced, assert_once, number, parameter, texts, wait_until_replayed,
+    wait_until_safe, with_state,
 };
 use crate::running::{Helios, free_udp_port, nobody, wait_for};
-
-fn parameter(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap())
-}
 
 /// xorshift64: moments that a seed brings back.
 struct Random(u64);
@@ -139,56 +134,6 @@ fn a_second_process_is_refused_unless_it_takes_over_and_then_no_row_is_lost() {
         (under_way == 0.0 && number(&engine, "SELECT count() FROM helios.flows") == sent).then_some(())
     });
     assert_once(&engine, sent);
-}
-
-/// Starts helios with a spool in a file system of its own that only this process sees, and that is gone with it.
-fn on_file_system(options: &str, engine: &Engine, state: &std::path::Path) -> Helios {
-    let mut settings = with_state(state);
-    let small = state.join("small");
-    std::fs::create_dir(&small).unwrap();
-    settings.push(format!("clickhouse.spool.directory={}", small.display()));
-    let mount = format!("mount -t tmpfs -o {options} none {} && exec \"$@\"", small.display());
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount, "sh"]);
-    let helios = Helios::start_under(command, free_udp_port(), &engine.url(), &texts(&settings), &[]);
-    wait_for("helios to be ready", || matches!(helios.get("/readyz"), Some((200, _))).then_some(()));
-    helios
-}
-
-fn wait_for_stored(helios: &Helios, rows: f64) {
-    wait_for("all rows to be stored", || {
-        assert_balanced(helios);
-        (helios.metric("helios_pipeline_rows_stored_total")? == rows).then_some(())
-    });
-}
-
-#[test]
-fn a_full_disk_is_an_alarm_and_rows_go_on_through_memory() {
-    let engine = Engine::start();
-    let state = tempfile::tempdir().unwrap();
-    // Less than a single piece.
-    let helios = on_file_system("size=16k", &engine, state.path());
-    let mut exporter = Exporter::new(helios.flows);
-    exporter.send_rows(60_000);
-    wait_for("the alarm", || (helios.metric("helios_sink_spool_failures_total")? > 0.0).then_some(()));
-    wait_for_stored(&helios, 60_000.0);
-    assert!(helios.log().contains("the spool fails (cannot write)"), "{}", helios.log());
-    assert_once(&engine, 60_000);
-}
-
-#[test]
-fn a_read_only_directory_is_an_alarm_and_rows_go_on_through_memory() {
-    let engine = Engine::start();
-    let state = tempfile::tempdir().unwrap();
-    let helios = on_file_system("ro", &engine, state.path());
-    let alarm = ["helios_sink_spool_configured", "helios_sink_spool_available"].map(|metric| helios.metric(metric));
-    assert_eq!(alarm, [Some(1.0), Some(0.0)]);
-    let log = helios.log();
-    assert!(log.contains("the spool cannot be opened") && log.contains("Read-only file system"), "{log}");
-    let mut exporter = Exporter::new(helios.flows);
-    exporter.send_rows(6000);
-    wait_for_stored(&helios, 6000.0);
-    assert_once(&engine, 6000);
 }
 
 #[test]

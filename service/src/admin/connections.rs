@@ -1,22 +1,29 @@
 //! Connections to the admin port: so many at a time, each for so long.
 //!
-//! Whoever can reach the port can open connections and say nothing. They take descriptors that the spool and ClickHouse
-//! need, so their number is bounded, and silent and slow ones end.
+//! Whoever can reach the port can open connections and send nothing. They take descriptors that the spool and ClickHouse
+//! need, so their number is bounded, and silent and slow ones end. When all are taken, a new connection takes the place of
+//! the one that has been idle the longest: silent connections keep no probe from its answer.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections at a time; further ones are closed at once.
+    /// Connections at a time. A further one takes the place of the one that is idle the longest, or is closed at once if
+    /// none is idle.
     pub connections: usize,
     /// From the begin of a connection, or the end of an answer, to the end of the next request's head.
     pub head: Duration,
@@ -31,9 +38,103 @@ impl Default for Limits {
     }
 }
 
+/// A client gets so long to read an answer before its connection counts as idle.
+const READING: Duration = Duration::from_secs(1);
+
+/// What is known of a connection.
+#[derive(Debug)]
+struct Connection {
+    number: u64,
+    /// Requests that are being answered.
+    busy: usize,
+    /// Since when none is.
+    idle_since: Instant,
+    task: Option<AbortHandle>,
+}
+
+/// The open connections.
+#[derive(Debug, Default)]
+struct Table {
+    open: Vec<Connection>,
+    accepted: u64,
+}
+
+impl Table {
+    /// The number of a new connection, if there is room for it or an idle one can be ended for it.
+    fn admit(&mut self, limit: usize) -> Option<u64> {
+        if self.open.len() >= limit {
+            let now = Instant::now();
+            // A connection that has asked nothing yet waits for no answer.
+            let is_idle = |connection: &&Connection| connection.busy == 0 && connection.idle_since <= now;
+            let idle = self.open.iter().filter(is_idle).min_by_key(|connection| connection.idle_since)?.number;
+            if let Some(task) = self.end(idle).and_then(|ended| ended.task) {
+                task.abort();
+            }
+        }
+        self.accepted += 1;
+        let (number, idle_since) = (self.accepted, Instant::now());
+        self.open.push(Connection { number, busy: 0, idle_since, task: None });
+        Some(number)
+    }
+
+    fn find(&mut self, number: u64) -> Option<&mut Connection> {
+        self.open.iter_mut().find(|connection| connection.number == number)
+    }
+
+    fn end(&mut self, number: u64) -> Option<Connection> {
+        let at = self.open.iter().position(|connection| connection.number == number)?;
+        Some(self.open.swap_remove(at))
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Connections(Arc<Mutex<Table>>);
+
+impl Connections {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Takes note of the end of an answer, also of one that nobody waited for.
+struct Answering {
+    connections: Connections,
+    number: u64,
+}
+
+impl Answering {
+    fn begin(connections: &Connections, number: u64) -> Self {
+        if let Some(connection) = connections.lock().find(number) {
+            connection.busy += 1;
+        }
+        Self { connections: connections.clone(), number }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connections.lock().find(self.number) {
+            connection.busy -= 1;
+            connection.idle_since = Instant::now() + READING;
+        }
+    }
+}
+
+/// Takes note of the end of a connection.
+struct Open {
+    connections: Connections,
+    number: u64,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.connections.lock().end(self.number);
+    }
+}
+
 /// Serves `router` until the task is dropped.
 pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits) {
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    let connections = Connections::default();
     let mut failing = false;
     loop {
         let stream = match listener.accept().await {
@@ -48,18 +149,27 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits)
             }
         };
         failing = false;
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
-        let router = router.clone();
-        tokio::spawn(async move {
-            connection(stream, router, limits).await;
-            drop(slot);
-        });
+        let Some(number) = connections.lock().admit(limits.connections) else { continue };
+        let (router, open) = (router.clone(), Open { connections: connections.clone(), number });
+        let task = tokio::spawn(async move { connection(stream, router, limits, &open).await });
+        if let Some(connection) = connections.lock().find(number) {
+            connection.task = Some(task.abort_handle());
+        }
     }
 }
 
 /// Answers the requests of a connection to its end. What it ends of is its client's business.
-async fn connection(stream: TcpStream, router: Router, limits: Limits) {
-    let service = TowerToHyperService::new(router);
+async fn connection(stream: TcpStream, router: Router, limits: Limits, open: &Open) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answering = Answering::begin(&open.connections, open.number);
+        let answer = router.call(request);
+        async move {
+            let answer: Result<Response, Infallible> = answer.await;
+            drop(answering);
+            answer
+        }
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head);
     let connection = http.serve_connection(TokioIo::new(stream), service);
@@ -77,13 +187,18 @@ mod tests {
     use axum::routing::get;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Semaphore;
 
     const PATIENCE: Duration = Duration::from_secs(120);
 
     async fn served(limits: Limits) -> SocketAddr {
+        serving(Router::new(), limits).await
+    }
+
+    async fn serving(router: Router, limits: Limits) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, Router::new().route("/healthz", get(|| async { "ok" })), limits));
+        tokio::spawn(serve(listener, router.route("/healthz", get(|| async { "ok" })), limits));
         address
     }
 
@@ -97,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_beyond_the_limit_are_closed_and_silent_and_slow_ones_make_room() {
+    async fn silent_and_slow_connections_are_closed() {
         let limits = Limits { connections: 3, head: Duration::from_millis(300), ..Limits::default() };
         let address = served(limits).await;
         let mut held = Vec::new();
@@ -108,12 +223,39 @@ mod tests {
             }
             held.push(stream);
         }
-        assert_eq!(asked(address).await, "", "a fourth is closed at once");
         for stream in &mut held {
             let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
             assert!(end.is_ok(), "a silent one is not closed");
         }
         assert!(asked(address).await.ends_with("ok"));
+    }
+
+    /// The time limits are those of a process: nothing ends by itself here.
+    #[tokio::test]
+    async fn a_connection_beyond_the_limit_takes_the_place_of_an_idle_one_or_is_closed_if_all_are_busy() {
+        let answering = Arc::new(Semaphore::new(0));
+        let begun = Arc::clone(&answering);
+        let slow = get(|| async move {
+            begun.add_permits(1);
+            std::future::pending::<()>().await;
+        });
+        let limits = Limits { connections: 3, ..Limits::default() };
+        let address = serving(Router::new().route("/slow", slow), limits).await;
+        let mut held = Vec::new();
+        for _ in 0..30 {
+            held.push(TcpStream::connect(address).await.unwrap());
+        }
+        for _ in 0..10 {
+            assert!(asked(address).await.ends_with("ok"), "silent connections keep nobody out");
+        }
+        let mut busy = Vec::new();
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            busy.push(stream);
+        }
+        _ = tokio::time::timeout(PATIENCE, answering.acquire_many(3)).await.unwrap().unwrap();
+        assert_eq!(asked(address).await, "", "a fourth is closed at once while all are busy");
     }
 
     #[tokio::test]
