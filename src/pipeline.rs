@@ -350,6 +350,11 @@ impl View {
         self.0.identity(&stages, address)
     }
 
+    /// How many names the exporter at this address has sent that nobody else had sent before.
+    pub fn names_of(&self, address: Address) -> u32 {
+        self.0.names.of_source(address)
+    }
+
     /// The same of many exporters, in their order.
     pub fn identities(&self, addresses: impl Iterator<Item = Address>) -> Vec<(Address, Identity)> {
         let stages = self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -21,6 +21,7 @@ use crate::decode::{
     Decoder, DecoderConfig, ExporterStats, MAX_WORKER_TOTALS, MIN_SESSION_TOTALS, RefusedSender, Transport,
 };
 use crate::output::Output;
+use crate::proxy::Proxies;
 use crate::relay::{Relay, RelayError, RelayStats};
 use crate::roster::{ExporterList, Roster};
 use crate::state::{StateError, StateFile, StateStats};
@@ -98,6 +99,7 @@ impl Collector {
     ) -> Result<Self, CollectorError> {
         config.validate()?;
         let decoder = config.decoder()?;
+        let proxies = Arc::new(config.proxies()?);
         let options = SocketOptions {
             receive_buffer: config.receive_buffer_bytes,
             gro: config.gro,
@@ -116,6 +118,10 @@ impl Collector {
         let tcp = Server::bind(config)?;
         let relay = Relay::start(&config.relay)?;
         let state = config.state_dir.as_deref().map(StateFile::open).transpose()?;
+        let roster = Arc::new(Roster::default());
+        if let Some(state) = &state {
+            roster.lock().restore(state.seen());
+        }
         let mut collector = Self {
             shared: Vec::new(),
             threads: Vec::new(),
@@ -124,7 +130,7 @@ impl Collector {
             connections: tcp.as_ref().map(|server| Arc::clone(&server.connections)),
             relay,
             budget: Arc::new(Budget::new(config.max_state_bytes)),
-            roster: Arc::default(),
+            roster,
             stop: Arc::new(AtomicBool::new(false)),
             state,
         };
@@ -143,6 +149,7 @@ impl Collector {
                     decoder,
                     saver: collector.state.as_ref().and_then(StateFile::saver),
                     copier: collector.relay.as_ref().map(Relay::copier),
+                    proxies: Arc::clone(&proxies),
                 },
                 Output::new(out.clone(), side.clone(), Arc::clone(&ledger)),
                 Limits::new(config),
@@ -154,7 +161,7 @@ impl Collector {
         }
         if let Some(server) = tcp {
             let output = Output::new(out, side, ledger);
-            collector.serve_tcp(server, config, decoder, output, (exporters, names))?;
+            collector.serve_tcp(server, config, (decoder, proxies), output, (exporters, names))?;
         }
         Ok(collector)
     }
@@ -163,7 +170,7 @@ impl Collector {
         &mut self,
         server: Server,
         config: &CollectorConfig,
-        decoder: DecoderConfig,
+        (decoder, proxies): (DecoderConfig, Arc<Proxies>),
         output: Output,
         tables: (Arc<Exporters>, Arc<Names>),
     ) -> Result<(), CollectorError> {
@@ -178,7 +185,8 @@ impl Collector {
         let budget = Arc::new(Budget::part_of(Arc::clone(&self.budget), self.budget.max() / 2));
         let stop = Arc::clone(&self.stop);
         let serve = move || {
-            let sessions = Sessions::new(limits, decoder, tables, (output, worker), (shared, connections, budget));
+            let sessions =
+                Sessions::new(limits, (decoder, proxies), tables, (output, worker), (shared, connections, budget));
             server.run(sessions, &stop);
         };
         let thread = std::thread::Builder::new().name("receive-tcp".into());
@@ -248,6 +256,9 @@ impl Collector {
         }
         if let Some(relay) = self.relay {
             relay.stop();
+        }
+        if let Some(saver) = self.state.as_ref().and_then(StateFile::saver) {
+            saver.save_seen(self.roster.lock().seen());
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::allow::Allow;
 use crate::decode::packet::{TunnelPorts, UdpTunnel, VXLAN_ACI_PORT, VXLAN_LINUX_PORT};
 use crate::decode::{Decapsulate, DecoderConfig, Rate, SamplingRule, budget};
+use crate::proxy::Proxies;
 use helios_common::bounds::outside;
 use helios_common::flow::BATCH_ROWS;
 use helios_common::prefix::Prefix;
@@ -25,6 +26,11 @@ pub struct CollectorConfig {
     /// senders listed in /api/v1/exporters. It is the sender's address that counts, also for sFlow. UDP addresses can be
     /// forged: a firewall is still needed.
     pub allow: Vec<String>,
+    /// Addresses and prefixes of load balancers that send the PROXY protocol, version 2: the address in its header is the
+    /// exporter's. TCP connections from them, before TLS as well, and each of their UDP datagrams must begin with the
+    /// header; others are closed, or discarded and counted as `no_proxy_header`. Nobody else's header is believed. All UDP
+    /// datagrams of a load balancer are received by one worker.
+    pub proxy_protocol: Vec<String>,
     /// Other collectors that get every accepted UDP datagram as well, unchanged.
     ///
     /// For example `relay: [{to: 192.0.2.10:2055, source: exporter}, {to: "[2001:db8::7]:6343"}]`.
@@ -35,7 +41,8 @@ pub struct CollectorConfig {
     /// Receive threads. Each has a socket of its own; the source address of an exporter decides which thread receives
     /// it.
     pub workers: usize,
-    /// Receive buffer of each socket, in bytes. The kernel limits it to net.core.rmem_max unless Helios has
+    /// Receive buffer of each socket, in bytes. Worst case: twice as much memory of the kernel for each worker and address.
+    /// The kernel limits it to net.core.rmem_max unless Helios has
     /// CAP_NET_ADMIN. Helios warns when it gets less.
     pub receive_buffer_bytes: usize,
     /// Let the kernel join datagrams of one exporter (UDP_GRO): fewer system calls, less CPU.
@@ -62,7 +69,7 @@ pub struct CollectorConfig {
     /// `config` then.
     pub sampling: Vec<SamplingConfig>,
     /// Bytes of data sets that can wait for their template, for each exporter, all of its observation domains together.
-    /// All exporters of a worker together have at most 64 MiB.
+    /// Worst case: 64 MiB for all exporters of a worker, and never more than max_state_bytes has room for.
     pub held_bytes: usize,
     /// Largest accepted difference between the clock of an exporter and that of this host, in milliseconds. If the
     /// difference is larger, Helios corrects flow_start and flow_end by it, and clock_status is `corrected`.
@@ -70,7 +77,7 @@ pub struct CollectorConfig {
     /// Seconds after which a template from UDP expires unless the exporter sends it again. 0: never.
     pub template_lifetime_s: u64,
     /// Bytes of decoding state of all exporters together: templates, tables of options data, observation domains, data
-    /// that waits for templates, TCP connections. This is the most that decoding keeps, whoever sends what. When seven
+    /// that waits for templates, totals of flows, TCP connections. This is the most that decoding keeps, whoever sends what. When seven
     /// eighths are in use, Helios refuses new exporters and new templates and counts them; established exporters use the
     /// rest. All TCP connections together get at most half of it, those from one address a sixteenth.
     pub max_state_bytes: usize,
@@ -173,6 +180,27 @@ impl TunnelPortsConfig {
         pairs
     }
 
+    /// The ports of a kind by its key.
+    pub fn of_kind(&mut self, kind: &str) -> Option<&mut Vec<u16>> {
+        match kind {
+            "vxlan" => Some(&mut self.vxlan),
+            "vxlan_gpe" => Some(&mut self.vxlan_gpe),
+            "geneve" => Some(&mut self.geneve),
+            "gtp" => Some(&mut self.gtp),
+            "mpls" => Some(&mut self.mpls),
+            _ => None,
+        }
+    }
+
+    /// The tunnels as they are told by these ports.
+    ///
+    /// # Errors
+    /// A port that is there twice, or more ports than can be told.
+    pub fn applied_to(&self, tunnels: Decapsulate) -> Result<Decapsulate, ConfigError> {
+        self.validate()?;
+        Ok(tunnels.with_ports(self.table()))
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         let pairs = self.pairs();
         let twice =
@@ -252,6 +280,7 @@ impl Default for CollectorConfig {
         Self {
             listen: vec![SocketAddr::from(([0_u16; 8], 2055))],
             allow: Vec::new(),
+            proxy_protocol: Vec::new(),
             relay: Vec::new(),
             workers: 1,
             receive_buffer_bytes: 32 << 20,
@@ -299,6 +328,8 @@ impl CollectorConfig {
         }
         range("allow", self.allow.len(), 0, MAX_ALLOWED)?;
         self.allowed()?;
+        range("proxy_protocol", self.proxy_protocol.len(), 0, MAX_ALLOWED)?;
+        self.proxies()?;
         range("relay", self.relay.len(), 0, MAX_RELAYS)?;
         self.relay.iter().try_for_each(|relay| self.validate_relay(relay))?;
         range("workers", self.workers, 1, 256)?;
@@ -324,13 +355,15 @@ impl CollectorConfig {
     }
 
     fn allowed(&self) -> Result<Allow, ConfigError> {
-        let prefix = |text: &String| {
-            prefix_of(text).ok_or_else(|| ConfigError {
-                key: "allow",
-                problem: format!("`{text}` is neither an address nor a prefix such as 10.0.0.0/8"),
-            })
-        };
-        Ok(Allow::new(&self.allow.iter().map(prefix).collect::<Result<Vec<_>, _>>()?))
+        prefixes("allow", &self.allow).map(|prefixes| Allow::new(&prefixes))
+    }
+
+    /// The load balancers whose PROXY protocol is believed.
+    ///
+    /// # Errors
+    /// A text that is no prefix.
+    pub fn proxies(&self) -> Result<Proxies, ConfigError> {
+        prefixes("proxy_protocol", &self.proxy_protocol).map(|prefixes| Proxies::new(&prefixes))
     }
 
     /// A destination that Helios itself listens on would get each datagram again and again.
@@ -380,7 +413,7 @@ impl CollectorConfig {
     pub fn decoder(&self) -> Result<DecoderConfig, ConfigError> {
         Ok(DecoderConfig {
             allow: Arc::new(self.allowed()?),
-            decapsulate: self.decapsulation()?.with_ports(self.tunnel_ports.table()),
+            decapsulate: self.tunnel_ports.applied_to(self.decapsulation()?)?,
             sampling: self.sampling_rules()?,
             sampling_interval: (self.sampling_interval > 0).then_some(self.sampling_interval),
             held_octets: self.held_bytes,
@@ -393,6 +426,14 @@ impl CollectorConfig {
     pub fn flush_interval(&self) -> Duration {
         Duration::from_millis(self.flush_interval_ms)
     }
+}
+
+fn prefixes(key: &'static str, texts: &[String]) -> Result<Vec<Prefix>, ConfigError> {
+    let prefix = |text: &String| {
+        let problem = || format!("`{text}` is neither an address nor a prefix such as 10.0.0.0/8");
+        prefix_of(text).ok_or_else(|| ConfigError { key, problem: problem() })
+    };
+    texts.iter().map(prefix).collect()
 }
 
 /// A prefix, or the one that holds a single address.
@@ -458,6 +499,8 @@ mod tests {
         assert_eq!(problem(|config| config.allow = vec!["10.0.0.0/8".into(), "2001:db8::1".into()]), "");
         let found = problem(|config| config.allow = vec!["router1".into()]);
         assert_eq!(found, "collector.allow: `router1` is neither an address nor a prefix such as 10.0.0.0/8");
+        let found = problem(|config| config.proxy_protocol = vec!["lb".into()]);
+        assert_eq!(found, "collector.proxy_protocol: `lb` is neither an address nor a prefix such as 10.0.0.0/8");
     }
 
     #[test]

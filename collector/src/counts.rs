@@ -140,6 +140,7 @@ impl Shared {
         let mut shown = locked(&self.exporters);
         shown.clear();
         shown.extend(known);
+        shown.iter().for_each(|stats| roster.note(stats, now));
     }
 }
 

@@ -90,6 +90,10 @@ pub enum DecodeError {
     UnknownVersion,
     #[error("the sender's address is in no prefix of collector.allow")]
     NotAllowed,
+    #[error(
+        "the sender is in collector.proxy_protocol, and the datagram has no header of the PROXY protocol, version 2"
+    )]
+    NoProxyHeader,
     #[error("the agent's address is of a type that sFlow version 5 does not have")]
     UnknownAddressType,
     #[error("the message ends before a field that its header or a length promised")]
@@ -107,9 +111,10 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::UnknownVersion,
         Self::NotAllowed,
+        Self::NoProxyHeader,
         Self::UnknownAddressType,
         Self::Truncated,
         Self::BadLength,
@@ -124,6 +129,7 @@ impl DecodeError {
         match self {
             Self::UnknownVersion => "unknown_version",
             Self::NotAllowed => "not_allowed",
+            Self::NoProxyHeader => "no_proxy_header",
             Self::UnknownAddressType => "unknown_address_type",
             Self::Truncated => "truncated",
             Self::BadLength => "bad_length",
@@ -139,6 +145,7 @@ impl DecodeError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Protocol {
+    Netflow1 = 1,
     Netflow5 = 5,
     Netflow7 = 7,
     Netflow9 = 9,
@@ -147,11 +154,13 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    pub const ALL: [Self; 5] = [Self::Netflow5, Self::Netflow7, Self::Netflow9, Self::Ipfix, Self::Sflow5];
+    pub const ALL: [Self; 6] =
+        [Self::Netflow1, Self::Netflow5, Self::Netflow7, Self::Netflow9, Self::Ipfix, Self::Sflow5];
 
     /// Tells the protocol by the first octets: two octets of version for NetFlow and IPFIX, four for sFlow.
     pub fn detect(datagram: &[u8]) -> Option<Self> {
         match datagram {
+            [0, 1, ..] => Some(Self::Netflow1),
             [0, 5, ..] => Some(Self::Netflow5),
             [0, 7, ..] => Some(Self::Netflow7),
             [0, 9, ..] => Some(Self::Netflow9),
@@ -164,6 +173,7 @@ impl Protocol {
     /// The label of the `export_protocol` column and of metrics.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Netflow1 => "netflow1",
             Self::Netflow5 => "netflow5",
             Self::Netflow7 => "netflow7",
             Self::Netflow9 => "netflow9",
@@ -287,6 +297,7 @@ pub struct Decoder {
     /// What all of this takes of the process's budget.
     account: Account,
     refused: Refused,
+    netflow1: Compiled,
     netflow5: Compiled,
     netflow7: Compiled,
     scratch: Scratch,
@@ -319,6 +330,7 @@ impl Decoder {
             worker_sources: 0,
             account: Account::new(Arc::new(Budget::new(budget::DEFAULT_MAX_OCTETS))),
             refused: Refused::default(),
+            netflow1: netflow5::v1_template(),
             netflow5: netflow5::v5_template(),
             netflow7: netflow5::v7_template(),
             fields: Vec::new(),
@@ -347,6 +359,7 @@ impl Decoder {
             + self.worker_entries * ENTRY_OCTETS
             + self.worker_held
             + self.worker_sources * SOURCE_OCTETS
+            + self.scratch.kept_octets()
     }
 
     fn charge(&mut self) {
@@ -376,7 +389,9 @@ impl Decoder {
         let (mark, counters) = (out.mark(), self.counters.len());
         let result = match protocol {
             Protocol::Sflow5 => self.sflow(datagram, meta, &mut decoded, out),
-            Protocol::Netflow5 | Protocol::Netflow7 => self.fixed(datagram, meta, &mut decoded, out),
+            Protocol::Netflow1 | Protocol::Netflow5 | Protocol::Netflow7 => {
+                self.fixed(datagram, meta, &mut decoded, out)
+            }
             Protocol::Netflow9 | Protocol::Ipfix => self.templated(datagram, meta, &mut decoded, out),
         };
         self.charge();
@@ -388,6 +403,11 @@ impl Decoder {
                 Err(self.discard(error, Some(protocol), Some(&decoded), meta))
             }
         }
+    }
+
+    /// Takes note of a datagram that is discarded before it is decoded.
+    pub fn refuse(&mut self, error: DecodeError, meta: &DatagramMeta) -> Discarded {
+        self.discard(error, None, None, meta)
     }
 
     fn discard(
@@ -410,7 +430,7 @@ impl Decoder {
         }
     }
 
-    /// NetFlow v5 and v7.
+    /// NetFlow v1, v5 and v7.
     fn fixed(
         &mut self,
         datagram: &[u8],
@@ -420,15 +440,22 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let mut cursor = Cursor::new(datagram);
         let header = netflow5::Header::parse(&mut cursor)?;
-        let template = if decoded.protocol == Protocol::Netflow5 { &self.netflow5 } else { &self.netflow7 };
+        let template = match decoded.protocol {
+            Protocol::Netflow1 => &self.netflow1,
+            Protocol::Netflow5 => &self.netflow5,
+            _ => &self.netflow7,
+        };
         let records = header.records(&cursor, template.record_octets)?;
         let exporter = self.known.exporter(address_of(meta.source.ip()), meta.received_at, &mut self.compiler)?;
         let most = self.config.most(self.config.max_domains, exporter.known_since, meta.received_at);
         let established = self.config.is_established(exporter.known_since, meta.received_at);
         let octets = self.account.room(established);
         let room = DomainRoom { taken: &mut self.worker_domains, most, octets };
-        let domain = state::domain(&mut exporter.domains, decoded.protocol, u32::from(header.engine), room)?;
-        domain.sessions.observe(meta.source.port(), header.flow_sequence, Some(Units::of(u32::from(header.count))));
+        let domain =
+            state::domain(&mut exporter.domains, decoded.protocol, (u32::from(header.engine), exporter.address), room)?;
+        if let Some(sequence) = header.flow_sequence {
+            domain.sessions.observe(meta.source.port(), sequence, Some(Units::of(u32::from(header.count))));
+        }
         let message = Message {
             protocol: decoded.protocol,
             exporter: exporter.id,
@@ -498,8 +525,9 @@ impl Decoder {
         } = exporter;
         let most = |all| config.most(all, *known_since, meta.received_at);
         let octets = account.room(config.is_established(*known_since, meta.received_at));
+        scratch.set_room(octets);
         let room = DomainRoom { taken: worker_domains, most: most(config.max_domains), octets };
-        let domain = state::domain(domains, decoded.protocol, header.domain, room)?;
+        let domain = state::domain(domains, decoded.protocol, (header.domain, *address), room)?;
         let max_compiler_octets = compiler.octets().saturating_add(octets);
         let mut walk = Walk {
             config,
@@ -581,7 +609,7 @@ impl Decoder {
         let established = self.config.is_established(exporter.known_since, meta.received_at);
         let octets = self.account.room(established);
         let room = DomainRoom { taken: &mut self.worker_domains, most, octets };
-        let domain = state::domain(&mut exporter.domains, decoded.protocol, header.sub_agent, room)?;
+        let domain = state::domain(&mut exporter.domains, decoded.protocol, (header.sub_agent, socket), room)?;
         let port = meta.source.port();
         let context = sflow5::SampleContext {
             received_at: meta.received_at,
@@ -666,8 +694,8 @@ impl Decoder {
             exporter.domains.iter().map(move |domain| (address, domain))
         });
         let numbers = domains.flat_map(|(address, domain)| {
-            let (protocol, id) = (domain.protocol, domain.id);
-            let saved = move |(port, next)| (address, SavedSequence { protocol, domain: id, port, next });
+            let (protocol, id, socket) = (domain.protocol, domain.id, domain.socket);
+            let saved = move |(port, next)| (address, SavedSequence { protocol, domain: id, socket, port, next });
             domain.sessions.expected().map(saved)
         });
         numbers.take(MAX_SAVED_SEQUENCES).collect()

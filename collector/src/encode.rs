@@ -10,6 +10,7 @@
 //! [`packet`] builds the packets that sFlow samples and IPFIX frame sections carry.
 
 pub mod ipfix;
+pub mod netflow1;
 pub mod netflow5;
 pub mod netflow7;
 pub mod netflow9;

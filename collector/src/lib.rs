@@ -10,6 +10,7 @@ pub mod decode;
 pub mod state;
 pub mod udp;
 pub mod tcp;
+pub mod proxy;
 pub mod relay;
 pub mod checksum;
 mod output;

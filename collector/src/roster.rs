@@ -1,7 +1,8 @@
 //! All exporters as metrics and the API show them: counters that never fall.
 //!
 //! A decoder forgets an exporter that was silent for an hour, and a session over TCP ends; what they had counted is kept
-//! here and added to what comes later. A limited number of exporters have series of their own in the metrics. Who has
+//! here and added to what comes later. Exporters that an earlier process has seen are there from the start, with the times of
+//! their first and last datagram. A limited number of exporters have series of their own in the metrics. Who has
 //! one keeps it, silent or not; whoever comes when all are taken gets one that belongs to an exporter that decoders have
 //! forgotten, or else is counted under `other`, with all that it ever counted, for as long as it is known.
 
@@ -13,6 +14,7 @@ use helios_common::exporter::Address;
 use helios_common::time::UnixMs;
 
 use crate::decode::ExporterStats;
+use crate::state::Seen;
 
 /// Exporters with series of their own if nobody says otherwise: the largest network that Helios is made for, and room.
 pub const DEFAULT_LIMIT: usize = 10_000;
@@ -59,6 +61,7 @@ pub struct Table {
 #[derive(Debug, Default)]
 struct Own {
     past: Option<ExporterStats>,
+    first_seen: UnixMs,
     last_seen: UnixMs,
     known: bool,
 }
@@ -78,9 +81,38 @@ impl Roster {
 }
 
 impl Table {
-    /// Sets how many exporters have series of their own. Those that have one keep it.
+    /// Sets how many exporters have series of their own. Those that have one keep it, but for exporters of an earlier
+    /// process.
     pub fn limit(&mut self, limit: usize) {
         self.limit = limit;
+        while self.own.len() > self.limit && self.free_one(UnixMs::MAX) {}
+    }
+
+    /// Gives exporters of an earlier process their series back, with nothing counted.
+    pub fn restore(&mut self, seen: &[Seen]) {
+        for &Seen { address, first_seen, last_seen } in seen.iter().take(self.limit) {
+            let past = Some(ExporterStats::silent(address, first_seen, last_seen));
+            self.own.insert(address, Own { past, first_seen, last_seen, known: false });
+        }
+    }
+
+    /// Takes note of an exporter that a decoder knows.
+    pub fn note(&mut self, stats: &ExporterStats, now: UnixMs) {
+        if self.has_own(stats.address, now) {
+            let own = self.own.entry(stats.address).or_default();
+            own.known = true;
+            own.first_seen = own.first_seen.min(stats.stats.first_seen);
+            own.last_seen = own.last_seen.max(stats.stats.last_seen);
+        }
+    }
+
+    /// When the exporters with series of their own were seen.
+    pub fn seen(&self) -> Vec<Seen> {
+        let seen = |(&address, own): (&Address, &Own)| {
+            let Own { first_seen, last_seen, .. } = *own;
+            Seen { address, first_seen, last_seen }
+        };
+        self.own.iter().map(seen).collect()
     }
 
     /// Keeps what an exporter had counted that a decoder forgot or whose session ended.
@@ -111,8 +143,8 @@ impl Table {
                 list.others.push(*stats);
                 continue;
             }
+            self.note(stats, now);
             let own = self.own.entry(address).or_default();
-            (own.known, own.last_seen) = (true, stats.stats.last_seen);
             let mut all = *stats;
             if let Some(past) = &own.past {
                 all.merge(past);
@@ -136,13 +168,13 @@ impl Table {
             self.others.insert(address);
             return false;
         }
-        self.own.insert(address, Own { known: true, last_seen: now, past: None });
+        self.own.insert(address, Own { known: true, first_seen: now, last_seen: 0, past: None });
         true
     }
 
-    /// Ends the series of the exporter that was silent the longest; `false` if all are known.
+    /// Ends the series of the exporter that has been silent the longest; `false` if there is none to end.
     fn free_one(&mut self, now: UnixMs) -> bool {
-        let silent = self.own.iter().filter(|(_, own)| !own.known && now - own.last_seen >= SILENT_MS);
+        let silent = self.own.iter().filter(|(_, own)| !own.known && now.saturating_sub(own.last_seen) >= SILENT_MS);
         let longest = silent.min_by_key(|(_, own)| own.last_seen).map(|(&address, _)| address);
         longest.is_some_and(|address| self.own.remove(&address).is_some())
     }
@@ -213,6 +245,30 @@ mod tests {
         assert_eq!((datagrams(&early.own), datagrams(&early.others)), (vec![1, 2], vec![3]));
         let late = table.list(known(&[exporter(2, 2, 0), exporter(4, 4, 0)]), HOUR_MS);
         assert_eq!((datagrams(&late.own), datagrams(&late.others)), (vec![2, 4], vec![]));
+    }
+
+    #[test]
+    fn exporters_of_an_earlier_process_are_there_with_their_times_and_give_way_to_a_lower_limit() {
+        let mut table = table(10);
+        let seen = |last: u8| Seen {
+            address: mapped([192, 0, 2, last]),
+            first_seen: i64::from(last),
+            last_seen: HOUR_MS * i64::from(last),
+        };
+        table.restore(&[seen(1), seen(2), seen(3)]);
+        let list = table.list(known(&[exporter(2, 7, 9 * HOUR_MS)]), 9 * HOUR_MS);
+        let times = |stats: &ExporterStats| (stats.stats.first_seen, stats.stats.last_seen / HOUR_MS);
+        assert_eq!(list.own.iter().map(times).collect::<Vec<_>>(), [(1, 1), (0, 9), (3, 3)]);
+        assert_eq!((datagrams(&list.own), list.n_known), (vec![0, 7, 0], 1));
+        let mut saved = table.seen();
+        saved.sort_unstable_by_key(|seen| seen.address);
+        assert_eq!(saved[0], seen(1));
+        table.limit(2);
+        let mut left: Vec<_> = table.own.keys().map(|address| address[15]).collect();
+        left.sort_unstable();
+        assert_eq!(left, [2, 3], "the one that was silent the longest goes");
+        table.limit(1);
+        assert_eq!(table.own.len(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The state directory: what exporters announced, kept over restarts.
 //!
-//! Two files, which only the user that Helios runs as may read: the [journal] of templates and tables of options data, and the [sequence numbers](sequences),
-//! which change with every message.
+//! Three files, which only the user that Helios runs as may read: the [journal] of templates and tables of options data, the
+//! [sequence numbers](sequences), which change with every message, and when exporters were [seen] last.
 //!
 //! Receive workers never touch the disk: they hand lines to the thread `state`. What a disk does not take is kept, and
 //! tried again every few seconds and once more at the stop.
@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use helios_common::clock::unix_ms;
 use helios_common::exporter::Address;
 
 use crate::decode::{Memory, SavedExporter, SavedSequence};
@@ -22,8 +23,11 @@ mod private;
 mod aside;
 mod journal;
 mod sequences;
+mod seen;
 
 use journal::{Journal, Latest, Line};
+pub use seen::Seen;
+use seen::SeenFile;
 use sequences::{Numbers, SequenceFile};
 
 /// Lines that may wait for the disk; a worker that finds no room asks again a second later.
@@ -69,6 +73,7 @@ impl Counts {
 #[derive(Debug)]
 pub struct StateFile {
     past: Arc<Past>,
+    seen: Vec<Seen>,
     counts: Arc<Counts>,
     jobs: Option<Sender<Job>>,
     writer: Option<JoinHandle<()>>,
@@ -88,6 +93,8 @@ enum Job {
     Line(Line),
     /// The sequence numbers of a worker.
     Numbers(usize, Vec<(Address, SavedSequence)>),
+    /// When exporters were seen.
+    Seen(Vec<Seen>),
 }
 
 impl StateFile {
@@ -104,17 +111,24 @@ impl StateFile {
         let journal = Journal::open(directory, Arc::clone(&counts)).map_err(fail)?;
         let (sequences, numbers, damaged) = SequenceFile::open(directory).map_err(fail)?;
         Counts::add(&counts.damaged_lines, damaged);
+        let (seen_file, seen, damaged) = SeenFile::open(directory, unix_ms()).map_err(fail)?;
+        Counts::add(&counts.damaged_lines, damaged);
         let past = Arc::new(Past { latest: journal.latest(), numbers: Mutex::new(numbers) });
-        let mut files = Files { journal, sequences, past: Arc::clone(&past) };
+        let mut files = Files { journal, sequences, seen: seen_file, past: Arc::clone(&past) };
         let (sender, receiver) = bounded(QUEUE_LINES);
         let writer =
             std::thread::Builder::new().name("state".into()).spawn(move || files.run(&receiver)).map_err(fail)?;
-        Ok(Self { past, counts, jobs: Some(sender), writer: Some(writer) })
+        Ok(Self { past, seen, counts, jobs: Some(sender), writer: Some(writer) })
     }
 
     /// Where decoders find what was saved.
     pub fn memory(&self) -> Arc<dyn Memory> {
         Arc::clone(&self.past) as Arc<dyn Memory>
+    }
+
+    /// The exporters that were seen before the start.
+    pub fn seen(&self) -> &[Seen] {
+        &self.seen
     }
 
     /// A way for a worker to save exporters.
@@ -181,12 +195,18 @@ impl Saver {
     pub fn save_sequences(&self, worker: usize, numbers: Vec<(Address, SavedSequence)>) {
         let _ = self.0.try_send(Job::Numbers(worker, numbers));
     }
+
+    /// Takes the place of what was saved before. Without room it is left for the next time.
+    pub fn save_seen(&self, seen: Vec<Seen>) {
+        let _ = self.0.try_send(Job::Seen(seen));
+    }
 }
 
 /// What the state thread writes.
 struct Files {
     journal: Journal,
     sequences: SequenceFile,
+    seen: SeenFile,
     past: Arc<Past>,
 }
 
@@ -210,7 +230,7 @@ impl Files {
     }
 
     fn write(&mut self, jobs: impl Iterator<Item = Job>) {
-        let (mut lines, mut numbers) = (Vec::new(), false);
+        let (mut lines, mut numbers, mut seen) = (Vec::new(), false, None);
         for job in jobs {
             match job {
                 Job::Line(line) => lines.push(line),
@@ -218,6 +238,7 @@ impl Files {
                     self.sequences.put(worker, saved);
                     numbers = true;
                 }
+                Job::Seen(latest) => seen = Some(latest),
             }
         }
         if !lines.is_empty() {
@@ -226,6 +247,9 @@ impl Files {
         if numbers {
             let waiting = self.past.numbers().clone();
             self.sequences.write(&waiting);
+        }
+        if let Some(seen) = seen {
+            self.seen.write(&seen);
         }
     }
 }

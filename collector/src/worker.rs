@@ -21,6 +21,7 @@ use crate::counts::{Counts, PUBLISH_INTERVAL, Shared, SocketReport, locked};
 use crate::decode::{DatagramMeta, DecodeError, Decoder, Discarded, ExporterStats};
 use crate::log_limit::LogLimit;
 use crate::output::Output;
+use crate::proxy::{NoHeader, Proxies};
 use crate::relay::Copier;
 use crate::state::Saver;
 use crate::udp::{Ring, UdpSocket, Wait};
@@ -49,6 +50,9 @@ const SAVE_ANEW_EVERY: u32 = 86_400;
 
 /// Sequence numbers are saved every ten seconds: so much counts as lost after a crash although it had arrived.
 const SAVE_SEQUENCES_EVERY: u32 = 10;
+
+/// When exporters were last seen is saved once a minute: after a crash it may be as old.
+const SAVE_SEEN_EVERY: u32 = 60;
 
 /// Exporters whose state is saved at a time: some milliseconds of work at the most, after a start with thousands of
 /// devices the rest follows a second later.
@@ -86,6 +90,7 @@ pub(crate) struct Source {
     pub saver: Option<Saver>,
     /// `None` where datagrams are not passed on.
     pub copier: Option<Copier>,
+    pub proxies: Arc<Proxies>,
 }
 
 pub(crate) struct Worker {
@@ -95,6 +100,7 @@ pub(crate) struct Worker {
     decoder: Decoder,
     saver: Option<Saver>,
     copier: Option<Copier>,
+    proxies: Arc<Proxies>,
     output: Output,
     limits: Limits,
     shared: Arc<Shared>,
@@ -115,7 +121,7 @@ struct Minute {
 
 impl Worker {
     pub fn new(source: Source, output: Output, limits: Limits, shared: Arc<Shared>) -> Self {
-        let Source { number, sockets, decoder, saver, copier } = source;
+        let Source { number, sockets, decoder, saver, copier, proxies } = source;
         let mut worker = Self {
             number,
             sockets,
@@ -123,6 +129,7 @@ impl Worker {
             decoder,
             saver,
             copier,
+            proxies,
             output,
             limits,
             shared,
@@ -184,7 +191,7 @@ impl Worker {
 
     /// One receive call; returns how many datagrams came.
     fn receive(&mut self, socket: usize, wait: Wait) -> u64 {
-        let Self { ring, decoder, output, counts, sockets, limits, failures, copier, .. } = self;
+        let Self { ring, decoder, output, counts, sockets, limits, failures, copier, proxies, .. } = self;
         let Some(socket) = sockets.get(socket) else { return 0 };
         let datagrams = match ring.receive(socket, wait) {
             Ok(datagrams) => datagrams,
@@ -201,12 +208,20 @@ impl Worker {
         for datagram in datagrams {
             counts.datagrams_received += 1;
             counts.octets_received += datagram.octets.len() as u64;
-            let meta = DatagramMeta { source: datagram.source, received_at };
-            let decoded = decoder.decode(datagram.octets, &meta, &mut output.batch);
+            let (source, octets) = match proxies.unwrap(datagram.source, datagram.octets) {
+                Ok(exporters) => exporters,
+                Err(NoHeader) => {
+                    let meta = DatagramMeta { source: datagram.source, received_at };
+                    counts.discarded(&decoder.refuse(DecodeError::NoProxyHeader, &meta));
+                    continue;
+                }
+            };
+            let meta = DatagramMeta { source, received_at };
+            let decoded = decoder.decode(octets, &meta, &mut output.batch);
             if let Some(copier) = copier
                 && !matches!(decoded, Err(Discarded { error: DecodeError::NotAllowed, .. }))
             {
-                copier.copy(datagram.source, datagram.octets);
+                copier.copy(source, octets);
             }
             match decoded {
                 Ok(decoded) => {
@@ -252,6 +267,10 @@ impl Worker {
         if let Some(saver) = &self.saver {
             if self.publications.is_multiple_of(SAVE_SEQUENCES_EVERY) {
                 saver.save_sequences(self.number, self.decoder.sequences());
+            }
+            // The roster is of all workers: one of them saves it.
+            if self.number == 0 && self.publications.is_multiple_of(SAVE_SEEN_EVERY) {
+                saver.save_seen(self.shared.roster.lock().seen());
             }
             let limit = saver.room().min(SAVES_PER_PUBLICATION);
             self.decoder.changed(limit, |address, saved| saver.save(address, &saved));

@@ -9,7 +9,7 @@ use helios_collector::decode::budget::Budget;
 use helios_collector::decode::{DatagramMeta, Decoder, DecoderConfig};
 use helios_collector::encode::packet::{self, Ipv4, Layer};
 use helios_collector::encode::sflow5::records::{SampledHeader, header_protocol};
-use helios_collector::encode::{Put, VARIABLE_LENGTH, field, ipfix, netflow5, netflow7, netflow9, sflow5};
+use helios_collector::encode::{Put, VARIABLE_LENGTH, field, ipfix, netflow1, netflow5, netflow7, netflow9, sflow5};
 use helios_common::exporter::Exporters;
 use helios_common::flow::{BATCH_ROWS, FlowBatch};
 use helios_common::names::Names;
@@ -44,6 +44,13 @@ fn allocations(first: &[u8], message: &[u8]) -> u64 {
         decode(message);
     }
     alloc::allocations() - before
+}
+
+#[test]
+fn netflow1_decodes_without_an_allocation() {
+    let mut message = Vec::new();
+    netflow1::message(&netflow1::Header::default(), &[netflow5::Record::default(); 24], &mut message);
+    assert_eq!(allocations(&message, &message), 0);
 }
 
 #[test]
@@ -240,6 +247,32 @@ fn what_is_kept_of_each_kind_is_no_more_than_is_accounted_for() {
         }
     }
     kept.check("200 exporters with 50 KB that wait for a template");
+}
+
+/// The tables of totals grow to their full size, or as far as the budget has room.
+#[test]
+fn totals_of_flows_are_charged_and_stay_within_the_budget() {
+    for (max_octets, least) in [(1 << 30, 6 << 20), (20 << 20, 1 << 20)] {
+        let mut kept = Kept::new(max_octets);
+        // Rows as many as those of the messages below: their batch grows once.
+        kept.send(1, NOW, &message(0, |m| m.template(257, &[field(8, 4), field(1, 8)])));
+        kept.send(1, NOW, &message(0, |m| m.data(257, |out| out.put(&[0; 12_000]))));
+        kept.send(1, NOW, &message(0, |m| m.template(256, &[field(8, 4), field(85, 8)])));
+        kept.before = alloc::live_octets() - kept.decoder.state_octets() as i64;
+        let before = kept.budget.used();
+        for part in 0..400 {
+            let records = |out: &mut Vec<u8>| {
+                (part * 1000..(part + 1) * 1000).for_each(|flow: u32| {
+                    out.put_u32(flow);
+                    out.put_u64(100);
+                });
+            };
+            kept.send(1, NOW, &message(0, |m| m.data(256, records)));
+        }
+        kept.check("400,000 flows with totals");
+        let taken = kept.budget.used() - before;
+        assert!((least..14 << 20).contains(&taken), "{taken} octets of totals in a budget of {max_octets}");
+    }
 }
 
 #[test]

@@ -154,8 +154,15 @@ impl<T> Col<T> {
 }
 
 /// Labels of `export_protocol`.
-pub const EXPORT_PROTOCOLS: Labels =
-    &[(0, "unknown"), (5, "netflow5"), (7, "netflow7"), (9, "netflow9"), (10, "ipfix"), (15, "sflow5")];
+pub const EXPORT_PROTOCOLS: Labels = &[
+    (0, "unknown"),
+    (1, "netflow1"),
+    (5, "netflow5"),
+    (7, "netflow7"),
+    (9, "netflow9"),
+    (10, "ipfix"),
+    (15, "sflow5"),
+];
 /// Labels of `clock_status`.
 pub const CLOCK_STATUSES: Labels = &[(0, "ok"), (1, "corrected"), (2, "implausible")];
 /// Labels of `sampling_source`.

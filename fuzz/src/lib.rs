@@ -60,6 +60,7 @@ impl Bench {
 pub fn message(protocol: Protocol, octets: &[u8]) {
     let mut octets = octets.to_vec();
     let head: &[u8] = match protocol {
+        Protocol::Netflow1 => &[0, 1],
         Protocol::Netflow5 => &[0, 5],
         Protocol::Netflow7 => &[0, 7],
         Protocol::Netflow9 => &[0, 9],

@@ -155,8 +155,8 @@ impl Simulation {
 fn identity(addresses: Addresses, number: u32, protocol: Protocol, now: Now, random: &mut Random) -> Identity {
     let uptime_ms = MIN_UPTIME_MS + random.next() % (MAX_UPTIME_MS - MIN_UPTIME_MS);
     let sampling_interval = match protocol {
-        // A v7 header has no place for it.
-        Protocol::Netflow7 => 1,
+        // The headers of v1 and v7 have no place for it.
+        Protocol::Netflow1 | Protocol::Netflow7 => 1,
         _ => *random.choose(&SAMPLING_INTERVALS),
     };
     let (source, agent, domain) = match addresses {
@@ -179,6 +179,7 @@ fn identity(addresses: Addresses, number: u32, protocol: Protocol, now: Now, ran
 struct Pools {
     seed: u64,
     templates: u16,
+    netflow1: OnceCell<Arc<RecordPool>>,
     netflow5: OnceCell<Arc<RecordPool>>,
     netflow7: OnceCell<Arc<RecordPool>>,
     netflow9: OnceCell<Arc<FamilyPools>>,
@@ -191,6 +192,7 @@ impl Pools {
         Self {
             seed: settings.seed,
             templates: settings.templates,
+            netflow1: OnceCell::new(),
             netflow5: OnceCell::new(),
             netflow7: OnceCell::new(),
             netflow9: OnceCell::new(),
@@ -204,6 +206,10 @@ impl Pools {
         let mut stream = Random::new(self.seed, POOLS_STREAM + protocol as u64);
         let stream = &mut stream;
         match protocol {
+            Protocol::Netflow1 => {
+                let pool = self.netflow1.get_or_init(|| Arc::new(netflow5::pool_v1(stream)));
+                Box::new(netflow5::Exporting::v1(Arc::clone(pool), random))
+            }
             Protocol::Netflow5 => {
                 let pool = self.netflow5.get_or_init(|| Arc::new(netflow5::pool_v5(stream)));
                 Box::new(netflow5::Exporting::v5(Arc::clone(pool), random))

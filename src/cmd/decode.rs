@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use helios_collector::config::TunnelPortsConfig;
 use helios_collector::decode::{Decapsulate, DecoderConfig};
 use helios_common::columns::Column;
 use helios_common::flow::FlowBatch;
@@ -31,13 +32,14 @@ use helios_service::signals;
   helios decode --summary capture.pcap                        counters by protocol
   helios decode --format table --columns src_addr,dst_addr,bytes capture.pcap
   helios decode --config helios.yaml --columns src_addr,queue_id capture.pcap
+  helios decode --decapsulate all --tunnel-ports vxlan=8473 capture.pcap
   helios decode --raw capture.pcap | jq .fields               fields without a column, too
   tcpdump -i eth0 -U -w - udp port 2055 | helios decode -     live")]
 pub struct Args {
     /// Capture file, `-` for standard input
     file: PathBuf,
 
-    /// Configuration file with additional `columns`; its other sections are not used
+    /// Configuration file with additional `columns` and `collector.tunnel_ports`; the rest of it is not used
     #[arg(short, long, value_name = "FILE", conflicts_with = "raw")]
     config: Option<PathBuf>,
 
@@ -70,6 +72,10 @@ pub struct Args {
     /// default is none, as in other decoders.
     #[arg(long, value_name = "TUNNEL,...", value_delimiter = ',', default_value = "none")]
     decapsulate: Vec<String>,
+
+    /// Further UDP ports of tunnels: vxlan, vxlan_gpe, geneve, gtp or mpls, and the port
+    #[arg(long, value_name = "KIND=PORT,...", value_delimiter = ',', conflicts_with = "raw")]
+    tunnel_ports: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -85,11 +91,19 @@ enum Format {
 /// # Errors
 /// 64 for an unknown column or tunnel, 78 for a wrong configuration, 1 when the capture cannot be read or the output not be written.
 pub fn run(args: &Args) -> Result<(), Exit> {
+    let mut ports = TunnelPortsConfig::default();
     if let Some(file) = &args.config {
         let sources = Sources { file: Some(file.clone()), ..Sources::default() };
-        sources.load::<Config>().map_err(Exit::configuration)?.install_columns();
+        let config = sources.load::<Config>().map_err(Exit::configuration)?;
+        config.install_columns();
+        ports = config.collector.tunnel_ports;
     }
-    let decoder = DecoderConfig { decapsulate: tunnels(&args.decapsulate)?, ..DecoderConfig::default() };
+    for port in &args.tunnel_ports {
+        add_port(&mut ports, port)?;
+    }
+    let decapsulate = ports.applied_to(tunnels(&args.decapsulate)?);
+    let decapsulate = decapsulate.map_err(|error| Exit::usage(format_args!("--tunnel-ports: {}", error.problem)))?;
+    let decoder = DecoderConfig { decapsulate, ..DecoderConfig::default() };
     let columns = columns(&args.columns)?;
     let capture = Capture::open(&args.file).map_err(Exit::run_time)?;
     let stop = signals::stop_flag().map_err(Exit::run_time)?;
@@ -199,6 +213,18 @@ fn columns(names: &[String]) -> Result<Option<Vec<Column>>, Exit> {
     };
     let columns: Vec<Column> = names.iter().map(find).collect::<Result<_, _>>()?;
     Ok((!columns.is_empty()).then_some(columns))
+}
+
+fn add_port(ports: &mut TunnelPortsConfig, text: &str) -> Result<(), Exit> {
+    let wrong = || {
+        Exit::usage(format_args!(
+            "--tunnel-ports: expected one of vxlan, vxlan_gpe, geneve, gtp, mpls and a port, such as vxlan=8473, found {text}"
+        ))
+    };
+    let (kind, port) = text.split_once('=').ok_or_else(wrong)?;
+    let port = port.parse().ok().filter(|&port| port > 0).ok_or_else(wrong)?;
+    ports.of_kind(kind).ok_or_else(wrong)?.push(port);
+    Ok(())
 }
 
 fn tunnels(names: &[String]) -> Result<Decapsulate, Exit> {

@@ -21,7 +21,7 @@ use crate::pipeline::{Drained, Pipeline, Snapshot, StartError};
 
 /// Receive flows, enrich them and store them in ClickHouse
 ///
-/// Receives NetFlow v5, v7, v9, IPFIX and sFlow v5 on every listening address, creates missing tables, and runs until
+/// Receives NetFlow v1, v5, v7, v9, IPFIX and sFlow v5 on every listening address, creates missing tables, and runs until
 /// SIGTERM or Ctrl-C. Then it stops receiving, stores the rows under way and ends. A second signal, one second or more
 /// after the first, ends it at once. Receiving never waits for ClickHouse: while ClickHouse is away, rows wait in
 /// memory up to clickhouse.max_backlog_bytes, and in the spool (clickhouse.spool) if there is one.

@@ -35,7 +35,7 @@ const ENOUGH_MISSING: f64 = 0.02;
 
 /// Send flows of synthetic exporters to a collector
 ///
-/// The exporters take turns with NetFlow v5, v7, v9, IPFIX and sFlow v5. Each has its own boot time, sampling interval
+/// The exporters take turns with NetFlow v5, v7, v9, IPFIX and sFlow v5 (and v1 where --protocol names it). Each has its own boot time, sampling interval
 /// and sequence numbers. It announces templates, samplers and interfaces at its start and every 20 s or 1,000
 /// datagrams, and reports a realistic mix of flows. The same seed makes the same flows.
 ///
@@ -126,6 +126,8 @@ fn println_paths(paths: &[PathBuf]) -> io::Result<()> {
 /// Protocols by their short names; those of the column `export_protocol` are understood as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Speaks {
+    #[value(alias = "netflow1")]
+    V1,
     #[value(alias = "netflow5")]
     V5,
     #[value(alias = "netflow7")]
@@ -140,6 +142,7 @@ enum Speaks {
 impl From<Speaks> for Protocol {
     fn from(speaks: Speaks) -> Self {
         match speaks {
+            Speaks::V1 => Self::Netflow1,
             Speaks::V5 => Self::Netflow5,
             Speaks::V7 => Self::Netflow7,
             Speaks::V9 => Self::Netflow9,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use helios_collector::encode::netflow1;
 use helios_collector::encode::packet::{self, Ipv4, Layer};
 use helios_testkit::Engine;
 
@@ -110,7 +111,7 @@ fn record(exporter: impl FnOnce(u16) -> Command) -> Vec<Vec<u8>> {
     datagrams
 }
 
-/// softflowd over the capture, with NetFlow 5, 9 or IPFIX (10).
+/// softflowd over the capture, with NetFlow 1, 5, 9 or IPFIX (10).
 fn softflowd(traffic: &Traffic, version: u8) -> Vec<Vec<u8>> {
     record(|port| softflowd_to(traffic, port, &["-v", &version.to_string()]))
 }
@@ -249,6 +250,26 @@ fn compare(traffic: &Traffic, collector: &str, datagrams: &[Vec<u8>]) {
     assert_eq!(helios.metric("helios_collector_datagrams_received_total"), Some(datagrams.len() as f64));
     let (status, log) = helios.stop();
     assert!(status.success(), "{log}");
+}
+
+/// NetFlow v1 messages of at most 24 records, which is all that nfcapd takes: softflowd fills datagrams.
+fn cut_netflow1(datagrams: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    const HEADER_OCTETS: usize = 16;
+    let parts = |datagram: &Vec<u8>| -> Vec<Vec<u8>> {
+        let (header, records) = datagram.split_at(HEADER_OCTETS);
+        let message = |records: &[u8]| {
+            let count = (records.len() / netflow1::RECORD_OCTETS) as u16;
+            [&header[..2], &count.to_be_bytes(), &header[4..], records].concat()
+        };
+        records.chunks(netflow1::MAX_RECORDS * netflow1::RECORD_OCTETS).map(message).collect()
+    };
+    datagrams.iter().flat_map(parts).collect()
+}
+
+#[test]
+fn softflowd_netflow1() {
+    let traffic = Traffic::generate();
+    compare(&traffic, "nfcapd", &cut_netflow1(&softflowd(&traffic, 1)));
 }
 
 #[test]

@@ -63,6 +63,37 @@ fn wait_for_lost(helios: &Helios, records: f64) {
     wait_for("the loss", || (helios.metric("helios_collector_exporter_lost_total")? == records).then_some(()));
 }
 
+/// What the API says of the only exporter.
+fn the_exporter(helios: &Helios) -> Option<(String, String)> {
+    let exporters = helios.json("/api/v1/exporters");
+    let exporter = exporters["exporters"].as_array()?.first()?;
+    let text = |key: &str| exporter[key].as_str().map(str::to_owned);
+    Some((text("address")?, text("last_seen")?))
+}
+
+#[test]
+fn a_device_that_fell_silent_before_a_restart_is_known_after_it_with_its_last_datagram() {
+    let engine = Engine::start();
+    let directory = tempfile::tempdir().unwrap();
+    let state = format!("collector.state_dir={}", directory.path().display());
+    let exporter = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let helios = Helios::ready(&engine.url(), &[&state]);
+    exporter.send_to(&announcement(), helios.flows).unwrap();
+    let before = wait_for("the exporter", || the_exporter(&helios));
+    let seen = helios.metric("helios_collector_exporter_last_seen_timestamp_seconds");
+    let (status, log) = helios.stop();
+    assert!(status.success(), "{log}");
+
+    let helios = Helios::ready(&engine.url(), &[&state]);
+    assert_eq!(the_exporter(&helios), Some(before));
+    assert_eq!(helios.metric("helios_collector_exporter_last_seen_timestamp_seconds"), seen);
+    assert_eq!(
+        helios.metric("helios_collector_exporter_datagrams_total"),
+        Some(0.0),
+        "nothing was sent to this process"
+    );
+}
+
 #[test]
 fn a_kill_costs_neither_rows_nor_the_sampling_interval_nor_the_count_of_what_was_lost() {
     let engine = Engine::start();

@@ -1,7 +1,7 @@
 //! How many octets the decoding state of a process takes, and how many it may take.
 //!
 //! Every decoder charges what it keeps (exporters, domains, templates, entries of options tables, held sets, sources of
-//! samples) to a [`Budget`]. Budgets are nested: the sessions of one TCP source share one, all TCP sessions share one,
+//! samples, totals of flows) to a [`Budget`]. Budgets are nested: the sessions of one TCP source share one, all TCP sessions share one,
 //! and all decoders share that of the process. A sender that wants more than its budget has left is refused what is new;
 //! what is there stays. An eighth of each budget is for established exporters
 //! (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)).

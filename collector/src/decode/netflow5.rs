@@ -1,4 +1,4 @@
-//! NetFlow v5 and v7: messages of one fixed record each.
+//! NetFlow v1, v5 and v7: messages of one fixed record each.
 //!
 //! ```text
 //!  v5 header, 24 octets                              v7 header, 24 octets
@@ -9,8 +9,10 @@
 //!  22  sampling: 2 bits mode, 14 bits interval
 //! ```
 //!
+//! The header of v1 ends behind unix_nsecs, after 16 octets: v1 has no sequence number, so its losses are not known.
+//!
 //! The records are described as templates of IANA elements and run through the same plans as those of v9.
-//! Source: Cisco, "NetFlow Export Datagram Format" (v5 and v7 tables).
+//! Source: Cisco, "NetFlow Export Datagram Format" (v1, v5 and v7 tables).
 
 use helios_common::ie::iana;
 
@@ -19,7 +21,7 @@ use super::cursor::Cursor;
 use super::plan::Clock;
 use super::template::{Compiled, Field};
 
-/// Octets of either version's header.
+/// Octets of the headers of v5 and v7.
 pub const HEADER_OCTETS: usize = 24;
 
 /// The mode in the upper two bits says deterministic or random; the interval is below.
@@ -33,6 +35,16 @@ const fn field(id: u16, length: u16) -> Field {
 const fn pad(length: u16) -> Field {
     field(210, length)
 }
+
+#[rustfmt::skip]
+const V1_RECORD: [Field; 17] = [
+    field(8, 4), field(12, 4), field(15, 4),            //  0 srcaddr     4 dstaddr      8 nexthop
+    field(10, 2), field(14, 2),                         // 12 input      14 output
+    field(2, 4), field(1, 4), field(22, 4), field(21, 4), // 16 dPkts    20 dOctets     24 first   28 last
+    field(7, 2), field(11, 2), pad(2),                  // 32 srcport    34 dstport     36 pad1
+    field(4, 1), field(5, 1), field(6, 1),              // 38 prot       39 tos         40 flags
+    pad(3), pad(4),                                     // 41 tcp_retx_cnt, tcp_retx_secs, tcp_misseq_cnt   44 reserved
+];
 
 #[rustfmt::skip]
 const V5_RECORD: [Field; 20] = [
@@ -56,6 +68,11 @@ const V7_RECORD: [Field; 21] = [
     field(9, 1), field(13, 1), pad(2), pad(4),          // 44 src_mask   45 dst_mask    46 flags   48 router_sc
 ];
 
+/// The v1 record as a template.
+pub fn v1_template() -> Compiled {
+    Compiled::new(&V1_RECORD, 0).expect("the record has fields")
+}
+
 /// The v5 record as a template.
 pub fn v5_template() -> Compiled {
     Compiled::new(&V5_RECORD, 0).expect("the record has fields")
@@ -66,32 +83,34 @@ pub fn v7_template() -> Compiled {
     Compiled::new(&V7_RECORD, 0).expect("the record has fields")
 }
 
-/// The header of a v5 or v7 message.
+/// The header of a v1, v5 or v7 message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     pub count: u16,
     pub export_ms: i64,
     pub sys_uptime_ms: u32,
-    /// Flows sent before this message.
-    pub flow_sequence: u32,
-    /// Engine type and id of v5; 0 for v7.
+    /// Flows sent before this message; `None` for v1.
+    pub flow_sequence: Option<u32>,
+    /// Engine type and id of v5; 0 for the others.
     pub engine: u16,
     /// Interval of v5, `None` if the device does not sample.
     pub sampling_interval: Option<u32>,
 }
 
 impl Header {
-    /// Reads the header of either version; the cursor stands at the version.
+    /// Reads the header of any of the versions; the cursor stands at the version.
     ///
     /// # Errors
-    /// [`DecodeError::Truncated`] for fewer than 24 octets.
+    /// [`DecodeError::Truncated`] for fewer than 24 octets, or 16 of v1.
     pub fn parse(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let version = cursor.u16()?;
         let count = cursor.u16()?;
         let sys_uptime_ms = cursor.u32()?;
         let (secs, nsecs) = (cursor.u32()?, cursor.u32()?);
-        let flow_sequence = cursor.u32()?;
-        let (engine, sampling) = (cursor.u16()?, cursor.u16()?);
+        let (flow_sequence, engine, sampling) = match version {
+            1 => (None, 0, 0),
+            _ => (Some(cursor.u32()?), cursor.u16()?, cursor.u16()?),
+        };
         let interval = u32::from(sampling & INTERVAL_MASK);
         Ok(Self {
             count,
@@ -123,6 +142,7 @@ mod tests {
 
     #[test]
     fn records_have_the_length_of_ciscos_tables() {
+        assert_eq!(v1_template().record_octets, 48);
         assert_eq!(v5_template().record_octets, 48);
         assert_eq!(v7_template().record_octets, 52);
     }

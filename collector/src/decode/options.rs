@@ -6,6 +6,7 @@
 //! another. An announcement is of the domain that its scope names, or else of its message's.
 
 use hashbrown::HashMap;
+use helios_common::exporter::Address;
 use helios_common::names::{MAX_WIRE_NAMES, NameId, Names};
 use helios_common::time::UnixMs;
 
@@ -220,10 +221,10 @@ impl Tables {
     }
 
     /// The inverse of [`save`](Self::save).
-    pub fn restore(saved: &SavedTables, names: &Names) -> Self {
+    pub fn restore(saved: &SavedTables, exporter: Address, names: &Names) -> Self {
         let room = usize::MAX; // What was saved was within the limits.
         let mut tables = Self { room, ..Self::default() };
-        let wire = |name: &str| names.intern_wire(name, MAX_WIRE_NAMES);
+        let wire = |name: &str| names.intern_wire(name, exporter, MAX_WIRE_NAMES);
         for &(domain, id, interval) in &saved.samplers {
             tables.put_sampler(domain, id, interval);
         }

@@ -63,8 +63,18 @@ impl Scratch {
         }
     }
 
-    pub fn texts<'a>(&'a mut self, names: &'a Names, max_names: usize) -> (Texts<'a>, &'a mut Positions) {
-        (Texts::new(names, &mut self.memo, max_names), &mut self.positions)
+    /// Octets on the heap that grow with what exporters send; an upper bound.
+    pub fn kept_octets(&self) -> usize {
+        self.totals.heap_octets()
+    }
+
+    /// Sets how many octets they may grow by.
+    pub fn set_room(&mut self, octets: usize) {
+        self.totals.room = octets;
+    }
+
+    pub fn texts<'a>(&'a mut self, names: &'a Names, message: &Message) -> (Texts<'a>, &'a mut Positions) {
+        (Texts::new(names, &mut self.memo, message.exporter_address, message.max_names), &mut self.positions)
     }
 }
 
@@ -93,7 +103,7 @@ pub fn decode_set(
     out: &mut FlowBatch,
 ) -> Result<SetCounts, DecodeError> {
     let Scratch { positions, reverse_positions, reverse_records, memo, totals } = scratch;
-    let texts = Texts::new(context.names, memo, context.message.max_names);
+    let texts = Texts::new(context.names, memo, context.message.exporter_address, context.message.max_names);
     let clock = context.message.clock;
     let mut writer = Writer { context, clock, texts, totals, out, unreadable_lists: 0 };
     if let Some(places) = &template.places {

@@ -4,6 +4,7 @@
 //! half an hour would be blind that long, and sampled flows would count as unsampled. Sequence numbers tell what was
 //! lost meanwhile. Counters are not saved.
 
+use helios_common::exporter::Address;
 use helios_common::ie::Ie;
 use helios_common::names::Names;
 use helios_common::time::UnixMs;
@@ -30,6 +31,8 @@ pub struct SavedExporter {
 pub struct SavedSequence {
     pub protocol: Protocol,
     pub domain: u32,
+    /// Where the messages come from.
+    pub socket: Address,
     pub port: u16,
     pub next: u32,
 }
@@ -80,7 +83,7 @@ impl SavedExporter {
 
     fn restore_sequences(&self, exporter: &mut Exporter) {
         for saved in &self.sequences {
-            let Ok(domain) = restored(exporter, saved.protocol, saved.domain) else { break };
+            let Ok(domain) = restored(exporter, saved.protocol, (saved.domain, saved.socket)) else { break };
             domain.sessions.resume(saved.port, saved.next);
         }
     }
@@ -92,7 +95,8 @@ impl SavedExporter {
                 continue;
             };
             let exporter_octets = MAX_EXPORTER_TEMPLATE_OCTETS.saturating_sub(exporter.template_octets);
-            let Ok(domain) = restored(exporter, protocol, saved.id) else { break };
+            let address = exporter.address;
+            let Ok(domain) = restored(exporter, protocol, (saved.id, address)) else { break };
             for template in &saved.templates {
                 let field = |&(pen, id, length)| Field { ie: Ie { pen, id }, length };
                 let fields: Vec<Field> = template.fields.iter().map(field).collect();
@@ -113,12 +117,12 @@ impl SavedExporter {
         }
         self.restore_sequences(exporter);
         exporter.known_since = UnixMs::MIN;
-        exporter.tables = Tables::restore(&self.tables, names);
+        exporter.tables = Tables::restore(&self.tables, exporter.address, names);
     }
 }
 
 /// A domain that was saved: what was, was within the limits of all exporters.
-fn restored(exporter: &mut Exporter, protocol: Protocol, id: u32) -> Result<&mut Domain, DecodeError> {
+fn restored(exporter: &mut Exporter, protocol: Protocol, id: (u32, Address)) -> Result<&mut Domain, DecodeError> {
     domain(&mut exporter.domains, protocol, id, DomainRoom { taken: &mut 0, most: usize::MAX, octets: usize::MAX })
 }
 

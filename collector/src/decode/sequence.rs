@@ -319,6 +319,11 @@ impl Sessions {
         }
     }
 
+    /// Begins anew, with what was counted.
+    pub fn forget(&mut self) {
+        *self = Self { sessions: Vec::new(), past: self.counts() };
+    }
+
     /// Sessions whose numbers count nothing that is known here.
     pub fn unfit(&self) -> usize {
         self.sessions.iter().filter(|(_, sequence)| sequence.unit_does_not_fit()).count()

@@ -230,6 +230,7 @@ impl SampleCounts {
         let mut row = InterfaceCounters {
             received_at: context.received_at,
             exporter_address: context.exporter_address,
+            exporter_socket_address: context.socket_address.unwrap_or(NO_ADDRESS),
             sub_agent_id: header.sub_agent,
             uptime_ms: header.uptime_ms,
             ..InterfaceCounters::default()

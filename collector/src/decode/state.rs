@@ -1,7 +1,7 @@
 //! What a decoder keeps per exporter and observation domain, and counts of it.
 
 use helios_common::columns::{BYTES, SAMPLING_INTERVAL};
-use helios_common::exporter::{Address, ExporterId};
+use helios_common::exporter::{Address, ExporterId, NO_ADDRESS};
 use helios_common::flow::FlowBatch;
 use helios_common::side::ExporterMinute;
 use helios_common::time::UnixMs;
@@ -50,6 +50,8 @@ pub(super) struct Exporter {
 pub(super) struct Domain {
     pub protocol: Protocol,
     pub id: u32,
+    /// Where the messages come from. Of sFlow agents, which name themselves, each sender's domains are apart.
+    pub socket: Address,
     pub templates: TemplateStore,
     pub pending: Pending,
     pub sessions: Sessions,
@@ -106,6 +108,12 @@ impl Exporter {
         self.domains.iter_mut().filter(|domain| domain.minutes.unreported() > 0).map(move |domain| (address, domain))
     }
 
+    /// Addresses that its messages come from.
+    fn n_senders(&self) -> usize {
+        let is_first = |at: usize, socket| !self.domains.iter().take(at).any(|domain| domain.socket == socket);
+        self.domains.iter().enumerate().filter(|(at, domain)| is_first(*at, domain.socket)).count()
+    }
+
     pub fn snapshot(&self, transport: Transport) -> ExporterStats {
         let mut held = HeldCounts::default();
         let mut loss = [LossCounts::default(); Protocol::ALL.len()];
@@ -125,6 +133,7 @@ impl Exporter {
             transports: Transport::ALL.map(|known| known == transport),
             stats: self.stats,
             domains: self.domains.len(),
+            senders: self.n_senders(),
             templates: self.templates,
             templates_evicted: self.domains.iter().map(|domain| domain.templates.evicted).sum(),
             templates_expired: self.domains.iter().map(|domain| domain.templates.expired).sum(),
@@ -147,7 +156,13 @@ impl Domain {
     pub fn close_minute(&mut self, exporter_address: Address) -> Option<ExporterMinute> {
         let row = self.minutes.close(self.protocol, self.sessions.counts())?;
         let templates = self.templates.len() as u32;
-        Some(ExporterMinute { exporter_address, observation_domain_id: self.id, templates, ..row })
+        Some(ExporterMinute {
+            exporter_address,
+            exporter_socket_address: if self.socket == exporter_address { NO_ADDRESS } else { self.socket },
+            observation_domain_id: self.id,
+            templates,
+            ..row
+        })
     }
 }
 
@@ -159,22 +174,34 @@ pub(super) struct DomainRoom<'a> {
     pub octets: usize,
 }
 
-/// The domain of a message. Devices have few: a scan beats a hash.
+/// The domain of a message from `socket`. Devices have few: a scan beats a hash.
+///
+/// When there is no room for another sender with the address of an agent, it takes the place of the one that has been
+/// silent the longest: an agent may come from ever new addresses of a NAT, and its flows count.
 pub(super) fn domain<'d>(
     domains: &'d mut Vec<Domain>,
     protocol: Protocol,
-    id: u32,
+    (id, socket): (u32, Address),
     room: DomainRoom<'_>,
 ) -> Result<&'d mut Domain, DecodeError> {
     let taken = *room.taken >= room.most || room.octets < DOMAIN_OCTETS;
     let full = domains.len() >= MAX_DOMAINS || (taken && !domains.is_empty());
-    let at = match domains.iter().position(|domain| domain.id == id && domain.protocol == protocol) {
+    let is_one = |domain: &Domain| domain.id == id && domain.protocol == protocol;
+    let at = match domains.iter().position(|domain| is_one(domain) && domain.socket == socket) {
         Some(at) => at,
-        None if full => return Err(DecodeError::TooManyDomains),
+        None if full => {
+            let senders = domains.iter_mut().enumerate().filter(|(_, domain)| is_one(domain));
+            let silent = senders.min_by_key(|(_, domain)| domain.minutes.last.seen);
+            let (at, domain) = silent.ok_or(DecodeError::TooManyDomains)?;
+            domain.socket = socket;
+            domain.sessions.forget();
+            at
+        }
         None => {
             domains.push(Domain {
                 protocol,
                 id,
+                socket,
                 templates: TemplateStore::default(),
                 pending: Pending::default(),
                 sessions: Sessions::default(),
@@ -277,6 +304,8 @@ pub struct ExporterStats {
     pub transports: [bool; Transport::ALL.len()],
     pub stats: Stats,
     pub domains: usize,
+    /// Addresses that its messages come from: more than one for senders with one sFlow agent address.
+    pub senders: usize,
     /// Templates that are known now.
     pub templates: usize,
     pub templates_evicted: u64,
@@ -309,6 +338,14 @@ impl ExporterStats {
         Exporter::new(ExporterId(1), address, address, now).snapshot(Transport::Udp)
     }
 
+    /// One that an earlier process has seen. What it sent over, and how much, is not known.
+    pub(crate) fn silent(address: Address, first_seen: UnixMs, last_seen: UnixMs) -> Self {
+        let mut stats = Exporter::new(ExporterId::default(), address, address, first_seen).snapshot(Transport::Udp);
+        stats.transports = Default::default();
+        stats.stats.last_seen = last_seen;
+        stats
+    }
+
     /// Of all protocols. What came late, came twice or began anew are messages in each of them; what was lost is not.
     pub fn loss_total(&self) -> LossCounts {
         let mut total = LossCounts::default();
@@ -319,7 +356,7 @@ impl ExporterStats {
     /// What remains of it when its decoder forgets it: counts, and no state.
     pub(crate) fn past(&self) -> Self {
         let stats = Stats { waits_for_template_since: None, ..self.stats };
-        Self { domains: 0, templates: 0, templates_disputed: 0, unfit_sequences: 0, stats, ..*self }
+        Self { domains: 0, senders: 0, templates: 0, templates_disputed: 0, unfit_sequences: 0, stats, ..*self }
     }
 
     /// Adds what another worker saw of the same exporter.
@@ -330,6 +367,7 @@ impl ExporterStats {
         self.stats.merge(&other.stats);
         self.transports.iter_mut().zip(other.transports).for_each(|(mine, theirs)| *mine |= theirs);
         self.domains += other.domains;
+        self.senders += other.senders;
         self.templates += other.templates;
         self.templates_evicted += other.templates_evicted;
         self.templates_expired += other.templates_expired;

@@ -1,5 +1,6 @@
 //! Strings from the wire into interned names.
 
+use helios_common::exporter::Address;
 use helios_common::names::{MAX_NAME_BYTES, NO_NAME, NameId, Names};
 
 /// Interns wire strings and remembers the last one: consecutive records mostly carry the same.
@@ -7,7 +8,8 @@ use helios_common::names::{MAX_NAME_BYTES, NO_NAME, NameId, Names};
 pub struct Texts<'a> {
     names: &'a Names,
     memo: &'a mut Memo,
-    /// Names from the wire, of all exporters, beyond which this one adds none.
+    /// The exporter, and the names from the wire, of all exporters, beyond which this one adds none.
+    source: Address,
     max_names: usize,
 }
 
@@ -19,12 +21,12 @@ pub struct Memo {
 }
 
 impl<'a> Texts<'a> {
-    pub fn new(names: &'a Names, memo: &'a mut Memo, max_names: usize) -> Self {
+    pub fn new(names: &'a Names, memo: &'a mut Memo, source: Address, max_names: usize) -> Self {
         // One that there was no room for is asked for anew: other exporters may add what this one may not.
         if memo.id == NO_NAME {
             memo.octets.clear();
         }
-        Self { names, memo, max_names }
+        Self { names, memo, source, max_names }
     }
 
     /// The id of a UTF-8 string (RFC 7011 §6.1.6). Fields of fixed length are padded with NUL, behind which some devices
@@ -33,7 +35,8 @@ impl<'a> Texts<'a> {
         let end = octets.iter().position(|&octet| octet == 0).unwrap_or(octets.len());
         let octets = octets.get(..end.min(MAX_NAME_BYTES)).unwrap_or(octets);
         if self.memo.octets != octets {
-            self.memo.id = self.names.intern_wire(String::from_utf8_lossy(octets).trim(), self.max_names);
+            let text = String::from_utf8_lossy(octets);
+            self.memo.id = self.names.intern_wire(text.trim(), self.source, self.max_names);
             self.memo.octets.clear();
             self.memo.octets.extend_from_slice(octets);
         }

@@ -155,7 +155,7 @@ impl Walk<'_> {
                 rows::decode_set(template, plan, octets, &context, self.scratch, self.out)?
             }
             Content::Options => {
-                let (mut texts, positions) = self.scratch.texts(self.names, self.message.max_names);
+                let (mut texts, positions) = self.scratch.texts(self.names, &self.message);
                 let domain = self.header.domain;
                 let before = self.tables.len();
                 self.tables.room = self.max_worker_entries.saturating_sub(*self.worker_entries);

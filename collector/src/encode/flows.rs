@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::decode::Protocol;
 use crate::encode::sflow5::records::{ExtendedGateway, ExtendedRouter, PathSegment, SampledIpv4};
-use crate::encode::{Field, Put, field, ipfix, netflow5, netflow7, netflow9, sflow5};
+use crate::encode::{Field, Put, field, ipfix, netflow1, netflow5, netflow7, netflow9, sflow5};
 use helios_common::columns::{
     BYTES, DST_ADDR, DST_AS, DST_MASK, DST_PORT, FLOW_END, FLOW_START, IN_IF_INDEX, NEXT_HOP, OUT_IF_INDEX, PACKETS,
     PROTO, SAMPLING_INTERVAL, SRC_ADDR, SRC_AS, SRC_MASK, SRC_PORT, TCP_FLAGS, TOS,
@@ -146,9 +146,11 @@ impl Flow {
 }
 
 impl Row {
-    /// Without what `protocol` cannot carry: v7 has no sampling interval, an sFlow sample is one packet without times.
+    /// Without what `protocol` cannot carry: v1 and v7 have no sampling interval, v1 has no systems and masks, an sFlow
+    /// sample is one packet without times.
     pub fn as_carried_by(mut self, protocol: Protocol) -> Self {
         match protocol {
+            Protocol::Netflow1 => (self.sampling_interval, self.systems, self.masks) = (None, (0, 0), (0, 0)),
             Protocol::Netflow7 => self.sampling_interval = None,
             Protocol::Sflow5 => (self.times, self.packets) = (None, 1),
             _ => {}
@@ -161,6 +163,12 @@ impl Row {
 pub fn message(protocol: Protocol, flows: &[Flow]) -> Vec<u8> {
     let mut out = Vec::new();
     match protocol {
+        Protocol::Netflow1 => {
+            let records: Vec<_> = flows.iter().map(Flow::netflow5).collect();
+            let header =
+                netflow1::Header { sys_uptime_ms: UPTIME_MS, export_secs: EXPORT_SECS, ..netflow1::Header::default() };
+            netflow1::message(&header, &records, &mut out);
+        }
         Protocol::Netflow5 => {
             let records: Vec<_> = flows.iter().map(Flow::netflow5).collect();
             let header = netflow5::Header {

@@ -79,6 +79,19 @@ impl Record {
 
     /// The first 46 octets, which v7 shares; `flags` is padding in v5.
     pub(super) fn write_up_to_tcp_flags(&self, flags: u8, out: &mut Vec<u8>) {
+        self.write_up_to_ports(out);
+        out.put_u8(flags);
+        out.put_u8(self.tcp_flags);
+        out.put_u8(self.proto);
+        out.put_u8(self.tos);
+        out.put_u16(self.src_as);
+        out.put_u16(self.dst_as);
+        out.put_u8(self.src_mask);
+        out.put_u8(self.dst_mask);
+    }
+
+    /// The first 36 octets, which v1 shares.
+    pub(super) fn write_up_to_ports(&self, out: &mut Vec<u8>) {
         out.put(&self.src_addr);
         out.put(&self.dst_addr);
         out.put(&self.next_hop);
@@ -90,14 +103,6 @@ impl Record {
         out.put_u32(self.last_ms);
         out.put_u16(self.src_port);
         out.put_u16(self.dst_port);
-        out.put_u8(flags);
-        out.put_u8(self.tcp_flags);
-        out.put_u8(self.proto);
-        out.put_u8(self.tos);
-        out.put_u16(self.src_as);
-        out.put_u16(self.dst_as);
-        out.put_u8(self.src_mask);
-        out.put_u8(self.dst_mask);
     }
 }
 
@@ -115,6 +120,9 @@ pub fn message<'a>(header: &Header, records: impl IntoIterator<Item = &'a Record
     }
     patch_u16(out, start + COUNT, count);
 }
+
+#[cfg(test)]
+pub(super) use tests::RECORD;
 
 #[cfg(test)]
 mod tests {

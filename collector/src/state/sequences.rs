@@ -9,7 +9,7 @@
 //!
 //! ```text
 //!  helios-sequences 1 <process id>
-//!  <crc32, hex> <address> <protocol> <domain> <port> <next number>
+//!  <crc32, hex> <address> <protocol> <domain> <port> <next number>[ <source address>]
 //! ```
 
 use std::fs;
@@ -77,8 +77,11 @@ impl SequenceFile {
 }
 
 fn line(address: Address, number: &SavedSequence) -> String {
-    let SavedSequence { protocol, domain, port, next } = number;
-    let content = format!("{} {} {domain} {port} {next}", ip_of(address), protocol.name());
+    let SavedSequence { protocol, domain, socket, port, next } = *number;
+    let mut content = format!("{} {} {domain} {port} {next}", ip_of(address), protocol.name());
+    if socket != address {
+        content.push_str(&format!(" {}", ip_of(socket)));
+    }
     format!("{:08x} {content}", crc32fast::hash(content.as_bytes()))
 }
 
@@ -95,7 +98,11 @@ fn parse(line: &str) -> Option<(Address, SavedSequence)> {
     let domain = parts.next()?.parse().ok()?;
     let port = parts.next()?.parse().ok()?;
     let next = parts.next()?.parse().ok()?;
-    Some((address, SavedSequence { protocol, domain, port, next }))
+    let socket = match parts.next() {
+        Some(socket) => address_of(socket.parse().ok()?),
+        None => address,
+    };
+    Some((address, SavedSequence { protocol, domain, socket, port, next }))
 }
 
 /// The numbers, and how many lines were damaged.
@@ -139,7 +146,7 @@ mod tests {
     const ROUTER: Address = [1; 16];
 
     fn number(domain: u32, next: u32) -> SavedSequence {
-        SavedSequence { protocol: Protocol::Ipfix, domain, port: 4000, next }
+        SavedSequence { protocol: Protocol::Ipfix, domain, socket: [7; 16], port: 4000, next }
     }
 
     fn saved(directory: &Path) -> Numbers {

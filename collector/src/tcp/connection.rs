@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use super::framing::{NotIpfix, Stream};
 use super::sessions::Sessions;
 use crate::decode::budget::Account;
+use crate::proxy::{HEADER_OCTETS, Head, NoHeader};
 
 /// Octets that one read may bring.
 const READ_OCTETS: usize = 64 << 10;
@@ -79,6 +80,7 @@ pub enum Trouble {
     Limit,
     Memory,
     Handshake,
+    Proxy,
     Read,
     NotIpfix,
     Idle,
@@ -100,11 +102,8 @@ pub async fn accept(listener: TcpListener, sessions: Rc<Sessions>) {
             }
         };
         let connections = &sessions.connections;
-        if !sessions.allows(peer) {
-            connections.not_allowed.fetch_add(1, Ordering::Relaxed);
-            sessions.log(Trouble::NotAllowed, |left_out| {
-                tracing::warn!(sender = %peer, left_out, "connection refused: the address is in no prefix of collector.allow");
-            });
+        // Behind a load balancer, it is the exporter's address that has to be allowed.
+        if !sessions.proxies.contains(peer.ip()) && !is_allowed(peer, &sessions) {
             continue;
         }
         if connections.open.load(Ordering::Relaxed) >= sessions.limits.connections as u64 {
@@ -115,19 +114,37 @@ pub async fn accept(listener: TcpListener, sessions: Rc<Sessions>) {
             });
             continue;
         }
-        let mut account = sessions.account(peer);
-        if account.room(false) < CONNECTION_OCTETS {
-            connections.refused.fetch_add(1, Ordering::Relaxed);
-            sessions.log(Trouble::Memory, |left_out| {
-                tracing::warn!(exporter = %peer, left_out, "connection refused: its address or all connections have used up their part of collector.max_state_bytes");
-            });
-            continue;
-        }
-        account.charge(CONNECTION_OCTETS);
+        let Some(account) = charged(peer, &sessions) else { continue };
         connections.accepted.fetch_add(1, Ordering::Relaxed);
         connections.open.fetch_add(1, Ordering::Relaxed);
         tokio::task::spawn_local(connection(stream, peer, account, Rc::clone(&sessions)));
     }
+}
+
+/// Whether a connection from this address is taken; one that is not is counted and logged.
+fn is_allowed(peer: SocketAddr, sessions: &Sessions) -> bool {
+    let allowed = sessions.allows(peer);
+    if !allowed {
+        sessions.connections.not_allowed.fetch_add(1, Ordering::Relaxed);
+        sessions.log(Trouble::NotAllowed, |left_out| {
+            tracing::warn!(sender = %peer, left_out, "connection refused: the address is in no prefix of collector.allow");
+        });
+    }
+    allowed
+}
+
+/// An account that a connection from this address is charged to; `None`, counted and logged, if there is no room for it.
+fn charged(peer: SocketAddr, sessions: &Sessions) -> Option<Account> {
+    let mut account = sessions.account(peer);
+    if account.room(false) < CONNECTION_OCTETS {
+        sessions.connections.refused.fetch_add(1, Ordering::Relaxed);
+        sessions.log(Trouble::Memory, |left_out| {
+            tracing::warn!(exporter = %peer, left_out, "connection refused: its address or all connections have used up their part of collector.max_state_bytes");
+        });
+        return None;
+    }
+    account.charge(CONNECTION_OCTETS);
+    Some(account)
 }
 
 /// Why a connection ended that its exporter did not end.
@@ -137,6 +154,10 @@ enum Ended {
     Handshake(io::Error),
     #[error("the TLS handshake took longer than {} s", HANDSHAKE_LIMIT.as_secs())]
     HandshakeTime,
+    #[error(transparent)]
+    NoProxyHeader(#[from] NoHeader),
+    #[error("the header of the PROXY protocol took longer than {} s", HANDSHAKE_LIMIT.as_secs())]
+    ProxyTime,
     #[error("{0}")]
     Read(#[from] io::Error),
     #[error(transparent)]
@@ -151,6 +172,7 @@ impl Ended {
     const fn trouble(&self) -> Trouble {
         match self {
             Self::Handshake(_) | Self::HandshakeTime => Trouble::Handshake,
+            Self::NoProxyHeader(_) | Self::ProxyTime => Trouble::Proxy,
             Self::Read(_) => Trouble::Read,
             Self::NotIpfix(_) => Trouble::NotIpfix,
             Self::Idle => Trouble::Idle,
@@ -160,9 +182,13 @@ impl Ended {
 }
 
 async fn connection(stream: TcpStream, peer: SocketAddr, account: Account, sessions: Rc<Sessions>) {
-    let result = match sessions.acceptor() {
-        None => session(stream, peer, &sessions).await,
-        Some(acceptor) => over_tls(stream, peer, &acceptor, &sessions).await,
+    let result = match sessions.proxies.contains(peer.ip()) {
+        true => behind_proxy(stream, peer, account, &sessions).await,
+        false => {
+            let result = plain_or_tls(stream, peer, &sessions).await;
+            drop(account);
+            result
+        }
     };
     if let Err(ended) = result {
         let connections = &sessions.connections;
@@ -176,8 +202,47 @@ async fn connection(stream: TcpStream, peer: SocketAddr, account: Account, sessi
             tracing::warn!(exporter = %peer, reason = %ended, left_out, "IPFIX connection closed");
         });
     }
-    drop(account);
     sessions.connections.open.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Reads the header of a load balancer, then the session of the exporter that it names, at whose cost it is from then on.
+async fn behind_proxy(
+    mut stream: TcpStream,
+    balancer: SocketAddr,
+    account: Account,
+    sessions: &Sessions,
+) -> Result<(), Ended> {
+    let header = tokio::time::timeout(HANDSHAKE_LIMIT, read_proxy_header(&mut stream)).await;
+    let Some(exporter) = header.map_err(|_| Ended::ProxyTime)?? else {
+        // The load balancer itself: it looks whether somebody listens.
+        let result = plain_or_tls(stream, balancer, sessions).await;
+        drop(account);
+        return result;
+    };
+    drop(account);
+    if !is_allowed(exporter, sessions) {
+        return Ok(());
+    }
+    let Some(account) = charged(exporter, sessions) else { return Ok(()) };
+    let result = plain_or_tls(stream, exporter, sessions).await;
+    drop(account);
+    result
+}
+
+async fn read_proxy_header(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Ended> {
+    let mut octets = [0; HEADER_OCTETS];
+    stream.read_exact(&mut octets).await?;
+    let head = Head::parse(&octets)?;
+    let mut rest = vec![0; head.length];
+    stream.read_exact(&mut rest).await?;
+    Ok(head.source(&rest)?)
+}
+
+async fn plain_or_tls(stream: TcpStream, peer: SocketAddr, sessions: &Sessions) -> Result<(), Ended> {
+    match sessions.acceptor() {
+        None => session(stream, peer, sessions).await,
+        Some(acceptor) => over_tls(stream, peer, &acceptor, sessions).await,
+    }
 }
 
 async fn over_tls(

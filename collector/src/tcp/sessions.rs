@@ -25,6 +25,7 @@ use crate::decode::{DatagramMeta, DecodeError, Decoder, DecoderConfig, ExporterS
 use crate::descriptors;
 use crate::log_limit::LogLimit;
 use crate::output::Output;
+use crate::proxy::Proxies;
 
 /// One address may take an eighth of what all connections may: it takes eight of them to use it up.
 const SOURCES_AT_LEAST: usize = 8;
@@ -52,6 +53,7 @@ impl Limits {
 /// What all connections share; they run on one thread.
 pub struct Sessions {
     pub decoder: DecoderConfig,
+    pub proxies: Arc<Proxies>,
     pub exporters: Arc<Exporters>,
     pub names: Arc<Names>,
     pub limits: Limits,
@@ -96,7 +98,7 @@ impl State {
 impl Sessions {
     pub(crate) fn new(
         limits: Limits,
-        decoder: DecoderConfig,
+        (decoder, proxies): (DecoderConfig, Arc<Proxies>),
         (exporters, names): (Arc<Exporters>, Arc<Names>),
         (output, worker): (Output, u32),
         (shared, connections, budget): (Arc<Shared>, Arc<Connections>, Arc<Budget>),
@@ -116,6 +118,7 @@ impl Sessions {
         };
         Self {
             decoder,
+            proxies,
             exporters,
             names,
             limits,

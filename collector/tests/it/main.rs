@@ -20,5 +20,6 @@ mod sflow_captures;
 mod sflow_oracle;
 mod spoofed;
 mod tcp;
+mod proxy_protocol;
 mod tolerance;
 mod vendors;

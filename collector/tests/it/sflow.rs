@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // As tests do.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use helios_collector::decode::{DatagramMeta, DecodeError, Decoder, DecoderConfig, MAX_MINUTE_ROWS};
 use helios_collector::encode::sflow5::records::{Direction, IfCounters, SampledIpv4};
 use helios_collector::encode::sflow5::{CounterSample, FlowSample, Header, Interface, Message, Source};
-use helios_common::columns::{EXPORTER_ADDRESS, OBSERVATION_DOMAIN_ID, SAMPLING_INTERVAL};
+use helios_common::columns::{EXPORTER_ADDRESS, EXPORTER_SOCKET_ADDRESS, OBSERVATION_DOMAIN_ID, SAMPLING_INTERVAL};
 use helios_common::exporter::{Exporters, address_of};
 use helios_common::flow::FlowBatch;
 use helios_common::names::Names;
@@ -31,7 +31,11 @@ impl Stand {
     }
 
     fn decode(&mut self, datagram: &[u8]) -> Result<u32, DecodeError> {
-        let meta = DatagramMeta { source: "198.51.100.1:6343".parse().unwrap(), received_at: NOW };
+        self.decode_from("198.51.100.1", datagram)
+    }
+
+    fn decode_from(&mut self, sender: &str, datagram: &[u8]) -> Result<u32, DecodeError> {
+        let meta = DatagramMeta { source: SocketAddr::new(sender.parse().unwrap(), 6343), received_at: NOW };
         let decoded = self.decoder.decode(datagram, &meta, &mut self.out).map_err(|discarded| discarded.error)?;
         Ok(decoded.rows)
     }
@@ -64,6 +68,46 @@ fn flow_message(sub_agent_id: u32, sequence: u32, sample: u32, pool: u32, drops:
         records.sampled_ipv4(&SampledIpv4 { length: 100, protocol: 17, ..SampledIpv4::default() });
     });
     out
+}
+
+/// Two devices that were given one agent address, as copies of a configuration have it, from the same port.
+#[test]
+fn senders_with_one_agent_address_are_told_apart_in_rows_counts_and_sequence_numbers() {
+    let mut stand = Stand::new();
+    let senders = ["198.51.100.1", "198.51.100.2"];
+    for n in 0..20 {
+        // The second one lost every other message, and its pool grows ten times as fast.
+        stand.decode_from(senders[0], &flow_message(0, n, n, n * RATE, 0)).unwrap();
+        stand.decode_from(senders[1], &flow_message(0, 70_000 + n * 2, n, n * RATE * 10, 0)).unwrap();
+    }
+    stand.decode_from(senders[1], &counter_message(1)).unwrap();
+    let sockets: Vec<_> = senders.iter().map(|sender| address_of(sender.parse().unwrap())).collect();
+    assert_eq!(stand.out.get(EXPORTER_SOCKET_ADDRESS, 0), sockets[0]);
+    assert_eq!(stand.out.get(EXPORTER_SOCKET_ADDRESS, 1), sockets[1]);
+    assert_eq!(stand.decoder.take_counters()[0].exporter_socket_address, sockets[1]);
+    let exporters: Vec<_> = stand.decoder.exporters().collect();
+    assert_eq!((exporters.len(), exporters[0].senders, exporters[0].loss_total().lost), (1, 2, 19));
+    let saved: Vec<_> = stand.decoder.sequences().iter().map(|(_, saved)| (saved.socket, saved.next)).collect();
+    assert_eq!(saved[..2], [(sockets[0], 20), (sockets[1], 70_039)]);
+    let minutes = stand.minutes();
+    let told = |row: &ExporterMinute| (row.exporter_socket_address, row.datagrams, row.lost, row.restarts);
+    assert_eq!(told(&minutes[0]), (sockets[0], 20, 0, 0));
+    assert_eq!(told(&minutes[1]), (sockets[1], 20, 19, 0));
+    let intervals = [&minutes[0], &minutes[1]].map(|row| row.effective_sampling_interval);
+    assert_eq!(intervals, [RATE, RATE * 10]);
+}
+
+/// An agent that comes from ever new addresses of a NAT: each takes the place of the one that is silent the longest.
+#[test]
+fn an_agent_with_more_addresses_than_it_may_have_domains_loses_no_flow() {
+    let mut stand = Stand::new();
+    for n in 0..1000_u32 {
+        let sender = format!("198.51.{}.{}", n / 250, n % 250 + 1);
+        assert_eq!(stand.decode_from(&sender, &flow_message(0, n, n, n, 0)), Ok(1), "{sender}");
+    }
+    assert!(stand.decoder.exporters().all(|exporter| exporter.domains <= 256));
+    let datagrams: u64 = stand.minutes().iter().map(|row| row.datagrams).sum();
+    assert_eq!(datagrams, 1000);
 }
 
 fn counter_message(sequence: u32) -> Vec<u8> {

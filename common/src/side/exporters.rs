@@ -11,6 +11,7 @@ side_table! {
     ExporterMinute in Exporters {
         received_at: Time ["DoubleDelta, ZSTD(1)"] "" "Begin of the minute.";
         exporter_address: Address "" "Address of the exporter, as in flows.";
+        exporter_socket_address: Address "" "sFlow: source address of the datagrams where it is not the agent's address, as in flows; senders with one agent address have a row each.";
         export_protocol: Enum(EXPORT_PROTOCOLS) "" "What it speaks.";
         observation_domain_id: U32 "" "IPFIX observation domain, NetFlow v9 source id, v5 engine, sFlow sub-agent.";
         worker: U32 "" "The receive worker; an exporter stays with one.";

@@ -27,6 +27,7 @@ side_table! {
     InterfaceCounters in InterfaceCounters {
         received_at: Time ["DoubleDelta, ZSTD(1)"] "" "Arrival of the datagram.";
         exporter_address: Address "" "Address of the agent, as in flows.";
+        exporter_socket_address: Address "" "Source address of the datagram where it is not the agent's address, as in flows.";
         sub_agent_id: U32 "" "The agent's part that counts; the observation domain of flows.";
         source_type: U32 "" "What was counted: 0 an interface, 1 a VLAN (smonVlanDataSource), 2 a physical entity.";
         source_index: U32 "" "Its number: ifIndex, VLAN, entPhysicalIndex.";

@@ -25,7 +25,7 @@ fn main() -> std::io::Result<()> {
         of_each.iter().map(|(version, octets)| (*version, "flows", octets.clone())).collect();
     seeds.extend(templated());
     seeds.push(("round_trip", "flow", (0..=127).collect()));
-    for (order, name) in [([0, 1, 2, 3, 4], "upwards"), ([4, 3, 2, 1, 0], "downwards")] {
+    for (order, name) in [([0, 1, 2, 3, 4, 5], "upwards"), ([5, 4, 3, 2, 1, 0], "downwards")] {
         let datagrams = order.map(|at| of_each[at].1.as_slice());
         seeds.push(("stream", name, stream(&datagrams)));
     }

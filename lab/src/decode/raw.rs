@@ -19,6 +19,7 @@ use super::cell::escape_controls;
 
 mod lists;
 mod netflow;
+mod netflow1;
 mod value;
 
 /// Writes a JSON object a line for each record, template and sample.
@@ -42,12 +43,12 @@ struct Head<'a> {
     datagram: &'a Datagram,
     protocol: &'static str,
     domain: Option<u32>,
-    sequence: u32,
+    sequence: Option<u32>,
 }
 
 impl<'a> Head<'a> {
     fn new(datagram: &'a Datagram, protocol: &'static str, domain: Option<u32>, sequence: u32) -> Self {
-        Self { datagram, protocol, domain, sequence }
+        Self { datagram, protocol, domain, sequence: Some(sequence) }
     }
 
     fn line(&self, kind: &str, rest: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
@@ -57,7 +58,7 @@ impl<'a> Head<'a> {
         line.insert("exporter".into(), self.datagram.source.ip().to_canonical().to_string().into());
         line.insert("protocol".into(), self.protocol.into());
         line.extend(self.domain.map(|domain| ("domain".to_owned(), domain.into())));
-        line.insert("sequence".into(), self.sequence.into());
+        line.extend(self.sequence.map(|sequence| ("sequence".to_owned(), sequence.into())));
         line.insert("kind".into(), kind.into());
         line.extend(rest.into_iter().map(|(key, value)| (key.to_owned(), value)));
         Value::Object(line)
@@ -74,6 +75,7 @@ impl<W: Write> Raw<W> {
     pub fn feed(&mut self, datagram: &Datagram) -> io::Result<()> {
         let lines = match datagram.payload.as_slice() {
             [0, 0, 0, 5, ..] => self.sflow(datagram),
+            [0, 1, ..] => self.netflow1(datagram),
             _ => self.netflow(datagram),
         };
         for line in lines {
@@ -112,6 +114,12 @@ impl<W: Write> Raw<W> {
         for message in &result.packets {
             netflow::lines(datagram, message, templates, &mut lines);
         }
+        lines
+    }
+
+    fn netflow1(&mut self, datagram: &Datagram) -> Vec<Value> {
+        let mut lines = Vec::new();
+        self.failed += u64::from(!netflow1::lines(datagram, &mut lines));
         lines
     }
 
@@ -165,6 +173,19 @@ mod tests {
             (&lines[1]["domain"], &lines[1]["sequence"], &lines[1]["template"]),
             (&json!(9), &json!(7), &json!(256))
         );
+    }
+
+    #[test]
+    fn version_1_has_the_fields_of_ciscos_table() {
+        let mut message = vec![0; 16 + 48];
+        message[..4].copy_from_slice(&[0, 1, 0, 1]);
+        message[16..20].copy_from_slice(&[10, 0, 0, 1]);
+        message[16 + 36..16 + 41].copy_from_slice(&[0, 0, 6, 0xb8, 0x1b]);
+        let lines = lines(&message);
+        let fields = &lines[0]["fields"];
+        assert_eq!((&fields["src_addr"], &fields["protocol_number"]), (&json!("10.0.0.1"), &json!(6)));
+        assert_eq!((&fields["tos"], &fields["tcp_flags"]), (&json!(0xb8), &json!(0x1b)));
+        assert!(lines[0].get("sequence").is_none(), "version 1 has none");
     }
 
     /// An IPFIX message of domain 9 with the sets.

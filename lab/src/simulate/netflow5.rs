@@ -1,9 +1,9 @@
-//! Exporters of NetFlow v5 and v7: fixed records, nothing to announce.
+//! Exporters of NetFlow v1, v5 and v7: fixed records, nothing to announce.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use helios_collector::encode::{netflow5, netflow7};
+use helios_collector::encode::{netflow1, netflow5, netflow7};
 
 use super::conversation::Conversation;
 use super::exporter::{Datagrams, Device, Visit, portions};
@@ -11,7 +11,7 @@ use super::internet::Family;
 use super::random::Random;
 use super::records::{Draw, Layout, RecordPool, Volume};
 
-/// Where a record has what changes from flow to flow; v7's record begins like v5's.
+/// Where a record has what changes from flow to flow: at the same places in all three versions.
 const LAYOUT: Layout = Layout { packets: 16, octets: 20, start: 24, end: 28, src_port: 32, dst_port: 34 };
 
 /// What stands in the 16 bits of AS numbers for those beyond (RFC 6793 §4.2.2).
@@ -23,6 +23,10 @@ const RANDOM_SAMPLING: u16 = 2 << 14;
 /// The router whose shortcuts the Catalyst took.
 const ROUTER: [u8; 4] = [10, 255, 0, 1];
 
+pub fn pool_v1(random: &mut Random) -> RecordPool {
+    RecordPool::new(Family::V4, LAYOUT, random, |conversation, out| netflow1::write(&record(conversation), out))
+}
+
 pub fn pool_v5(random: &mut Random) -> RecordPool {
     RecordPool::new(Family::V4, LAYOUT, random, |conversation, out| record(conversation).write(out))
 }
@@ -33,7 +37,7 @@ pub fn pool_v7(random: &mut Random) -> RecordPool {
     })
 }
 
-/// A device that speaks v5 or v7.
+/// A device that speaks v1, v5 or v7.
 #[derive(Debug)]
 pub struct Exporting {
     version: Version,
@@ -44,11 +48,16 @@ pub struct Exporting {
 
 #[derive(Debug, Clone, Copy)]
 enum Version {
+    V1,
     V5,
     V7,
 }
 
 impl Exporting {
+    pub fn v1(pool: Arc<RecordPool>, random: &mut Random) -> Self {
+        Self { version: Version::V1, pool, window: RecordPool::window(random), flows_sent: 0 }
+    }
+
     pub fn v5(pool: Arc<RecordPool>, random: &mut Random) -> Self {
         Self { version: Version::V5, pool, window: RecordPool::window(random), flows_sent: 0 }
     }
@@ -61,6 +70,7 @@ impl Exporting {
         let (sys_uptime_ms, sequence) = (visit.uptime_ms(), self.flows_sent);
         let (export_secs, export_nanos) = (visit.now.secs(), visit.now.nanos());
         match self.version {
+            Version::V1 => netflow1::Header { sys_uptime_ms, export_secs, export_nanos }.write(n as u16, out),
             Version::V5 => {
                 let interval = visit.identity.sampling_interval as u16;
                 let [.., engine_type, engine_id] = visit.identity.domain.to_be_bytes();
@@ -91,6 +101,7 @@ impl Device for Exporting {
 
     fn flows(&mut self, n: usize, visit: &mut Visit<'_>, out: &mut Datagrams) {
         let most = match self.version {
+            Version::V1 => netflow1::MAX_RECORDS,
             Version::V5 => netflow5::MAX_RECORDS,
             Version::V7 => netflow7::MAX_RECORDS,
         };

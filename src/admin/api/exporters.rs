@@ -120,8 +120,12 @@ impl Exporters {
     pub fn new(view: &View, question: &Question) -> Self {
         let (snapshot, now) = (view.snapshot(), unix_ms());
         let all = snapshot.exporters.iter();
-        let mut exporters: Vec<Exporter> =
-            all.map(|exporter| Exporter::new(exporter, view.identity(exporter.address), now)).collect();
+        let mut exporters: Vec<Exporter> = all
+            .map(|exporter| {
+                let address = exporter.address;
+                Exporter::new(exporter, view.identity(address), view.names_of(address), now)
+            })
+            .collect();
         let of_state = |state| exporters.iter().filter(|exporter| exporter.state == state).count();
         let states = State::ALL.iter().map(|&(state, name)| (name, of_state(state))).collect();
         let unknown = exporters.iter().filter(|exporter| !exporter.known);
@@ -175,7 +179,11 @@ struct Exporter {
     /// What it sends over: udp, tcp, tls.
     transports: Vec<&'static str>,
     observation_domains: usize,
+    /// Addresses that its datagrams come from.
+    senders: usize,
     templates: usize,
+    /// Names (of interfaces, applications, VRFs, texts of columns) that it sent and nobody else had sent before.
+    names: u32,
     /// Template ids that its source ports define differently: each port's data is decoded by its own definition.
     disputed_templates: usize,
     datagrams: u64,
@@ -228,7 +236,7 @@ struct Held {
 }
 
 impl Exporter {
-    fn new(exporter: &ExporterStats, identity: Identity, now: UnixMs) -> Self {
+    fn new(exporter: &ExporterStats, identity: Identity, names: u32, now: UnixMs) -> Self {
         let (stats, held) = (&exporter.stats, &exporter.held_sets);
         let spoken = Protocol::ALL.iter().zip(stats.messages).filter(|(_, messages)| *messages > 0);
         let transports = Transport::ALL.iter().zip(exporter.transports).filter(|(_, used)| *used);
@@ -247,7 +255,9 @@ impl Exporter {
             protocols: spoken.map(|(protocol, _)| protocol.name()).collect(),
             transports: transports.map(|(transport, _)| transport.name()).collect(),
             observation_domains: exporter.domains,
+            senders: exporter.senders,
             templates: exporter.templates,
+            names,
             disputed_templates: exporter.templates_disputed,
             datagrams: stats.messages.iter().sum(),
             records: stats.data_records,

@@ -19,8 +19,9 @@ use helios_common::ie::{Ie, REVERSE_PEN};
 use crate::decode::records::Records;
 use crate::decode::template::Field;
 
-/// Flows of one worker that are remembered at the most, in two tables of half as many: 16 MiB. When the younger one is full, the
-/// older one is forgotten. A flow whose records are farther apart than that counts anew.
+/// Flows of one worker that are remembered at the most, in two tables of half as many: 13 MiB, which the budget of decoding
+/// state is charged. When the younger one is full, the older one is forgotten, and when the budget has no room for a larger
+/// table as well. A flow whose records are farther apart than that counts anew.
 pub const MAX_WORKER_TOTALS: usize = 1 << 18;
 
 /// Flows that a session over TCP remembers, however many sessions there are.
@@ -104,6 +105,16 @@ pub struct FlowTotals {
     hasher: foldhash::quality::RandomState,
     /// Flows of each table.
     max: usize,
+    /// Octets that tables may still grow by.
+    pub room: usize,
+}
+
+/// Flows that a table has room for when it is first used.
+const SMALLEST: usize = 3;
+
+/// What a table for so many flows takes: it is never more than seven eighths full, and its slots are a power of two.
+fn octets_of(flows: usize) -> usize {
+    if flows == 0 { 0 } else { (flows * 8).div_ceil(7).next_power_of_two() * (size_of::<(u64, Counted)>() + 1) + 64 }
 }
 
 type Table = HashMap<u64, Counted, foldhash::fast::RandomState>;
@@ -117,7 +128,7 @@ struct Counted {
 impl FlowTotals {
     pub fn new(max_flows: usize) -> Self {
         let hasher = foldhash::quality::RandomState::default();
-        Self { young: Table::default(), old: Table::default(), hasher, max: (max_flows / 2).max(1) }
+        Self { young: Table::default(), old: Table::default(), hasher, max: (max_flows / 2).max(1), room: usize::MAX }
     }
 
     /// What was added to a flow since it was told last. Tables grow to their size and are then used again and again.
@@ -131,12 +142,34 @@ impl FlowTotals {
                 _ => (now, now),
             },
         };
-        if self.young.len() >= self.max {
+        let is_known = self.young.contains_key(&key);
+        if !is_known && (self.young.len() >= self.max || !self.may_grow()) {
             std::mem::swap(&mut self.young, &mut self.old);
             self.young.clear();
+            if !self.may_grow() {
+                // Not even the smaller of both tables: the flow's next record counts as its first.
+                return added;
+            }
         }
         self.young.insert(key, told);
         added
+    }
+
+    /// Whether there is room for a further flow in the younger table. A table that is full takes one twice its size, and both
+    /// are there while flows are moved.
+    fn may_grow(&mut self) -> bool {
+        if self.young.len() < self.young.capacity() {
+            return true;
+        }
+        let grown = octets_of((self.young.capacity() * 2).max(SMALLEST));
+        let room = self.room.checked_sub(grown);
+        self.room = room.unwrap_or(self.room);
+        room.is_some()
+    }
+
+    /// Octets on the heap; an upper bound.
+    pub fn heap_octets(&self) -> usize {
+        octets_of(self.young.capacity()) + octets_of(self.old.capacity())
     }
 }
 
@@ -217,6 +250,20 @@ mod tests {
             assert_eq!(known.added(u64::MAX, counted(key * 100), true).bytes, if key == 0 { 0 } else { 100 });
             assert!(known.young.len() + known.old.len() <= 200);
         }
+    }
+
+    #[test]
+    fn without_room_the_tables_do_not_grow_and_what_is_known_stays_known() {
+        let mut known = FlowTotals::new(1 << 18);
+        known.room = octets_of(1000);
+        for key in 0..100_000 {
+            known.added(key, counted(100), true);
+            assert!(known.heap_octets() <= 2 * octets_of(1000), "{} at {key}", known.heap_octets());
+        }
+        assert_eq!(known.added(99_999, counted(300), true).bytes, 200, "the latest flows are remembered");
+        let mut none = FlowTotals { room: 0, ..FlowTotals::new(1 << 18) };
+        assert_eq!([100, 300].map(|bytes| none.added(1, counted(bytes), true).bytes), [100, 300]);
+        assert_eq!(none.heap_octets(), 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Cisco's tables of NetFlow versions 5 and 7: every field of header and record at its offset.
+//! Cisco's tables of NetFlow versions 1, 5 and 7: every field of header and record at its offset.
 
+use helios_collector::decode::{LossCounts, Protocol};
 use helios_common::columns::{
     BYTES, DST_ADDR, DST_AS, DST_MASK, DST_PORT, FLOW_END, FLOW_START, IN_IF_INDEX, NEXT_HOP, OBSERVATION_DOMAIN_ID,
     OUT_IF_INDEX, PACKETS, PROTO, SAMPLING_INTERVAL, SRC_ADDR, SRC_AS, SRC_MASK, SRC_PORT, TCP_FLAGS, TOS,
@@ -17,7 +18,7 @@ const HEADER: &str = "
     00000065        # 16 flow_sequence: 101
 ";
 
-/// The first 36 octets of both records: what a router and a switch say alike.
+/// The first 36 octets of all records: what routers and switches say alike.
 const RECORD: &str = "
     0a000001        #  0 srcaddr: 10.0.0.1
     c0000202        #  4 dstaddr: 192.0.2.2
@@ -39,8 +40,35 @@ fn assert_the_record(bench: &Bench) {
     assert_eq!((out.get(FLOW_START, 0), out.get(FLOW_END, 0)), (NOW + 500 - 50_000, NOW + 500 - 10_000));
     assert_eq!((out.get(SRC_PORT, 0), out.get(DST_PORT, 0)), (54_321, 443));
     assert_eq!((out.get(TCP_FLAGS, 0), out.get(PROTO, 0), out.get(TOS, 0)), (0x1b, 6, 0xb8));
+}
+
+fn assert_systems_and_masks(bench: &Bench) {
+    let out = &bench.out;
     assert_eq!((out.get(SRC_AS, 0), out.get(DST_AS, 0)), (64_500, 23_456), "AS_TRANS stays what it is");
     assert_eq!((out.get(SRC_MASK, 0), out.get(DST_MASK, 0)), (24, 20));
+}
+
+/// Version 1 has neither a sequence number nor systems and masks: the header ends behind the time.
+#[test]
+fn every_field_of_version_1_is_at_its_offset() {
+    let header = HEADER.lines().take(4).collect::<Vec<_>>().join("\n");
+    let rest = "
+        0000            # 36 pad1
+        06 b8 1b        # 38 prot, 39 tos, 40 flags
+        01 02 03        # 41 tcp_retx_cnt, 42 tcp_retx_secs, 43 tcp_misseq_cnt
+        ffffffff        # 44 reserved
+    ";
+    let message = figure(&format!("0001 0001 {header}\n{RECORD}\n{rest}"));
+    assert_eq!(message.len(), 16 + 48);
+    let mut bench = Bench::new();
+    let decoded = bench.decode(&message);
+    assert_eq!((decoded.protocol, decoded.rows), (Protocol::Netflow1, 1));
+    assert_the_record(&bench);
+    let out = &bench.out;
+    assert_eq!((out.get(SRC_AS, 0), out.get(DST_AS, 0), out.get(SRC_MASK, 0), out.get(DST_MASK, 0)), (0, 0, 0, 0));
+    assert_eq!((out.get(SAMPLING_INTERVAL, 0), out.get(OBSERVATION_DOMAIN_ID, 0)), (1, 0));
+    bench.decode(&message);
+    assert_eq!(bench.decoder.exporters().next().unwrap().loss_total(), LossCounts::default(), "nothing is numbered");
 }
 
 #[test]
@@ -56,6 +84,7 @@ fn every_field_of_version_5_is_at_its_offset() {
     let mut bench = Bench::new();
     assert_eq!(bench.decode(&message).rows, 1);
     assert_the_record(&bench);
+    assert_systems_and_masks(&bench);
     assert_eq!((bench.out.get(SAMPLING_INTERVAL, 0), bench.out.get(OBSERVATION_DOMAIN_ID, 0)), (100, 0x0102));
 }
 
@@ -73,5 +102,6 @@ fn every_field_of_version_7_is_at_its_offset() {
     let mut bench = Bench::new();
     assert_eq!(bench.decode(&message).rows, 1);
     assert_the_record(&bench);
+    assert_systems_and_masks(&bench);
     assert_eq!((bench.out.get(SAMPLING_INTERVAL, 0), bench.out.get(OBSERVATION_DOMAIN_ID, 0)), (1, 0));
 }
