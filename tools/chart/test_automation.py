@@ -1,5 +1,6 @@
 """Runbooks: definitions, policies and roles are the repository's; the operator gets the lists of devices that are written for it."""
 
+import json
 import unittest
 
 import chart
@@ -53,6 +54,15 @@ class Automation(unittest.TestCase):
                     self.assertFalse({"secrets", "*"} & set(rule["resources"]), o["metadata"]["name"])
                     self.assertNotIn("*", rule["verbs"])
             self.assertNotIn(o["kind"], ("ClusterRole", "ClusterRoleBinding"))
+
+    def test_executors_may_create_jobs_only_where_scripts_are_allowed(self):
+        for images in ([], ["registry.example/echo:1"]):
+            rendered = {(o["kind"], o["metadata"]["name"]): o for o in chart.objects(values={"automation": {"scriptImages": images}})}
+            resources = {resource for rule in rendered["Role", "helios-executor"]["rules"] for resource in rule["resources"]}
+            self.assertEqual("jobs" in resources, bool(images))
+            operator = rendered["Deployment", "helios-operator"]["spec"]["template"]["spec"]["containers"][0]
+            servers = json.loads({e["name"]: e.get("value") for e in operator["env"]}["HELIOS_SERVERS"])
+            self.assertEqual(servers["script_images"], images)
 
     def test_groups_get_their_role_and_no_other(self):
         groups = {"author": ["architects"], "approver": ["noc", "oncall"]}

@@ -26,11 +26,27 @@ SECOND = "zrh-core-2"
 PATHS = {"rbx": "helios.io/v1alpha1 runbookexecutions", "rba": "helios.io/v1alpha1 runbookapprovals", "jobs": "batch/v1 jobs", "pods": "v1 pods",
          "leases": "coordination.k8s.io/v1 leases", "events": "v1 events", "deployment": "apps/v1 deployments"}
 # Second octet of the devices' addresses: the lab's own are from 20 on.
-BASE = 77
+BASE = os.environ.get("RUNBOOK_BASE", "77")
 
 
 def wait_for(what, is_there, limit_secs=LIMIT_SECS):
     return cluster.wait_for(what, is_there, limit_secs)
+
+
+class Operator:
+    """A pod of the operator: its process, which a kubelet starts again when it ends by itself."""
+
+    def __init__(self, start, url):
+        self.begin, self.url, self.wanted, self.ends = start, url, True, []
+        self.process = start()
+
+    def __getattr__(self, name):
+        return getattr(self.process, name)
+
+    def revive(self):
+        if self.wanted and self.process.poll() is not None:
+            self.ends.append(self.process.returncode)
+            self.process = self.begin()
 
 
 class Rig:
@@ -40,7 +56,7 @@ class Rig:
         """`lab`: folder of a lab that runs (tools/lab), in place of a network of its own."""
         self.kubectl, self.access, self.namespace, self.folder = kubectl, running.kubeconfig, namespace, pathlib.Path(folder)
         self.api = cluster.Api(folder)
-        self.processes, self.outputs, self.accounts = [], set(), {}
+        self.processes, self.outputs, self.accounts, self.operators = [], set(), {}, []
         # What a test changes: environment of operators and executors, and how executors reach the API server.
         self.servers, self.executor_server, self.executor_servers = {}, None, {}
         self.wire = None
@@ -149,18 +165,18 @@ class Rig:
         given = {e["name"]: e.get("value", self.namespace) for e in container.get("env", [])}
         return {"PATH": os.environ["PATH"], **given, "KUBECONFIG": str(self.kubeconfig(account, server)), **more}
 
-    def operator(self, name, server=None, port=None):
+    def operator(self, name, server=None):
         deployment = self.get("deployment", "helios-operator")
         container = deployment["spec"]["template"]["spec"]["containers"][0]
-        port = port or cluster.free_ports(1)[0]
+        port = cluster.free_ports(1)[0]
         token = self.folder / "alert-token"
         token.write_text("s3cret\n")
         env = self.environment(container, "helios-operator", server, POD_NAME=name, LISTEN=f"127.0.0.1:{port}", ALERT_TOKEN_FILE=str(token),
                                HELIOS_SERVERS=json.dumps(self.servers))
-        process = self.spawn(name, [OPERATOR, *container["args"]], env)
-        process.url = f"http://127.0.0.1:{port}"
-        wait_for(f"probe of {name}", lambda: self.page(process, "/readyz") == "ok\n")
-        return process
+        operator = Operator(lambda: self.spawn(name, [OPERATOR, *container["args"]], env), f"http://127.0.0.1:{port}")
+        self.operators.append(operator)
+        wait_for(f"probe of {name}", lambda: self.page(operator, "/readyz") == "ok\n")
+        return operator
 
     def leads(self, process):
         return self.metric(process, "helios_runbook_leader") == 1
@@ -266,20 +282,24 @@ class Rig:
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
     def stop(self, process):
+        process.wanted = False
         process.terminate()
         process.wait(LIMIT_SECS)
 
     def kill(self, process):
+        process.wanted = False
         process.send_signal(signal.SIGKILL)
         process.wait()
 
     def audit(self):
         """Every entry that operators and executors wrote to standard output."""
-        lines = [line for output in self.outputs if output.exists() for line in output.read_text().splitlines()]
-        entries = [json.loads(line)["audit"] for line in lines if line.startswith('{"audit"')]
         path, executions = self.folder / "audit.jsonl", self.folder / "executions.json"
+        # First the statuses: an entry is handed out a moment after its status was written, by executors that run on.
+        found = {"items": [item for item in self.get("rbx")["items"] if item.get("status", {}).get("closed")]}
+        executions.write_text(json.dumps(found))
+        lines = [line for output in list(self.outputs) if output.exists() for line in output.read_text().splitlines()]
+        entries = [json.loads(line)["audit"] for line in lines if line.startswith('{"audit"') and line.endswith("}}")]
         path.write_text("".join(json.dumps({"audit": entry}) + "\n" for entry in entries))
-        executions.write_text(json.dumps(self.get("rbx")))
         done = subprocess.run([OPERATOR, "audit", "verify", path, "--executions", executions], capture_output=True, text=True, check=False)
         return done, entries
 
@@ -308,6 +328,8 @@ class Kubelet(threading.Thread):
                 pass  # the API server is away
 
     def look(self):
+        for operator in self.rig.operators:
+            operator.revive()
         for uid, (pod, process) in list(self.running.items()):
             if process.poll() is not None:
                 message = process.message.read_text() if getattr(process, "message", None) and process.message.exists() else ""

@@ -34,7 +34,7 @@ impl Locks {
     }
 
     /// Takes the locks of all devices, and one of `runs` executions of the runbook (0 is no limit); or none of them. `Err` says
-    /// what is held, and by whom.
+    /// what is held.
     pub(super) async fn take(
         &self,
         devices: &[String],
@@ -46,9 +46,9 @@ impl Locks {
         }
         // In the order of their names, so that two executions never wait for each other.
         for device in devices {
-            if let Some(holder) = self.held(&device_lock(device), device).await? {
+            if !self.held(&device_lock(device), device).await? {
                 self.free().await?;
-                return Ok(Err(busy(device, &holder)));
+                return Ok(Err(busy(device)));
             }
         }
         Ok(Ok(()))
@@ -58,35 +58,34 @@ impl Locks {
     async fn take_one(&self, runbook: &str, runs: usize) -> kube::Result<bool> {
         for run in 0..runs {
             let lock = format!("helios-runbook-{}-{run}", &audit::sha256(runbook.as_bytes())[..20]);
-            if self.held(&lock, runbook).await?.is_none() {
+            if self.held(&lock, runbook).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Takes one lock; `Some` says who has it.
-    async fn held(&self, lock: &str, about: &str) -> kube::Result<Option<String>> {
+    /// Takes one lock, and says whether this execution holds it now.
+    async fn held(&self, lock: &str, about: &str) -> kube::Result<bool> {
         let leases = self.leases();
         match leases.create(&PostParams::default(), &self.lease(lock, about, None)).await {
-            Ok(_) => return Ok(None),
+            Ok(_) => return Ok(true),
             Err(error) if is_code(&error, 409) => {}
             Err(error) => return Err(error),
         }
-        let Some(found) = leases.get_opt(lock).await? else {
-            return Ok(Some("somebody who just freed it".to_owned()));
-        };
+        // Gone by now: whoever freed it is as fast at the next try.
+        let Some(found) = leases.get_opt(lock).await? else { return Ok(false) };
         let other = found.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
         if other == self.holder() {
-            return Ok(None);
+            return Ok(true);
         }
         if self.lives(&other).await? {
-            return Ok(Some(other.split_once('/').map_or(other.as_str(), |(name, _)| name).to_owned()));
+            return Ok(false);
         }
         let lease = self.lease(lock, about, found.metadata.resource_version);
         match leases.replace(lock, &PostParams::default(), &lease).await {
-            Ok(_) => Ok(None),
-            Err(error) if is_code(&error, 409) => Ok(Some("somebody who was faster".to_owned())),
+            Ok(_) => Ok(true),
+            Err(error) if is_code(&error, 409) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -137,9 +136,9 @@ impl Locks {
     }
 }
 
-/// Says who has a device.
-pub(super) fn busy(device: &str, holder: &str) -> String {
-    format!("{device} is held by {holder}")
+/// Says that another execution has a device. It does not say which: with hundreds that wait, each change would be written to all.
+pub(super) fn busy(device: &str) -> String {
+    format!("{device} is held by another execution")
 }
 
 /// Says that a runbook runs as often as it may.

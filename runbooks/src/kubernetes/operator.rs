@@ -278,7 +278,7 @@ async fn reconcile(execution: Arc<Execution>, operator: Arc<Operator>) -> kube::
     }
     let runbook =
         if status.runbook.is_none() { operator.runbook(&execution.spec.runbook_ref.name).await? } else { None };
-    let votes = if status.phase.is_final() || status.runbook.is_none() { Vec::new() } else { operator.votes().await? };
+    let votes = if asks_people(&status) { operator.votes().await? } else { Vec::new() };
     let job = match &status.executor {
         Some(executor) if !status.phase.is_final() => operator.job(&executor.job).await?,
         _ => reconcile::Job::Missing,
@@ -345,7 +345,7 @@ impl Operator {
                 continue;
             }
             if let Some(device) = status.devices.iter().find(|device| theirs.devices.contains(device)) {
-                return Some(locks::busy(device, &other.name_any()));
+                return Some(locks::busy(device));
             }
             running += usize::from(other.spec.runbook_ref == execution.spec.runbook_ref);
         }
@@ -533,6 +533,15 @@ impl Operator {
             tracing::warn!(%error, "cannot write an event");
         }
     }
+}
+
+/// Whether somebody's decision may count now.
+fn asks_people(status: &ExecutionStatus) -> bool {
+    let asks = |snapshot: &crate::resource::Snapshot| {
+        let steps = &snapshot.spec.steps;
+        snapshot.spec.requires_approval || steps.iter().any(|step| step.kind == "approval" || step.kind == "for-each")
+    };
+    !status.phase.is_final() && status.runbook.as_ref().is_some_and(asks)
 }
 
 /// How many executions of the runbook may run at the same time; 0 is no limit.

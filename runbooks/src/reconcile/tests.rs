@@ -240,9 +240,9 @@ fn an_execution_says_once_what_it_waits_for_and_begins_when_that_is_over() {
     case.step();
     case.vote("bob", Decision::Approve);
     case.step();
-    case.blocked = Some("r1 is held by other".to_owned());
+    case.blocked = Some("r1 is held by another execution".to_owned());
     assert_eq!([case.step(), case.step()], ["waits", "again"]);
-    assert_eq!(case.status.message, "waits: r1 is held by other");
+    assert_eq!(case.status.message, "waits: r1 is held by another execution");
     case.blocked = None;
     assert_eq!(case.step(), "locked");
 }
