@@ -22,7 +22,7 @@ export HELIOS_ENGINE_PYTHON := $(ENGINE_PYTHON)
 export HELIOS_CAPTURES
 
 .PHONY: help all build test lint torture demo bench ci engine engine-test components test-collectors dashboards dashboards-test alerts test-alerts exporters captures fuzz-smoke fuzz docs docs-generated site clean
-.PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes test-runbooks docker-build print-images static
+.PHONY: helm-lint helm-unittest chart-docs kube-components test-kubernetes test-runbooks test-samples measure-runbooks docker-build print-images static
 .PHONY: lab test-lab
 .PHONY: console test-dashboards demo-dashboards
 
@@ -107,14 +107,29 @@ chart-docs: $(CHART_PYTHON) ## regenerate the chart's values.schema.json and REA
 kube-components: ## build kube-apiserver, its controllers, kubectl and helm with Go; etcd from Debian (15 minutes, once)
 	tools/components/install.sh kubernetes
 
+# The tests of runbooks have targets of their own.
+KUBE_TESTS := $(filter-out test_runbook% test_samples,$(basename $(notdir $(wildcard tools/kube/test_*.py))))
+
 test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes (10 minutes)
 	cargo build --locked --bin helios
-	cd tools/kube && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -W ignore -m unittest -v
+	cd tools/kube && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -W ignore -m unittest -v $(KUBE_TESTS)
 
-test-runbooks: kube-components ## hold runbooks and their operator against a real API server and devices over gNMI (3 minutes)
-	tools/components/install.sh gnmic
+test-runbooks: kube-components engine ## hold runbooks and their operator against a real API server, devices over gNMI, Alertmanager and ClickHouse (20 minutes)
+	tools/components/install.sh gnmic alertmanager
 	cargo build --locked -p helios-runbooks -p helios-practice
-	cd tools/kube && python3 -m unittest -q test_runbooks
+	cd tools/kube && python3 -m unittest -v test_runbooks test_runbook_faults test_runbook_servers
+
+test-samples: kube-components engine ## run the ten sample runbooks on the lab: dry, forward with flows and metrics as witnesses, failing, undone (30 minutes)
+	tools/components/install.sh gnmic snmp_exporter blackbox_exporter alertmanager debian
+	cargo build --release --locked -p helios -p helios-practice
+	cargo build --locked -p helios-runbooks
+	cd tools/kube && python3 -m unittest -v test_samples
+
+measure-runbooks: kube-components ## memory and API requests of an idle runbook operator, and the time to the first gNMI Set (10 minutes)
+	tools/components/install.sh gnmic
+	cargo build --release --locked -p helios-runbooks
+	cargo build --locked -p helios-practice
+	cd tools/kube && HELIOS_OPERATOR=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/release/helios-operator python3 measure_runbooks.py
 
 # As in the reference: REGISTRY=ghcr.io/your-org/helios make docker-build. Several platforms need a builder that can: docker buildx create --use.
 REGISTRY ?= ghcr.io/helios/helios

@@ -45,7 +45,7 @@ pub fn first_config(device: &description::Device, sessions: &[Session]) -> Value
                     "global": {"config": {"as": device.asn, "router-id": device.address.to_string()}},
                     "neighbors": {"neighbor": neighbors.collect::<Vec<_>>()},
                 },
-            }, intent::isis(device)]},
+            }, intent::isis(device), intent::routes()]},
         }]},
         "sampling": intent::sampling(device),
         "system": {"config": {"hostname": device.name}},

@@ -19,8 +19,10 @@ pub struct Entry {
     /// metadata.uid of the execution.
     pub uid: String,
     /// 1 for the first entry of an execution.
+    #[serde(deserialize_with = "integer")]
     pub number: i64,
     /// Seconds since 1970-01-01 UTC.
+    #[serde(deserialize_with = "integer")]
     pub time: i64,
     pub namespace: String,
     pub execution: String,
@@ -42,6 +44,18 @@ pub struct Entry {
     pub previous: String,
     /// SHA-256 of the entry as JSON with an empty `hash`.
     pub hash: String,
+}
+
+/// A number as this program writes it, as ClickHouse writes numbers of 64 bits, or as it writes a DateTime in UTC.
+fn integer<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let text = value.as_str().unwrap_or_default();
+    let time = || {
+        let civil = text.parse::<k8s_openapi::jiff::civil::DateTime>().ok()?;
+        Some(civil.to_zoned(k8s_openapi::jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
+    };
+    let number = value.as_i64().or_else(|| text.parse().ok()).or_else(time);
+    number.ok_or_else(|| serde::de::Error::custom(format!("{value} is neither a number nor a time")))
 }
 
 impl Entry {
@@ -185,6 +199,18 @@ mod tests {
         let mut forked = entries.clone();
         forked.push(Entry { event: "y".into(), ..entries[3].clone() });
         assert!(faults(forked).contains("twice"));
+    }
+
+    #[test]
+    fn a_row_of_clickhouse_is_the_entry_that_was_written() {
+        let (entries, _) = chain(1);
+        let entry = Entry { time: 1_795_872_673, ..entries[0].clone() };
+        let mut row = serde_json::to_value(&entry).unwrap();
+        row["time"] = Value::from("2026-11-28 13:31:13");
+        row["number"] = Value::from("1");
+        assert_eq!(serde_json::from_value::<Entry>(row.clone()).unwrap(), entry);
+        row["time"] = Value::from("yesterday");
+        assert!(serde_json::from_value::<Entry>(row).unwrap_err().to_string().contains("neither a number nor a time"));
     }
 
     #[test]

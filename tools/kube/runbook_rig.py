@@ -156,8 +156,12 @@ class Rig:
         access["users"] = [{"name": "admin", "user": {"token": self.accounts[account]}}]
         if server:
             access["clusters"][0]["cluster"] = {"server": server}
-        path = self.folder / f"{account}-{len(server or '')}-{server.rsplit(':', 1)[1] if server else 'own'}.kubeconfig"
-        path.write_text(json.dumps(access))
+        path = self.folder / f"{account}-{server.rsplit(':', 1)[1] if server else 'own'}.kubeconfig"
+        if not path.exists():
+            # Whole at once: another process may read it already.
+            new = path.with_suffix(f".{threading.get_ident()}")
+            new.write_text(json.dumps(access))
+            new.rename(path)
         return path
 
     def environment(self, container, account, server=None, **more):

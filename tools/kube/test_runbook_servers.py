@@ -64,7 +64,7 @@ class Servers(Case):
     def start_mail(cls):
         folder = pathlib.Path(cls.folder.name)
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder / "mail.key", "-out", folder / "mail.pem", "-days", "2",
-                        "-subj", "/CN=mail", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+                        "-subj", "/CN=mail", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"], check=True, capture_output=True)
         cls.mail = runbook_smtp.Mail(folder / "mail.pem", folder / "mail.key", ("helios", "mail-password"))
         cls.addClassCleanup(cls.mail.close)
         notify = folder / "notify"
@@ -230,7 +230,8 @@ class Servers(Case):
         self.make_book("tell-wrong", {"name": "tell", "type": "notify", "config": {"channel": "wrong", "text": "x"}})
         with runbook_rig.Kubelet(self.rig):
             self.ask("tell", "tell", device=DEVICE)
-            self.assertEqual(self.closed("tell")["phase"], "Succeeded")
+            status = self.closed("tell")
+            self.assertEqual(status["phase"], "Succeeded", status["message"])
             self.ask("tell-wrong", "tell-wrong", device=DEVICE)
             status = self.closed("tell-wrong")
         message, = self.mail.messages

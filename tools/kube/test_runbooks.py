@@ -1,8 +1,12 @@
 """Runbooks on a real API server: definitions, rules and policies as it enforces them, and the operator's way with executions."""
 
 import json
+import pathlib
+import re
+import subprocess
 import unittest
 
+import cluster
 import runbook_rig
 from runbook_case import NAMESPACE, ROOT, Case, approval, execution, runbook
 
@@ -182,6 +186,51 @@ class Runbooks(Case):
         item = rig.get("rbx", names[0])
         self.assertEqual(item["spec"]["requestedBy"], f"system:serviceaccount:{NAMESPACE}:helios-operator")
         self.assertEqual(item["spec"]["parameters"], {"device": runbook_rig.DEVICE})
+
+    def test_9b_the_commands_of_the_page_do_what_it_says(self):
+        """Each section by the person that it is for, as the shell reads it."""
+        rig, page = self.rig, Page((ROOT / "docs/runbooks.md").read_text())
+        folder = pathlib.Path(self.folder.name) / "page"
+        folder.mkdir()
+        for name, program in (("kubectl", cluster.program("kubectl")), ("helios-operator", runbook_rig.OPERATOR)):
+            (folder / name).symlink_to(program)
+        (folder / "interface-bounce.yaml").write_text(page.blocks("Write one", "yaml")[0])
+        self.kubectl("delete", "rb", "interface-bounce", "-n", NAMESPACE)
+
+        def run(section, user):
+            access = json.loads(self.cluster.kubeconfig.read_text())
+            access["users"][0]["user"]["as"] = user
+            access["contexts"][0]["context"]["namespace"] = NAMESPACE
+            config = folder / f"{user}.kubeconfig"
+            config.write_text(json.dumps(access))
+            env = {"PATH": f"{folder}:/usr/bin:/bin", "HOME": str(folder), "KUBECONFIG": str(config)}
+            out = ""
+            for block in page.blocks(section, "sh"):
+                done = subprocess.run(["sh", "-e", "-c", block], cwd=folder, env=env, capture_output=True, text=True, check=False)
+                self.assertEqual(done.returncode, 0, f"{section}: {block}\n{done.stderr}")
+                out += done.stdout
+            return out
+        self.assertIn("3. enable (gnmi-set)", run("Write one", "carol"))
+        with runbook_rig.Kubelet(rig):
+            run("Run one", "alice")
+            rig.reach("bounce-eth1", "AwaitingApproval")
+            run("Approve", "bob")
+            runbook_rig.wait_for("interface that is down", lambda: not rig.enabled())
+            seen = run("Watch, and roll back", "alice")
+            self.assertEqual(self.closed("bounce-eth1")["phase"], "Cancelled")
+        self.assertIn("disable\tSucceeded", seen)
+        self.assertTrue(rig.enabled())
+        self.assertEqual(run("Who may do what", "admin").splitlines()[-2:], ["yes", "yes"])
+
+
+class Page:
+    """The code blocks of a page, by section and language."""
+
+    def __init__(self, text):
+        self.sections = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", text, re.M))
+
+    def blocks(self, section, language):
+        return re.findall(rf"^```{language}\n(.*?)^```", self.sections[section], re.M | re.S)
 
 
 if __name__ == "__main__":

@@ -149,6 +149,17 @@ class Samples(Case):
                                "-t", "CONFIG", "-e", "json_ietf"], capture_output=True, text=True, check=True)
         return [notification["updates"] for notification in json.loads(done.stdout)]
 
+    def broken(self, sample):
+        """What a device has before a sample that would otherwise change nothing."""
+        if sample == "configuration-drift":
+            self.drift()
+        if sample == "interface-undrain":
+            self.put("zrh-core-1", metric_path(self.drained), 20)
+
+    def put(self, device, path, value):
+        subprocess.run([*self.rig.gnmic(self.addresses[device]), "set", "--update-path", path, "--update-value", json.dumps(value), "-e", "json_ietf"],
+                       capture_output=True, text=True, check=True)
+
     def start(self, name, sample, **spec):
         item = {"apiVersion": "helios.io/v1alpha1", "kind": "RunbookExecution", "metadata": {"name": name},
                 "spec": {"runbookRef": {"name": sample}, "requestedBy": "alice", "parameters": self.values[sample], **spec}}
@@ -189,8 +200,7 @@ class Samples(Case):
     def test_2_a_device_that_does_it_and_answers_too_late_is_put_back(self):
         def run(sample):
             device, name = self.device(sample), f"late-{sample}"
-            if sample == "configuration-drift":
-                self.drift()
+            self.broken(sample)
             before = self.configuration(device)
             self.rig.fault("slow-set", device=device)
             try:
@@ -211,8 +221,7 @@ class Samples(Case):
             steps = self.plan_of(f"dry-{sample}")
             if "gnmi-set" not in steps:
                 return "changes nothing"
-            if sample == "configuration-drift":
-                self.drift()
+            self.broken(sample)
             before = self.configuration(device)
             deadly = runbook_wire.Deadly(self.api)
             self.rig.executor_servers[name] = deadly.url
@@ -356,9 +365,7 @@ class Samples(Case):
         return f"sampling_interval 4 in flows of both, {before / 1e6:.1f} -> {after / 1e6:.1f} Mbit/s in all"
 
     def drift(self):
-        path = f"/sampling/sflow/interfaces/interface[name={self.drifted}]/config/enabled"
-        subprocess.run([*self.rig.gnmic(self.addresses["sto-core-1"]), "set", "--update-path", path, "--update-value", "false", "-e", "json_ietf"],
-                       capture_output=True, text=True, check=True)
+        self.put("sto-core-1", f"/sampling/sflow/interfaces/interface[name={self.drifted}]/config/enabled", False)
 
     def forward_configuration_drift(self, name, sample):
         condition = f"exporter_name = 'sto-core-1' AND in_if_name = '{self.drifted}'"

@@ -34,6 +34,14 @@ pub fn isis(device: &description::Device) -> Value {
     })
 }
 
+/// Static routes of a device at its start: the protocol is there, and has none.
+pub fn routes() -> Value {
+    json!({
+        "identifier": "STATIC", "name": "static", "config": {"identifier": "STATIC", "name": "static"},
+        "static-routes": {"static": []},
+    })
+}
+
 /// Sampling of a device at its start: of every packet, on every interface.
 pub fn sampling(device: &description::Device) -> Value {
     let interface = |interface: &description::Interface| json!({"name": interface.name, "config": {"name": interface.name, "enabled": true}});
