@@ -15,10 +15,16 @@ ENV RUSTFLAGS="-C target-feature=+crt-static" \
 ARG HELIOS_COMMIT
 RUN case "$TARGETARCH" in amd64) target=x86_64 ;; arm64) target=aarch64 ;; *) echo "no target for $TARGETARCH" >&2; exit 1 ;; esac; \
     target="$target-unknown-linux-gnu"; rustup target add "$target" \
-    && cargo build --release --locked --target "$target" --bin helios \
-    && mkdir /out && cp "target/$target/release/helios" /out/
+    && cargo build --release --locked --target "$target" -p helios -p helios-runbooks --bin helios --bin helios-operator \
+    && mkdir /out && cp "target/$target/release/helios" "target/$target/release/helios-operator" /out/
 
 # Holds certificates of authorities, time zones and a user without rights (65532); no shell, no libraries.
+FROM gcr.io/distroless/static-debian12:nonroot AS helios-operator
+COPY --from=build /out/helios-operator /usr/local/bin/helios-operator
+ENTRYPOINT ["/usr/local/bin/helios-operator"]
+CMD ["run"]
+
+# The last target is what `docker build .` makes.
 FROM gcr.io/distroless/static-debian12:nonroot AS helios
 COPY --from=build /out/helios /usr/local/bin/helios
 ENTRYPOINT ["/usr/local/bin/helios"]

@@ -31,8 +31,8 @@ help: ## list the targets
 
 all: lint test build ## lint, test and build
 
-build: ## build the release binary, target/release/helios
-	cargo build --release --locked
+build: ## build the release binaries, target/release/helios and helios-operator
+	cargo build --release --locked -p helios -p helios-runbooks $(addprefix --bin ,$(IMAGES))
 
 test: engine-test exporters ## run every test: unit, property, end to end with the ClickHouse engine and real exporters
 	cargo test --workspace --all-features --locked
@@ -132,13 +132,15 @@ measure-runbooks: kube-components ## memory and API requests of an idle runbook 
 	cd tools/kube && HELIOS_OPERATOR=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/release/helios-operator python3 measure_runbooks.py
 
 # As in the reference: REGISTRY=ghcr.io/your-org/helios make docker-build. Several platforms need a builder that can: docker buildx create --use.
-REGISTRY ?= ghcr.io/helios/helios
+REGISTRY ?= ghcr.io/helios
 VERSION ?= 0.1.0
 PLATFORMS ?= linux/amd64,linux/arm64
-IMAGES := helios
+IMAGES := helios helios-operator
+# Sources come into the image's build without their repository. Twelve characters, as build.rs asks git for.
+COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 
 docker-build: ## build the images of all programs for PLATFORMS; PUSH=1 pushes them to REGISTRY
-	for image in $(IMAGES); do docker buildx build --platform $(PLATFORMS) --target $$image $(if $(PUSH),--push --sbom=true --provenance=mode=max) -t $(REGISTRY)/$$image:$(VERSION) .; done
+	for image in $(IMAGES); do docker buildx build --platform $(PLATFORMS) --target $$image --build-arg HELIOS_COMMIT=$(COMMIT) $(if $(PUSH),--push --sbom=true --provenance=mode=max) -t $(REGISTRY)/$$image:$(VERSION) .; done
 
 print-images:
 	@echo $(IMAGES)
@@ -146,7 +148,7 @@ print-images:
 # As the Dockerfile builds them. crt-static must not reach build scripts, hence a target by name.
 STATIC_TARGET := x86_64-unknown-linux-gnu
 static: ## build the static release binaries and run them in an empty, read-only root as nonroot
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(STATIC_TARGET) $(addprefix --bin ,$(IMAGES))
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(STATIC_TARGET) -p helios -p helios-runbooks $(addprefix --bin ,$(IMAGES))
 	tools/static.sh $(foreach image,$(IMAGES),$${CARGO_TARGET_DIR:-target}/$(STATIC_TARGET)/release/$(image))
 
 components: ## install gnmic, snmp_exporter, blackbox_exporter (built with Go into ~/.cache/helios), prometheus and snmpd (Debian packages)

@@ -54,6 +54,8 @@ RULES = {
     "provider": {"enum": ["bundled", "external"]},
     "globalQuery.endpoints": {"items": {"type": "string", "pattern": "^[^ ]+:[0-9]+$"}},
     "route.parentRefs": {"items": {"type": "object"}},
+    "automation.deviceIdentity": {"enum": ["hostname", "certificate"]},
+    "automation.scriptImages": {"items": {"type": "string", "pattern": "^[^ ]+(:[A-Za-z0-9_.-]+|@sha256:[0-9a-f]{64})$"}},
     "integration.source": {"enum": ["static", "netbox"]},
     "staticDevices": {"items": {"type": "object", "required": ["name", "address"]}},
     "flows.config": {}, "integration.targets": {}, "flows.data": {},

@@ -77,10 +77,16 @@ class ApplicationSet(unittest.TestCase):
 
     def test_operators_come_first_and_have_no_values(self):
         made = application(cluster("dc1", **LABELS), ELEMENTS["operators"])
-        self.assertEqual(made["spec"]["source"], {**made["spec"]["source"], "path": "chart/operators", "helm": {"releaseName": "operators"}})
+        self.assertEqual(made["spec"]["source"], {**made["spec"]["source"], "path": "chart/operators", "helm": {"releaseName": "helios-operators"}})
         steps = [step["matchExpressions"][0]["values"] for step in SET["strategy"]["rollingSync"]["steps"]]
         self.assertEqual(steps, [[ELEMENTS["operators"]["wave"]], [ELEMENTS["helios"]["wave"]]])
         self.assertEqual(made["metadata"]["labels"], {"helios.io/wave": "1"})
+
+    def test_what_the_operators_bring_is_where_the_chart_looks_for_it(self):
+        release, namespace = ELEMENTS["operators"]["release"], ELEMENTS["operators"]["namespace"]
+        self.assertEqual(chart.default_values()["storage"]["prometheus"]["kubeStateMetrics"], f"{release}-kube-state-metrics.{namespace}.svc:8080")
+        guide = (chart.ROOT / "docs/kubernetes.md").read_text()
+        self.assertIn(f"helm install {release} chart/operators --namespace {namespace}", guide)
 
     def test_a_cluster_needs_all_three_labels(self):
         self.assertTrue(selects(cluster("dc1", **LABELS)))

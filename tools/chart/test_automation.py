@@ -63,6 +63,8 @@ class Automation(unittest.TestCase):
             operator = rendered["Deployment", "helios-operator"]["spec"]["template"]["spec"]["containers"][0]
             servers = json.loads({e["name"]: e.get("value") for e in operator["env"]}["HELIOS_SERVERS"])
             self.assertEqual(servers["script_images"], images)
+            policies = {o["metadata"]["name"] for o in rendered.values() if o["kind"] == "NetworkPolicy" and o["metadata"]["namespace"] == "helios-automation"}
+            self.assertEqual("helios-script" in policies, bool(images))
 
     def test_groups_get_their_role_and_no_other(self):
         groups = {"author": ["architects"], "approver": ["noc", "oncall"]}

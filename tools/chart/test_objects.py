@@ -6,7 +6,7 @@ import unittest
 
 import chart
 
-FULL = {"automation": {"samples": True, "groups": {"approver": ["network"]}}, "global": {"netbox": {"url": "https://netbox.example.net"}, "clickhouse": {"runbooks": True}}, "integration": {"source": "netbox"},
+FULL = {"automation": {"samples": True, "scriptImages": ["registry.example.net/checks:1.0"], "groups": {"approver": ["network"]}}, "global": {"netbox": {"url": "https://netbox.example.net"}, "clickhouse": {"runbooks": True}}, "integration": {"source": "netbox"},
         "visualization": {"grafana": {"ingress": {"enabled": True}}, "alertmanager": {"existingSecret": "alertmanager"}}}
 # One rendering for each kind of thing that the values can make.
 RENDERINGS = {
@@ -97,6 +97,14 @@ class Objects(unittest.TestCase):
                     self.assertRegex(image, r":v?[0-9][^:/]*$")
                     self.assertTrue(any(image.startswith(known) for known in REGISTRIES))
 
+    def test_helios_own_images_are_those_that_make_builds(self):
+        makefile = (chart.ROOT / "Makefile").read_text()
+        registry, version, names = (re.search(rf"^{name} [?:]= (.+)$", makefile, re.M)[1] for name in ("REGISTRY", "VERSION", "IMAGES"))
+        built = {f"{registry}/{name}:{version}" for name in names.split()}
+        self.assertEqual({image for o in chart.objects() for image in images(o) if "/helios" in image}, built)
+        dockerfile = (chart.ROOT / "Dockerfile").read_text()
+        self.assertEqual(set(re.findall(r"distroless/static-debian12:nonroot AS (\S+)", dockerfile)), set(names.split()))
+
     def test_one_registry_replaces_all(self):
         for o in chart.objects("medium", "storage-multi-dc", values={"global": {"imageRegistry": "mirror.example.net/proxy"}}):
             for image in images(o):
@@ -150,6 +158,15 @@ class Objects(unittest.TestCase):
         for name, o in every({"Service"}):
             if o["metadata"]["name"] == "helios":
                 self.assertEqual((o["spec"]["externalTrafficPolicy"], o["spec"]["sessionAffinity"]), ("Local", "ClientIP"), name)
+
+    def test_the_object_storage_finds_its_own_parts_before_it_is_ready(self):
+        by = {(o["kind"], o["metadata"]["name"]): o["spec"] for o in chart.objects() if "spec" in o}
+        service, server = by["Service", "seaweedfs"], by["StatefulSet", "seaweedfs"]
+        self.assertEqual((service["clusterIP"], service["publishNotReadyAddresses"]), ("None", True))
+        arguments = server["template"]["spec"]["containers"][0]["args"]
+        self.assertIn(f"-ip=seaweedfs-0.{server['serviceName']}.helios-storage.svc", arguments)
+        # An address of IPv4 alone would not answer in a cluster of IPv6.
+        self.assertIn("-ip.bind=$(POD_IP)", arguments)
 
     def test_a_takeover_has_what_it_needs(self):
         sets = {o["metadata"]["name"]: o["spec"] for o in RENDERINGS["daemonset"] if o["kind"] == "DaemonSet"}

@@ -39,6 +39,8 @@ OTHERS = {
     "storage.objectStorage.provider": "external",
     "storage.objectStorage.endpoint": "https://s3.example.net:9000",
     "visualization.grafana.route.parentRefs": [{"name": "other"}],
+    "automation.deviceIdentity": "certificate",
+    "automation.scriptImages": ["registry.example.net/checks:1.0"],
     "integration.source": None,  # its other value needs NetBox: `netbox_gives_names_and_targets`
     "integration.staticDevices": [{"name": "switch", "address": "192.0.2.10"}],
     "integration.targets": {"max_loss": 0.1},
@@ -178,6 +180,7 @@ class Values(unittest.TestCase):
             ({"integration": {"source": "netbox"}}, "global.netbox.url is not set"),
             ({"global": {"clickhouse": {"mode": "external"}}}, "global.clickhouse.url is not set"),
             ({"flows": {"clickhouse": {"replicas": 2}}}, "needs Keeper"),
+            ({"global": {"clickhouse": {"runbooks": True, "tlsSecret": "own"}}}, "exclude each other"),
             ({"global": {"namespaces": {"storage": "helios-flows"}}}, "a namespace twice"),
             ({"global": {"namespaces": {"storage": "helios-system"}}}, "a namespace of its own"),
             ({"flows": {"retentionDays": {"flows": -1}}}, "retentionDays"),

@@ -48,7 +48,7 @@ class Cell:
     def get(self, *arguments):
         return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
 
-    def wait_for(self, what, is_there, limit_secs=120):
+    def wait_for(self, what, is_there, limit_secs=cluster.START_LIMIT_SECS):
         return cluster.wait_for(what, is_there, limit_secs)
 
     def definitions(self):
@@ -62,7 +62,7 @@ class Cell:
             print(f"kube: no definitions of the ClickHouse operator at {CLICKHOUSE_CRDS} (set HELIOS_CRDS): any ClickHouseInstallation is accepted")
             for group, kind in CLICKHOUSE_KINDS:
                 self.kubectl("apply", "-f", "-", text=json.dumps(anything(group, kind)))
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        self.kubectl("wait", "--for=condition=Established", "crd", "--all", f"--timeout={cluster.START_LIMIT_SECS}s")
         return real
 
     def namespaces(self, *files, values=None):

@@ -107,7 +107,11 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 - {from: automation/helios-executor, to: devices, ports: {{ toJson .Values.collection.gnmic.ports }}}
 - {from: automation/helios-executor, to: storage/thanos-query-frontend, ports: [10902]}
 - {from: automation/helios-executor, to: visualization/alertmanager, ports: [9093]}
-- {from: automation/helios-executor, to: services, ports: [443]}
+# Webhooks and mail servers of notifications.
+- {from: automation/helios-executor, to: services, ports: [443, 25, 465, 587]}
+{{- if .Values.automation.scriptImages }}
+- {from: automation/helios-script, to: devices, ports: []}
+{{- end }}
 {{- end }}
 {{- end }}
 
