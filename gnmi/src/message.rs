@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::extensions::Extension;
+
 /// Names a place in a device's tree (§2.2.2). [`std::fmt::Display`] and [`std::str::FromStr`] are its text form.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
 pub struct Path {
@@ -272,6 +274,9 @@ pub struct SetRequest {
     /// Values that are merged, third.
     #[prost(message, repeated, tag = "4")]
     pub update: Vec<Update>,
+    /// What the request asks for beside its operations.
+    #[prost(message, repeated, tag = "5")]
+    pub extension: Vec<Extension>,
     /// Values that replace one configuration of several origins.
     #[prost(message, repeated, tag = "6")]
     pub union_replace: Vec<Update>,
@@ -292,6 +297,9 @@ pub struct SetResponse {
     /// Nanoseconds since 1970-01-01 UTC.
     #[prost(int64, tag = "4")]
     pub timestamp: i64,
+    /// What the device says beside its results.
+    #[prost(message, repeated, tag = "5")]
+    pub extension: Vec<Extension>,
 }
 
 /// One operation of a [`SetRequest`], done.

@@ -5,6 +5,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use helios_gnmi::extensions::{Commit, CommitRequest, commit::Action};
 use helios_gnmi::message::{
     CapabilityRequest, CapabilityResponse, Encoding, GetRequest, GetResponse, Notification, SetRequest, SetResponse,
     SubscribeRequest, SubscribeResponse, Update, UpdateResult, subscribe_response, update_result::Operation,
@@ -173,9 +174,28 @@ fn field_numbers_are_those_of_gnmi_proto() {
     assert_eq!(SetRequest::decode(expected).unwrap(), request);
 }
 
+/// A Set with a commit, by the numbers of gnmi_ext.proto: what gnmic 0.47 sends for
+/// `set --commit-id c --commit-request --rollback-duration 10s`.
 #[test]
-fn an_extension_is_skipped() {
-    // extension (5) of a SetRequest: three octets of anything.
-    let octets = [0x2a, 3, 1, 2, 3];
-    assert_eq!(SetRequest::decode(&octets[..]).unwrap(), SetRequest::default());
+fn a_commit_is_read_by_the_numbers_of_gnmi_ext_proto() {
+    let expected: &[u8] = &[
+        0x2a, 11, // extension (5)
+        0x22, 9, // commit (4)
+        0x0a, 1, b'c', // id (1)
+        0x12, 4, 0x0a, 2, 0x08, 10, // commit (2): rollback_duration (1): seconds (1)
+    ];
+    let rollback_duration = Some(Duration::from_secs(10).into());
+    let commit = Commit { id: "c".to_owned(), action: Some(Action::Commit(CommitRequest { rollback_duration })) };
+    let request = SetRequest { extension: vec![commit.clone().extension()], ..SetRequest::default() };
+    assert_eq!(request.encode_to_vec(), expected);
+    assert_eq!(Commit::of(&SetRequest::decode(expected).unwrap().extension), Some(&commit));
+}
+
+#[test]
+fn another_extension_is_skipped() {
+    // extension (5) of a SetRequest: master_arbitration (2) with a role (1) whose id (1) is "a".
+    let octets = [0x2a, 7, 0x12, 5, 0x0a, 3, 0x0a, 1, b'a'];
+    let request = SetRequest::decode(&octets[..]).unwrap();
+    assert_eq!(Commit::of(&request.extension), None);
+    assert_eq!(SetRequest { extension: Vec::new(), ..request }, SetRequest::default());
 }

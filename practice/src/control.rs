@@ -1,9 +1,10 @@
 //! What `tools/lab` asks: the state of the network, faults on and off; and the way of probes to blackbox_exporter.
 //!
 //! Every address of 127.0.0.0/8 answers an echo request, that of an unreachable device as well. So Prometheus asks
-//! blackbox_exporter through here: the target of a probe of such a device becomes an address that nobody has (RFC 5737), and
+//! blackbox_exporter through here: the target of a probe of such a device becomes an address that nobody has (RFC 5737, RFC 3849), and
 //! the exporter finds out by itself that it does not answer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use tokio::net::TcpListener;
 use crate::fault::Switch;
 use crate::network::{Network, State};
 
-/// An address that no host has.
-const NOWHERE: &str = "192.0.2.254";
+/// Addresses that no host has, of both families.
+const NOWHERE: [&str; 2] = ["192.0.2.254", "[2001:db8::254]"];
 
 /// For one probe, whose own time-out is 5 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -104,21 +105,30 @@ async fn probe(Shared(control): Shared<Control>, RawQuery(query): RawQuery) -> R
     }
 }
 
-/// The query with another target where the device is unreachable. A target is an address, or an address and a port.
+/// The query with another target where the device is unreachable.
 fn redirected(query: &str, state: &State) -> String {
-    let pair = |pair: &str| {
-        let Some(target) = pair.strip_prefix("target=") else { return pair.to_owned() };
-        let (host, port) = target.split_once("%3A").or_else(|| target.split_once(':')).unwrap_or((target, ""));
-        let unreachable = state.faults.unreachable.iter().any(|device| {
-            host.parse().is_ok_and(|address: std::net::Ipv4Addr| state.description.devices[*device].address == address)
-        });
-        match (unreachable, port) {
-            (false, _) => pair.to_owned(),
-            (true, "") => format!("target={NOWHERE}"),
-            (true, port) => format!("target={NOWHERE}:{port}"),
-        }
+    let pair = |pair: &str| match pair.strip_prefix("target=").and_then(|target| elsewhere(&decoded(target), state)) {
+        Some(target) => format!("target={target}"),
+        None => pair.to_owned(),
     };
     query.split('&').map(pair).collect::<Vec<_>>().join("&")
+}
+
+/// The target to probe in place of that of an unreachable device. A target is an address, or an address and a port.
+fn elsewhere(target: &str, state: &State) -> Option<String> {
+    let (address, port) = match target.parse::<SocketAddr>() {
+        Ok(socket) => (socket.ip(), Some(socket.port())),
+        Err(_) => (target.trim_matches(['[', ']']).parse().ok()?, None),
+    };
+    let unreachable = state.faults.unreachable.iter();
+    unreachable.into_iter().find(|device| state.description.devices[**device].address == address)?;
+    let nowhere = NOWHERE[usize::from(address.is_ipv6())];
+    Some(port.map_or_else(|| nowhere.trim_matches(['[', ']']).to_owned(), |port| format!("{nowhere}:{port}")))
+}
+
+/// A value of a query; Prometheus writes colons and brackets as `%3A`, `%5B` and `%5D`.
+fn decoded(value: &str) -> String {
+    value.replace("%3A", ":").replace("%5B", "[").replace("%5D", "]")
 }
 
 #[cfg(test)]
@@ -137,5 +147,8 @@ mod tests {
         assert_eq!(redirected(&query, &state), "module=icmp4&target=192.0.2.254");
         assert_eq!(redirected(&format!("target={address}%3A9339"), &state), "target=192.0.2.254:9339");
         assert_eq!(redirected("target=127.20.0.1", &state), "target=127.20.0.1");
+        state.description.devices[1].address = "::1".parse().unwrap();
+        assert_eq!(redirected("target=%5B%3A%3A1%5D%3A9339", &state), "target=[2001:db8::254]:9339");
+        assert_eq!(redirected("target=::1&module=icmp6", &state), "target=2001:db8::254&module=icmp6");
     }
 }

@@ -1,9 +1,11 @@
 //! The one description of the network that everything else follows from: a YAML file, or one that is made.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
+
+use crate::tree::native;
 
 /// Sites, devices and the links between them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +33,8 @@ pub struct Device {
     pub role: String,
     pub platform: String,
     pub manufacturer: String,
-    /// Of 127.0.0.0/8.
-    pub address: Ipv4Addr,
+    /// Of 127.0.0.0/8, or ::1. A device with ::1 sends flows to a collector with an IPv6 address only.
+    pub address: IpAddr,
     pub asn: u32,
     pub interfaces: Vec<Interface>,
 }
@@ -48,6 +50,16 @@ pub struct Interface {
     /// Whose traffic begins and ends here; `None` for a link between two devices.
     #[serde(default)]
     pub edge: Option<Edge>,
+}
+
+impl Device {
+    /// The id of BGP and OSPF, which is of 32 bits: the address, or for ::1 the autonomous system.
+    pub fn router_id(&self) -> Ipv4Addr {
+        match self.address {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(_) => Ipv4Addr::from(self.asn),
+        }
+    }
 }
 
 /// What lies behind an interface that leads out of the network.
@@ -102,7 +114,8 @@ pub struct Mistake(String);
 
 impl Description {
     /// A network of so many devices: sites in a ring, each with two core routers, one or two edges with transit, and access
-    /// switches, every second of which is asked by SNMP. `base` is the second octet of the first site's addresses.
+    /// switches. Every second access switch is of a platform that is asked by SNMP, the edges of every second site are of
+    /// one that has a native model. `base` is the second octet of the first site's addresses.
     pub fn generated(devices: usize, base: u8) -> Self {
         let n_sites = (devices / 4).clamp(1, SITES.len());
         let mut made = Self { sites: Vec::new(), devices: Vec::new(), links: Vec::new() };
@@ -131,8 +144,11 @@ impl Description {
                 _ if number < 2 + n_edges => ("Edge", number - 1),
                 _ => ("Access", number - 1 - n_edges),
             };
-            let snmp = role == "Access" && rank % 2 == 1;
-            let (platform, manufacturer) = if snmp { ("ios-xe", "Cisco") } else { ("eos", "Arista") };
+            let (platform, manufacturer) = match role {
+                "Access" if rank % 2 == 1 => ("ios-xe", "Cisco"),
+                "Edge" if at % 2 == 1 => (native::PLATFORM, "Nokia"),
+                _ => ("eos", "Arista"),
+            };
             let [.., high, low] = (number as u32 + 1).to_be_bytes();
             self.devices.push(Device {
                 name: format!("{short}-{}-{rank}", role.to_lowercase()),
@@ -140,7 +156,7 @@ impl Description {
                 role: role.into(),
                 platform: platform.into(),
                 manufacturer: manufacturer.into(),
-                address: Ipv4Addr::new(127, base.wrapping_add(at as u8), high, low),
+                address: Ipv4Addr::new(127, base.wrapping_add(at as u8), high, low).into(),
                 asn: 65_001 + at as u32,
                 interfaces: Vec::new(),
             });
@@ -184,6 +200,7 @@ impl Description {
         let number = device.interfaces.len() + 1;
         let name = match device.platform.as_str() {
             "eos" => format!("Ethernet{number}"),
+            native::PLATFORM => format!("ethernet-1/{number}"),
             _ => format!("GigabitEthernet1/0/{number}"),
         };
         device.interfaces.push(Interface { name: name.clone(), speed_mbps, description, address, edge });
@@ -230,7 +247,7 @@ impl Description {
             }
             if !device.address.is_loopback() || !addresses.insert(device.address) {
                 return fail(format!(
-                    "{}: address {} is not of 127.0.0.0/8, or another device has it",
+                    "{}: address {} is neither of 127.0.0.0/8 nor ::1, or another device has it",
                     device.name, device.address
                 ));
             }
@@ -265,7 +282,8 @@ mod tests {
         }
         let usual = Description::generated(12, 20);
         assert_eq!(usual.sites.len(), 3);
-        assert_eq!(usual.devices.iter().filter(|device| device.platform == "ios-xe").count(), 3);
+        let n_of = |platform: &str| usual.devices.iter().filter(|device| device.platform == platform).count();
+        assert_eq!((n_of("ios-xe"), n_of("srlinux"), n_of("eos")), (3, 1, 8));
     }
 
     #[test]

@@ -79,17 +79,19 @@ impl Exporters {
     }
 
     /// Sends what every device saw since the last call. A device that is silent or unreachable loses it, as a device does
-    /// whose datagrams nobody gets.
+    /// whose datagrams nobody gets. One without traffic sends its templates, as a real exporter does: it is not silent.
     pub fn export(&mut self, network: &Network) {
         let (flows, now) = {
             let mut state = network.lock();
-            let taken: Vec<Vec<Flow>> = (0..state.devices.len()).map(|device| take(&mut state, device)).collect();
+            let taken: Vec<Option<Vec<Flow>>> =
+                (0..state.devices.len()).map(|device| take(&mut state, device)).collect();
             (taken, state.now)
         };
         let templates = self.exports.is_multiple_of(REFRESH);
         for (device, flows) in flows.into_iter().enumerate() {
-            if !flows.is_empty() {
-                self.send(device, &flows, now, templates);
+            match flows {
+                Some(flows) if templates || !flows.is_empty() => self.send(device, &flows, now, templates),
+                _ => {}
             }
         }
         self.exports += 1;
@@ -98,7 +100,8 @@ impl Exporters {
 
     fn send(&mut self, device: usize, flows: &[Flow], now: Ms, templates: bool) {
         let most = (PAYLOAD_MAX - HEADER_OCTETS - 4 * FIELDS.len() - 12) / RECORD_OCTETS;
-        for (at, flows) in flows.chunks(most).enumerate() {
+        let none = flows.is_empty().then_some(flows);
+        for (at, flows) in flows.chunks(most).chain(none).enumerate() {
             let header =
                 Header { export_secs: (now / 1_000) as u32, sequence: self.sequence[device], observation_domain_id: 1 };
             let mut datagram = Vec::with_capacity(PAYLOAD_MAX);
@@ -106,7 +109,9 @@ impl Exporters {
             if templates && at == 0 {
                 message.templates(&[(TEMPLATE, &FIELDS)]);
             }
-            message.data(TEMPLATE, |out| flows.iter().for_each(|flow| flow.write(self.last, now, out)));
+            if !flows.is_empty() {
+                message.data(TEMPLATE, |out| flows.iter().for_each(|flow| flow.write(self.last, now, out)));
+            }
             self.sequence[device] = self.sequence[device].wrapping_add(flows.len() as u32);
             // Nobody may listen yet: flows are lost then, as those of a real exporter.
             let _ = self.sockets[device].send_to(&datagram, self.collector);
@@ -136,11 +141,11 @@ impl Flow {
     }
 }
 
-/// Takes the flows of a device; none are left, also where none are sent.
-fn take(state: &mut State, device: usize) -> Vec<Flow> {
+/// Takes the flows of a device; none are left, also where the device sends nothing at all, which is `None`.
+fn take(state: &mut State, device: usize) -> Option<Vec<Flow>> {
     let mut seen: Vec<_> = std::mem::take(&mut state.devices[device].flows).into_iter().collect();
     if state.faults.silent.contains(&device) || state.faults.unreachable.contains(&device) {
-        return Vec::new();
+        return None;
     }
     seen.sort_unstable_by_key(|(key, _)| (key.demand, key.input, key.output));
     let config = &state.devices[device].config;
@@ -166,7 +171,7 @@ fn take(state: &mut State, device: usize) -> Vec<Flow> {
         flows.iter_mut().for_each(|flow| flow.sample(rate));
         flows.retain(|flow| flow.packets > 0);
     }
-    flows
+    Some(flows)
 }
 
 /// Between which networks a demand is.
@@ -271,6 +276,7 @@ fn split(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::description::Description;
     use proptest::prelude::*;
 
     proptest! {
@@ -282,6 +288,30 @@ mod tests {
             let sums = flows.iter().fold((0, 0), |sums, flow| (sums.0 + flow.octets, sums.1 + flow.packets));
             prop_assert_eq!(sums, (octets, packets));
         }
+    }
+
+    #[test]
+    fn a_device_without_traffic_sends_templates_and_a_silent_one_sends_nothing() {
+        let network = Network::new(Description::generated(4, 20), 1_700_000_000_000);
+        let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
+        collector.set_nonblocking(true).unwrap();
+        let mut exporters = Exporters::new(&network, collector.local_addr().unwrap()).unwrap();
+        network.lock().faults.silent.insert(1);
+        let mut sent_by = |network: &Network| {
+            exporters.export(network);
+            let mut buffer = [0; PAYLOAD_MAX];
+            let mut senders = Vec::new();
+            while let Ok((_, from)) = collector.recv_from(&mut buffer) {
+                senders.push(from.ip());
+            }
+            senders
+        };
+        let address = |device: usize| network.lock().description.devices[device].address;
+        assert_eq!(sent_by(&network), [0, 2, 3].map(address), "one datagram each, without a flow");
+        assert!(sent_by(&network).is_empty(), "templates come with every third export");
+        network.tick(1_700_000_010_000);
+        let senders = sent_by(&network);
+        assert!(senders.contains(&address(0)) && !senders.contains(&address(1)), "{senders:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The gNMI service of one device: Capabilities, Get, Set, Subscribe (gNMI specification 0.10).
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +19,9 @@ use tonic::transport::{Identity, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::network::{Network, State};
-use crate::tree::{self, bare, edit};
+use crate::tree::{self, bare, edit, native};
 
+pub mod commit;
 mod subscribe;
 
 /// IANA's port of gNMI.
@@ -29,9 +30,10 @@ pub const PORT: u16 = 9339;
 /// How late the answer to a Set comes with the fault `slow-set`: after the time-outs of clients.
 const SLOW_SET: Duration = Duration::from_secs(120);
 
-/// Who may log in.
+/// Where a device listens, and who may log in.
 #[derive(Debug, Clone)]
 pub struct Login {
+    pub port: u16,
     pub user: String,
     pub password: String,
 }
@@ -62,10 +64,10 @@ pub async fn serve(
     login: Login,
     certificate: Option<Certificate>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let address: Ipv4Addr = network.lock().description.devices[device].address;
+    let address = network.lock().description.devices[device].address;
     loop {
         wait_until(&network, |state| !state.faults.unreachable.contains(&device)).await;
-        let listener = TcpListener::bind(SocketAddr::from((address, PORT))).await?;
+        let listener = TcpListener::bind(SocketAddr::from((address, login.port))).await?;
         let service = Device { network: Arc::clone(&network), device, login: login.clone() };
         let mut server = tonic::transport::Server::builder();
         if let Some(Certificate { certificate, key }) = &certificate {
@@ -106,15 +108,26 @@ impl Device {
 const ENCODINGS: [Encoding; 3] = [Encoding::Json, Encoding::JsonIetf, Encoding::Proto];
 
 /// The models, with the versions whose leaves the device has.
-const MODELS: [(&str, &str); 7] = [
-    ("openconfig-interfaces", "3.7.1"),
-    ("openconfig-network-instance", "4.4.1"),
-    ("openconfig-system", "2.2.0"),
-    ("openconfig-platform", "0.28.0"),
-    ("openconfig-lldp", "0.2.1"),
-    ("openconfig-if-ethernet", "2.14.0"),
-    ("openconfig-sampling-sflow", "1.0.0"),
+const MODELS: [(&str, &str, &str); 7] = [
+    (OPENCONFIG, "openconfig-interfaces", "3.7.1"),
+    (OPENCONFIG, "openconfig-network-instance", "4.4.1"),
+    (OPENCONFIG, "openconfig-system", "2.2.0"),
+    (OPENCONFIG, "openconfig-platform", "0.28.0"),
+    (OPENCONFIG, "openconfig-lldp", "0.2.1"),
+    (OPENCONFIG, "openconfig-if-ethernet", "2.14.0"),
+    (OPENCONFIG, "openconfig-sampling-sflow", "1.0.0"),
 ];
+
+/// The native ones of SR Linux.
+const NATIVE_MODELS: [(&str, &str, &str); 4] = [
+    (NOKIA, "srl_nokia-interfaces", "2024-10-31"),
+    (NOKIA, "srl_nokia-network-instance", "2024-10-31"),
+    (NOKIA, "srl_nokia-platform", "2024-03-31"),
+    (NOKIA, "srl_nokia-system", "2024-10-31"),
+];
+
+const OPENCONFIG: &str = "OpenConfig working group";
+const NOKIA: &str = "Nokia";
 
 fn encoding(number: i32) -> Result<Encoding, Status> {
     let known = Encoding::try_from(number).ok().filter(|encoding| ENCODINGS.contains(encoding));
@@ -140,7 +153,10 @@ fn encoded(value: &Value, path: &[PathElem], encoding: Encoding) -> TypedValue {
     match encoding {
         Encoding::JsonIetf => {
             let mut value = tree::ietf(value, name(1), name(2));
-            if let Value::Object(members) = &mut value {
+            // SR Linux leaves the names of modules out below the path.
+            if let Value::Object(members) = &mut value
+                && !native::is_native(path)
+            {
                 let of = |member: &str| module(path.first().map_or(member, |elem| elem.name.as_str()));
                 let named = std::mem::take(members)
                     .into_iter()
@@ -172,13 +188,18 @@ fn whole_path(prefix: Option<&Path>, path: &Path) -> Path {
     prefix.map_or_else(|| path.clone(), |prefix| prefix.join(path))
 }
 
+/// A value with its path, as the device writes both.
+fn encoded_update(path: Vec<PathElem>, value: &Value, encoding: Encoding) -> Update {
+    let val = Some(encoded(value, &path, encoding));
+    Update { path: Some(Path::of(native::with_modules(path))), val, ..Update::default() }
+}
+
 /// What a path leads to, as updates: in PROTO one for each leaf, else one for each match.
 fn updates(tree: &Value, path: &[PathElem], encoding: Encoding) -> Vec<Update> {
     let mut out = Vec::new();
     for (mut at, node) in tree::find(tree, path) {
         let mut update = |path: Vec<PathElem>, value: &Value| {
-            let val = Some(encoded(value, &path, encoding));
-            out.push(Update { path: Some(Path::of(path)), val, ..Update::default() });
+            out.push(encoded_update(path, value, encoding));
         };
         if encoding == Encoding::Proto {
             let mut leaves = Vec::new();
@@ -213,13 +234,15 @@ impl Service for Device {
 
     async fn capabilities(&self, request: Request<CapabilityRequest>) -> Result<Response<CapabilityResponse>, Status> {
         self.check(request.metadata())?;
-        let model = |(name, version): &(&str, &str)| ModelData {
+        let model = |(organization, name, version): &(&str, &str, &str)| ModelData {
             name: (*name).to_owned(),
-            organization: "OpenConfig working group".to_owned(),
+            organization: (*organization).to_owned(),
             version: (*version).to_owned(),
         };
+        let is_native = self.network.lock().description.devices[self.device].platform == native::PLATFORM;
+        let own: &[_] = if is_native { &NATIVE_MODELS } else { &[] };
         Ok(Response::new(CapabilityResponse {
-            supported_models: MODELS.iter().map(model).collect(),
+            supported_models: MODELS.iter().chain(own).map(model).collect(),
             supported_encodings: ENCODINGS.iter().map(|encoding| *encoding as i32).collect(),
             g_nmi_version: GNMI_VERSION.to_owned(),
         }))
@@ -254,14 +277,14 @@ impl Service for Device {
             return Err(Status::unimplemented("union_replace: use replace"));
         }
         let (response, timestamp) = self.network.change(|state| {
-            let response = change(state, self.device, &request);
+            let response = commit::set(state, self.device, &request);
             response.map(|response| (response, state.now * 1_000_000))
         })?;
         let slow = self.network.lock().faults.slow_set.contains(&self.device);
         if slow {
             tokio::time::sleep(SLOW_SET).await;
         }
-        Ok(Response::new(SetResponse { prefix: request.prefix, response, message: None, timestamp }))
+        Ok(Response::new(SetResponse { prefix: request.prefix, response, timestamp, ..SetResponse::default() }))
     }
 
     async fn subscribe(

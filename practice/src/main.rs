@@ -1,7 +1,7 @@
 //! `helios-practice`: a network to practise on, for tests, demonstrations and runbooks.
 //!
 //! One description ([`description`]) drives everything: each device answers gNMI ([`gnmi`]) and SNMP ([`snmp`]) and sends flows
-//! ([`flows`]) from an address of its own in 127.0.0.0/8, NetBox ([`netbox`]) has them all, and faults are switched on and off
+//! ([`flows`]) from an address of its own, NetBox ([`netbox`]) has them all, and faults are switched on and off
 //! ([`control`]). [`network`] is what happens between the devices.
 
 use std::error::Error;
@@ -34,7 +34,7 @@ mod routing;
 mod snmp;
 mod tree;
 
-/// Run the devices of a network on loopback: gNMI on port 9339, SNMP on port 1161, IPFIX to a collector
+/// Run the devices of a network on loopback: gNMI and SNMP on addresses of their own, IPFIX to a collector
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -53,6 +53,14 @@ struct Args {
     /// Second octet of the addresses of a network that is made, from there on one for each site
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=245))]
     base: u8,
+
+    /// Port of gNMI
+    #[arg(long, value_name = "PORT", default_value_t = gnmi::PORT)]
+    gnmi_port: u16,
+
+    /// Port of SNMP
+    #[arg(long, value_name = "PORT", default_value_t = snmp::PORT)]
+    snmp_port: u16,
 
     /// Where flows are sent
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055")]
@@ -108,17 +116,17 @@ async fn run(args: Args) -> Result<(), Failure> {
     let inventory = netbox::Inventory::new(description.clone());
     let netbox = NetBox::start(World { objects: Some(Arc::new(inventory)), ..World::default() });
     let network = Arc::new(Network::new(description, now()));
-    let login = Login { user: args.user.clone(), password: args.password.clone() };
+    let login = Login { port: args.gnmi_port, user: args.user.clone(), password: args.password.clone() };
     let mut tasks = tokio::task::JoinSet::new();
     for (device, certificate) in certificates.into_iter().enumerate() {
         tasks.spawn(gnmi::serve(Arc::clone(&network), device, login.clone(), Some(certificate)));
-        let agent = snmp::serve(Arc::clone(&network), device, args.community.clone());
+        let agent = snmp::serve(Arc::clone(&network), device, args.snmp_port, args.community.clone());
         tasks.spawn(async move { agent.await.map_err(Failure::from) });
     }
     let listener = TcpListener::bind(args.control).await?;
     let places = json!({
         "netbox": netbox.url(), "netbox_token": TOKEN, "control": format!("http://{}", listener.local_addr()?),
-        "gnmi_port": gnmi::PORT, "snmp_port": snmp::PORT,
+        "gnmi_port": args.gnmi_port, "snmp_port": args.snmp_port,
     });
     let control = control::serve(listener, Arc::clone(&network), args.blackbox.clone());
     tasks.spawn(async move { control.await.map_err(Failure::from) });

@@ -1,6 +1,6 @@
 //! NetBox's objects of the network, for testkit's server.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use helios_testkit::netbox::Objects;
 use serde_json::{Value, json};
@@ -49,6 +49,11 @@ fn named(list: &[String], text: &str) -> Value {
     json!({"id": id(list, text), "name": text, "slug": slug(text)})
 }
 
+/// A device's own address with the length of its network.
+fn primary(address: IpAddr) -> String {
+    format!("{address}/{}", if address.is_ipv4() { 8 } else { 128 })
+}
+
 impl Inventory {
     pub fn new(description: Description) -> Self {
         let devices = &description.devices;
@@ -62,7 +67,7 @@ impl Inventory {
         let mut addresses: Vec<Address> = devices
             .iter()
             .enumerate()
-            .map(|(at, device)| Address { text: format!("{}/8", device.address), interface: first(at) })
+            .map(|(at, device)| Address { text: primary(device.address), interface: first(at) })
             .collect();
         for (at, (device, interface)) in interfaces.iter().enumerate() {
             let interface = &devices[*device].interfaces[*interface];
@@ -106,13 +111,17 @@ impl Inventory {
     }
 
     fn device(&self, at: usize, device: &Device) -> Value {
-        let primary = json!({"id": at + 1, "family": 4, "address": format!("{}/8", device.address)});
+        let family = if device.address.is_ipv4() { 4 } else { 6 };
+        let primary = json!({
+            "id": at + 1, "address": primary(device.address), "family": {"value": family, "label": format!("IPv{family}")},
+        });
+        let of = |wanted: u8| if family == wanted { primary.clone() } else { Value::Null };
         json!({
             "name": device.name, "display": device.name, "status": {"value": "active", "label": "Active"},
             "site": self.site(&device.site), "role": named(&self.roles, &device.role),
             "platform": named(&self.platforms, &device.platform), "tenant": self.tenant_of(&device.site),
-            "device_type": self.device_type(&device.manufacturer), "primary_ip": primary, "primary_ip4": primary,
-            "primary_ip6": null, "oob_ip": null, "virtual_chassis": null, "serial": format!("LAB{at:04}"),
+            "device_type": self.device_type(&device.manufacturer), "primary_ip": primary, "primary_ip4": of(4),
+            "primary_ip6": of(6), "oob_ip": null, "virtual_chassis": null, "serial": format!("LAB{at:04}"),
             "description": "", "tags": [], "custom_fields": {"helios_monitor": true, "helios_collectors": null},
         })
     }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::description::Description;
 use crate::fault::Faults;
 use crate::flows;
+use crate::gnmi::commit::Pending;
 use crate::routing::{self, Hop};
 use crate::tree;
 use crate::tree::intent::{self, Prefix};
@@ -54,6 +55,8 @@ pub struct State {
 pub struct Device {
     /// What a gNMI client may change, without `state`.
     pub config: Value,
+    /// The change that is taken back unless it is confirmed.
+    pub commit: Option<Pending>,
     pub boot: Ms,
     pub interfaces: Vec<Interface>,
     pub sessions: Vec<Session>,
@@ -187,6 +190,7 @@ impl State {
             .enumerate()
             .map(|(at, device)| Device {
                 config: Value::Null,
+                commit: None,
                 // Days apart, so that uptimes differ.
                 boot: now - (at as Ms % 40 + 1) * 86_400_000,
                 interfaces: vec![
@@ -374,6 +378,11 @@ impl State {
     pub fn advance(&mut self, now: Ms) {
         let elapsed = (now - self.now).max(0);
         self.now = now;
+        for device in &mut self.devices {
+            if let Some(before) = device.commit.as_mut().and_then(|commit| commit.expired(now)) {
+                (device.config, device.commit) = (before, None);
+            }
+        }
         self.settle();
         for number in 0..self.demands.len() {
             let octets = self.demands[number].rate(number, now) * elapsed as f64 / 1000.0;
@@ -438,6 +447,11 @@ impl Session {
     fn new(interface: usize, peer: String, peer_as: u32, far: Option<(usize, usize)>, now: Ms) -> Self {
         let state = SessionState::Established;
         Self { interface, peer, peer_as, far, state, since: now, transitions: 1, prefixes: 120 }
+    }
+
+    /// Prefixes that the neighbor has sent, which go with the session.
+    pub fn prefixes_now(&self) -> u64 {
+        if self.state == SessionState::Established { self.prefixes } else { 0 }
     }
 }
 

@@ -4,7 +4,7 @@
 //! It is written here because it is small: the crates that speak SNMP are clients. Net-SNMP's tools and snmp_exporter ask it in
 //! tests.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::UdpSocket;
@@ -28,9 +28,9 @@ const VARIABLES_MAX: usize = 1_000;
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(network: Arc<Network>, device: usize, community: String) -> std::io::Result<()> {
-    let address: Ipv4Addr = network.lock().description.devices[device].address;
-    let socket = UdpSocket::bind(SocketAddr::from((address, PORT))).await?;
+pub async fn serve(network: Arc<Network>, device: usize, port: u16, community: String) -> std::io::Result<()> {
+    let address = network.lock().description.devices[device].address;
+    let socket = UdpSocket::bind(SocketAddr::from((address, port))).await?;
     let mut datagram = vec![0; DATAGRAM_MAX];
     loop {
         // An ICMP error of an earlier answer is no reason to end.

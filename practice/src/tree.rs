@@ -11,6 +11,7 @@ use crate::network::{Session, State};
 
 pub mod edit;
 pub mod intent;
+pub mod native;
 
 /// Octets of the memory that every device has.
 const MEMORY: u64 = 8 << 30;
@@ -42,7 +43,7 @@ pub fn first_config(device: &description::Device, sessions: &[Session]) -> Value
             "protocols": {"protocol": [{
                 "identifier": "BGP", "name": "bgp", "config": {"identifier": "BGP", "name": "bgp"},
                 "bgp": {
-                    "global": {"config": {"as": device.asn, "router-id": device.address.to_string()}},
+                    "global": {"config": {"as": device.asn, "router-id": device.router_id().to_string()}},
                     "neighbors": {"neighbor": neighbors.collect::<Vec<_>>()},
                 },
             }, intent::isis(device), intent::routes()]},
@@ -96,6 +97,9 @@ pub fn whole(state: &State, device: usize) -> Value {
     let mut tree = state.devices[device].config.clone();
     reflect(&mut tree);
     merge(&mut tree, &operational(state, device));
+    if state.description.devices[device].platform == native::PLATFORM {
+        merge(&mut tree, &native::operational(state, device));
+    }
     tree
 }
 
@@ -138,12 +142,14 @@ pub fn merge(base: &mut Value, over: &Value) {
 }
 
 /// The names of leaves that are keys, in the lists that this device has.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "identifier",
     "name",
     "index",
     "neighbor-address",
+    "peer-address",
     "afi-safi-name",
+    "slot",
     "id",
     "address",
     "prefix",
@@ -164,9 +170,13 @@ pub fn keys_of(entry: &Value) -> Vec<(String, String)> {
     KEYS.iter().filter_map(|key| Some(((*key).to_owned(), scalar(entry.get(*key)?)?))).collect()
 }
 
+/// A moment as OpenConfig has it: nanoseconds since 1970.
+fn nanoseconds(ms: i64) -> u64 {
+    ms.max(0) as u64 * 1_000_000
+}
+
 fn operational(state: &State, device: usize) -> Value {
     let (described, running) = (&state.description.devices[device], &state.devices[device]);
-    let nanoseconds = |ms: i64| ms.max(0) as u64 * 1_000_000;
     let interfaces = described.interfaces.iter().zip(&running.interfaces).enumerate().map(|(at, (interface, now))| {
         let counters = &now.counters;
         let status = |up: bool| if up { "UP" } else { "DOWN" };
@@ -190,8 +200,7 @@ fn operational(state: &State, device: usize) -> Value {
         })
     });
     let neighbors = running.sessions.iter().map(|session| {
-        let established = session.state.openconfig() == "ESTABLISHED";
-        let prefixes = if established { session.prefixes } else { 0 };
+        let prefixes = session.prefixes_now();
         json!({
             "neighbor-address": session.peer,
             "state": {
@@ -350,7 +359,8 @@ pub fn ietf(value: &Value, name: &str, parent: &str) -> Value {
 fn is_64_bit(name: &str, parent: &str) -> bool {
     let memory = ["physical", "used", "free", "reserved"];
     parent == "counters"
-        || (parent == "state" && memory.contains(&name))
+        || parent == "statistics"
+        || (["state", "memory"].contains(&parent) && memory.contains(&name))
         || ["boot-time", "last-change", "established-transitions", "last-established"].contains(&name)
 }
 

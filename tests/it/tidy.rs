@@ -20,7 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("helios-lab", &["helios-common", "helios-collector"]),
     ("helios-metrics", &[]),
     ("helios-netbox", &["helios-metrics", "helios-web"]),
-    ("helios-practice", &["helios-collector", "helios-gnmi", "helios-testkit", "helios-web"]),
+    ("helios-practice", &["helios-common", "helios-collector", "helios-gnmi", "helios-testkit", "helios-web"]),
     ("helios-query", &["helios-common"]),
     ("helios-runbooks", &["helios-common", "helios-gnmi", "helios-metrics", "helios-service", "helios-web"]),
     ("helios-sink", &["helios-common", "helios-metrics", "helios-web"]),

@@ -10,14 +10,15 @@ use helios_gnmi::message::{
     Encoding, Notification, SubscribeRequest, SubscribeResponse, Subscription, SubscriptionList, SubscriptionMode,
     Update,
 };
-use helios_gnmi::{Path, PathElem, TypedValue};
+use helios_gnmi::{Path, PathElem};
+use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep_until};
 use tonic::{Status, Streaming};
 
-use super::{encoded, encoding, plain, whole_path};
+use super::{encoded_update, encoding, plain, whole_path};
 use crate::network::Network;
-use crate::tree;
+use crate::tree::{self, native};
 
 type Out = Sender<Result<SubscribeResponse, Status>>;
 
@@ -55,7 +56,7 @@ struct Watched {
     heartbeat: Option<Duration>,
     due: Instant,
     beat: Instant,
-    sent: BTreeMap<String, serde_json::Value>,
+    sent: BTreeMap<String, Value>,
 }
 
 /// Ends with `Ok` when the client has gone or everything is said.
@@ -216,18 +217,12 @@ impl Source<'_> {
         };
         self.reachable()?;
         for watched in watched.iter_mut().filter(|watched| which(watched)) {
-            let mut leaves = Vec::new();
-            for (mut at, node) in tree::find(&tree, &watched.path) {
-                tree::leaves(node, &mut at, &mut leaves);
-            }
             let mut sent = BTreeMap::new();
-            let mut updates = Vec::new();
-            for (path, value) in leaves {
-                let path = Path::of(path);
-                let text = path.to_string();
+            let mut updates: Vec<Update> = Vec::new();
+            for (path, value) in self.values(&tree, &watched.path) {
+                let text = Path::of(path.iter().cloned()).to_string();
                 if all || watched.sent.get(&text) != Some(value) {
-                    let val: Option<TypedValue> = Some(encoded(value, &path.elem, self.encoding));
-                    updates.push(Update { path: Some(path), val, ..Update::default() });
+                    updates.push(encoded_update(path, value, self.encoding));
                 }
                 sent.insert(text, value.clone());
             }
@@ -249,6 +244,20 @@ impl Source<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The values of a subscription, each with its path: leaves, but SR Linux sends a container as one value where the encoding
+    /// is JSON.
+    fn values<'t>(&self, tree: &'t Value, path: &[PathElem]) -> Vec<(Vec<PathElem>, &'t Value)> {
+        let found = tree::find(tree, path);
+        if native::is_native(path) && self.encoding != Encoding::Proto {
+            return found;
+        }
+        let mut leaves = Vec::new();
+        for (mut at, node) in found {
+            tree::leaves(node, &mut at, &mut leaves);
+        }
+        leaves
     }
 
     fn reachable(&self) -> Result<(), Status> {

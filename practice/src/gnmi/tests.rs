@@ -1,8 +1,11 @@
 //! A client against a device that is served on an address of its own.
 
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use helios_gnmi::extensions::commit::Action;
+use helios_gnmi::extensions::{Commit, CommitCancel, CommitConfirm, CommitRequest, CommitSetRollbackDuration};
 use helios_gnmi::message::subscribe_request::Request as Asked;
 use helios_gnmi::message::subscribe_response::Response as Said;
 use helios_gnmi::message::{Poll, Subscription, SubscriptionList, SubscriptionMode, subscription_list};
@@ -22,13 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Device 0 of a network of four, served on an address that no other test has.
 fn serve_one() -> (Arc<Network>, String) {
+    serve_platform("eos")
+}
+
+fn serve_platform(platform: &str) -> (Arc<Network>, String) {
     static USED: AtomicU8 = AtomicU8::new(1);
     let mut description = Description::generated(4, 20);
     let [.., high, low] = std::process::id().to_be_bytes();
     let address = Ipv4Addr::new(127, 100 + high % 100, low, USED.fetch_add(1, Ordering::Relaxed));
-    description.devices[0].address = address;
+    description.devices[0].address = address.into();
+    description.devices[0].platform = platform.into();
     let network = Arc::new(Network::new(description, NOW));
-    let login = Login { user: "lab".into(), password: "secret".into() };
+    let login = Login { port: PORT, user: "lab".into(), password: "secret".into() };
     tokio::spawn(serve(Arc::clone(&network), 0, login, None));
     (network, format!("{address}:{PORT}"))
 }
@@ -201,4 +209,131 @@ async fn an_unreachable_device_ends_its_streams_and_comes_back() {
     network.change(|state| fault(true).apply(state)).unwrap();
     let mut client = connect(&address, "secret").await;
     assert_eq!(read(&mut client, STATUS).await, "UP");
+}
+
+fn commit(id: &str, action: Action) -> SetRequest {
+    SetRequest { extension: vec![Commit { id: id.into(), action: Some(action) }.extension()], ..SetRequest::default() }
+}
+
+/// A commit that switches Ethernet1 off, for so many seconds unless it is confirmed.
+fn switch_off(id: &str, seconds: u64) -> SetRequest {
+    let rollback_duration = Some(Duration::from_secs(seconds).into());
+    let request = commit(id, Action::Commit(CommitRequest { rollback_duration }));
+    SetRequest { update: vec![update(ENABLED, json!(false))], ..request }
+}
+
+const CONFIRM: Action = Action::Confirm(CommitConfirm {});
+const CANCEL: Action = Action::Cancel(CommitCancel {});
+
+async fn refused(client: &mut Client, request: SetRequest) -> Code {
+    client.set(request).await.unwrap_err().code()
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_confirms_is_taken_back_when_its_time_is_over() {
+    let (network, address) = serve_one();
+    let mut client = connect(&address, "secret").await;
+    client.set(switch_off("c1", 30)).await.unwrap();
+    assert_eq!(read(&mut client, STATUS).await, "DOWN");
+    network.tick(NOW + 29_000);
+    assert_eq!(read(&mut client, STATUS).await, "DOWN");
+    network.tick(NOW + 30_000);
+    assert_eq!((read(&mut client, STATUS).await, read(&mut client, ENABLED).await), (json!("UP"), json!(true)));
+    assert_eq!(refused(&mut client, commit("c1", CONFIRM)).await, Code::FailedPrecondition, "it is too late");
+    // Without a time it is 10 minutes.
+    let request =
+        SetRequest { update: switch_off("", 1).update, ..commit("c2", Action::Commit(CommitRequest::default())) };
+    client.set(request).await.unwrap();
+    network.tick(NOW + 629_000);
+    assert_eq!(read(&mut client, STATUS).await, "DOWN");
+    network.tick(NOW + 630_000);
+    assert_eq!(read(&mut client, STATUS).await, "UP");
+}
+
+#[tokio::test]
+async fn a_commit_is_confirmed_cancelled_or_given_more_time() {
+    let (network, address) = serve_one();
+    let mut client = connect(&address, "secret").await;
+    client.set(switch_off("c1", 30)).await.unwrap();
+    client.set(commit("c1", CONFIRM)).await.unwrap();
+    network.tick(NOW + 3_600_000);
+    assert_eq!(read(&mut client, STATUS).await, "DOWN", "what is confirmed stays");
+    let on = SetRequest { update: vec![update(ENABLED, json!(true))], ..SetRequest::default() };
+    client.set(on).await.unwrap();
+
+    client.set(switch_off("c2", 30)).await.unwrap();
+    client.set(commit("c2", CANCEL)).await.unwrap();
+    assert_eq!(read(&mut client, STATUS).await, "UP", "what is cancelled is taken back at once");
+
+    client.set(switch_off("c3", 30)).await.unwrap();
+    let rollback_duration = Some(Duration::from_secs(300).into());
+    let longer = Action::SetRollbackDuration(CommitSetRollbackDuration { rollback_duration });
+    client.set(commit("c3", longer)).await.unwrap();
+    network.tick(NOW + 3_899_000);
+    assert_eq!(read(&mut client, STATUS).await, "DOWN");
+    network.tick(NOW + 3_900_000);
+    assert_eq!(read(&mut client, STATUS).await, "UP");
+}
+
+#[tokio::test]
+async fn one_commit_waits_at_a_time_and_only_its_id_counts() {
+    let (_network, address) = serve_one();
+    let mut client = connect(&address, "secret").await;
+    assert_eq!(refused(&mut client, commit("c1", CONFIRM)).await, Code::FailedPrecondition);
+    assert_eq!(refused(&mut client, switch_off("", 30)).await, Code::InvalidArgument);
+    assert_eq!(refused(&mut client, switch_off("c1", 0)).await, Code::InvalidArgument);
+    let impossible = SetRequest {
+        update: vec![update("/interfaces/interface[name=Ethernet1]/config/mtu", json!(1))],
+        ..switch_off("c1", 30)
+    };
+    assert_eq!(refused(&mut client, impossible).await, Code::InvalidArgument);
+    client.set(switch_off("c1", 30)).await.unwrap();
+    assert_eq!(refused(&mut client, switch_off("c2", 30)).await, Code::FailedPrecondition);
+    let plain = SetRequest { update: switch_off("c1", 1).update, ..SetRequest::default() };
+    assert_eq!(refused(&mut client, plain).await, Code::FailedPrecondition);
+    for action in [CONFIRM, CANCEL, Action::SetRollbackDuration(CommitSetRollbackDuration::default())] {
+        assert_eq!(refused(&mut client, commit("c2", action)).await, Code::InvalidArgument, "another id");
+    }
+    let amended = SetRequest { update: switch_off("c1", 1).update, ..commit("c1", CONFIRM) };
+    assert_eq!(refused(&mut client, amended).await, Code::InvalidArgument);
+    let no_time = Action::SetRollbackDuration(CommitSetRollbackDuration::default());
+    assert_eq!(refused(&mut client, commit("c1", no_time)).await, Code::InvalidArgument);
+    client.set(commit("c1", CANCEL)).await.unwrap();
+}
+
+#[tokio::test]
+async fn sr_linux_tells_its_native_model_with_names_of_modules_and_containers_as_one_value() {
+    let (network, address) = serve_platform("srlinux");
+    network.tick(NOW + 60_000);
+    let mut client = connect(&address, "secret").await;
+    let models = client.capabilities().await.unwrap().supported_models;
+    assert!(models.iter().any(|model| model.name == "srl_nokia-interfaces"));
+    let answer = client.get(get("/interface[name=Ethernet1]/oper-state")).await.unwrap();
+    let path = answer.notification[0].update[0].path.clone().unwrap().to_string();
+    assert_eq!(path, "/srl_nokia-interfaces:interface[name=Ethernet1]/oper-state");
+    assert_eq!(read(&mut client, "/interface[name=Ethernet1]/oper-state").await, "up");
+    let neighbor = "/network-instance[name=default]/protocols/bgp/neighbor/session-state";
+    assert_eq!(read(&mut client, neighbor).await, "established");
+    assert_eq!(read(&mut client, "/system/information/last-booted").await, "2023-11-13T22:13:20.000Z");
+    // What is switched off through OpenConfig is off in this model.
+    let off = SetRequest { update: vec![update(ENABLED, json!(false))], ..SetRequest::default() };
+    client.set(off).await.unwrap();
+    assert_eq!(read(&mut client, "/srl_nokia-interfaces:interface[name=Ethernet1]/admin-state").await, "disable");
+
+    let (ask, asked) = channel(4);
+    let list = SubscriptionList {
+        subscription: vec![Subscription {
+            path: Some("/interface/statistics".parse().unwrap()),
+            ..Subscription::default()
+        }],
+        mode: subscription_list::Mode::Once as i32,
+        encoding: Encoding::JsonIetf as i32,
+        ..SubscriptionList::default()
+    };
+    ask.send(SubscribeRequest { request: Some(Asked::Subscribe(list)) }).await.unwrap();
+    let mut once = client.subscribe(ReceiverStream::new(asked)).await.unwrap();
+    let values = next(&mut once).await.unwrap();
+    assert_eq!(values[0].0, "/srl_nokia-interfaces:interface[name=Ethernet1]/statistics");
+    let octets = |value: &Value| value["in-octets"].as_str().unwrap().parse::<u64>().unwrap();
+    assert!(values.iter().any(|(_, value)| octets(value) > 0), "64 bits are text: {}", values[0].1);
 }
