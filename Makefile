@@ -154,10 +154,11 @@ static: ## build the static release binaries and run them in an empty, read-only
 components: ## install gnmic, snmp_exporter, blackbox_exporter (built with Go into ~/.cache/helios), prometheus and snmpd (Debian packages)
 	tools/components/install.sh
 
-test-collectors: components ## run the real collectors with collectors/ and alerts/ against one device (2 minutes, more where they are built first)
+test-collectors: components ## run the real collectors with collectors/ and alerts/ against five devices, four of them simulated (8 minutes, more where they are built first)
 	@mkdir -p $(CACHE)
 	[ -x $(CACHE)/components/bin/python ] || python3 -m venv $(CACHE)/components
 	$(CACHE)/components/bin/pip install -q --disable-pip-version-check -r tools/components/requirements.txt
+	cargo build --locked -p helios -p helios-practice
 	$(CACHE)/components/bin/python tools/components/check.py
 
 dashboards: ## write dashboards/*/*.json again from tools/dashboards

@@ -4,10 +4,11 @@ what they scrape.
 
     check.py [--keep DIRECTORY]
 
-One device is asked by both collectors: its SNMP agent is the real snmpd, its gNMI target serves the same counters of the
-kernel's interface `lo` on OpenConfig paths. gnmic and snmp_exporter scrape it, Prometheus evaluates alerts/recording.yaml,
-and each series that both collectors give has to be the same. Needs what tools/components/install.sh installs, and the
-Python packages grpcio and pygnmi (for gNMI's protocol buffers).
+Every device is asked by both collectors, gnmic and snmp_exporter; Prometheus evaluates alerts/recording.yaml, and each series
+that both give has to be the same. One device is this machine: its SNMP agent is the real snmpd (SNMPv3), its gNMI target
+serves the same counters of the kernel's interface `lo` on OpenConfig paths. The others are simulated (simulated.py): SNMPv2c,
+OpenConfig and SR Linux's native model over TLS, IPv4 and IPv6. `helios targets` makes the targets of all of them. Needs what
+tools/components/install.sh installs, the programs helios and helios-practice, and the Python packages grpcio and pygnmi.
 """
 
 import argparse
@@ -28,9 +29,11 @@ from concurrent import futures
 import grpc
 from pygnmi.spec.v080 import gnmi_pb2, gnmi_pb2_grpc
 
+import simulated
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("HELIOS_COMPONENTS") or pathlib.Path.home() / ".cache/helios/components")
-DEADLINE_S = 240
+DEADLINE_S = 420
 LABELS = {"device": "edge-1", "site": "Zürich $HOME", "region": "Europe", "role": "Edge", "platform": "eos", "tenant": "Acme"}
 MEMORY_BYTES = 8 << 30
 
@@ -161,10 +164,10 @@ class Lab:
         path.chmod(mode)
         return path
 
-    def start(self, name, *arguments, **variables):
+    def start(self, name, *arguments, program=None, **variables):
         log = open(self.folder / f"{name}.log", "wb")
         environment = {**os.environ, **variables}
-        command = [component(name), *map(str, arguments)]
+        command = [program or component(name), *map(str, arguments)]
         self.processes.append((name, subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=environment)))
 
     def stop(self):
@@ -185,17 +188,26 @@ def get(url):
         return answer.read().decode()
 
 
-def targets(lab, gnmi_port, snmp_port):
-    """The files that `helios targets --out` writes for this device."""
-    gnmic = {"address": f"127.0.0.1:{gnmi_port}", "subscriptions": ["interfaces", "bgp", "system", "platform"],
-             "encoding": "json_ietf", "insecure": True, "username": "${GNMIC_USER_EDGE}", "password": "${GNMIC_PW_EDGE}",
-             "event-tags": LABELS}
-    lab.write("gnmic.yaml", f'# Written by `helios targets`. Changes are overwritten.\n"edge-1": {json.dumps(gnmic)}\n')
-    modules = {"__param_module": "system,if_mib,host_resources,bgp4_mib", "__param_auth": "helios_v3"}
-    snmp = {"targets": [f"127.0.0.1:{snmp_port}"], "labels": {**modules, **LABELS}}
-    lab.write("snmp.json", f"[\n{json.dumps(snmp)}\n]\n")
-    icmp = {"targets": ["127.0.0.1"], "labels": {"__param_module": "icmp4", **LABELS}}
-    lab.write("icmp.json", f"[\n{json.dumps(icmp)}\n]\n")
+def targets(lab, practice, gnmi_port, snmp_port):
+    """Lets `helios targets` make the targets: the simulated devices from their NetBox, this machine from a file."""
+    static = {key: value for key, value in LABELS.items() if key != "device"}
+    lab.write("devices.yaml", json.dumps({"devices": [{"name": LABELS["device"], "address": "127.0.0.1", **static}]}))
+    kernel = {
+        "name": "kernel", "match": {"sites": [LABELS["site"]]},
+        "gnmi": {"port": gnmi_port, "subscriptions": ["interfaces", "bgp", "system", "platform"], "tls": {"mode": "off"},
+                 "username_variable": "GNMIC_USER_EDGE", "password_variable": "GNMIC_PW_EDGE"},
+        "snmp": {"port": snmp_port, "modules": ["system", "if_mib", "host_resources", "bgp4_mib"], "auth": "helios_v3"}}
+    token = lab.write("netbox-token", practice["netbox_token"])
+    config = {
+        "netbox": {"url": practice["netbox"], "token_file": str(token)},
+        # Without overlaps a device is asked by both collectors for the same.
+        "targets": {"directory": str(lab.folder), "static_file": str(lab.folder / "devices.yaml"), "overlaps": [],
+                    "profiles": [kernel, *simulated.profiles(practice, lab.folder / "ca.pem")]}}
+    command = [simulated.HELIOS, "targets", "--config", lab.write("helios.yaml", json.dumps(config))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    print(done.stdout + done.stderr, end="", flush=True)
+    if done.returncode:
+        sys.exit("check: helios targets failed")
 
 
 def prometheus_config(fast, slow, snmp, blackbox):
@@ -209,7 +221,7 @@ def prometheus_config(fast, slow, snmp, blackbox):
     return json.dumps({
         "global": {"scrape_interval": "2s", "evaluation_interval": "2s"}, "rule_files": ["alerts/*.yaml"],
         "scrape_configs": [gnmic, proxied("helios-snmp", "/snmp", "snmp.json", snmp),
-                           proxied("helios-icmp", "/probe", "icmp.json", blackbox)]})
+                           proxied("helios-icmp", "/probe", "icmp.json", blackbox), proxied("helios-tcp", "/probe", "tcp.json", blackbox)]})
 
 
 # Series, and whether both collectors have to give the same: a number is the share by which they may differ.
@@ -230,7 +242,7 @@ def difference(query):
     missing = []
     for name, tolerance in EXPECTED.items():
         by_collector = {}
-        for labels, value in query(name):
+        for labels, value in query(f'{name}{{device="{LABELS["device"]}"}}'):
             if labels.get("interface", "lo") == "lo":
                 shared = {key: labels.get(key) for key in (*LABELS, "interface", "peer")}
                 by_collector[labels.get("collector")] = (shared, value)
@@ -243,7 +255,7 @@ def difference(query):
         elif tolerance is not None and abs(a - b) > tolerance * max(abs(a), abs(b)):
             missing.append(f"{name}: gnmi {a}, snmp {b}")
     for name, expected in ALONE.items():
-        values = [value for _, value in query(name)]
+        values = [value for _, value in query(f'{name}{{device="{LABELS["device"]}"}}')]
         if len(values) != 1 or (expected is not None and values != [expected]):
             missing.append(f"{name}: {values}")
     return missing
@@ -255,61 +267,87 @@ def rules_that_fail(groups):
     return [f"{rule['name']}: {rule['health']} {rule.get('lastError', '')}" for rule in rules if rule["health"] != "ok"]
 
 
-def run(folder):
-    lab = Lab(folder)
-    server, gnmi_port = start_target()
+def start_practice(lab):
+    network = lab.write("described.yaml", json.dumps(simulated.network(170 + os.getpid() % 80)))
+    lab.start("practice", "--folder", lab.folder, "--network", network, "--gnmi-port", free_port(), "--snmp-port", free_port(socket.SOCK_DGRAM),
+              "--collector", f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}", "--user", simulated.USER, program=simulated.PRACTICE,
+              PRACTICE_PASSWORD=simulated.PASSWORD, PRACTICE_COMMUNITY=simulated.COMMUNITY)
+    wait_for(lab, lambda: [] if (lab.folder / "practice.json").exists() else ["the simulated devices have not started"])
+    return json.loads((lab.folder / "practice.json").read_text())
+
+
+def wait_for(lab, missing):
+    """Returns when nothing is missing any more."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        lab.up()
+        try:
+            left = missing()
+        except OSError as error:
+            left = [str(error)]
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            sys.exit("check: after {} s:\n  {}".format(DEADLINE_S, "\n  ".join(left)))
+        threading.Event().wait(1)  # between two questions whether the series are there
+
+
+def start_collectors(lab, snmp_port):
+    """Starts everything; the address of Prometheus."""
     fast, slow, api, snmp, blackbox, prometheus = (free_port() for _ in range(6))
-    snmp_port = free_port(socket.SOCK_DGRAM)
+    collectors, folder = ROOT / "collectors", lab.folder
     agent = lab.write("bgp4-agent", BGP_AGENT, 0o755)
     lab.write("snmpd.conf", f"agentAddress udp:127.0.0.1:{snmp_port}\ncreateUser collector SHA-256 authentication AES encryption\nrouser collector authpriv\n"
                             f"override .1.3.6.1.2.1.31.1.1.1.15.1 gauge 10\npass .1.3.6.1.2.1.15 {agent}\n")
-    targets(lab, gnmi_port, snmp_port)
     (folder / "alerts").mkdir(exist_ok=True)
     for file in [*ROOT.glob("alerts/*.yaml"), *ROOT.glob("alerts/ruler/*.yaml")]:
         shutil.copy(file, folder / "alerts" / f"{file.parent.name}-{file.name}")
     lab.write("prometheus.json", prometheus_config(fast, slow, snmp, blackbox))
-    collectors = ROOT / "collectors"
+    lab.start("snmpd", "-f", "-Lo", "-C", "-c", folder / "snmpd.conf", SNMP_PERSISTENT_DIR=str(folder / "snmp-state"))
+    lab.start("snmp_exporter", f"--config.file={collectors}/snmp/snmp.yml",
+              f"--config.file={collectors}/snmp/auths.example.yml", "--config.expand-environment-variables",
+              f"--web.listen-address=127.0.0.1:{snmp}", SNMP_V3_USERNAME="collector",
+              SNMP_V3_AUTH_PASSWORD="authentication", SNMP_V3_PRIV_PASSWORD="encryption")
+    lab.start("blackbox_exporter", f"--config.file={collectors}/blackbox/blackbox.yml",
+              f"--web.listen-address=127.0.0.1:{blackbox}")
+    lab.start("gnmic", "--config", collectors / "gnmic/gnmic.yaml", "subscribe",
+              HELIOS_GNMIC_API=f"127.0.0.1:{api}", HELIOS_GNMIC_TARGETS=str(folder / "gnmic.yaml"),
+              HELIOS_GNMIC_FAST=f"127.0.0.1:{fast}", HELIOS_GNMIC_SLOW=f"127.0.0.1:{slow}",
+              GNMIC_USER_EDGE="collector", GNMIC_PW_EDGE="secret", PRACTICE_USER=simulated.USER, PRACTICE_PASSWORD=simulated.PASSWORD)
+    lab.start("prometheus", "--config.file=prometheus.json", f"--web.listen-address=127.0.0.1:{prometheus}",
+              f"--storage.tsdb.path={folder}/data")
+    return f"http://127.0.0.1:{prometheus}"
+
+
+def run(folder):
+    lab = Lab(folder)
+    server, gnmi_port = start_target()
+    snmp_port = free_port(socket.SOCK_DGRAM)
     try:
-        lab.start("snmpd", "-f", "-Lo", "-C", "-c", folder / "snmpd.conf", SNMP_PERSISTENT_DIR=str(folder / "snmp-state"))
-        lab.start("snmp_exporter", f"--config.file={collectors}/snmp/snmp.yml",
-                  f"--config.file={collectors}/snmp/auths.example.yml", "--config.expand-environment-variables",
-                  f"--web.listen-address=127.0.0.1:{snmp}", SNMP_V3_USERNAME="collector",
-                  SNMP_V3_AUTH_PASSWORD="authentication", SNMP_V3_PRIV_PASSWORD="encryption")
-        lab.start("blackbox_exporter", f"--config.file={collectors}/blackbox/blackbox.yml",
-                  f"--web.listen-address=127.0.0.1:{blackbox}")
-        lab.start("gnmic", "--config", collectors / "gnmic/gnmic.yaml", "subscribe",
-                  HELIOS_GNMIC_API=f"127.0.0.1:{api}", HELIOS_GNMIC_TARGETS=str(folder / "gnmic.yaml"),
-                  HELIOS_GNMIC_FAST=f"127.0.0.1:{fast}", HELIOS_GNMIC_SLOW=f"127.0.0.1:{slow}",
-                  GNMIC_USER_EDGE="collector", GNMIC_PW_EDGE="secret")
-        lab.start("prometheus", "--config.file=prometheus.json", f"--web.listen-address=127.0.0.1:{prometheus}",
-                  f"--storage.tsdb.path={folder}/data")
+        practice = start_practice(lab)
+        targets(lab, practice, gnmi_port, snmp_port)
+        prometheus = start_collectors(lab, snmp_port)
 
         def groups():
-            return json.loads(get(f"http://127.0.0.1:{prometheus}/api/v1/rules"))["data"]["groups"]
+            return json.loads(get(f"{prometheus}/api/v1/rules"))["data"]["groups"]
 
-        def query(name):
-            text = get(f"http://127.0.0.1:{prometheus}/api/v1/query?" + urllib.parse.urlencode({"query": name}))
+        def query(expression):
+            text = get(f"{prometheus}/api/v1/query?" + urllib.parse.urlencode({"query": expression}))
             return [(row["metric"], float(row["value"][1])) for row in json.loads(text)["data"]["result"]]
 
-        deadline = time.monotonic() + DEADLINE_S
-        missing = ["nothing was asked yet"]
-        while missing:
-            lab.up()
-            if time.monotonic() > deadline:
-                sys.exit("check: after {} s:\n  {}".format(DEADLINE_S, "\n  ".join(missing)))
-            threading.Event().wait(1)  # between two questions whether the series are there
-            try:
-                missing = difference(query) + rules_that_fail(groups())
-            except OSError as error:
-                missing = [str(error)]
+        wait_for(lab, lambda: difference(query) + simulated.difference(query) + rules_that_fail(groups()))
         for name in (*EXPECTED, *ALONE):
-            for labels, value in query(name):
+            for labels, value in query(f'{name}{{device="{LABELS["device"]}"}}'):
                 if labels.get("interface", "lo") == "lo":
                     print(f"{name} collector={labels.get('collector')} {value:g}")
+        simulated.report(query)
         firing = sorted(rule["name"] for group in groups() for rule in group["rules"] if rule.get("state") == "firing")
-        print(f"{sum(len(group['rules']) for group in groups())} rules evaluated without an error; firing: {', '.join(firing)}")
+        print(f"{sum(len(group['rules']) for group in groups())} rules evaluated without an error; firing: {', '.join(firing)}", flush=True)
         if firing != ["Watchdog"]:
             sys.exit("check: alerts fire although nothing is wrong")
+        simulated.damage(practice["control"], undo=False)
+        wait_for(lab, lambda: simulated.damaged(query))
+        print("check: damaged packets are the same by both collectors")
     finally:
         lab.stop()
         server.stop(None)
