@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Runs the lab and holds it against itself: gNMI, SNMP and flows tell of the same octets, a gNMI client of another project
-changes a device, and each fault changes what it should and nothing once it is undone.
+"""Runs the lab and holds it against itself: gNMI, SNMP and flows tell of the same octets, gNMI clients of other projects
+change devices, each fault changes what it should and nothing once it is undone, and no process is left in the end.
 
     lab-test.py [--keep DIRECTORY]
 
-Needs what `make lab` needs, and the Python package pygnmi. Takes about ten minutes.
+Needs what `make lab` needs, and the Python package pygnmi. Takes about 20 minutes.
 """
 
 import argparse
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +31,19 @@ DEADLINE_S = 300
 WINDOW_S = 330
 # Share by which the three ways of counting may differ: collectors sample every 15 s, flows are of 10 s.
 TOLERANCE = 0.04
+# How often the curves are compared, a rule's interval and more apart.
+PASSES = 3
+PASS_S = 60
+# gRPC waits up to 120 s (plus 20 per cent) between attempts to connect, gnmic 10 s more, and samples come every 15 s.
+GNMI_BACK_S = 180
+
+
+def lab_module():
+    """tools/lab as a module."""
+    loader = importlib.machinery.SourceFileLoader("lab", str(ROOT / "tools/lab"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("lab", loader))
+    loader.exec_module(module)
+    return module
 
 
 class Check:
@@ -41,8 +57,26 @@ class Check:
         self.started = time.time()
 
     def stop(self):
-        self.process.terminate()
-        return self.process.wait(60)
+        """Ends the lab as Ctrl-C does; its exit code."""
+        children = self.children()
+        self.process.send_signal(signal.SIGINT)
+        ended = self.process.wait(60)
+        left = list(self.children().values())
+        assert not left, f"the lab has stopped, and these have not: {left}"
+        print(f"ok: {len(children)} processes have ended", flush=True)
+        return ended
+
+    def children(self):
+        """Command lines of the lab's processes, by their ids: all of them have its folder in their environment."""
+        found = {}
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (process / "environ").read_bytes().split(b"\0")
+                if f"LAB_FOLDER={self.folder}".encode() in environment:
+                    found[process.name] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue  # the process ended meanwhile, or is another user's
+        return found
 
     def wait_for(self, what, condition, patience=DEADLINE_S):
         deadline = time.monotonic() + patience
@@ -106,6 +140,17 @@ def curves(check, here, there):
     snmp = of("helios:if_in_bits:rate5m", there, collector="snmp")
     check.wait_for("both collectors give the link's rates", lambda: check.query(gnmi) and check.query(snmp))
     check.wait_for("rates of whole windows", lambda: time.time() - check.started > WINDOW_S, WINDOW_S + 60)
+    differences = []
+    for number in range(PASSES):
+        after = check.started + WINDOW_S + number * PASS_S
+        check.wait_for(f"pass {number + 1}", lambda after=after: time.time() > after)
+        differences += compare(check, here, there, gnmi, snmp)
+    print(f"curves: {len(differences)} differences from the middle one, {min(differences):.2%} to {max(differences):.2%}", flush=True)
+    assert max(differences) <= TOLERANCE, f"a curve differs by more than {TOLERANCE:.0%}"
+
+
+def compare(check, here, there, gnmi, snmp):
+    """How far each of the three is from the middle one, as a share of it."""
     values = {name: check.query(f"avg_over_time({series}[1m])") for name, series in (("gnmi", gnmi), ("snmp", snmp))}
     # About the same time: five minutes up to the last flows that are stored, of which more may be on their way.
     of_interface = f"FROM helios.flows WHERE exporter_name = '{there[0]}' AND in_if_name = '{there[1]}'"
@@ -116,11 +161,46 @@ def curves(check, here, there):
     values["flows"] = float(flows)
     text = ", ".join(f"{name} {value / 1e6:.2f} Mbit/s" for name, value in values.items())
     print(f"curves of {here[0]} {here[1]} -> {there[0]} {there[1]}: {text}", flush=True)
-    middle = sorted(values.values())[1]
-    for name, value in values.items():
-        assert abs(value - middle) <= TOLERANCE * middle, f"{name} differs by more than {TOLERANCE:.0%}: {text}"
     total = check.query(f'sum(helios:flow_bits:rate5m{{device="{there[0]}"}})')
     assert total and total > values["flows"], "the exporter's own series is of all of its interfaces"
+    middle = sorted(values.values())[1]
+    return [abs(value - middle) / middle for value in values.values()]
+
+
+def every_device(check):
+    """What the lab has of each of its devices before anything is broken."""
+    devices = check.network()
+    check.wait_for("every device is known as an exporter", lambda: check.query("count(helios_exporter_info)") == len(devices))
+    silent = "count(time() - helios_collector_exporter_last_seen_timestamp_seconds > 45)"
+    check.wait_for("no exporter is silent, also without traffic", lambda: check.query(silent) is None)
+    for series in ("helios:if_oper_up", "helios:bgp_session_state", "helios:uptime_seconds", "helios:temperature_celsius", "helios:device_up"):
+        check.wait_for(f"{series} of every device", lambda series=series: check.query(f"count(count by (device) ({series}))") == len(devices))
+    native = [name for name, device in devices.items() if device["platform"] == "srlinux"]
+    series = f'count(helios:if_in_bits:rate5m{{device="{native[0]}",collector="gnmi"}})'
+    check.wait_for("SR Linux's native model gives rates", lambda: check.query(series) == len(devices[native[0]]["interfaces"]))
+
+
+def commit_confirmed(check, here):
+    """gnmic switches an interface off in a commit that nobody confirms: the device takes it back by itself."""
+    name, interface = here
+    gnmic = [lab_module().component("gnmic"), "-a", f"{check.network()[name]['address']}:9339", "-u", "lab", "-p", "lab-password",
+             "--tls-ca", str(check.folder / "ca.pem")]
+    path = f"/interfaces/interface[name={interface}]/config/enabled"
+
+    def up():
+        return next(known["up"] for known in check.network()[name]["interfaces"] if known["name"] == interface)
+
+    def set_with(*words):
+        subprocess.run([*gnmic, "set", "--commit-id", "night", *words], check=True, stdout=subprocess.DEVNULL)
+    off = ("--update-path", path, "--update-value", "false", "--commit-request", "--rollback-duration", "15s")
+    set_with(*off)
+    assert not up(), "the commit switches the interface off at once"
+    check.wait_for("commit confirmed: it is taken back after 15 s", up)
+    set_with(*off)
+    assert not up()
+    set_with("--commit-cancel")
+    assert up(), "a cancelled commit is taken back at once"
+    print("ok: commit confirmed: it is cancelled", flush=True)
 
 
 def gnmi_client(check, here, there):
@@ -195,7 +275,10 @@ def faults(check, here, there):
     check.wait_for("unreachable: no flows", lambda: check.is_about(silent, 40, 1e9))
     check.lab("undo", "unreachable", here[0])
     check.wait_for("unreachable is undone: echo", lambda: check.is_about(f'helios:device_up{{device="{here[0]}"}}', 1, 1))
-    check.wait_for("unreachable is undone: gNMI", lambda: check.is_about(of("helios:if_oper_up", here), 1, 1))
+    begun, ready = time.monotonic(), f'gnmic_target_connection_state{{name="{here[0]}"}} == 3'
+    check.wait_for("unreachable is undone: gNMI", lambda: check.query(ready) is not None, GNMI_BACK_S)
+    print(f"gnmic has its session again after {time.monotonic() - begun:.0f} s", flush=True)
+    check.wait_for("unreachable is undone: series", lambda: check.is_about(of("helios:if_oper_up", here), 1, 1))
     check.wait_for("unreachable is undone: flows", lambda: check.is_about(silent, 0, 35))
 
     check.lab("fault", "silent-exporter", there[0])
@@ -209,7 +292,9 @@ def run(folder):
     check = Check(folder / "lab")
     try:
         here, there = check.wait_for("traffic", lambda: busy_link(check))
+        every_device(check)
         gnmi_client(check, here, there)
+        commit_confirmed(check, here)
         faults(check, here, there)
         check.started = time.time()
         curves(check, here, there)
