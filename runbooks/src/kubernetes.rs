@@ -3,6 +3,7 @@
 //! Objects are read as the structs of [`crate::resource`]. A status is written as a whole, with the version of
 //! the object that it was made from: the API server refuses it where somebody else has written since.
 
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, PostParams};
 use kube::core::{ApiResource, GroupVersionKind, Object};
 use serde_json::Value;
@@ -39,7 +40,9 @@ enum Written {
 
 /// Replaces the status of the execution as it was read.
 async fn write_status(api: &Api<Execution>, read: &Execution, status: &ExecutionStatus) -> kube::Result<Written> {
-    let execution = Execution { status: Some(status.clone()), ..read.clone() };
+    let before = read.status.as_ref().map_or(&[][..], |status| status.conditions.as_slice());
+    let status = status.with_conditions(before, &Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let execution = Execution { status: Some(status), ..read.clone() };
     let name = execution.metadata.name.as_deref().unwrap_or_default();
     match api.replace_status(name, &PostParams::default(), &execution).await {
         Ok(execution) => Ok(Written::Yes(Box::new(execution))),

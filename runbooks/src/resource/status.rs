@@ -234,7 +234,7 @@ pub struct Before {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Approved, Started, Finished.
+    /// Approved (where the runbook asks for it), Started, Finished.
     #[serde(rename = "type")]
     pub kind: String,
     /// True or False.
@@ -246,6 +246,34 @@ pub struct Condition {
     /// RFC 3339.
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
+}
+
+impl ExecutionStatus {
+    /// The status with the conditions that follow from it. `before` are those of now, whose times stay where nothing changed;
+    /// `now` is RFC 3339.
+    #[must_use]
+    pub fn with_conditions(&self, before: &[Condition], now: &str) -> Self {
+        let asks = self.runbook.as_ref().is_some_and(|snapshot| snapshot.spec.requires_approval);
+        let open = matches!(self.phase, Phase::Pending | Phase::AwaitingApproval);
+        // What is over without a start was not approved, or cancelled before.
+        let approved = self.started_at.is_some() || (self.phase == Phase::Pending && self.waiting_since.is_some());
+        let mut wanted = vec![("Started", self.started_at.is_some()), ("Finished", self.phase.is_final())];
+        if asks && (approved || !open || self.phase == Phase::AwaitingApproval) {
+            wanted.insert(0, ("Approved", approved));
+        }
+        let condition = |(kind, truth): (&str, bool)| {
+            let status = if truth { "True" } else { "False" };
+            let same = before.iter().find(|one| one.kind == kind && one.status == status);
+            Condition {
+                kind: kind.to_owned(),
+                status: status.to_owned(),
+                reason: self.phase.name().to_owned(),
+                message: self.message.clone(),
+                last_transition_time: same.map_or(now, |one| one.last_transition_time.as_str()).to_owned(),
+            }
+        };
+        Self { conditions: wanted.into_iter().map(condition).collect(), ..self.clone() }
+    }
 }
 
 /// The chain of audit entries of one execution.
@@ -275,4 +303,39 @@ fn entries(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "type": "array",
         "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_follow_from_the_phase_and_keep_their_time() {
+        let spec = RunbookSpec { requires_approval: true, ..RunbookSpec::default() };
+        let runbook = Some(Snapshot { spec, ..Snapshot::default() });
+        let waiting = ExecutionStatus {
+            phase: Phase::AwaitingApproval,
+            runbook,
+            waiting_since: Some(1),
+            ..ExecutionStatus::default()
+        };
+        let said = |status: &ExecutionStatus| -> Vec<String> {
+            let text = |one: &Condition| format!("{} {} {}", one.kind, one.status, one.last_transition_time);
+            status.conditions.iter().map(text).collect()
+        };
+        let first = waiting.with_conditions(&[], "t1");
+        assert_eq!(said(&first), ["Approved False t1", "Started False t1", "Finished False t1"]);
+        let running = ExecutionStatus { phase: Phase::Running, started_at: Some(2), ..first.clone() };
+        let second = running.with_conditions(&first.conditions, "t2");
+        assert_eq!(said(&second), ["Approved True t2", "Started True t2", "Finished False t1"]);
+        let done = ExecutionStatus { phase: Phase::Succeeded, ..second.clone() };
+        let third = done.with_conditions(&second.conditions, "t3");
+        assert_eq!(said(&third), ["Approved True t2", "Started True t2", "Finished True t3"]);
+        assert_eq!(third.conditions[2].reason, "Succeeded");
+        let denied = ExecutionStatus { phase: Phase::Denied, ..first.clone() };
+        assert_eq!(
+            said(&denied.with_conditions(&first.conditions, "t4")),
+            ["Approved False t1", "Started False t1", "Finished True t4"]
+        );
+    }
 }
