@@ -94,15 +94,17 @@ impl Cluster {
                 // Another one of this name, or none.
                 Ok(_) => return Err(Stop::Gone),
                 Err(error) if is_code(&error, 404) => return Err(Stop::Gone),
-                Err(error) => wait(begun, &error).await?,
+                Err(error) => wait(begun, &error, self.last.is_some()).await?,
             }
         }
     }
 }
 
-/// Waits a moment, unless the error stays or the patience is over.
-async fn wait(begun: Instant, error: &kube::Error) -> Result<(), Stop> {
-    if !is_passing(error) || begun.elapsed() > PATIENCE {
+/// Waits a moment, unless the error stays or the patience is over. `allowed`: the API server has let this process in before. One that
+/// has just started refuses what it allows a moment later, until it has read the roles.
+async fn wait(begun: Instant, error: &kube::Error, allowed: bool) -> Result<(), Stop> {
+    let passes = is_passing(error) || (allowed && (is_code(error, 401) || is_code(error, 403)));
+    if !passes || begun.elapsed() > PATIENCE {
         return Err(Stop::Store(error.to_string()));
     }
     tracing::warn!(%error, "the API server does not answer; trying again");
@@ -128,7 +130,7 @@ impl Store for Cluster {
                 }
                 Ok(Written::Conflict) => return Ok(false),
                 Err(error) if is_code(&error, 404) => return Err(Stop::Gone),
-                Err(error) => wait(begun, &error).await?,
+                Err(error) => wait(begun, &error, true).await?,
             }
         }
     }
