@@ -326,7 +326,9 @@ class Samples(Case):
         before = self.lab.flow_bits(condition)
         self.assertGreater(before, 0)
         self.start(name, sample)
-        wait_for("no traffic for the victim", lambda: self.lab.flow_bits(condition, 30) == 0, EVIDENCE_SECS)
+        wait_for("route", lambda: (steps := self.rig.status(name).get("steps")) and steps[-1]["name"] == "hold", EVIDENCE_SECS)
+        # Other flows of the same time are there: none for the victim is no delay.
+        wait_for("no traffic for the victim", lambda: self.lab.flow_bits(condition, 30) == 0 and self.lab.flow_bits("out_if_index != 0", 30) > 0, EVIDENCE_SECS)
         status = self.rig.status(name)
         self.assertEqual((status["phase"], status["steps"][-1]["name"]), ("Running", "hold"))
         dropped = self.lab.flow_bits(condition.replace("!= 0", "= 0"), 30)
