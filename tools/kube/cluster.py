@@ -84,7 +84,7 @@ class Api:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": content, **impersonated},
         )
-        with urllib.request.urlopen(request, context=self.tls, timeout=30) as answer:
+        with urllib.request.urlopen(request, context=self.tls, timeout=120) as answer:
             text = answer.read()
         return json.loads(text) if text[:1] == b"{" else text.decode()
 
