@@ -300,8 +300,11 @@ impl Backlog {
         state.occupancy.remove(block);
         drop(state);
         self.books.stored(block);
-        if let (Some(spool), Some(kept)) = (&self.spool, &block.kept) {
-            spool.remove(kept);
+        if let Some(spool) = &self.spool {
+            spool.remove_stump(&block.token);
+            if let Some(kept) = &block.kept {
+                spool.remove(kept);
+            }
         }
         // What was paused, or waited for a replay to end, may go.
         self.changed.notify_one();
@@ -339,6 +342,7 @@ impl Backlog {
             None if room && block.kept.is_none() => block.kept = spool.write(block),
             None => {}
         }
+        spool.remove_stump(&block.token);
         if let Some(kept) = &block.kept {
             spool.set_aside(kept, directory::REFUSED, message);
         }

@@ -103,6 +103,16 @@ pub struct Assembler {
     pub costs: EncodeCosts,
 }
 
+/// Rows, and arrivals of theirs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Encoded {
+    rows: u64,
+    arrivals: usize,
+}
+
+/// A block that the disk did not take is tried again after so long.
+const REFILE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What a block is made with, and the next one of the same columns after it.
 struct Workspace {
     columns: ColumnSet,
@@ -125,8 +135,12 @@ struct Open {
     head: Head,
     /// What the spool has of the block; `None` without a spool, or when it cannot be written.
     file: Option<OpenFile>,
-    /// Arrivals that the file has.
-    filed_arrivals: usize,
+    /// When the spool was last tried.
+    filed_at: Instant,
+    /// Rows and arrivals that the spool has.
+    filed: Encoded,
+    /// Those that the pieces have.
+    encoded: Encoded,
     pieces: Vec<Bytes>,
     rows: u64,
     octets_plain: u64,
@@ -174,15 +188,28 @@ impl Assembler {
         Ok(is_due)
     }
 
+    /// Writes the open block to the spool again, if the disk did not take it and has room now.
+    pub fn refile(&mut self) {
+        let (Some(spool), Some(open)) = (&self.spool, &mut self.open) else { return };
+        if open.file.is_none() && !open.pieces.is_empty() && open.filed_at.elapsed() >= REFILE_INTERVAL {
+            open.filed_at = Instant::now();
+            open.refile(spool);
+        }
+    }
+
     /// How long the first row has waited that is to be written to the spool and is not encoded yet.
     pub fn unwritten_age(&self) -> Option<Duration> {
         let open = self.open.as_ref().filter(|open| self.spool.is_some() && open.workspace.chunk.rows() > 0);
         open.map(|open| open.chunk_since.elapsed())
     }
 
-    /// Rows of the open block that are not encoded yet.
+    /// Rows of the open block that are not encoded yet; with a spool, that it does not have.
     pub fn unwritten_rows(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.workspace.chunk.rows() as u64)
+        let unwritten = |open: &Open| match self.spool {
+            Some(_) => open.rows - open.filed.rows,
+            None => open.workspace.chunk.rows() as u64,
+        };
+        self.open.as_ref().map_or(0, unwritten)
     }
 
     /// Rows in the open block.
@@ -298,7 +325,9 @@ impl Assembler {
             chunk_since: Instant::now(),
             head,
             file,
-            filed_arrivals: 0,
+            filed_at: Instant::now(),
+            filed: Encoded::default(),
+            encoded: Encoded::default(),
             pieces: Vec::new(),
             rows: 0,
             octets_plain: 0,
@@ -346,11 +375,31 @@ impl Open {
         costs.octets_written += piece.len() as u64;
         costs.encode_ns += encode_ns;
         costs.compress_ns += compress_ns;
+        self.encoded = Encoded { rows: self.encoded.rows + u64::from(rows), arrivals: self.arrivals.len() };
         if let Some(file) = self.file.take() {
-            self.file = file.append(rows, &self.arrivals[self.filed_arrivals..], &piece);
-            self.filed_arrivals = self.arrivals.len();
+            self.file = file.append(rows, &self.arrivals[self.filed.arrivals..], &piece);
+            if self.file.is_some() {
+                self.filed = self.encoded;
+            }
         }
         self.pieces.push(piece);
+    }
+
+    /// Writes the pieces to a new file where the disk did not take the one before.
+    fn refile(&mut self, spool: &Arc<Spool>) {
+        let last = self.pieces.len().saturating_sub(1);
+        let Some(mut file) = spool.begin_if_room(&self.head) else { return };
+        for (n, piece) in self.pieces.iter().enumerate() {
+            // As with a closed block, rows come with the last piece.
+            let (rows, arrivals) = match n == last {
+                true => (self.encoded.rows as u32, &self.arrivals[..self.encoded.arrivals]),
+                false => (0, &[][..]),
+            };
+            let Some(appended) = file.append(rows, arrivals, piece) else { return };
+            file = appended;
+        }
+        spool.remove_stump(&self.head.token);
+        (self.file, self.filed) = (Some(file), self.encoded);
     }
 }
 

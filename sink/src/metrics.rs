@@ -57,7 +57,7 @@ helios_metrics::metrics! {
             |stats, out| out.one(stats.insert.insert_ns as f64 / NS_PER_SECOND);
         Counter "helios_sink_insert_failures_total" ["class"] "Failed inserts, by class: transient and replica are retried, configuration needs an operator, refused blocks are set aside" =
             |stats, out| out.all(Class::ALL.map(|class| [class.name()]).into_iter().zip(stats.insert.failures));
-        Gauge "helios_sink_unwritten_rows" [] "Rows of the open block that are not encoded yet; a crash loses these and the rows in the queues" =
+        Gauge "helios_sink_unwritten_rows" [] "Rows of the open block that are not encoded, or with a spool not in it; a crash loses these and the rows in the queues" =
             |stats, out| out.one(stats.unwritten_rows);
         Gauge "helios_sink_spool_available" [] "1 when the spool accepts blocks; 0 when its disk fails, when there is no room, or when none is configured" =
             |stats, out| out.one(stats.spool.available);

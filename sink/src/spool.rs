@@ -12,7 +12,7 @@
 //!
 //! It does not keep more than one copy, and does not check what it wrote before it reads it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
@@ -118,6 +118,8 @@ struct State {
     unsynced: Vec<File>,
     /// Blocks that are done with and whose files could not be removed.
     unremoved: Vec<Kept>,
+    /// What a full disk left of the files of blocks that are in memory, by token.
+    stumps: HashMap<String, Kept>,
 }
 
 impl State {
@@ -209,7 +211,8 @@ impl Spool {
         let file = File::options().append(true).create_new(true).mode(directory::FILE_MODE).open(&path);
         let file = file.map_err(|error| self.failed("cannot begin a file", &error)).ok()?;
         self.state().stats.files += 1;
-        let open = OpenFile { spool: Arc::clone(self), name, file, octets: 0, sum: End::default() };
+        let token = head.token.clone();
+        let open = OpenFile { spool: Arc::clone(self), name, token, file, octets: 0, sum: End::default() };
         open.write(&head.encode())
     }
 
@@ -292,6 +295,15 @@ impl Spool {
     fn remove_left(&self) {
         let left = std::mem::take(&mut self.state().unremoved);
         left.iter().for_each(|kept| _ = self.remove(kept));
+    }
+
+    /// Removes what a full disk left of a block's file. The block is stored, or has a whole file now.
+    pub fn remove_stump(&self, token: &str) {
+        let Some(stump) = self.state().stumps.remove(token) else { return };
+        if let Err(error) = fs::remove_file(self.path(&stump.name, directory::OPEN)) {
+            self.failed("cannot remove a file", &error);
+        }
+        self.forget(&stump);
     }
 
     fn forget(&self, kept: &Kept) {
@@ -449,6 +461,7 @@ impl std::fmt::Debug for Spool {
 pub struct OpenFile {
     spool: Arc<Spool>,
     name: Arc<str>,
+    token: String,
     file: File,
     octets: u64,
     sum: End,
@@ -458,7 +471,7 @@ impl OpenFile {
     fn write(mut self, record: &[u8]) -> Option<Self> {
         if let Err(error) = self.file.write_all(record) {
             self.spool.failed("cannot write", &error);
-            self.give_up();
+            self.leave();
             return None;
         }
         self.octets += record.len() as u64;
@@ -467,12 +480,14 @@ impl OpenFile {
     }
 
     /// Appends a piece of the body, with the rows that it makes whole. `None` if the disk failed: the block goes on
-    /// without a file.
-    pub fn append(mut self, rows: u32, arrivals: &[(UnixMs, u32)], body: &Bytes) -> Option<Self> {
-        self.sum.rows += u64::from(rows);
-        self.sum.octets += body.len() as u64;
-        self.sum.pieces += 1;
-        self.write(&file::encode_piece(rows, arrivals, body))
+    /// in memory. What the file has of it stays until the block is stored or written as a whole: a crash costs no row that
+    /// was safe.
+    pub fn append(self, rows: u32, arrivals: &[(UnixMs, u32)], body: &Bytes) -> Option<Self> {
+        let mut this = self.write(&file::encode_piece(rows, arrivals, body))?;
+        this.sum.rows += u64::from(rows);
+        this.sum.octets += body.len() as u64;
+        this.sum.pieces += 1;
+        Some(this)
     }
 
     /// Appends what the block adds to a rollup table.
@@ -485,6 +500,8 @@ impl OpenFile {
         let end = self.sum.encode();
         let this = self.write(&end)?;
         let spool = Arc::clone(&this.spool);
+        // Before the name of a closed block: of two files with one token, ClickHouse takes the first that it gets.
+        spool.remove_stump(&this.token);
         let at_once = spool.config.fsync == Fsync::Block;
         let synced = if at_once { this.file.sync_data() } else { Ok(()) };
         let (from, to) = (spool.path(&this.name, directory::OPEN), spool.path(&this.name, directory::BLOCK));
@@ -503,6 +520,20 @@ impl OpenFile {
             spool.state().unsynced.push(this.file);
         }
         Some(Kept { name: this.name, sent: false, octets: this.octets })
+    }
+
+    /// Leaves the whole records of a file that the disk does not take the rest of; without rows, there is no use in them.
+    fn leave(self) {
+        if self.sum.rows == 0 || self.file.set_len(self.octets).is_err() {
+            return self.give_up();
+        }
+        let longest = self.spool.state().stumps.get(&self.token).map_or(0, |stump| stump.octets);
+        if longest >= self.octets {
+            return self.give_up();
+        }
+        self.spool.remove_stump(&self.token);
+        let stump = Kept { name: self.name, sent: false, octets: self.octets };
+        self.spool.state().stumps.insert(self.token, stump);
     }
 
     fn give_up(self) {

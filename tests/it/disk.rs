@@ -1,13 +1,13 @@
 //! A spool on a small file system of its own: full, filled by another program, read-only.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use helios_testkit::Engine;
 
-use crate::load::{Exporter, assert_balanced, assert_once, texts, with_state};
-use crate::running::{Helios, free_udp_port, wait_for};
+use crate::load::{Exporter, assert_balanced, assert_once, texts, wait_until_safe, with_state};
+use crate::running::{Helios, free_udp_port, nobody, wait_for};
 
 /// A tmpfs in a mount namespace, which a process of its own keeps as long as the value lives: processes come and go on it.
 struct SmallDisk {
@@ -42,6 +42,21 @@ impl SmallDisk {
         wait_for("helios to be up", || helios.get("/healthz"));
         helios
     }
+
+    /// The disk as this process reaches it.
+    fn seen_from_here(&self) -> PathBuf {
+        Path::new("/proc").join(self.holder.id().to_string()).join("root").join(self.path.strip_prefix("/").unwrap())
+    }
+
+    /// Takes all of its room with a file that is not the spool's.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.seen_from_here().join("foreign")).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.seen_from_here().join("foreign")).unwrap();
+    }
 }
 
 impl Drop for SmallDisk {
@@ -56,6 +71,10 @@ fn wait_for_stored(helios: &Helios, rows: f64) {
         assert_balanced(helios);
         (helios.metric("helios_pipeline_rows_stored_total")? == rows).then_some(())
     });
+}
+
+fn wait_for_available(helios: &Helios, available: f64) {
+    wait_for("the state of the spool", || (helios.metric("helios_sink_spool_available")? == available).then_some(()));
 }
 
 #[test]
@@ -87,4 +106,59 @@ fn a_read_only_directory_is_an_alarm_and_rows_go_on_through_memory() {
     exporter.send_rows(6000);
     wait_for_stored(&helios, 6000.0);
     assert_once(&engine, 6000);
+}
+
+/// The blocks of an outage are on the disk when another program fills it. They stay, new ones wait in memory and are
+/// written when there is room, and a kill -9 on the full disk costs no row that was written.
+#[test]
+fn a_disk_that_another_program_fills_costs_no_block_and_a_crash_on_it_no_row() {
+    const MIN_FREE: &str = "clickhouse.spool.min_free_bytes=16777216";
+    let engine = Engine::start();
+    let state = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount("size=48m", state.path().join("small"));
+
+    let helios = disk.start(state.path(), &nobody(), MIN_FREE);
+    let mut exporter = Exporter::new(helios.flows);
+    exporter.send_rows(60_000);
+    wait_until_safe(&helios, 60_000);
+    let files = helios.metric("helios_sink_spool_files").unwrap();
+    assert!(files > 0.0);
+
+    disk.fill();
+    wait_for_available(&helios, 0.0);
+    exporter.send_rows(30_000);
+    wait_for("the rows to be decoded", || {
+        (helios.metric("helios_pipeline_rows_decoded_total")? == 90_000.0).then_some(())
+    });
+    assert!(
+        helios.metric("helios_sink_spool_files").unwrap() >= files,
+        "a file that is safe was removed: {}",
+        helios.log()
+    );
+    assert_eq!(helios.metric("helios_pipeline_rows_dropped_total").unwrap_or(0.0), 0.0);
+    assert!(helios.log().contains("other programs use the rest"), "{}", helios.log());
+    let problems = helios.json("/api/v1/pipeline")["problems"].to_string();
+    assert!(problems.contains("clickhouse.spool.min_free_bytes"), "{problems}");
+
+    disk.make_room();
+    wait_for_available(&helios, 1.0);
+    wait_until_safe(&helios, 90_000);
+    disk.fill();
+    helios.kill();
+
+    let helios = disk.start(state.path(), &engine.url(), MIN_FREE);
+    wait_for_available(&helios, 0.0);
+    let sent = exporter.sent;
+    exporter = Exporter::new(helios.flows);
+    exporter.sent = sent;
+    exporter.send_rows(3000);
+    wait_for("rows to be stored through memory", || {
+        (helios.metric("helios_pipeline_rows_stored_total")? >= 3000.0).then_some(())
+    });
+    assert!(helios.log().contains("the spool takes no blocks"), "{}", helios.log());
+    // The block that was being filled when the process died takes some octets to be closed.
+    disk.make_room();
+    wait_for_stored(&helios, 93_000.0);
+    assert_once(&engine, 93_000);
+    wait_for_available(&helios, 1.0);
 }
