@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use helios_netbox::{Purpose, read_once};
-use helios_targets::difference::{Difference, render_left_out};
+use helios_targets::difference::{Difference, render_advice, render_left_out};
 use helios_targets::kubernetes::{self, Access, ConfigMaps, Published};
 use helios_targets::{Device, Documents, Plan, files, guard, netbox, statics};
 
@@ -75,6 +75,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     let difference = Difference::new(place.published(), &planned, &plan);
     let mut text = difference.render();
     text.push_str(&render_left_out(&plan));
+    text.push_str(&render_advice(&plan));
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(text, "{}, {} left out", difference.summary(), plan.left_out.len());
     if !args.allow_loss

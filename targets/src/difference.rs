@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::config::MONITOR_FIELD;
+use crate::device::Source;
 use crate::document::{Documents, Kind};
-use crate::plan::Plan;
+use crate::plan::{Plan, Reason};
 
 /// What changes for one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +75,7 @@ impl Difference {
         )
     }
 
-    /// A line for each device, `+` added, `~` changed, `-` gone, and the summary.
+    /// A line for each device: `+` added, `~` changed, `-` gone.
     pub fn render(&self) -> String {
         let mut text = String::new();
         for (device, change) in &self.devices {
@@ -86,7 +88,6 @@ impl Difference {
                 Change::Gone { with, why } => writeln!(text, "- {device}: {} ({why})", with.join(", ")),
             };
         }
-        let _ = writeln!(text, "{}", self.summary());
         text
     }
 }
@@ -103,6 +104,21 @@ pub fn render_left_out(plan: &Plan) -> String {
         let _ = writeln!(text, "left out, {reason}: {}", devices.join(", "));
     }
     text
+}
+
+/// What to do where no device of NetBox is monitored: a missing custom field looks like a network that was switched off.
+pub fn render_advice(plan: &Plan) -> String {
+    let from_netbox = |source: &Source| !matches!(source, Source::Static(_));
+    let mut devices = plan.left_out.iter().filter(|left_out| from_netbox(&left_out.source)).peekable();
+    let none_is_a_target = !plan.targets.values().any(|target| from_netbox(&target.source));
+    if devices.peek().is_none() || !none_is_a_target || devices.any(|left_out| left_out.reason != Reason::NotMonitored)
+    {
+        return String::new();
+    }
+    format!(
+        "no device in NetBox has `true` in the custom field {MONITOR_FIELD}: create the field, and set it for devices \
+         (docs/targets.md has the commands)\n"
+    )
 }
 
 /// Collector and address of each entry.

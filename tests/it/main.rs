@@ -38,4 +38,5 @@ mod remembers;
 mod user_columns;
 mod query;
 mod targets;
+mod targets_netbox;
 mod real_exporters;

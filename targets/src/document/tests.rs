@@ -110,9 +110,9 @@ fn the_difference_says_what_changes_for_which_device_and_why() {
          + new: gnmic 192.0.2.4:9339, snmp 192.0.2.4, icmp 192.0.2.4, tcp 192.0.2.4:22, tcp 192.0.2.4:9339 (profile \
          all)\n\
          - old: gnmic 192.0.2.9:9339, snmp 192.0.2.9, icmp 192.0.2.9, tcp 192.0.2.9:22, tcp 192.0.2.9:9339 (neither \
-         NetBox nor the static targets have it)\n\
-         1 devices added, 1 changed, 2 gone, 1 unchanged\n"
+         NetBox nor the static targets have it)\n"
     );
+    assert_eq!(difference.summary(), "1 devices added, 1 changed, 2 gone, 1 unchanged");
     assert_eq!(render_left_out(&plan), "left out, its status is offline: edge-3 (NetBox device 3)\n");
 }
 

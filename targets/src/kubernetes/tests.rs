@@ -1,5 +1,7 @@
 //! Against a server that answers like Kubernetes' API server.
 
+use std::time::Instant;
+
 use helios_testkit::kubernetes::{ConfigMap as Stored, DATA_BYTES_MAX, Server};
 
 use super::*;
@@ -24,9 +26,13 @@ fn documents(devices: std::ops::Range<u32>) -> Documents {
         tenant: Named::plain("Acme"),
         ..Device::new(Source::Device(at))
     };
-    let plan = Plan::new(devices.map(device).collect(), &TargetsConfig::default());
+    let (devices, begun) = (devices.map(device).collect::<Vec<_>>(), Instant::now());
+    let n_devices = devices.len();
+    let plan = Plan::new(devices, &TargetsConfig::default());
     assert!(plan.left_out.is_empty());
-    Documents::of(&plan)
+    let documents = Documents::of(&plan);
+    eprintln!("{n_devices} devices planned in {:?}", begun.elapsed());
+    documents
 }
 
 fn rendered(documents: &Documents) -> [String; 4] {
