@@ -110,7 +110,8 @@ kube-components: ## build kube-apiserver, its controllers, kubectl and helm with
 # The tests of runbooks have targets of their own.
 KUBE_TESTS := $(filter-out test_runbook% test_samples,$(basename $(notdir $(wildcard tools/kube/test_*.py))))
 
-test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes (10 minutes)
+test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes; the Prometheus Operator, Prometheus (15 minutes)
+	tools/components/install.sh prometheus-kubernetes
 	cargo build --locked --bin helios
 	cd tools/kube && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -W ignore -m unittest -v $(KUBE_TESTS)
 

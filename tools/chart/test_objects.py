@@ -159,6 +159,14 @@ class Objects(unittest.TestCase):
             if o["metadata"]["name"] == "helios":
                 self.assertEqual((o["spec"]["externalTrafficPolicy"], o["spec"]["sessionAffinity"]), ("Local", "ClientIP"), name)
 
+    def test_prometheus_may_look_where_podmonitors_send_it(self):
+        cases = {**RENDERINGS, "flows are elsewhere": chart.objects(values={"flows": {"enabled": False}})}
+        for name, rendered in cases.items():
+            sent = {n for o in rendered if o["kind"] == "PodMonitor" for n in o["spec"]["namespaceSelector"]["matchNames"]}
+            allowed = {o["metadata"]["namespace"] for o in rendered if o["kind"] == "RoleBinding" and o["metadata"]["name"] == "helios-prometheus"}
+            self.assertEqual(sent, allowed, name)
+        self.assertIn("helios-flows", {o["metadata"]["name"] for o in RENDERINGS["daemonset"] if o["kind"] == "PodMonitor"})
+
     def test_the_object_storage_finds_its_own_parts_before_it_is_ready(self):
         by = {(o["kind"], o["metadata"]["name"]): o["spec"] for o in chart.objects() if "spec" in o}
         service, server = by["Service", "seaweedfs"], by["StatefulSet", "seaweedfs"]

@@ -12,6 +12,7 @@ declare -A groups=(
     [alerts]="alertmanager amtool prometheus"
     [lab]="gnmic snmp_exporter blackbox_exporter prometheus alertmanager"
     [kubernetes]="etcd-server kube-apiserver kube-controller-manager kube-scheduler kubectl helm"
+    [prometheus-kubernetes]="prometheus prometheus-operator"
 )
 cd "$(dirname "$0")"
 here=$PWD
