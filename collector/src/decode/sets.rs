@@ -42,12 +42,12 @@ impl Header {
     }
 
     /// Reads an IPFIX header; the cursor stands in front of the first set then. Returns the octets that the datagram
-    /// holds behind the end that the message's length gives it.
+    /// holds behind the end that the message's length gives it; less than none where that end is behind the datagram.
     ///
     /// # Errors
-    /// [`DecodeError::Truncated`] for fewer than 16 octets, [`DecodeError::BadLength`] for a length beyond the
-    /// datagram or below the header (RFC 7011 §9.1: such messages are discarded).
-    pub fn parse_ipfix(cursor: &mut Cursor<'_>) -> Result<(Self, usize), DecodeError> {
+    /// [`DecodeError::Truncated`] for fewer than 16 octets, [`DecodeError::BadLength`] for a length below the header
+    /// (RFC 7011 §9.1: such messages are discarded).
+    pub fn parse_ipfix(cursor: &mut Cursor<'_>) -> Result<(Self, isize), DecodeError> {
         let whole = cursor.remaining();
         cursor.skip(2)?;
         let length = usize::from(cursor.u16()?);
@@ -57,8 +57,7 @@ impl Header {
         if length < header_octets {
             return Err(DecodeError::BadLength);
         }
-        let behind = whole.checked_sub(length).ok_or(DecodeError::BadLength)?;
-        Ok((header, behind))
+        Ok((header, whole as isize - length as isize))
     }
 
     /// `system_init_ms` is when the device booted, for IPFIX exporters that send sysUptime fields.
@@ -82,23 +81,25 @@ pub enum Set<'a> {
 
 /// The sets of a message, one after the other.
 ///
-/// The lengths of an IPFIX message and of its last set may contradict each other: a message whose length ends inside its
-/// last set, which the datagram holds as a whole, is read to the end of that set. A set is read if it begins before the
-/// message's end and ends inside the datagram.
+/// The lengths of an IPFIX message, of its last set and of the datagram may contradict each other: a message whose length ends
+/// inside its last set, which the datagram holds as a whole, is read to the end of that set, and one whose length ends
+/// behind the datagram to the datagram's end. A set is read if it begins before the message's end and ends inside the
+/// datagram.
 #[derive(Debug, Clone)]
 pub struct Sets<'a> {
     ipfix: bool,
     rest: Cursor<'a>,
     /// Octets of `rest` that lie behind the end that the message's own length gives it.
     behind: usize,
-    /// Whether a set ended behind the end of its message.
+    /// Whether a set ended behind the end of its message, or the message behind the datagram.
     pub contradict: bool,
 }
 
 impl<'a> Sets<'a> {
     /// The sets that `rest` begins with. `behind` octets of it are behind the message's own end.
-    pub const fn new(ipfix: bool, rest: Cursor<'a>, behind: usize) -> Self {
-        Self { ipfix, rest, behind, contradict: false }
+    pub const fn new(ipfix: bool, rest: Cursor<'a>, behind: isize) -> Self {
+        let contradict = behind < 0;
+        Self { ipfix, rest, behind: if contradict { 0 } else { behind as usize }, contradict }
     }
 
     /// The next set; `None` at the end of the message.
@@ -162,9 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn an_ipfix_length_beyond_the_datagram_is_refused() {
+    fn an_ipfix_length_beyond_the_datagram_contradicts_it_and_one_below_the_header_is_refused() {
         let mut octets = [0; 16];
         octets[..4].copy_from_slice(&[0, 10, 0, 17]);
+        assert_eq!(Header::parse_ipfix(&mut Cursor::new(&octets)).unwrap().1, -1);
+        assert!(Sets::new(true, Cursor::new(&[]), -1).contradict);
+        octets[3] = 15;
         assert_eq!(Header::parse_ipfix(&mut Cursor::new(&octets)).unwrap_err(), DecodeError::BadLength);
     }
 

@@ -151,7 +151,11 @@ fn every_prefix_of_a_message_is_survived() {
     for length in 0..whole.len() {
         let mut bench = Bench::new();
         let mut cut = whole[..length].to_vec();
-        assert!(bench.try_decode(&cut).is_err(), "{length} octets of {} were taken for a message", whole.len());
+        // A prefix that ends with a set is whole but for its header's length; any other is an error.
+        if let Ok(decoded) = bench.try_decode(&cut) {
+            assert_eq!(decoded.contradictions, 1, "{length} octets of {} were taken for a message", whole.len());
+        }
+        bench = Bench::new();
         if length >= 16 {
             cut[2..4].copy_from_slice(&(length as u16).to_be_bytes());
             let rows = bench.try_decode(&cut).map_or(0, |decoded| decoded.rows);

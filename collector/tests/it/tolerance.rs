@@ -3,7 +3,7 @@
 //! Octets follow RFC 7011 (messages), RFC 5103 (biflows), RFC 5477 and RFC 7014 (sampling), RFC 7012 (elements).
 
 use helios_collector::config::{CollectorConfig, SamplingConfig, SamplingMode};
-use helios_collector::encode::{Put, enterprise_field, field};
+use helios_collector::encode::{Put, enterprise_field, field, netflow5};
 use helios_common::columns::{
     ACCESS_POINT_MAC, BYTES, CLOCK_STATUS, DST_ADDR, DST_PORT, FLOW_END, FLOW_START, PACKETS, SAMPLING_INTERVAL,
     SAMPLING_SOURCE, SRC_ADDR, SRC_MAC, SRC_PORT, WLAN_SSID,
@@ -31,6 +31,36 @@ fn a_message_that_is_shorter_than_its_last_set_is_read_and_counted() {
     longer.extend([1, 0, 0, 12, 10, 0, 0, 4, 0, 0, 0, 2]);
     let decoded = bench.decode(&longer);
     assert_eq!((decoded.data_records, decoded.contradictions), (1, 0));
+}
+
+/// The other way round: the header says more than the datagram holds. The sets in it are whole.
+#[test]
+fn a_message_that_is_longer_than_its_datagram_is_read_and_counted() {
+    for more in [2, 100] {
+        let mut message = ipfix(|m| {
+            m.template(256, &[field(8, 4), field(1, 4)]);
+            m.data(256, |out| out.put(&[10, 0, 0, 1, 0, 0, 0, 100, 10, 0, 0, 2, 0, 0, 0, 200]));
+        });
+        let length = message.len() as u16 + more;
+        message[2..4].copy_from_slice(&length.to_be_bytes());
+        let mut bench = Bench::new();
+        let decoded = bench.decode(&message);
+        assert_eq!((decoded.data_records, decoded.contradictions), (2, 1), "{more}");
+        assert_eq!(bench.out.values(BYTES), [100, 200]);
+    }
+}
+
+/// A v5 header promises three records, of which the datagram holds two and a part of the third.
+#[test]
+fn records_of_a_count_beyond_the_datagram_are_read_as_far_as_they_are_whole() {
+    let record = |octets| netflow5::Record { octets, ..netflow5::Record::default() };
+    let mut message = Vec::new();
+    netflow5::message(&netflow5::Header::default(), &[record(100), record(200), record(300)], &mut message);
+    message.truncate(message.len() - 10);
+    let mut bench = Bench::new();
+    let decoded = bench.decode(&message);
+    assert_eq!((decoded.data_records, decoded.contradictions), (2, 1));
+    assert_eq!(bench.out.values(BYTES), [100, 200]);
 }
 
 /// RFC 7011 §7: the length of a field runs past its set. The records in front of it, and the other sets, are whole.
