@@ -177,7 +177,8 @@ test-alerts: alerts ## the same; FlowRateAnomaly on weeks of traffic; the real A
 	tools/alerts/notify.py
 	tools/alerts/anomaly.py
 
-lab: engine ## run the whole system on loopback around a network to practise on; LAB_DEVICES, LAB_NETWORK change it (docs/lab.md)
+lab: engine ## run the whole system on loopback around a network to practise on, with the dashboards; LAB_DEVICES, LAB_NETWORK change it (docs/lab.md)
+	@if command -v node >/dev/null; then $(MAKE) --no-print-directory console; else echo "lab: Node.js 20 is not installed: no dashboards"; fi
 	tools/components/install.sh lab
 	cargo build --release --locked -p helios -p helios-practice
 	tools/lab up
@@ -191,7 +192,7 @@ test-lab: engine ## run the lab, hold gNMI, SNMP and flows against each other, s
 	$(CACHE)/components/bin/python tools/lab-test.py
 
 console: ## install the console's packages (npm, 470 MB) and build it; needs Node.js 20
-	cd console && npm ci --no-audit --no-fund --silent && npx tsc --noEmit && node build.mjs
+	cd console && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --silent; } && npx tsc --noEmit && node build.mjs
 
 # The lab listens on loopback alone. DASHBOARDS_HELIOS is the binary that receives the flows.
 DASHBOARDS_HELIOS ?= $(or $(CARGO_TARGET_DIR),target)/release/helios

@@ -31,7 +31,7 @@ async function check(uid) {
 async function follow(panelKey, cellText, uid, entry) {
   await page.locator(`[data-viz-panel-key="${panelKey}"]`).getByText(cellText, { exact: true }).first().click();
   if (entry) await page.getByRole('link', { name: entry, exact: true }).or(page.getByRole('button', { name: entry, exact: true })).first().click();
-  await page.waitForURL((url) => url.pathname === `/d/${uid}` && [...url.searchParams.values()].includes(cellText), { timeout: 60_000 });
+  await page.waitForURL((url) => url.pathname === `/d/${uid}` && [...url.searchParams.values()].includes(cellText), { timeout: 180_000 });
   await quiet();
 }
 

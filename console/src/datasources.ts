@@ -74,7 +74,9 @@ export class Prometheus extends RuntimeDataSource<PromQuery> {
   }
 
   private expand(text: string, scopedVars: ScopedVars | undefined, range: Between): string {
-    const escaped = (value: unknown) => String(value).replace(/[.*+?^${}()|[\]\\]/g, '\\\\$&');
+    // As a regular expression within the quotes of a matcher.
+    const escaped = (value: unknown) =>
+      String(value).replaceAll('\\', '\\\\\\\\').replace(/[$^*{}[\]+?.()|]/g, '\\\\$&').replaceAll('"', '\\"');
     const joined = (value: unknown) => {
       if (!Array.isArray(value)) return String(value);
       return value.length === 1 ? escaped(value[0]) : `(${value.map(escaped).join('|')})`;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One lab for both: the dashboards in Chromium, then the queries of all of them on real engines, then the faults.
+# One lab for all: the dashboards in Chromium, the rights of Grafana's user, the queries of all dashboards on real engines, the faults.
 # HELIOS_BINARY is the binary that receives the flows.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -15,4 +15,8 @@ until grep -q '^{' "$folder/lab.out" && grep -q '^console: ' "$folder/lab.out"; 
 done
 # The browser first: the last test of the engines breaks the network.
 node ../../console/e2e/dashboards.mjs "$(sed -n 's/^console: \(.*\)\/$/\1/p' "$folder/lab.out")" ${PICTURES:+"$PICTURES"}
-HELIOS_LAB=$(grep '^{' "$folder/lab.out") python3 -m unittest -v tests.test_engines
+HELIOS_LAB=$(grep '^{' "$folder/lab.out")
+export HELIOS_LAB
+"${HELIOS_ENGINE_PYTHON:-../../.cache/engine/bin/python}" -m unittest -v tests.test_grants
+# In this order: the second one adds flows of its own to the lab.
+python3 -m unittest -v tests.test_engines tests.test_odd_names

@@ -94,7 +94,9 @@ class Column:
     width: int = 0
     links: Sequence[Json] = ()
     gauge: bool = False
-    """A bar in the cell, for shares from 0 to 1."""
+    """A bar in the cell."""
+    full: float | None = 1
+    """The value of a full bar; None: the largest of the column."""
     colors: Json | None = None
     """Thresholds that color the cell."""
     mappings: Sequence[Json] = ()
@@ -115,7 +117,8 @@ class Column:
         if self.gauge:
             add("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"})
             add("min", 0)
-            add("max", 1)
+            if self.full is not None:
+                add("max", self.full)
         if self.colors:
             add("thresholds", self.colors)
             if not self.gauge:
@@ -134,6 +137,8 @@ def value_map(**names: tuple[str, str]) -> Json:
 
 
 UP_DOWN = value_map(_1=("up", GREEN), _0=("down", RED))
+NO_QUOTIENT: Json = {"type": "special", "options": {"match": "null+nan", "result": {"text": "-", "index": 0}}}
+"""A dash where a quotient has no value, because nothing divides nothing."""
 
 
 def _panel(
@@ -214,20 +219,28 @@ def graph(
     name: str = "",
     interval: str | None = None,
     legend: bool = True,
+    legend_width: int = 320,
     transformations: Sequence[Json] = (),
     steps: bool = False,
+    at_least: float | None = None,
+    from_most: float | None = None,
 ) -> Json:
-    """`negative`: series whose names match are drawn below zero. `name`: the label that names a series."""
+    """`negative`: series whose names match are drawn below zero. `name`: the label that names a series. `at_least`: the axis reaches so
+    far up, so that noise does not look like a mountain; `from_most`: it begins there, or lower where values are lower."""
     custom: Json = {
         "drawStyle": "line",
         "lineInterpolation": "stepAfter" if steps else "linear",
         "lineWidth": 1,
-        "fillOpacity": 25 if stack else 8,
+        "fillOpacity": 25 if stack else 0,
         "showPoints": "never",
         "spanNulls": False,
         "stacking": {"mode": "normal" if stack else "none", "group": "A"},
-        "thresholdsStyle": {"mode": "line+area" if levels else "off"},
+        "thresholdsStyle": {"mode": "dashed" if levels else "off"},
     }
+    if at_least is not None:
+        custom["axisSoftMax"] = at_least
+    if from_most is not None:
+        custom["axisSoftMin"] = from_most
     defaults: Json = {
         "unit": unit,
         "noValue": no_value,
@@ -235,7 +248,7 @@ def graph(
         "color": {"mode": "palette-classic"},
         "links": list(links),
     }
-    if minimum is not None and not negative:
+    if minimum is not None and from_most is None and not negative:
         defaults["min"] = minimum
     if maximum is not None:
         defaults["max"] = maximum
@@ -264,7 +277,7 @@ def graph(
             "calcs": ["mean" if legend_calc == "max" else legend_calc, "max"],
             "sortBy": {"mean": "Mean", "max": "Max", "lastNotNull": "Last *"}[legend_calc],
             "sortDesc": True,
-            "width": 320,
+            "width": legend_width,
         },
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
@@ -317,6 +330,25 @@ def table(
         config,
         overrides=[c.override() for c in columns],
         transformations=list(transformations) or None,
+    )
+
+
+def ranking(
+    title: str,
+    description: str,
+    expr: str,
+    columns: Sequence[Column],
+    *,
+    no_value: str = "No data in this range",
+) -> Json:
+    """A list in the order of the query, with a bar in the cell of its value. A bar gauge cuts off names."""
+    return table(
+        title,
+        description,
+        [prom("A", expr, table=True)],
+        columns,
+        no_value=no_value,
+        transformations=[organize([c.name for c in columns], hide=["Time"])],
     )
 
 

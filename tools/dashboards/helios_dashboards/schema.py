@@ -11,6 +11,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 
+TALKER_KEYS = {"exporter_name", "side", "host", "peer", "proto", "port"}
+"""Keys of `talkers_1m` and `talkers_1h`: `TALKER_KEYS` of sink/src/schema/rollup.rs."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -18,6 +21,16 @@ class Table:
     bucket_seconds: int
     """Length of the time that a row stands for; 0 for the flows themselves."""
     columns: frozenset[str]
+
+    @property
+    def is_of_talkers(self) -> bool:
+        """Whether it lists the busiest alone, of each side, and the total of every exporter."""
+        return self.name.startswith("talkers_")
+
+    @property
+    def size(self) -> str:
+        """The table of flows with rows of the same time."""
+        return self.name.replace("talkers", "flows")
 
 
 @cache
@@ -30,7 +43,8 @@ def tables() -> dict[str, Table]:
         Table("flows", 0, frozenset(name for name, _ in rows)),
         Table("flows_1m", 60, frozenset(keys | figures)),
         Table("flows_1h", 3600, frozenset(keys | figures)),
-        Table("talkers_1h", 3600, frozenset({"exporter_name", "side", "host"} | figures)),
+        Table("talkers_1m", 60, frozenset(TALKER_KEYS | figures)),
+        Table("talkers_1h", 3600, frozenset(TALKER_KEYS | figures)),
         Table("exporters", 60, frozenset(re.findall(r"^\| `(\w+)` \|", _section("exporters"), re.MULTILINE))),
     ]
     return {table.name: table for table in made}

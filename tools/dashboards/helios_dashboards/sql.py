@@ -10,7 +10,7 @@ multiplied by `sampling_interval`, the rollups are already.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import indent
 
 from .schema import Table, tables
@@ -23,18 +23,21 @@ MIN_BUCKETS = 15
 RAW_STEP_SECONDS = 60
 """Shortest step of a graph. Exporters report a long flow once a minute or less: a shorter step would show their timer."""
 
-ROW_BUDGET = 100_000_000
-"""Rows of `flows` that a panel reads at most, unless an exporter is chosen: 20 to 60 core-seconds. A longer range
+ROW_BUDGET = 30_000_000
+"""Rows of `flows` that a panel reads at most, unless an exporter is chosen: about a second on 8 cores. A longer range
 is answered for its newest part, and the title says since when."""
 
+EXACT_DAYS = 1
+"""Up to this length of the range, a detailed question about chosen exporters goes to `flows`, however many rows it has."""
+
 BY_KEY = ("flows_1h", "flows_1m", "flows")
-BY_HOST = ("talkers_1h", "flows")
+BY_SIDE = ("talkers_1h", "talkers_1m", "flows")
 
 NO_TRAFFIC = "f.bytes = 0 AND f.packets = 0 AND (f.nat_event != 0 OR f.firewall_event != 0)"
 """NAT and firewall events, which the rollups leave out as well."""
 
 Expression = str | Mapping[str, str]
-"""SQL over the alias `f`; a mapping from the table's name where tables differ."""
+"""SQL over the alias `f`; a mapping from the table's name where tables differ, with `rollup` for all but `flows`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,14 @@ class Filter:
     condition: str
     unset: str
     """Constant condition: nothing is filtered."""
+    of_exporter: str = ""
+    """The condition for tables that have the exporter's name alone; empty where the name does not decide."""
+
+    def answered_by(self, table: Table) -> bool:
+        return self.columns <= table.columns or bool(self.of_exporter)
+
+    def on(self, table: Table) -> str:
+        return self.condition if self.columns <= table.columns else self.of_exporter
 
 
 def _when_set(variable: str, condition: str) -> str:
@@ -53,9 +64,22 @@ def _when_set(variable: str, condition: str) -> str:
 
 
 def _list_filter(variable: str, columns: Sequence[str], value: str) -> Filter:
-    condition = " OR ".join(f"f.{column} IN ({value})" for column in columns)
+    condition = " OR ".join(f"f.{column} IN {value}" for column in columns)
     condition = f"({condition})" if len(columns) > 1 else condition
     return Filter(variable, frozenset(columns), _when_set(variable, condition), _when_set(variable, "1=0"))
+
+
+def _site_filter() -> Filter:
+    """A site is a set of exporters, where a table has their names alone: those that sent in the last day of the range, or, as long as
+    the rollups do not know the site, in its last 15 minutes."""
+    of_hours = ("flows_1h", "toStartOfHour(greatest(t_from, t_to - 86400))")
+    table, begin = of_hours if "exporter_site" in tables()["flows_1h"].columns else ("flows", "greatest(t_from, t_to - 900)")
+    made = _list_filter("site", ["exporter_site"], "chosen_site")
+    exporters = (
+        f"f.exporter_name IN (SELECT DISTINCT x.exporter_name FROM {DATABASE}.{table} AS x WHERE x.exporter_site IN chosen_site"
+        f" AND x.received_at >= {begin} AND x.received_at < t_to)"
+    )
+    return replace(made, of_exporter=_when_set("site", exporters))
 
 
 def _numbers_filter(variable: str, columns: Sequence[str], cast: str) -> Filter:
@@ -74,11 +98,11 @@ def _address_filter() -> Filter:
 
 
 BUSIEST = (
-    f"(SELECT b.exporter_name FROM {DATABASE}.flows_1h AS b WHERE b.received_at >= toStartOfHour(t_from) AND b.received_at < t_to"
-    " AND $__conditionalAll(b.exporter_name IN (${exporter:sqlstring}), $exporter)"
+    f"(SELECT CAST(b.exporter_name, 'String') FROM {DATABASE}.flows_1h AS b WHERE b.received_at >= toStartOfHour(t_from) AND b.received_at < t_to"
+    " AND $__conditionalAll(b.exporter_name IN chosen_exporter, $exporter)"
     " GROUP BY b.exporter_name ORDER BY sum(b.bytes) DESC, b.exporter_name LIMIT 1)"
 )
-"""The exporter that saw most of the range, of those that are chosen."""
+"""The exporter that saw most of the range, of those that are chosen. As a String: of no row, a LowCardinality would be a mistake."""
 
 ONCE = {
     "off": (frozenset[str](), "1=1"),
@@ -101,14 +125,14 @@ def _once_filters() -> list[Filter]:
 
 
 FILTERS: list[Filter] = [
-    _list_filter("exporter", ["exporter_name"], "${exporter:sqlstring}"),
-    _list_filter("site", ["exporter_site"], "${site:sqlstring}"),
-    _list_filter("interface", ["in_if_name", "out_if_name"], "${interface:sqlstring}"),
+    _list_filter("exporter", ["exporter_name"], "chosen_exporter"),
+    _site_filter(),
+    _list_filter("interface", ["in_if_name", "out_if_name"], "chosen_interface"),
     _numbers_filter("asn", ["src_as", "dst_as"], "toUInt32OrZero"),
     _address_filter(),
     _numbers_filter("port", ["src_port", "dst_port"], "toUInt16OrZero"),
-    _list_filter("proto", ["proto"], "${proto:csv}"),
-    _list_filter("direction", ["flow_direction"], "${direction:sqlstring}"),
+    _list_filter("proto", ["proto"], "(${proto:csv})"),
+    _list_filter("direction", ["flow_direction"], "(${direction:sqlstring})"),
     *_once_filters(),
 ]
 
@@ -128,17 +152,25 @@ class Question:
     """What a panel asks: values by keys, from one of `chain`, from coarse to fine."""
 
     keys: Mapping[str, Expression]
-    needs: frozenset[str] = frozenset()
-    """Columns that `keys` and `where` use."""
+    needs: frozenset[str] | Mapping[str, frozenset[str]] = frozenset()
+    """Columns that `keys` and `where` use; by table where `keys` do."""
     figures: tuple[str, ...] = ("bytes",)
     where: Expression = ""
     chain: tuple[str, ...] = BY_KEY
+    side: str = ""
+    """What rows of the tables of talkers are about, where these can answer: src, dst, pair or service."""
+    detailed: bool = False
+    """`flows` knows more than the others, and answers as long as that is cheap."""
 
     def able(self) -> list[Table]:
         """Tables that have what the panel always needs, from coarse to fine."""
-        needs = {"src_addr"} if self.chain == BY_HOST else self.needs
-        found = [tables()[name] for name in self.chain]
-        return [table for table in found if table.name == "talkers_1h" or needs <= table.columns]
+        found = [tables()[name] for name in (BY_SIDE if self.side else self.chain)]
+        return [table for table in found if self._needs(table) <= table.columns]
+
+    def _needs(self, table: Table) -> frozenset[str]:
+        if table.is_of_talkers:
+            return frozenset({"side"})
+        return self.needs if isinstance(self.needs, frozenset) else _for(self.needs, table)
 
     def header(self) -> list[str]:
         """Constants of the statement: the range, the table, the time that the answer covers."""
@@ -149,7 +181,10 @@ class Question:
         return [
             "$__fromTime AS t_from",
             "$__toTime AS t_to",
+            # Long lists stand in a statement once: ClickHouse takes 256 KiB.
+            *(f"{_when_set(name, f'[${{{name}:sqlstring}}]')} AS chosen_{name}" for name in ("exporter", "site", "interface")),
             *(f"(SELECT toDateTime(min(received_at)) FROM {DATABASE}.{t.name}) AS oldest_{t.name}" for t in able),
+            *([f"{_rows_of_range()} AS rows_of_range"] if self.detailed and len(able) > 1 else []),
             f"{self.choice()} AS chosen",
             f"{f'multiIf({bucket}, 1)' if bucket else '1'} AS bucket",
             f"if(chosen = 'flows' AND {FILTERS[0].unset}, {_budget()}, toDateTime(0)) AS budget_from",
@@ -158,6 +193,8 @@ class Question:
             "least(toDateTime(toUInt32(ceil(toUnixTimestamp(t_to) / bucket) * bucket)), now()) AS t_end",
             f"greatest(bucket, {RAW_STEP_SECONDS}) * toUInt32(ceil($__interval_s / greatest(bucket, {RAW_STEP_SECONDS}))) AS step",
             "greatest(1, dateDiff('second', t_begin, t_end)) AS seconds",
+            # A step that is not over would look like a fall.
+            "if(t_end < now(), t_end, greatest(t_begin + 1, toDateTime(intDiv(toUnixTimestamp(t_end), step) * step))) AS t_drawn",
         ]
 
     def choice(self) -> str:
@@ -168,7 +205,7 @@ class Question:
         coarsest = able[0]
         cases: list[tuple[str, str]] = []
         can = {table.name: _all(self._unset_filters(table)) for table in able}
-        cases += [(f"'${{table:raw}}' = '{t.name}' AND {can[t.name]}", t.name) for t in able]
+        cases += [(f"'${{table:raw}}' = '{t.size}' AND {can[t.name]}", t.name) for t in able]
         reaches = {
             t.name: "1"
             if t is coarsest
@@ -176,6 +213,9 @@ class Question:
             for t in able
         }
         length = "dateDiff('second', t_from, t_to)"
+        if self.detailed:
+            short = f"NOT {FILTERS[0].unset} AND {length} <= {EXACT_DAYS * 86400}"
+            cases.append((f"{reaches['flows']} AND (rows_of_range <= {ROW_BUDGET} OR {short})", "flows"))
         for t in able:
             fine = f"{length} >= {t.bucket_seconds * MIN_BUCKETS}"
             cases.append((f"{can[t.name]} AND {fine} AND {reaches[t.name]}", t.name))
@@ -183,31 +223,53 @@ class Question:
         return "multiIf(" + ", ".join(f"{condition}, '{name}'" for condition, name in cases) + ", 'flows')"
 
     def _unset_filters(self, table: Table) -> list[str]:
-        return [f.unset for f in FILTERS if not self._answers(table, f)]
-
-    @staticmethod
-    def _answers(table: Table, wanted: Filter) -> bool:
-        return wanted.columns <= table.columns
+        return [f.unset for f in FILTERS if not f.answered_by(table)]
 
     def rows(self, keys: Mapping[str, Expression] | None = None) -> str:
         """The branches: `keys` (those of the question, if none are given) and figures."""
         keys = self.keys if keys is None else keys
         return "\nUNION ALL\n".join(self._branch(table, keys) for table in self.able())
 
-    def _branch(self, table: Table, keys: Mapping[str, Expression]) -> str:
-        raw = table.bucket_seconds == 0
+    def whole(self) -> str:
+        """The branches of the sums over all keys."""
+        return "\nUNION ALL\n".join(self._branch(table, {}, whole=True) for table in self.able())
+
+    def unlisted(self, keys: Mapping[str, Expression]) -> str:
+        """Branches of what the tables of talkers do not list, by `keys`: none for a question that they do not answer."""
+        return "".join(f"\nUNION ALL\n{self._branch(t, keys, whole=True, minus=True)}" for t in self.able() if t.is_of_talkers)
+
+    def _branch(self, table: Table, keys: Mapping[str, Expression], *, whole: bool = False, minus: bool = False) -> str:
+        """`whole`: of all traffic, also where the table lists a part; `minus`: without what it lists."""
+        talkers = table.is_of_talkers
+        figure = FIGURES if table.bucket_seconds == 0 else {name: f"sum(f.{name})" for name in FIGURES}
+        if talkers and whole:
+            # Rows of before an upgrade have no totals.
+            listed = {name: f"sumIf(f.{name}, f.side = '{self.side}')" for name in FIGURES}
+            figure = {
+                name: f"toUInt64(greatest(sumIf(f.{name}, f.side = 'total'), {text}){f' - {text}' if minus else ''})"
+                for name, text in listed.items()
+            }
         values = [f"{_for(expression, table)} AS {name}" for name, expression in keys.items()]
-        values += [f"{FIGURES[figure] if raw else f'sum(f.{figure})'} AS {figure}" for figure in self.figures]
+        values += [f"{figure[name]} AS {name}" for name in self.figures]
         conditions = [f"chosen = '{table.name}'", "f.received_at >= t_begin", "f.received_at < t_end"]
-        conditions += [f.condition for f in FILTERS if self._answers(table, f)]
-        conditions += [f"({where})"] if (where := _for(self.where, table)) else []
-        conditions += [f"NOT ({NO_TRAFFIC})"] if raw and "flows" in self.figures else []
+        conditions += [f"f.side IN ('{self.side}', 'total')" if whole else f"f.side = '{self.side}'"] if talkers else []
+        conditions += [f.on(table) for f in FILTERS if f.answered_by(table)]
+        conditions += [f"({where})"] if not talkers and (where := _for(self.where, table)) else []
+        conditions += [f"NOT ({NO_TRAFFIC})"] if table.bucket_seconds == 0 and "flows" in self.figures else []
         group = f"\nGROUP BY {', '.join(keys)}" if keys else ""
         return f"SELECT {', '.join(values)}\nFROM {DATABASE}.{table.name} AS f\nWHERE " + "\n  AND ".join(conditions) + group
 
 
-def _for(expression: Expression, table: Table) -> str:
-    return expression if isinstance(expression, str) else expression[table.name]
+def _for(expression, table: Table):
+    if not isinstance(expression, Mapping):
+        return expression
+    return expression[table.name if table.name in expression else "rollup"]
+
+
+def _rows_of_range() -> str:
+    return (
+        f"(SELECT sum(r.flows) FROM {DATABASE}.exporters AS r WHERE r.received_at >= toStartOfMinute(t_from) AND r.received_at < t_to)"
+    )
 
 
 def _budget() -> str:
@@ -238,7 +300,7 @@ def table_name(question: Question) -> str:
 def totals(question: Question, select: str) -> str:
     """One row over the whole range; `select` is SQL over the summed figures, t_begin, t_end and seconds."""
     sums = ", ".join(f"sum({figure}) AS {figure}" for figure in question.figures)
-    inner = f"SELECT {sums} FROM (\n{indent(question.rows({}), '  ')}\n)"
+    inner = f"SELECT {sums} FROM (\n{indent(question.whole(), '  ')}\n)"
     return _statement(question, [], f"SELECT {select}\nFROM (\n{indent(inner, '  ')}\n)")
 
 
@@ -258,7 +320,7 @@ def top_table(
     listed, measure = ", ".join(names), ", ".join(figures)
     sums = ", ".join(f"sum({figure}) AS {figure}" for figure in figures)
     whole = (
-        f"(SELECT ({', '.join(f'sum({figure})' for figure in figures)},) FROM (\n{indent(question.rows({}), '  ')}\n)) AS whole"
+        f"(SELECT ({', '.join(f'sum({figure})' for figure in figures)},) FROM (\n{indent(question.whole(), '  ')}\n)) AS whole"
     )
     largest = (
         f"SELECT {listed}, {sums} FROM (\n{indent(question.rows(), '  ')}\n)\n"
@@ -308,7 +370,7 @@ def top_series(
     }
     points = (
         f"SELECT ifNull(toString({show or 'series'}), 'other') AS series_, toUnixTimestamp(time) AS at, sum({rate}) / {_step_seconds()} AS per_second\n"
-        f"FROM (\n{indent(question.rows(steps), '  ')}\n)\nGROUP BY time, series"
+        f"FROM (\n{indent(question.rows(steps) + question.unlisted(steps | {'series': 'NULL'}), '  ')}\n)\nGROUP BY time, series"
     )
     # A step without flows is 0: a gap would raise the mean that the legend sorts by.
     lines = f"SELECT series_, mapFromArrays(groupArray(at), groupArray(per_second)) AS line FROM (\n{indent(points, '  ')}\n) GROUP BY series_"
@@ -316,7 +378,7 @@ def top_series(
         question,
         [
             *constants,
-            "range(toUInt32(intDiv(toUnixTimestamp(t_begin), step) * step), toUnixTimestamp(t_end), toUInt32(step)) AS steps",
+            "range(toUInt32(intDiv(toUnixTimestamp(t_begin), step) * step), toUnixTimestamp(t_drawn), toUInt32(step)) AS steps",
             _cte("top", top),
         ],
         f"SELECT toDateTime(start) AS time, series_, line[start] AS {name}\nFROM (\n{indent(lines, '  ')}\n)\nARRAY JOIN steps AS start\nORDER BY time, series_",
@@ -345,7 +407,7 @@ def series(question: Question, values: Mapping[str, str]) -> str:
     steps: dict[str, Expression] = {"time": STEP}
     shown = ", ".join(f"{value} / {_step_seconds()} AS {name}" for name, value in values.items())
     return _statement(
-        question, [], f"SELECT time, {shown}\nFROM (\n{indent(question.rows(steps), '  ')}\n)\nGROUP BY time ORDER BY time"
+        question, [], f"SELECT time, {shown}\nFROM (\n{indent(question.rows(steps), '  ')}\n)\nWHERE time < t_drawn\nGROUP BY time ORDER BY time"
     )
 
 

@@ -3,6 +3,7 @@
 from . import sql
 from .grafana import Json, ch_values, choice, datasource, prom_values, text_box
 
+# A dashboard hides the source that it does not ask: its links hand the choice on.
 DATASOURCE = datasource("datasource", "Prometheus", "prometheus")
 CLICKHOUSE = datasource("clickhouse", "ClickHouse", "grafana-clickhouse-datasource")
 
@@ -19,14 +20,15 @@ TOP = choice("top", "Top", "How many are listed; the rest is the row 'other'.", 
 
 
 def metrics(*more: Json) -> list[Json]:
-    return [DATASOURCE, CLICKHOUSE, SITE, *more]
+    return [DATASOURCE, CLICKHOUSE | {"hide": 2}, SITE, *more]
 
 
 FLOW_NAMES = ("exporter", "site", "interface", "asn", "address", "port", "proto", "direction", "once", "table", "top")
 
 
-def flows(**answered_by: sql.Question) -> list[Json]:
-    """The filters of a flow dashboard; for each question a hidden variable `table_NAME` that titles show."""
+def flows(*, counters: bool = False, **answered_by: sql.Question) -> list[Json]:
+    """The filters of a flow dashboard; for each question a hidden variable `table_NAME` that titles show. `counters`: the dashboard
+    asks Prometheus as well."""
     protocols = [(sql.PROTOCOLS[n], str(n)) for n in (6, 17, 1, 58, 50, 47, 132, 89)]
     filters = [
         ch_values("exporter", "Exporter", sql.distinct("exporter_name"), "Flows that these devices exported."),
@@ -58,8 +60,9 @@ def flows(**answered_by: sql.Question) -> list[Json]:
         choice(
             "table",
             "Table",
-            "The table that is asked. 'auto' takes the coarsest one that can answer; another choice is used where it can answer.",
-            [("auto", "auto"), ("flows", "flows"), ("flows_1m", "flows_1m"), ("flows_1h", "flows_1h")],
+            "The table that is asked: flows, or sums by minute (flows_1m, talkers_1m) or hour (flows_1h, talkers_1h). 'auto' takes the coarsest "
+            "one that can answer; another choice is used where it can answer.",
+            [("auto", "auto"), ("flows", "flows"), ("by minute", "flows_1m"), ("by hour", "flows_1h")],
         ),
         TOP,
     ]
@@ -67,4 +70,4 @@ def flows(**answered_by: sql.Question) -> list[Json]:
         ch_values(f"table_{name}", "", sql.table_name(question), "The table that answered.", multi=False, hidden=True)
         for name, question in answered_by.items()
     ]
-    return [CLICKHOUSE, DATASOURCE, *filters, *hidden]
+    return [CLICKHOUSE, DATASOURCE | ({} if counters else {"hide": 2}), *filters, *hidden]

@@ -198,6 +198,7 @@ def recorded(network: Network, now: float) -> Iterator[Sample]:
             yield "helios:if_speed_bits", interface, SPEED_BITS
             yield "helios:if_oper_up", interface, 1
             yield "helios:if_admin_up", interface, 1
+        yield "helios:flow_records:rate5m", device.labels() | {"exporter": device.address}, 25 / len(network.devices)
         yield from _recorded_system(network, number, device, labels, now)
 
 

@@ -23,12 +23,14 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from helios_dashboards.flows.shared import SERVICE_PORT
+
 from .network import RULES, devices, inventory, networks
 from .series import FAULTS, Network, Octets, line, openmetrics
 
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_SECONDS = 180
-STEP_SECONDS = 30
+STEP_SECONDS = 60
 HISTORY_FLOWS_PER_MINUTE = 1500
 """Flows of the history: enough for smooth curves, few enough for a start within a minute."""
 FRESH_SECONDS = 20
@@ -195,7 +197,7 @@ class Lab:
         self.say(f"lab: flows of {self.hours} hours before")
         # The fresh flows become the pattern: 20 seconds at many times the usual rate would be a peak in every graph.
         self.sql("CREATE TABLE helios.pattern ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM helios.flows")
-        for table in ("flows", "flows_1m", "flows_1h", "talkers_1h"):
+        for table in ("flows", "flows_1m", "flows_1h", "talkers_1m", "talkers_1h"):
             self.sql(f"TRUNCATE TABLE helios.{table}")
         pattern = int(self.sql("SELECT count() FROM helios.pattern"))
         columns = ", ".join(f"f.{c} - toIntervalMinute(n.number) AS {c}" for c in ("received_at", "flow_start", "flow_end"))
@@ -210,6 +212,17 @@ class Lab:
                 f" WHERE cityHash64(f.src_addr, f.dst_addr, f.src_port, f.dst_port, f.bytes, n.number) % 1000000 < {wanted}"
             )
         self.sql("DROP TABLE helios.pattern")
+        # The views that stand in for Helios here list hosts alone.
+        for side, host, peer, proto, port in (
+            ("pair", "f.src_addr", "f.dst_addr", "toUInt8(0)", "toUInt16(0)"),
+            ("service", "toIPv6('::')", "toIPv6('::')", "f.proto", SERVICE_PORT),
+        ):
+            self.sql(
+                f"INSERT INTO helios.talkers_1m SELECT toStartOfMinute(f.received_at) AS received_at, f.exporter_name AS exporter_name, '{side}' AS side,"
+                f" {host} AS host, {peer} AS peer, {proto} AS proto, {port} AS port, sum(f.bytes * f.sampling_interval) AS bytes,"
+                " sum(f.packets * f.sampling_interval) AS packets, count() AS flows FROM helios.flows AS f GROUP BY ALL"
+                " ORDER BY bytes DESC LIMIT 50 BY received_at, exporter_name"
+            )
 
     def _read_octets(self) -> None:
         octets = Octets()

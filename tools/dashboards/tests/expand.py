@@ -103,7 +103,8 @@ def clickhouse(sql: str, scope: Scope) -> str:
     )
     for name, text in (("$__fromTime", begin), ("$__toTime", end), ("$__interval_s", str(max(1, scope.range.interval)))):
         sql = sql.replace(name, text)
-    if unknown := re.search(r"\$_?_?\w+|\$\{", sql):
+    # A name may have a $ of its own.
+    if unknown := re.search(r"\$\{?__\w+", sql):
         raise ValueError(f"not expanded: {unknown[0]}")
     return sql
 
@@ -119,8 +120,14 @@ def prometheus(expr: str, scope: Scope) -> str:
 def _prometheus_values(values: list[str], value: Value) -> str:
     if not isinstance(value, list):
         return values[0]
-    escaped = [re.sub(r"([\\^$*+?.()|{}\[\]])", r"\\\\\1", v) for v in values]
-    return escaped[0] if len(escaped) == 1 else "(" + "|".join(escaped) + ")"
+
+    def escaped(text: str) -> str:
+        """As a regular expression within the quotes of a matcher."""
+        text = text.replace("\\", "\\" * 4)
+        return re.sub(r"([$^*{}\[\]+?.()|])", r"\\\\\1", text).replace('"', r"\"")
+
+    made = [escaped(v) for v in values]
+    return made[0] if len(made) == 1 else "(" + "|".join(made) + ")"
 
 
 def day(text: str) -> int:

@@ -28,6 +28,24 @@ KEYWORDS = {
     "inf",
     "nan",
 }
+# Of panels drawn with Angular, of dashboards of rows, of exports for grafana.com.
+OLD_KEYS = {
+    "__inputs",
+    "__requires",
+    "aliasColors",
+    "colorBackground",
+    "colorValue",
+    "gnetId",
+    "iteration",
+    "nullPointMode",
+    "seriesOverrides",
+    "styles",
+    "valueName",
+    "xaxis",
+    "yaxes",
+    "yaxis",
+}
+TRANSFORMATIONS = {"calculateField", "filterFieldsByName", "groupingToMatrix", "joinByField", "merge", "organize"}
 DRAWN = {"stat", "timeseries", "table", "bargauge", "geomap", "row"}
 """Panel types that console/ draws as Grafana does."""
 
@@ -91,6 +109,26 @@ class Structure(unittest.TestCase):
                 self.assertEqual(len(ids), len(set(ids)))
         uids = [board["uid"] for board in self.boards]
         self.assertEqual(len(uids), len(set(uids)))
+
+    def test_nothing_is_left_of_older_forms(self) -> None:
+        """Grafana would migrate these, and other tools that read classic JSON would not know them."""
+
+        def objects(value: Any) -> Iterator[Json]:
+            if isinstance(value, dict):
+                yield value
+            for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+                yield from objects(inner)
+
+        for board in self.boards:
+            for made in objects(board):
+                self.assertFalse(OLD_KEYS & made.keys(), f"{board['uid']}: {sorted(OLD_KEYS & made.keys())}")
+                source = made.get("datasource")
+                self.assertTrue(source is None or set(source) == {"type", "uid"}, f"{board['uid']}: {source}")
+            for panel in board["panels"]:
+                known = {step["id"] for step in panel.get("transformations", [])} - TRANSFORMATIONS
+                self.assertFalse(known, f"{board['uid']}: {panel['title']}: {known}")
+                refs = [target["refId"] for target in panel.get("targets", [])]
+                self.assertEqual(len(refs), len(set(refs)), panel["title"])
 
     def test_panels_do_not_overlap(self) -> None:
         for board in self.boards:

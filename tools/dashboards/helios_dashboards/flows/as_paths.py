@@ -7,18 +7,28 @@ from ..variables import flows
 from .shared import ALL, FIGURES, NO_FLOWS, SENDER, VOLUME, first_row, to_as
 
 NO_PATHS = "No flow in this range has an AS path: sFlow agents send it with BGP enabled (extended gateway)"
-HAS_PATH = "notEmpty(f.as_path)"
+# A rollup knows the first and the last AS of a path.
+HAS_PATH = {"flows": "notEmpty(f.as_path)", "rollup": "f.dst_peer_as != 0 AND f.dst_as != 0"}
+AS_PATH = {"flows": "f.as_path", "rollup": "arrayDistinct([f.dst_peer_as, f.dst_as])"}
+ENDS = frozenset({"dst_peer_as", "dst_as"})
 PATH = Question(
-    {"path": "f.as_path", "next_hop": "f.bgp_next_hop"},
-    needs=frozenset({"as_path", "bgp_next_hop"}),
+    {"path": AS_PATH, "next_hop": {"flows": "f.bgp_next_hop", "rollup": "toIPv6('::')"}},
+    needs={"flows": frozenset({"as_path", "bgp_next_hop"}), "rollup": ENDS},
     where=HAS_PATH,
     figures=FIGURES,
+    detailed=True,
 )
-DIVERSITY = Question({"destination": "f.dst_as", "path": "f.as_path"}, needs=frozenset({"as_path", "dst_as"}), where=HAS_PATH)
+DIVERSITY = Question(
+    {"destination": "f.dst_as", "path": AS_PATH},
+    needs={"flows": frozenset({"as_path", "dst_as"}), "rollup": ENDS},
+    where=HAS_PATH,
+    detailed=True,
+)
+LENGTH = Question({"ases": "length(f.as_path)"}, needs=frozenset({"as_path"}), where="notEmpty(f.as_path)")
 NEIGHBOUR = Question(
-    {"asn": "if(f.dst_peer_as != 0, f.dst_peer_as, if(notEmpty(f.as_path), f.as_path[1], f.src_peer_as))"},
-    needs=frozenset({"as_path", "dst_peer_as", "src_peer_as"}),
-    where="f.dst_peer_as != 0 OR f.src_peer_as != 0 OR notEmpty(f.as_path)",
+    {"asn": "if(f.dst_peer_as != 0, f.dst_peer_as, f.src_peer_as)"},
+    needs=frozenset({"dst_peer_as", "src_peer_as"}),
+    where="f.dst_peer_as != 0 OR f.src_peer_as != 0",
     figures=FIGURES,
 )
 EXIT = Question(
@@ -35,7 +45,7 @@ def make() -> Dashboard:
         "AS Paths",
         "Which neighbours and AS paths carry the traffic, how many ways lead to a destination, and by which interface it leaves.",
         "flows",
-        flows(all=ALL, hosts=SENDER, paths=PATH),
+        flows(all=ALL, hosts=SENDER, paths=PATH, raw=LENGTH),
     )
     board.row(4, *first_row())
     one_way = _one_way()
@@ -57,9 +67,9 @@ def make() -> Dashboard:
             no_value=NO_PATHS,
         ),
         stat(
-            "Mean path length [$table_paths]",
+            "Mean path length [$table_raw]",
             "ASes on the way, weighted by bytes. A jump means that traffic takes a detour.",
-            [ch(_count("sum(length(path) * bytes) / greatest(sum(bytes), 1)"))],
+            [ch(_length())],
             no_value=NO_PATHS,
             decimals=1,
         ),
@@ -70,8 +80,9 @@ def make() -> Dashboard:
         10,
         table(
             "AS paths [$table_paths]",
-            "Paths to the destination, nearest AS first, with the BGP next hop, by bytes.",
-            [ch(sql.top_table(PATH, show={"path": path, "next_hop": sql.address("next_hop")}))],
+            "Paths to the destination, nearest AS first, with the BGP next hop, by bytes. Only flows has whole paths; flows_1m and flows_1h, which "
+            "answer for long ranges, know the neighbour and the destination.",
+            [ch(sql.top_table(PATH, show={"path": path, "next_hop": f"if(chosen = 'flows', {sql.address('next_hop')}, '')"}))],
             [Column("path", "AS path"), Column("next_hop", "BGP next hop", width=120), *VOLUME],
             no_value=NO_PATHS,
         ),
@@ -85,7 +96,7 @@ def make() -> Dashboard:
                 Column("paths", "Paths", width=80, colors=thresholds(YELLOW, (2, GREEN)), decimals=0),
                 Column("neighbours", "Neighbours", width=110, decimals=0),
                 Column("share", "Share", "percentunit", 120, gauge=True, colors=thresholds(BLUE)),
-                Column("bytes", "Bytes", "bytes", 100),
+                Column("bytes", "Bytes", "decbytes", 100),
             ],
             no_value=NO_PATHS,
         ),
@@ -95,14 +106,14 @@ def make() -> Dashboard:
     board.row(
         9,
         table(
-            "Neighbour ASes [$table_paths]",
+            "Neighbour ASes [$table_all]",
             "The next AS towards the destination, or the one that the traffic came from, by bytes.",
             [ch(sql.top_table(NEIGHBOUR, derive={"name": name}, constants=[sql.AS_NAMES]))],
             [Column("asn", "AS", width=90, links=[to_as("asn")]), Column("name", "Name"), *VOLUME],
             no_value=NO_PATHS,
         ),
         graph(
-            "Neighbour ASes over time [$table_paths]",
+            "Neighbour ASes over time [$table_all]",
             "Rate by neighbour AS: a step from one to another is a change of route.",
             [ch(sql.top_series(neighbour, limit="10", show=text, constants=[sql.AS_NAMES]), time=True)],
             unit="bps",
@@ -142,6 +153,11 @@ def _diversity() -> str:
         f"SELECT toString(destination) AS as_number, {sql.as_name('as_number')} AS name, paths, neighbours, b / greatest(all_bytes, 1) AS share, b AS bytes"
         " FROM grouped ORDER BY b DESC LIMIT $top",
     )
+
+
+def _length() -> str:
+    mean = "sum(ases * bytes) / greatest(sum(bytes), 1)"
+    return sql._statement(LENGTH, [], f"SELECT if(count() = 0, NULL, {mean}) AS value FROM (\n{LENGTH.rows()}\n)")
 
 
 def _count(select: str) -> str:

@@ -42,7 +42,7 @@ def make() -> Dashboard:
             [ch(_map(SOURCE))],
             country="country",
             size="bytes",
-            unit="bytes",
+            unit="decbytes",
             no_value=NO_GEOIP,
         ),
         world_map(
@@ -51,7 +51,7 @@ def make() -> Dashboard:
             [ch(_map(DESTINATION))],
             country="country",
             size="bytes",
-            unit="bytes",
+            unit="decbytes",
             no_value=NO_GEOIP,
         ),
     )

@@ -7,6 +7,7 @@ from ..grafana import (
     GREEN,
     ORANGE,
     RED,
+    NO_QUOTIENT,
     Column,
     Dashboard,
     ch,
@@ -21,6 +22,7 @@ from ..grafana import (
 )
 from ..sql import Question
 from ..variables import flows
+from ..metrics.shared import INTERFACE_LEGEND
 from .shared import ALL, NO_FLOWS, SENDER, first_row
 
 NOT_EGRESS = "f.flow_direction != 'egress'"
@@ -46,7 +48,7 @@ def make() -> Dashboard:
         "Rates that follow from flows beside those of the interface's octet counters. They differ where an exporter "
         "samples otherwise than it says, exports from some interfaces only, or loses records.",
         "flows",
-        flows(all=ALL, hosts=SENDER, interfaces=IN),
+        flows(counters=True, all=ALL, hosts=SENDER, interfaces=IN),
     )
     board.row(4, *first_row())
     octets = {
@@ -112,10 +114,10 @@ def make() -> Dashboard:
                 Column("interface", "Interface", links=drill),
                 Column("flows_in", "In by flows", "bps"),
                 Column("Value #B", "In by counters", "bps"),
-                Column("ratio_in", "In: flows / counters", "percentunit", colors=RATIO, decimals=0),
+                Column("ratio_in", "In: flows / counters", "percentunit", colors=RATIO, decimals=0, mappings=[NO_QUOTIENT]),
                 Column("flows_out", "Out by flows", "bps"),
                 Column("Value #C", "Out by counters", "bps"),
-                Column("ratio_out", "Out: flows / counters", "percentunit", colors=RATIO, decimals=0),
+                Column("ratio_out", "Out: flows / counters", "percentunit", colors=RATIO, decimals=0, mappings=[NO_QUOTIENT]),
             ],
             sort="In by flows",
             no_value=NO_FLOWS,
@@ -163,6 +165,7 @@ def make() -> Dashboard:
                 unit="bps",
                 no_value=NO_FLOWS,
                 name="series_",
+                legend_width=INTERFACE_LEGEND,
             ),
             graph(
                 f"{way.capitalize()} by counters",
@@ -175,6 +178,7 @@ def make() -> Dashboard:
                     )
                 ],
                 unit="bps",
+                legend_width=INTERFACE_LEGEND,
                 no_value=NO_COUNTERS,
                 links=[
                     link(

@@ -4,18 +4,14 @@ from .. import sql
 from ..grafana import BLUE, GREEN, ORANGE, YELLOW, Column, Dashboard, bars, ch, graph, stat, table, thresholds
 from ..sql import Question
 from ..variables import flows
-from .shared import ALL, FIGURES, NO_FLOWS, SENDER, VOLUME, first_row, to_host, to_port
+from .shared import ALL, FIGURES, NO_FLOWS, SENDER, SERVICE_PORT, VOLUME, first_row, to_host, to_port
 
 PROTOCOL = Question({"protocol": "f.proto"}, needs=frozenset({"proto"}), figures=FIGURES)
 FAMILY = Question({"family": "f.ether_type"}, needs=frozenset({"ether_type"}), figures=FIGURES)
 SERVICE = Question(
-    {
-        "port": "if(f.src_port = 0 OR f.dst_port = 0, greatest(f.src_port, f.dst_port), least(f.src_port, f.dst_port))",
-        "protocol": "f.proto",
-    },
-    needs=frozenset({"src_port", "dst_port", "proto"}),
+    {"port": {"flows": SERVICE_PORT, "rollup": "f.port"}, "protocol": "f.proto"},
     figures=FIGURES,
-    where="f.proto IN (6, 17, 132, 33, 136)",
+    side="service",
 )
 APPLICATION = Question({"application": "f.application"}, needs=frozenset({"application"}), figures=FIGURES)
 SIZE = Question(
@@ -46,7 +42,7 @@ def make() -> Dashboard:
         "Protocol Distribution",
         "How the traffic divides into IPv4 and IPv6, protocols, services and packet sizes, and what is odd about it.",
         "flows",
-        flows(all=ALL, hosts=SENDER, raw=SERVICE, family=FAMILY),
+        flows(all=ALL, hosts=SENDER, services=SERVICE, raw=TCP, family=FAMILY),
     )
     board.row(4, *first_row())
     rates = Question(PROTOCOL.keys, needs=PROTOCOL.needs)
@@ -105,9 +101,10 @@ def make() -> Dashboard:
     board.row(
         10,
         table(
-            "Services [$table_raw]",
-            "Ports of the service by bytes: the lower port of a flow, with its protocol.",
-            [ch(sql.top_table(SERVICE, show={"port": "toString(port)", "protocol": sql.protocol("protocol")}))],
+            "Services [$table_services]",
+            "Ports of the service by bytes: the lower port of a flow, with its protocol; '-' where the protocol has no ports. "
+            "talkers_1m and talkers_1h list the busiest services of every exporter: what is listed is a lower bound, the rest is in 'other'.",
+            [ch(sql.top_table(SERVICE, show={"port": "if(port = 0, '-', toString(port))", "protocol": sql.protocol("protocol")}))],
             [Column("port", "Port", links=[to_port("port")]), Column("protocol", "Protocol", width=90), *VOLUME],
             no_value=NO_FLOWS,
         ),
@@ -119,7 +116,7 @@ def make() -> Dashboard:
                 Column("host", "Destination", links=[to_host("host")]),
                 Column("share", "Share of these", "percentunit", 130, gauge=True, colors=thresholds(ORANGE)),
                 Column("flows", "Flow records", "short", 110),
-                Column("bytes", "Bytes", "bytes", 100),
+                Column("bytes", "Bytes", "decbytes", 100),
                 Column("rate", "Mean rate", "bps", 110),
             ],
             no_value=NO_FLOWS,

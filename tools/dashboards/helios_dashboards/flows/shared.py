@@ -17,7 +17,7 @@ from ..grafana import (
     stat,
     thresholds,
 )
-from ..sql import BY_HOST, Question
+from ..sql import Question
 from ..variables import FLOW_NAMES
 
 NO_FLOWS = "No flows match the filters in this range"
@@ -26,9 +26,9 @@ SCOPE = keep(*(name for name in FLOW_NAMES if name not in ("address", "asn", "po
 """The filters that a link keeps; what it links by is not among them."""
 
 VOLUME: list[Column] = [
-    Column("share", "Share", "percentunit", 105, gauge=True, colors=thresholds("blue")),
+    Column("share", "Share", "percentunit", 120, gauge=True, colors=thresholds("blue"), decimals=1),
     Column("rate", "Mean rate", "bps", 95),
-    Column("bytes", "Bytes", "bytes", 90),
+    Column("bytes", "Bytes", "decbytes", 90),
     Column("packets", "Packets", "short", 85),
     Column("flows", "Flows", "short", 80),
 ]
@@ -36,18 +36,11 @@ VOLUME: list[Column] = [
 
 ALL = Question({}, figures=FIGURES)
 
-SENDER = Question(
-    {"host": {"flows": "f.src_addr", "talkers_1h": "f.host"}},
-    where={"flows": "", "talkers_1h": "f.side = 'src'"},
-    figures=FIGURES,
-    chain=BY_HOST,
-)
-RECEIVER = Question(
-    {"host": {"flows": "f.dst_addr", "talkers_1h": "f.host"}},
-    where={"flows": "", "talkers_1h": "f.side = 'dst'"},
-    figures=FIGURES,
-    chain=BY_HOST,
-)
+SENDER = Question({"host": {"flows": "f.src_addr", "rollup": "f.host"}}, figures=FIGURES, side="src")
+RECEIVER = Question({"host": {"flows": "f.dst_addr", "rollup": "f.host"}}, figures=FIGURES, side="dst")
+
+SERVICE_PORT = "if(f.src_port = 0 OR f.dst_port = 0, greatest(f.src_port, f.dst_port), least(f.src_port, f.dst_port))"
+"""The port of the service: the lower one of both, as in the tables of talkers; 0 for protocols without ports."""
 
 
 def to_host(column: str) -> Json:
@@ -123,7 +116,8 @@ def first_row() -> list[Json]:
 
 def _largest_share() -> str:
     grouped = f"SELECT host, sum(bytes) AS b FROM (\n{SENDER.rows()}\n) GROUP BY host"
-    return sql._statement(SENDER, [], f"SELECT max(b) / greatest(sum(b), 1) AS share FROM (\n{grouped}\n)")
+    whole = f"(SELECT sum(bytes) FROM (\n{SENDER.whole()}\n)) AS whole"
+    return sql._statement(SENDER, [whole], f"SELECT max(b) / greatest(whole, 1) AS share FROM (\n{grouped}\n)")
 
 
 def _against_a_day_before() -> str:

@@ -1,20 +1,23 @@
 """Who sends and receives the most."""
 
+from dataclasses import replace
+
 from .. import sql
 from ..grafana import Column, Dashboard, ch, graph, table
 from ..sql import Question
 from ..variables import flows
-from .shared import ALL, FIGURES, NO_FLOWS, RECEIVER, SENDER, VOLUME, first_row, to_exporter, to_host, to_port
+from .shared import ALL, FIGURES, NO_FLOWS, RECEIVER, SENDER, SERVICE_PORT, VOLUME, first_row, to_exporter, to_host, to_port
 
 CONVERSATION = Question(
     {
-        "source": "f.src_addr",
-        "destination": "f.dst_addr",
-        "protocol": "f.proto",
-        "port": "if(f.src_port = 0 OR f.dst_port = 0, greatest(f.src_port, f.dst_port), least(f.src_port, f.dst_port))",
+        "source": {"flows": "f.src_addr", "rollup": "f.host"},
+        "destination": {"flows": "f.dst_addr", "rollup": "f.peer"},
+        "protocol": {"flows": "f.proto", "rollup": "toUInt8(0)"},
+        "port": {"flows": SERVICE_PORT, "rollup": "toUInt16(0)"},
     },
-    needs=frozenset({"src_addr", "dst_addr", "src_port", "dst_port", "proto"}),
     figures=FIGURES,
+    side="pair",
+    detailed=True,
 )
 EXPORTER = Question({"exporter": "f.exporter_name"}, needs=frozenset({"exporter_name"}), figures=FIGURES)
 
@@ -28,7 +31,10 @@ def make() -> Dashboard:
         flows(all=ALL, hosts=SENDER, pairs=CONVERSATION),
     )
     board.row(4, *first_row())
-    hosts = "talkers_1h has the busiest hosts of each exporter alone, so its sums are lower bounds; flows is exact."
+    hosts = (
+        "talkers_1m and talkers_1h list the busiest hosts of every exporter: what is listed is a lower bound, the rest is in 'other'. "
+        "For exact figures choose the table flows."
+    )
     host = sql.address("host")
     board.row(
         9,
@@ -47,7 +53,7 @@ def make() -> Dashboard:
             no_value=NO_FLOWS,
         ),
     )
-    senders = Question(SENDER.keys, where=SENDER.where, chain=SENDER.chain)
+    senders = replace(SENDER, figures=("bytes",))
     board.row(
         8,
         graph(
@@ -65,7 +71,8 @@ def make() -> Dashboard:
         10,
         table(
             "Conversations [$table_pairs]",
-            "Pairs of addresses with their protocol and the port of the service (the lower of the two), by bytes.",
+            "Pairs of addresses by bytes, with their protocol and the port of the service (the lower of the two) where flows answers: as long "
+            "as the range has few enough of them. The tables of talkers list the busiest pairs alone, without port: the rest is in 'other'.",
             [
                 ch(
                     sql.top_table(
@@ -73,7 +80,8 @@ def make() -> Dashboard:
                         show={
                             "source": sql.address("source"),
                             "destination": sql.address("destination"),
-                            "protocol": sql.protocol("protocol"),
+                            "protocol": f"if(chosen = 'flows', {sql.protocol('protocol')}, 'all')",
+                            "port": "if(chosen = 'flows', toString(port), 'all')",
                         },
                     )
                 )

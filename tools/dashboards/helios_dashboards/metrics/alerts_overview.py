@@ -7,12 +7,12 @@ from ..grafana import (
     YELLOW,
     Column,
     Dashboard,
-    bars,
     graph,
     label,
     link,
     organize,
     prom,
+    ranking,
     stat,
     table,
     thresholds,
@@ -112,19 +112,11 @@ def make() -> Dashboard:
             no_value="No alert fired in this range",
             legend_calc="max",
         ),
-        bars(
+        ranking(
             "Longest in range",
             "Minutes in which an alert fired within the range, over all that it was about.",
-            [
-                prom(
-                    "A",
-                    f"sort_desc(topk(15, sum by (alertname) (count_over_time({FIRING}[$__range:1m]))))",
-                    "{{alertname}}",
-                    instant=True,
-                )
-            ],
-            unit="m",
-            levels=thresholds(ORANGE),
+            f"sort_desc(topk(15, sum by (alertname) (count_over_time({FIRING}[$__range:1m]))))",
+            [Column("alertname", "Alert"), Column("Value", "Minutes", "m", 180, gauge=True, full=None, colors=thresholds(ORANGE))],
             no_value="No alert fired in this range",
         ),
         widths=[14, 10],
@@ -142,21 +134,15 @@ def make() -> Dashboard:
             links=[link("This site", "helios-site-overview", f"&var-site={label('site')}")],
             legend_calc="max",
         ),
-        bars(
+        ranking(
             "Devices with the most",
             "Minutes in which alerts that name a device fired within the range.",
+            f'sort_desc(topk(15, sum by (device) (count_over_time({FIRING[:-1]}, device!=""}}[$__range:1m]))))',
             [
-                prom(
-                    "A",
-                    f'sort_desc(topk(15, sum by (device) (count_over_time({FIRING[:-1]}, device!=""}}[$__range:1m]))))',
-                    "{{device}}",
-                    instant=True,
-                )
+                Column("device", "Device", links=ROW_DEVICE),
+                Column("Value", "Minutes", "m", 180, gauge=True, full=None, colors=thresholds(ORANGE)),
             ],
-            unit="m",
-            levels=thresholds(ORANGE),
             no_value="No alert named a device in this range",
-            links=[link("This device", "helios-device-health", f"&var-device={label('device')}")],
         ),
         widths=[14, 10],
     )

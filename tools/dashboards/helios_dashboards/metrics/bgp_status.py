@@ -89,8 +89,8 @@ def make() -> Dashboard:
         ),
         Column("Value #A", "State", width=120, colors=thresholds(RED, (4, ORANGE), (6, GREEN)), mappings=[STATES]),
         Column("Value #B", "Flaps", width=80, colors=thresholds(GREEN, (1, ORANGE)), decimals=0),
-        Column("Value #C", "Prefixes", "short", 100, decimals=0),
-        Column("Value #D", "Most in range", "short", 120, decimals=0),
+        Column("Value #C", "Prefixes", "locale", 110, decimals=0),
+        Column("Value #D", "Most in range", "locale", 130, decimals=0),
     ]
     board.row(
         11,
@@ -146,6 +146,7 @@ def make() -> Dashboard:
             "Sessions that are not established.",
             [prom("A", f"count by (site) ({state} < 6) or 0 * count by (site) ({state})", "{{site}}")],
             unit="none",
+            at_least=4,
             stack=True,
             steps=True,
             no_value=NO_BGP,
@@ -156,6 +157,7 @@ def make() -> Dashboard:
             "Sessions established anew, per device and 5 minutes.",
             [prom("A", f"topk(10, sum by (device) (increase(helios:bgp_established_transitions{{{D}}}[5m])))", "{{device}}")],
             unit="none",
+            at_least=4,
             no_value=NO_BGP,
             links=LABEL_DEVICE,
             legend_calc="max",

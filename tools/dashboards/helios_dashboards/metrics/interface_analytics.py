@@ -20,7 +20,7 @@ from ..grafana import (
 )
 from ..variables import DEVICE, INTERFACE, metrics
 from ..variables import INTERFACES as I
-from .shared import DOWN_INTERFACES, LABEL_INTERFACE, NO_COUNTERS, ROW_INTERFACE, count_of, either_way
+from .shared import DOWN_INTERFACES, INTERFACE_LEGEND, LABEL_INTERFACE, NO_COUNTERS, PER_SECOND, ROW_INTERFACE, count_of, either_way
 
 
 def make() -> Dashboard:
@@ -83,14 +83,16 @@ def make() -> Dashboard:
         Column("Value #D", "Speed", "bps", 100),
         Column("Value #E", "Utilization", "percentunit", 150, gauge=True, colors=UTILIZATION, decimals=1),
         Column("Value #F", "Errors", "percentunit", 90, colors=thresholds(GREEN, (0.0001, YELLOW), (0.01, RED)), decimals=2),
-        Column("Value #G", "Discards", "pps", 110, colors=thresholds(GREEN, (1, YELLOW), (100, RED)), decimals=1),
+        Column("Value #G", "Discards", PER_SECOND, 110, colors=thresholds(GREEN, (1, YELLOW), (100, RED)), decimals=1),
     ]
     board.row(
         11,
         table(
             "Interfaces",
-            "The interfaces that are configured up, with their state and rates of the last 5 minutes. Utilization, errors and discards are the larger of in and out.",
+            "The interfaces that are configured up: those that are down first, then the fullest, with their state and rates of the last 5 minutes. Utilization, errors and discards are the larger of in and out.",
             [
+                # The first query gives the order of interfaces with the same state.
+                prom("E", f"sort_desc({either_way('utilization:ratio5m', I, by)})", table=True),
                 prom(
                     "A",
                     f"min {by} (helios:if_oper_up{{{I}}} and on (device, interface) helios:if_admin_up{{{I}}} == 1)",
@@ -99,12 +101,12 @@ def make() -> Dashboard:
                 prom("B", f"sum {by} (helios:if_in_bits:rate5m{{{I}}})", table=True),
                 prom("C", f"sum {by} (helios:if_out_bits:rate5m{{{I}}})", table=True),
                 prom("D", f"max {by} (helios:if_speed_bits{{{I}}})", table=True),
-                prom("E", either_way("utilization:ratio5m", I, by), table=True),
                 prom("F", either_way("error_ratio:rate5m", I, by), table=True),
                 prom("G", either_way("discards:rate5m", I, by), table=True),
             ],
             columns,
-            sort="Utilization",
+            sort="State",
+            descending=False,
             no_value=NO_COUNTERS,
             transformations=[MERGE, organize([c.name for c in columns], hide=["Time"])],
         ),
@@ -124,6 +126,7 @@ def make() -> Dashboard:
             negative="/ out$/",
             no_value=NO_COUNTERS,
             links=LABEL_INTERFACE,
+            legend_width=INTERFACE_LEGEND,
         ),
         graph(
             "Utilization of the fullest",
@@ -133,6 +136,7 @@ def make() -> Dashboard:
             levels=UTILIZATION,
             no_value="No interface tells its speed",
             links=LABEL_INTERFACE,
+            legend_width=INTERFACE_LEGEND,
         ),
     )
     board.row(
@@ -143,17 +147,21 @@ def make() -> Dashboard:
             pair("error_ratio:rate5m"),
             unit="percentunit",
             levels=thresholds(GREEN, (0.01, RED)),
+            at_least=0.011,
             no_value=NO_COUNTERS,
             links=LABEL_INTERFACE,
+            legend_width=INTERFACE_LEGEND,
             legend_calc="max",
         ),
         graph(
             "Discards",
             "Packets without errors that were discarded, of the ten worst interfaces in each direction: full queues, policers.",
             pair("discards:rate5m"),
-            unit="pps",
+            unit=PER_SECOND,
+            at_least=1,
             no_value=NO_COUNTERS,
             links=LABEL_INTERFACE,
+            legend_width=INTERFACE_LEGEND,
             legend_calc="max",
         ),
     )
@@ -167,6 +175,7 @@ def make() -> Dashboard:
             negative="/ out$/",
             no_value=NO_COUNTERS,
             links=LABEL_INTERFACE,
+            legend_width=INTERFACE_LEGEND,
         ),
         graph(
             "Down and back",
@@ -183,6 +192,7 @@ def make() -> Dashboard:
             maximum=1,
             no_value="No interface changed its state in this range",
             links=LABEL_INTERFACE,
+            legend_width=INTERFACE_LEGEND,
             legend_calc="lastNotNull",
         ),
     )

@@ -132,6 +132,7 @@ def make() -> Dashboard:
             "How many devices did not answer, by site.",
             [prom("A", f"count by (site) ({up} == 0) or 0 * count by (site) ({up})", "{{site}}")],
             unit="none",
+            at_least=4,
             stack=True,
             steps=True,
             no_value=NO_DEVICES,

@@ -12,19 +12,25 @@ from ..grafana import (
     YELLOW,
     Column,
     Dashboard,
-    bars,
     graph,
     label,
     link,
     organize,
     prom,
+    ranking,
     stat,
     table,
     thresholds,
 )
 from ..variables import SITES as S
 from ..variables import metrics
-from .shared import DOWN_INTERFACES, KEEP, NO_COUNTERS, NO_DEVICES, ROW_DEVICE, ROW_SITE, count_of, either_way
+from .shared import AVAILABILITY, DOWN_INTERFACES, KEEP, NO_COUNTERS, NO_DEVICES, ROW_DEVICE, ROW_INTERFACE, ROW_SITE, count_of, either_way
+
+
+RECORDS = (
+    'sum by (device) (helios:flow_records:rate5m{device!=""} or label_join(helios:flow_records:rate5m{device=""}, "device", "", "exporter"))'
+)
+"""By device; an exporter without a name is called by its address."""
 
 
 def make() -> Dashboard:
@@ -81,7 +87,7 @@ def make() -> Dashboard:
             links=[link("Alerts", "helios-alerts-overview")],
         ),
         stat(
-            "Records lost",
+            "Flow records lost",
             "Flow records that Helios had to drop, per second, now.",
             [prom("A", "sum(rate(helios_pipeline_rows_dropped_total[5m])) or vector(0)", instant=True)],
             unit="recps",
@@ -117,7 +123,7 @@ def make() -> Dashboard:
             "Devices, worst first",
             "Every device with what may be wrong with it. Empty cells: nobody collects this of the device.",
             [
-                prom("A", f"min {by} (helios:device_up{{{S}}})", table=True),
+                prom("A", f"sort(min {by} (helios:device_up{{{S}}}))", table=True),
                 prom("B", f"count {by} ({down}) or 0 * max {by} (helios:device_up{{{S}}})", table=True),
                 prom(
                     "C",
@@ -142,16 +148,15 @@ def make() -> Dashboard:
     )
     board.row(
         8,
-        bars(
+        ranking(
             "Availability by site",
-            "Mean share of the range in which the devices of a site answered to ICMP.",
-            [prom("A", f"sort(avg by (site) (avg_over_time(helios:device_up{{{S}}}[$__range])))", "{{site}}", instant=True)],
-            unit="percentunit",
-            levels=thresholds(RED, (0.99, YELLOW), (0.999, GREEN)),
-            maximum=1,
+            "Mean share of the range in which the devices of a site answered to ICMP, the lowest first.",
+            f"sort(avg by (site) (avg_over_time(helios:device_up{{{S}}}[$__range])))",
+            [
+                Column("site", "Site", links=ROW_SITE),
+                Column("Value", "Availability", "percentunit", 220, gauge=True, colors=AVAILABILITY, decimals=2),
+            ],
             no_value=NO_DEVICES,
-            decimals=2,
-            links=[link("This site", "helios-site-overview", f"&var-site={label('site')}")],
         ),
         graph(
             "Traffic by site",
@@ -169,34 +174,24 @@ def make() -> Dashboard:
     )
     board.row(
         8,
-        bars(
+        ranking(
             "Fullest interfaces",
             "The ten interfaces with the highest utilization now, in or out.",
+            f"sort_desc(topk(10, {either_way('utilization:ratio5m', S)}))",
             [
-                prom(
-                    "A",
-                    f"sort_desc(topk(10, {either_way('utilization:ratio5m', S)}))",
-                    "{{device}} {{interface}}",
-                    instant=True,
-                )
+                Column("device", "Device", links=ROW_INTERFACE),
+                Column("interface", "Interface", links=ROW_INTERFACE),
+                Column("Value", "Utilization", "percentunit", 150, gauge=True, colors=UTILIZATION, decimals=1),
             ],
-            unit="percentunit",
-            levels=UTILIZATION,
-            maximum=1,
             no_value=NO_COUNTERS,
-            decimals=1,
-            links=[
-                link(
-                    "This interface",
-                    "helios-interface-analytics",
-                    f"&var-device={label('device')}&var-interface={label('interface')}",
-                )
-            ],
         ),
         graph(
             "Flow records received",
-            "Flow records that each exporter sent, per second. A step down is an exporter that went silent.",
-            [prom("A", "sort_desc(topk(10, sum by (exporter) (helios:flow_records:rate5m)))", "{{exporter}}")],
+            "Flow records per second of the ten exporters that send the most, and of all others. A step down is an exporter that went silent.",
+            [
+                prom("A", f"topk(10, {RECORDS})", "{{device}}"),
+                prom("B", f"sum({RECORDS}) - sum(topk(10, {RECORDS})) > 0", "other"),
+            ],
             unit="recps",
             stack=True,
             no_value="No exporter sends flows",

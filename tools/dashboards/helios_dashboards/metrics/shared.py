@@ -2,6 +2,12 @@
 
 from ..grafana import GREEN, RED, YELLOW, Json, field_of_row, keep, label, link, prom, thresholds
 
+PER_SECOND = "suffix:/s"
+"""For counts that are mostly below one: `pps` would write 0.03 as 30 mp/s."""
+
+INTERFACE_LEGEND = 420
+"""Width of a legend that names a device and its interface, in pixels."""
+
 NO_DEVICES = "No device is probed: see docs/targets.md"
 NO_COUNTERS = "No interface counters of these devices"
 

@@ -1,6 +1,7 @@
 """A site as a whole, and the sites beside each other."""
 
 from ..grafana import (
+    NEUTRAL,
     ANY_IS_BAD,
     GREEN,
     MERGE,
@@ -9,19 +10,19 @@ from ..grafana import (
     UTILIZATION,
     Column,
     Dashboard,
-    bars,
     graph,
     label,
     link,
     organize,
     prom,
+    ranking,
     stat,
     table,
     thresholds,
 )
 from ..variables import SITES as S
 from ..variables import metrics
-from .shared import AVAILABILITY, DOWN_INTERFACES, LABEL_DEVICE, NO_COUNTERS, NO_DEVICES, ROW_SITE, count_of, either_way
+from .shared import AVAILABILITY, DOWN_INTERFACES, NO_COUNTERS, NO_DEVICES, ROW_DEVICE, ROW_SITE, count_of, either_way
 
 
 def make() -> Dashboard:
@@ -132,6 +133,7 @@ def make() -> Dashboard:
             "Availability",
             "Share of the devices of a site that answer to ICMP.",
             [prom("A", f"avg by (site) (helios:device_up{{{S}}})", "{{site}}")],
+            from_most=0.9,
             unit="percentunit",
             maximum=1,
             no_value=NO_DEVICES,
@@ -149,21 +151,16 @@ def make() -> Dashboard:
             no_value=NO_DEVICES,
             links=here,
         ),
-        bars(
+        ranking(
             "Busiest devices",
             "The ten devices with the highest rate in now, over all their interfaces.",
+            f"sort_desc(topk(10, sum by (device, site) (helios:if_in_bits:rate5m{{{S}}})))",
             [
-                prom(
-                    "A",
-                    f"sort_desc(topk(10, sum by (device, site) (helios:if_in_bits:rate5m{{{S}}})))",
-                    "{{device}}",
-                    instant=True,
-                )
+                Column("device", "Device", links=ROW_DEVICE),
+                Column("site", "Site", links=ROW_SITE),
+                Column("Value", "In", "bps", 220, gauge=True, full=None, colors=NEUTRAL),
             ],
-            unit="bps",
-            levels=thresholds("blue"),
             no_value=NO_COUNTERS,
-            links=LABEL_DEVICE,
         ),
     )
     return board

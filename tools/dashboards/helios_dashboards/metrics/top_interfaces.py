@@ -1,6 +1,7 @@
 """The interfaces that carry the most, by their counters."""
 
 from ..grafana import (
+    NEUTRAL,
     ANY_IS_BAD,
     BLUE,
     GREEN,
@@ -10,17 +11,17 @@ from ..grafana import (
     YELLOW,
     Column,
     Dashboard,
-    bars,
     graph,
     organize,
     prom,
+    ranking,
     stat,
     table,
     thresholds,
 )
 from ..variables import DEVICE, TOP, metrics
 from ..variables import DEVICES as D
-from .shared import LABEL_DEVICE, LABEL_INTERFACE, NO_COUNTERS, ROW_INTERFACE, count_of, either_way
+from .shared import INTERFACE_LEGEND, LABEL_INTERFACE, NO_COUNTERS, ROW_DEVICE, ROW_INTERFACE, count_of, either_way
 
 
 def make() -> Dashboard:
@@ -89,7 +90,7 @@ def make() -> Dashboard:
             Column("interface", "Interface", links=ROW_INTERFACE),
             Column("Value #A", "Mean rate", "bps", 95),
             Column("Value #B", "Share", "percentunit", 105, gauge=True, colors=thresholds(BLUE), decimals=1),
-            Column("Value #C", "Bytes", "bytes", 85),
+            Column("Value #C", "Bytes", "decbytes", 85),
             Column("Value #D", "Highest", "bps", 90),
             Column("Value #E", "Utilization", "percentunit", 105, gauge=True, colors=UTILIZATION, decimals=1),
         ]
@@ -126,20 +127,22 @@ def make() -> Dashboard:
                 unit="bps",
                 no_value=NO_COUNTERS,
                 links=LABEL_INTERFACE,
+                legend_width=INTERFACE_LEGEND,
                 stack=False,
             ),
             widths=[13, 11],
         )
     board.row(
         8,
-        bars(
+        ranking(
             "Devices",
             "Rate in of the ten busiest devices now, over all their interfaces.",
-            [prom("A", f"sort_desc(topk(10, sum by (device) (helios:if_in_bits:rate5m{{{D}}})))", "{{device}}", instant=True)],
-            unit="bps",
-            levels=thresholds(BLUE),
+            f"sort_desc(topk(10, sum by (device) (helios:if_in_bits:rate5m{{{D}}})))",
+            [
+                Column("device", "Device", links=ROW_DEVICE),
+                Column("Value", "In", "bps", 220, gauge=True, full=None, colors=NEUTRAL),
+            ],
             no_value=NO_COUNTERS,
-            links=LABEL_DEVICE,
         ),
         graph(
             "Packets in",
@@ -154,6 +157,7 @@ def make() -> Dashboard:
             unit="pps",
             no_value=NO_COUNTERS,
             links=LABEL_INTERFACE,
+                legend_width=INTERFACE_LEGEND,
         ),
         widths=[10, 14],
     )
