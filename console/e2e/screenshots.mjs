@@ -1,4 +1,4 @@
-// Pictures of dashboards: node e2e/screenshots.mjs BASE FOLDER [--theme light] [--suffix -faults] [--height N] [UID ...]
+// Pictures of dashboards: node e2e/screenshots.mjs BASE FOLDER [--theme light] [--suffix=-faults] [--height N] [UID ...]
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { panels, start } from './browser.mjs';

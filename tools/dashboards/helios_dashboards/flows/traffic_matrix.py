@@ -55,6 +55,7 @@ def make() -> Dashboard:
             no_value=NO_FLOWS,
             stack=True,
             name="series_",
+            legend_width=420,
         ),
     )
     board.heading("Between sites")

@@ -99,9 +99,10 @@ def make() -> Dashboard:
             "State now (RFC 4271), how often the session was established anew in the range, and prefixes received.",
             [
                 prom("A", f"min {by} ({state})", table=True),
-                prom("B", f"sum {by} ({flaps})", table=True),
-                prom("C", f"sum {by} ({prefixes})", table=True),
-                prom("D", f"sum {by} (max_over_time({prefixes}[$__range]))", table=True),
+                # A session of a device that does not answer any more has no state, and would come first.
+                prom("B", f"sum {by} ({flaps}) and on (device, peer) {state}", table=True),
+                prom("C", f"sum {by} ({prefixes}) and on (device, peer) {state}", table=True),
+                prom("D", f"sum {by} (max_over_time({prefixes}[$__range])) and on (device, peer) {state}", table=True),
             ],
             columns,
             sort="State",

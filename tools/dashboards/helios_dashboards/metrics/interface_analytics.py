@@ -73,6 +73,8 @@ def make() -> Dashboard:
         ),
     )
     by = "by (device, site, interface)"
+    # Rates outlive a device that does not answer any more by 5 minutes: without a state they would come first.
+    known = f"and on (device, interface) (helios:if_oper_up{{{I}}} and on (device, interface) helios:if_admin_up{{{I}}} == 1)"
     columns = [
         Column("device", "Device", links=ROW_INTERFACE),
         Column("interface", "Interface", links=ROW_INTERFACE),
@@ -92,17 +94,13 @@ def make() -> Dashboard:
             "The interfaces that are configured up: those that are down first, then the fullest, with their state and rates of the last 5 minutes. Utilization, errors and discards are the larger of in and out.",
             [
                 # The first query gives the order of interfaces with the same state.
-                prom("E", f"sort_desc({either_way('utilization:ratio5m', I, by)})", table=True),
-                prom(
-                    "A",
-                    f"min {by} (helios:if_oper_up{{{I}}} and on (device, interface) helios:if_admin_up{{{I}}} == 1)",
-                    table=True,
-                ),
-                prom("B", f"sum {by} (helios:if_in_bits:rate5m{{{I}}})", table=True),
-                prom("C", f"sum {by} (helios:if_out_bits:rate5m{{{I}}})", table=True),
-                prom("D", f"max {by} (helios:if_speed_bits{{{I}}})", table=True),
-                prom("F", either_way("error_ratio:rate5m", I, by), table=True),
-                prom("G", either_way("discards:rate5m", I, by), table=True),
+                prom("E", f"sort_desc({either_way('utilization:ratio5m', I, by)} {known})", table=True),
+                prom("A", f"min {by} (helios:if_oper_up{{{I}}} {known})", table=True),
+                prom("B", f"sum {by} (helios:if_in_bits:rate5m{{{I}}}) {known}", table=True),
+                prom("C", f"sum {by} (helios:if_out_bits:rate5m{{{I}}}) {known}", table=True),
+                prom("D", f"max {by} (helios:if_speed_bits{{{I}}}) {known}", table=True),
+                prom("F", f"{either_way('error_ratio:rate5m', I, by)} {known}", table=True),
+                prom("G", f"{either_way('discards:rate5m', I, by)} {known}", table=True),
             ],
             columns,
             sort="State",

@@ -127,7 +127,7 @@ def make() -> Dashboard:
                 unit="bps",
                 no_value=NO_COUNTERS,
                 links=LABEL_INTERFACE,
-                legend_width=INTERFACE_LEGEND,
+                legend_width=330,
                 stack=False,
             ),
             widths=[13, 11],
