@@ -119,7 +119,7 @@ def make() -> Dashboard:
             [
                 prom(
                     "A",
-                    f"min by (device, peer) ({state}) and on (device, peer) min_over_time({state}[$__range]) < 6",
+                    f"min by (device, peer) ({state}) and on (device, peer) min_over_time({state}[$__range] @ end()) < 6",
                     "{{device}} {{peer}}",
                 )
             ],

@@ -181,7 +181,7 @@ def make() -> Dashboard:
             [
                 prom(
                     "A",
-                    f"helios:if_oper_up{{{I}}} and on (device, interface) changes(helios:if_oper_up{{{I}}}[$__range]) > 0",
+                    f"helios:if_oper_up{{{I}}} and on (device, interface) changes(helios:if_oper_up{{{I}}}[$__range] @ end()) > 0",
                     "{{device}} {{interface}}",
                 )
             ],

@@ -116,7 +116,7 @@ def make() -> Dashboard:
         graph(
             "Reachability",
             "1 is reachable, 0 is not: devices that were down within the range. Empty when all answered all the time.",
-            [prom("A", f"max by (device) ({up}) and on (device) min_over_time({up}[$__range]) == 0", "{{device}}")],
+            [prom("A", f"max by (device) ({up}) and on (device) min_over_time({up}[$__range] @ end()) == 0", "{{device}}")],
             unit="none",
             steps=True,
             maximum=1,
