@@ -132,6 +132,7 @@ def make() -> Dashboard:
             pair("utilization:ratio5m"),
             unit="percentunit",
             levels=UTILIZATION,
+            at_least=0.1,
             no_value="No interface tells its speed",
             links=LABEL_INTERFACE,
             legend_width=INTERFACE_LEGEND,
