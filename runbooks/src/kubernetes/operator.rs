@@ -481,23 +481,29 @@ impl Operator {
         let name = execution.name_any();
         // The writer before may have died before it handed its entries out.
         self.servers.audit(&status.audit.tail).await;
-        status.audit.tail.clear();
-        status.audit.push(Entry {
-            uid: execution.metadata.uid.clone().unwrap_or_default(),
-            time: i64::try_from(clock::unix_secs()).unwrap_or(i64::MAX),
-            namespace: self.options.namespace.clone(),
-            execution: name.clone(),
-            runbook: execution.spec.runbook_ref.name.clone(),
-            writer: "operator".to_owned(),
-            event: event.to_owned(),
-            device: status.device.clone(),
-            by: by.to_owned(),
-            message: status.message.clone(),
-            ..Entry::default()
-        });
+        // Nobody writes after a close, who could hand its entry out again: it has none.
+        let last = event == "closed";
+        if !last {
+            status.audit.tail.clear();
+            status.audit.push(Entry {
+                uid: execution.metadata.uid.clone().unwrap_or_default(),
+                time: i64::try_from(clock::unix_secs()).unwrap_or(i64::MAX),
+                namespace: self.options.namespace.clone(),
+                execution: name.clone(),
+                runbook: execution.spec.runbook_ref.name.clone(),
+                writer: "operator".to_owned(),
+                event: event.to_owned(),
+                device: status.device.clone(),
+                by: by.to_owned(),
+                message: status.message.clone(),
+                ..Entry::default()
+            });
+        }
         match write_status(&self.executions(), execution, &status).await {
             Ok(Written::Yes(_)) => {
-                self.servers.audit(&status.audit.tail).await;
+                if !last {
+                    self.servers.audit(&status.audit.tail).await;
+                }
                 self.tell(execution, &status, event).await;
                 Ok((Action::await_change(), true))
             }
