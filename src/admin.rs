@@ -59,8 +59,8 @@ impl Status for Server {
     }
 }
 
-/// A webhook of NetBox: what it says is not read, NetBox itself is. Whoever can reach the port can cause a refresh, and
-/// no more than one at a time. `full=1` has everything read, also what NetBox does not say was changed.
+/// A webhook of NetBox. Its content is not read: it triggers a refresh from NetBox. A client that reaches the port can cause
+/// one refresh at a time. `full=1` reads everything, also objects that NetBox does not report as changed.
 async fn netbox_hint(State(server): State<Server>, RawQuery(query): RawQuery) -> Response {
     let full = query.unwrap_or_default().split('&').any(|pair| pair == "full=1");
     match server.view.hint_netbox(full) {

@@ -53,7 +53,7 @@ pub struct SocketStats {
     pub dropped: u32,
 }
 
-/// A socket could not be had.
+/// A socket could not be opened or bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error("cannot listen on {address}: the port is in use by another program; `ss -ulnp` shows which one")]

@@ -59,7 +59,7 @@ pub struct AsOrder {
     /// GeoIP's number or the network's, or the one and then the other; the flow's own comes in between.
     before: [Option<AsSource>; 2],
     after: [Option<AsSource>; 2],
-    /// Whether a private number of the flow counts only when nobody knows another.
+    /// Whether a private AS number of the flow counts only when no source knows another number.
     pub except_private: bool,
 }
 

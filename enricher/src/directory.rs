@@ -211,7 +211,7 @@ impl Directory {
     }
 
     /// The exporter behind an entry of the process's table: by the address it is known by, which is the agent's for
-    /// sFlow, then by the address of its socket. One that nobody knows has its address as name.
+    /// sFlow, then by the address of its socket. An exporter that no inventory knows has its address as name.
     pub fn exporter(&self, entry: &Entry) -> Exporter {
         let position = self.position(entry.address).or_else(|| self.position(entry.socket));
         match position.and_then(|position| self.exporters.get(position as usize)) {
@@ -223,8 +223,8 @@ impl Directory {
     /// An interface of an exporter. `name` and `description` are what the exporter itself says, if it does; the name
     /// also finds the interface where the inventory has no ifIndex.
     ///
-    /// `None` if there is nothing but an index that nobody knows. Beside it the number of the set of sources that know
-    /// it, with [`OWN`] if the exporter is one of them.
+    /// `None` if neither the exporter nor a source knows the index. The second value is the number of the set of sources
+    /// that know the interface, with [`OWN`] if the exporter is one of them.
     pub fn interface(
         &self,
         exporter: &Exporter,

@@ -39,7 +39,7 @@ fn find_device<'a>(merged: &'a Merged, names: &Names, exporter: &str) -> Option<
 
 fn find_interface<'a>(device: &'a MergedDevice, names: &Names, interface: &str) -> Option<&'a MergedInterface> {
     if let Ok(index) = interface.parse::<u32>() {
-        // 0 is no ifIndex, and what interfaces have whose index nobody knows.
+        // Interfaces without a known ifIndex have index 0.
         return device.interfaces.iter().find(|known| index != 0 && known.index.value == index);
     }
     let (name, short) = (names.intern(interface), canonical(interface));

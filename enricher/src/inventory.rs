@@ -86,7 +86,7 @@ pub struct Network {
     pub tenant: NameId,
     pub country: NameId,
     pub asn: u32,
-    /// Who knows of it; filled in where inventories are laid over each other.
+    /// The sources that know it. Merging the inventories fills this in.
     pub sources: SourceSet,
 }
 

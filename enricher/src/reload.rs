@@ -68,8 +68,8 @@ impl Reload {
     }
 
     fn look(&mut self) {
-        // A replaced snapshot is freed here once nobody else has it. The worker may hold it for the rest of its batch,
-        // and would stand still while hundreds of megabytes go back to the system.
+        // This thread frees a replaced snapshot when the worker no longer uses it. If the worker freed it, it would stop
+        // while hundreds of megabytes go back to the system.
         self.replaced.retain(|old| Arc::strong_count(old) > 1);
         let current = self.current.load_full();
         let began = Instant::now();

@@ -1,7 +1,7 @@
 //! What the enricher knows at one moment, immutable.
 //!
-//! The worker loads the snapshot once per batch, so all rows of a batch see the same state of every source. Whoever has
-//! newer data builds a whole new snapshot on its own thread and swaps it in; the worker never waits for it.
+//! The worker loads the snapshot once per batch, so all rows of a batch see the same state of every source. A source
+//! with newer data builds a whole new snapshot on its own thread and swaps it in; the worker never waits for it.
 
 use arc_swap::ArcSwap;
 

@@ -69,7 +69,7 @@ impl Enricher {
     /// Reads the sources and starts the threads `enrich-0` and, with sources that may change, `enrich-sources`.
     ///
     /// # Errors
-    /// A file or rule that is configured and cannot be used, or no thread to be had.
+    /// A configured file or rule cannot be used, or the system has no thread left.
     pub fn start(config: &EnricherConfig, surroundings: Surroundings) -> Result<Self, EnricherError> {
         let Surroundings { input, output, ledger, names, exporters, external } = surroundings;
         let watches_remotes =

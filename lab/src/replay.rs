@@ -89,7 +89,8 @@ pub enum ReplayError {
 /// Sends the capture that `open` opens, each time anew. `watch` is called after every burst.
 ///
 /// # Errors
-/// When the capture cannot be read or a socket not be had. What the network does not take is counted, not an error.
+/// When the capture cannot be read or a socket cannot be opened. Datagrams that the network refuses are counted and are no
+/// error.
 pub fn run(
     settings: &Settings,
     mut open: impl FnMut() -> Result<Capture, CaptureError>,

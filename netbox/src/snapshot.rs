@@ -57,7 +57,9 @@ pub struct Origin {
 /// What NetBox said at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
+    /// The rows, a table for each kind of objects.
     pub tables: Tables,
+    /// The NetBox that it was read from, and when.
     pub origin: Origin,
     pub(crate) texts: Texts,
     pub(crate) lists: Lists,
@@ -233,7 +235,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// From pairs of owner and position in any order; owner 0 is nobody.
+    /// From pairs of owner and position in any order; owner 0 stands for no owner.
     pub fn new(pairs: impl Iterator<Item = (u32, u32)>) -> Self {
         let mut pairs: Vec<(u32, u32)> = pairs.filter(|(owner, _)| *owner != 0).collect();
         pairs.sort_unstable();

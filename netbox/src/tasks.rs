@@ -232,7 +232,7 @@ impl Tasks {
 }
 
 async fn send(reports: &mpsc::Sender<Report>, report: Report) {
-    // Nobody listens any more after another task's failure.
+    // The receiver is gone after the failure of another task.
     let _ = reports.send(report).await;
 }
 

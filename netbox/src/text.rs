@@ -108,10 +108,12 @@ impl Interner {
         text
     }
 
+    /// The string of a handle.
     pub fn get(&self, text: Text) -> &str {
         self.texts.get(text)
     }
 
+    /// The pool without what is only needed to add strings to it.
     pub fn finish(mut self) -> Texts {
         self.texts.buffer.shrink_to_fit();
         self.texts.ends.shrink_to_fit();

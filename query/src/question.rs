@@ -38,8 +38,11 @@ impl Range {
 /// By what the busiest are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
+    /// Octets, scaled by the sampling interval.
     Bytes,
+    /// Packets, scaled by the sampling interval.
     Packets,
+    /// Flow records, not scaled.
     Flows,
 }
 
@@ -54,12 +57,16 @@ impl Measure {
     }
 }
 
-/// Who had most of the traffic in a time.
+/// A question for the largest sums of traffic within a range of time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
+    /// The parts of the key to sum by.
     pub by: Vec<Key>,
+    /// The flows that count.
     pub filter: Filter,
+    /// The time that counts.
     pub range: Range,
+    /// The sum that orders the answer.
     pub measure: Measure,
     /// Rows of the answer at the most.
     pub top: usize,

@@ -7,6 +7,7 @@ use helios_common::columns::{Column, Rollup};
 /// A table of flows or of their sums.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Table {
+    /// Its name in ClickHouse.
     pub name: &'static str,
     /// Length of the time that a row stands for; zero for the flows themselves.
     pub bucket: Duration,
@@ -23,6 +24,7 @@ pub const TABLES: &[Table] = &[
 const MIN_BUCKETS: u32 = 15;
 
 impl Table {
+    /// The table of this name.
     pub fn by_name(name: &str) -> Option<&'static Self> {
         TABLES.iter().find(|table| table.name == name)
     }
@@ -42,7 +44,7 @@ impl Table {
     }
 }
 
-/// How long the tables keep their rows, in days; a table that is not listed, and 0, is for ever.
+/// How long the tables keep their rows, in days. A table that is not listed, and one with 0 days, keeps them without limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retention(pub Vec<(&'static str, u32)>);
 
@@ -56,6 +58,7 @@ impl Retention {
 /// The table that answers, and what the user has to know of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
+    /// The table to ask.
     pub table: &'static Table,
     /// Why the answer is not of the whole range, where it is not.
     pub warning: Option<String>,

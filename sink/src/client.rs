@@ -19,7 +19,7 @@ pub use insert::Inserts;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a statement about the schema or the sizes of tables may take: more than ClickHouse waits for its locks (2 min)
-/// and for the replicas of a cluster (1 min). Without it, a server that hangs would hold up the schema for ever.
+/// and for the replicas of a cluster (1 min). Without it, a server that hangs would block the migration without end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A connection cannot be set up.
@@ -63,7 +63,7 @@ fn password(config: &SinkConfig) -> Result<Option<String>, ConnectError> {
     }
 }
 
-/// Waits for the answer to a statement, but not for ever.
+/// Waits for the answer to a statement, at most [`ANSWER_TIMEOUT`].
 ///
 /// # Errors
 /// What `query` says, or that it says nothing.

@@ -104,7 +104,7 @@ pub async fn plan(client: &Client, config: &SinkConfig) -> Result<Vec<Step>, Mig
     Ok(steps(&found, global.as_ref(), config))
 }
 
-/// The whole plan for servers without a schema, which nobody need be asked for.
+/// The whole plan for servers without a schema. It needs no server.
 pub fn plan_from_scratch(config: &SinkConfig) -> Vec<Step> {
     let nothing = Found::default();
     steps(&nothing, Some(&nothing), config)

@@ -7,8 +7,8 @@
 //! The spool knows files and octets. [`backlog`](crate::backlog) decides which block goes next and which one makes room.
 //! A block that cannot be written stays in memory; `available` turns false, and one log line a minute says why.
 //!
-//! No lock is held during a call to the file system: a disk that does not answer holds up the thread that needs it, and
-//! nobody who asks for [`Spool::stats`].
+//! No lock is held during a call to the file system: a disk that does not answer delays the thread that needs it, and not
+//! the callers of [`Spool::stats`].
 //!
 //! It does not keep more than one copy, and does not check what it wrote before it reads it.
 
@@ -48,10 +48,10 @@ pub(crate) use scan::Scanner;
 /// More files than this are as bad as too many bytes: folders get slow.
 pub const FILES_MAX: usize = 100_000;
 
-/// The same trouble is logged once in so long.
+/// The same failure is logged at most once in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A block or folder that could not be had counts as trouble for so long after the last time.
+/// A block or folder that cannot be opened counts as a problem until this time after the last failure.
 const IN_THE_WAY: Duration = Duration::from_secs(30);
 
 /// Where a block is in the spool.
@@ -111,7 +111,7 @@ struct State {
     /// Removing files did not raise the free octets: not tried again before then.
     futile_until: Option<Instant>,
     logged: Option<Instant>,
-    /// When a block or a folder could not be had, while the spool took others. Each is tried every second.
+    /// When a block or a folder could last not be opened, while the spool accepted others. Each is tried every second.
     in_the_way: Option<Instant>,
     /// Folders that were logged as strange.
     strange: HashSet<PathBuf>,

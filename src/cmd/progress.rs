@@ -32,8 +32,8 @@ impl Progress {
         }
         self.shown = Instant::now();
         self.dirty = self.terminal;
-        // To the start of the line and clear it: the new line may be shorter. Nobody misses a line that cannot be
-        // written.
+        // To the start of the line and clear it: the new line may be shorter. A line that cannot be written is
+        // not needed.
         let _ = match self.terminal {
             true => write!(io::stderr(), "\r\x1b[K{}", line()),
             false => writeln!(io::stderr(), "{}", line()),

@@ -133,7 +133,7 @@ impl Client {
     /// A client with the certificate authorities of now.
     ///
     /// # Errors
-    /// [`TlsError`] when no authority can be had.
+    /// [`TlsError`] when no certificate authority can be read.
     pub fn new(settings: &Settings<'_>) -> Result<Self, TlsError> {
         let connector = tls::connector_with(settings.url, settings.ca_file, settings.pem, settings.timeout)?;
         Ok(Self {

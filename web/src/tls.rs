@@ -52,7 +52,7 @@ pub struct Pem<'a> {
 /// where `url` is an `https` address.
 ///
 /// # Errors
-/// [`TlsError`] when no authority can be had.
+/// [`TlsError`] when no certificate authority can be read.
 pub fn connector(
     url: &str,
     ca_file: Option<&Path>,
@@ -64,7 +64,7 @@ pub fn connector(
 /// As [`connector`], with certificates that are at hand.
 ///
 /// # Errors
-/// [`TlsError`] when no authority can be had, or the client's certificate is none.
+/// [`TlsError`] when no certificate authority can be read, or the client's certificate is not valid.
 pub fn connector_with(
     url: &str,
     ca_file: Option<&Path>,

@@ -1,8 +1,8 @@
 //! Senders whose datagrams were discarded: the last few for each reason.
 //!
-//! A sender of garbage, or of a version that Helios does not decode, is no exporter and has no state. Who wants to know
-//! why a device does not show up finds its address here. The table is small and made-up senders push out others: it says
-//! who sent last, not all who ever did.
+//! A sender of garbage, or of a version that Helios does not decode, is no exporter and has no state. An operator who
+//! looks for a missing device finds its address here. The table is small and forged senders replace others: it lists the
+//! last senders, not all of them.
 
 use helios_common::exporter::Address;
 use helios_common::time::UnixMs;

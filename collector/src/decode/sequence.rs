@@ -9,7 +9,7 @@
 //!
 //! A number ahead of the expected one is a gap: its units count as lost until they turn up late. A number behind is a
 //! late message if it fills a gap, else a duplicate. A jump too far for either is a restart. While a template is
-//! missing, nobody knows how many records an IPFIX message had: the next message sets the expectation anew.
+//! missing, the number of records of an IPFIX message is unknown: the next message sets the expectation anew.
 //!
 //! Some exporters number something else than their protocol says: messages instead of flows (Open vSwitch), flows and
 //! templates, or a message's own flows already in its number (softflowd). What each of these units would have expected is
@@ -160,7 +160,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Takes note of a message with number `sequence` that held `units`; `None` if nobody knows how many.
+    /// Takes note of a message with number `sequence` that held `units`; `None` if their number is unknown.
     pub fn observe(&mut self, sequence: u32, units: Option<Units>) {
         self.explain(sequence, units);
         if self.unit_does_not_fit() {

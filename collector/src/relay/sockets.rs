@@ -24,7 +24,7 @@ const SEND_BUFFER: usize = 4 << 20;
 /// Sends from an address of this host.
 pub(super) struct Own {
     to: SocketAddr,
-    /// Connected, so that the kernel tells when nobody listens. `None` after an error: the way there may have changed.
+    /// Connected, so that the kernel reports when no program listens there. `None` after an error: the way there may have changed.
     socket: Option<UdpSocket>,
 }
 
@@ -44,7 +44,7 @@ impl Own {
             let refused = sent;
             sent = socket.send(octets);
             self.socket = Some(socket);
-            // It is on its way, as the earlier one was, and nobody takes it.
+            // The second datagram was sent as well, and no program receives it.
             return sent.and(refused).map(|_| ());
         }
         if sent.as_ref().map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |_| true) {

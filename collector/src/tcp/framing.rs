@@ -1,6 +1,6 @@
 //! Messages in a stream: RFC 7011 §10.4.2, each tells its own length.
 
-/// The stream holds something else than IPFIX messages, and nobody knows where the next one would begin.
+/// The stream holds something else than IPFIX messages. The begin of the next message cannot be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the stream has no IPFIX message where one should begin (version {version}, length {length})")]
 pub struct NotIpfix {

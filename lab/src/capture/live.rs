@@ -47,7 +47,7 @@ impl Live {
                 let item = capture.next();
                 *shared.lock().unwrap_or_else(PoisonError::into_inner) = capture.counts();
                 let Some(item) = item else { break };
-                // Nobody takes them any more after a stop.
+                // After a stop, the receiver is gone.
                 if sender.send(item).is_err() {
                     break;
                 }

@@ -1,6 +1,6 @@
 //! Names of information elements for generic decoding.
 //!
-//! netflow_parser names its fields by Rust identifiers, from which IANA's spelling cannot be had by rule alone.
+//! netflow_parser names its fields by Rust identifiers. IANA's spelling does not follow from them by a rule.
 //! Elements that Helios knows are named by [`helios_common::ie`]; all others by undoing what the crate did to the
 //! registry's names, which differs from IANA's in letter case at most. NetFlow v9 shares the numbers (RFC 7012 §7.1).
 

@@ -1,7 +1,7 @@
 //! A token bucket: how much may be sent by now.
 //!
-//! What was not sent in time is sent a little later, but only a little: a sender that was held up for long does not
-//! make up for it with one large burst, it stays behind. Who asked for the rate sees that in the rate reached.
+//! What was not sent in time is sent a little later, but only a little: a sender that was delayed for long does not
+//! send one large burst afterwards. It stays behind, which shows in the rate that it reports.
 
 use std::time::{Duration, Instant};
 

@@ -54,7 +54,7 @@ pub struct Inserts {
 }
 
 impl Inserts {
-    /// Reads what the configuration names, and connects to nobody yet.
+    /// Reads the files that the configuration names. Does not connect yet.
     ///
     /// # Errors
     /// [`ConnectError`] when a file that the configuration names cannot be used, or `url` is none.

@@ -101,7 +101,7 @@ impl RunFolder {
         make(&retry(root))?;
         let now = clock::since_epoch().as_nanos();
         let path = root.join(format!("{RUN}{now:020}-{}", std::process::id()));
-        // Nobody may meet the folder before it is locked, and take it for a dead process's.
+        // Another process must not find the folder before it is locked: it would take it for that of a dead process.
         let hidden = root.join(format!(".{RUN}{now:020}-{}", std::process::id()));
         DirBuilder::new().mode(FOLDER_MODE).create(&hidden)?;
         let lock = File::options().create(true).write(true).truncate(true).mode(FILE_MODE).open(hidden.join(LOCK))?;

@@ -1,7 +1,7 @@
-//! A spool from outside: what is in it, of a running process or a stopped one, and what somebody may decide about it.
+//! A spool from outside, of a running process or a stopped one: its blocks, and the decisions that an operator can take.
 //!
-//! A running process's blocks are looked at and never touched. What was set aside belongs to nobody: it is moved or
-//! removed at once, and the process that has set it aside notices within a second.
+//! The blocks of a running process are read and never changed. Blocks that were set aside belong to no process: they are
+//! moved or removed at once, and the process that set them aside notices within a second.
 
 use std::fs;
 use std::io;

@@ -33,7 +33,7 @@ pub(crate) struct Scanner {
     pub spool: Arc<Spool>,
     /// Gets every block that is found.
     pub backlog: Arc<Backlog>,
-    /// Who sets it unparks the thread.
+    /// The thread that sets it has to unpark the scanner.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -169,8 +169,8 @@ impl Scanner {
         Ok(())
     }
 
-    /// Moves a file into the folder of this process and hands its block on. One that cannot be had is left for the
-    /// next round, or set aside if it never will be, and keeps nobody from those behind it.
+    /// Moves a file into the folder of this process and hands its block on. A file that cannot be opened now is left for
+    /// the next round, a damaged one is set aside; the files behind it are not delayed.
     fn take(&self, file: &Named, recovered: bool) {
         match self.try_take(file, recovered) {
             Ok(()) => {}

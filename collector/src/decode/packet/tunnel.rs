@@ -19,7 +19,7 @@ const UDP_HEADER_OCTETS: usize = 8;
 pub struct Tunnel<'a> {
     /// Value of the `tunnel_type` column.
     pub kind: u8,
-    /// Whose presence in the set decides whether the tunnel is taken apart.
+    /// The tunnel is decapsulated if the configured set contains this.
     pub family: Decapsulate,
     pub id: u32,
     /// The inner packet, if it is one that can be read.

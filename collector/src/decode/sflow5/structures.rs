@@ -89,8 +89,8 @@ impl Ip {
         Self::parse_rest(6, head, addresses, record)
     }
 
-    /// `extended_socket_ipv4`: the transport of an application's transaction, of which there is no packet. Who asked
-    /// is the source: the socket's remote end.
+    /// `extended_socket_ipv4`: the transport of an application's transaction, of which there is no packet. The client,
+    /// the socket's remote end, is the source.
     pub fn parse_socket_v4(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let proto = record.u32()?;
         let (local, remote) = (mapped(record.array()?), mapped(record.array()?));
