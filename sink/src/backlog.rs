@@ -16,8 +16,8 @@ use helios_common::ledger::{DropReason, Stage};
 use tokio::sync::Notify;
 
 use crate::block::Block;
-use crate::books::Books;
 use crate::cluster;
+use crate::ledgers::Ledgers;
 use crate::schema::Table;
 use crate::spool::file::FileError;
 use crate::spool::{Kept, Policy, ReplayOrder, Room, Spool, Stub, WhenFull, directory};
@@ -93,20 +93,20 @@ pub struct Backlog {
     changed: Notify,
     max_octets: u64,
     spool: Option<Arc<Spool>>,
-    books: Books,
+    ledgers: Ledgers,
 }
 
 impl Backlog {
-    pub fn new(max_octets: u64, spool: Option<Arc<Spool>>, books: Books) -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), max_octets, spool, books }
+    pub fn new(max_octets: u64, spool: Option<Arc<Spool>>, ledgers: Ledgers) -> Self {
+        Self { state: Mutex::default(), changed: Notify::new(), max_octets, spool, ledgers }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    pub fn books(&self) -> &Books {
-        &self.books
+    pub fn ledgers(&self) -> &Ledgers {
+        &self.ledgers
     }
 
     pub fn occupancy(&self) -> Occupancy {
@@ -143,8 +143,8 @@ impl Backlog {
         self.changed.notify_waiters();
     }
 
-    /// Whether another block of the table would only wait: every lane has as many as can be `sent` at a time. A shard
-    /// that is away keeps nobody from sending to the others, nor does another table.
+    /// Whether another block of the table would only wait: every lane has as many blocks as can be `sent` at a
+    /// time. Neither a shard that is away nor another table blocks the others.
     pub fn is_busy(&self, table: Table, sent: usize) -> bool {
         let state = self.state();
         let counts = |block: &&Block| !state.resting.contains_key(&block.token);
@@ -261,7 +261,7 @@ impl Backlog {
         let mut state = self.state();
         match loaded {
             Ok(block) => {
-                self.books.moved(block.table, Stage::Spool, Stage::Insert, block.rows);
+                self.ledgers.moved(block.table, Stage::Spool, Stage::Insert, block.rows);
                 state.occupancy.add(&block);
                 state.occupancy.in_flight += 1;
                 Some(block)
@@ -275,7 +275,7 @@ impl Backlog {
                     return None;
                 }
                 drop(state);
-                self.books.dropped(stub.table, Stage::Spool, DropReason::Damaged, stub.rows);
+                self.ledgers.dropped(stub.table, Stage::Spool, DropReason::Damaged, stub.rows);
                 None
             }
         }
@@ -299,7 +299,7 @@ impl Backlog {
         state.end_sending(block);
         state.occupancy.remove(block);
         drop(state);
-        self.books.stored(block);
+        self.ledgers.stored(block);
         if let Some(spool) = &self.spool {
             spool.remove_stump(&block.token);
             if let Some(kept) = &block.kept {
@@ -320,10 +320,10 @@ impl Backlog {
         state.occupancy.remove(&block);
         match &block.kept {
             Some(kept) => {
-                self.books.moved(block.table, Stage::Insert, Stage::Aside, block.rows);
+                self.ledgers.moved(block.table, Stage::Insert, Stage::Aside, block.rows);
                 state.aside.insert(Arc::clone(&kept.name), (block.table, block.rows));
             }
-            None => self.books.dropped(block.table, Stage::Insert, DropReason::Refused, block.rows),
+            None => self.ledgers.dropped(block.table, Stage::Insert, DropReason::Refused, block.rows),
         }
         drop(state);
         self.changed.notify_one();
@@ -353,8 +353,8 @@ impl Backlog {
     pub fn found(&self, stub: Stub, known: &str) {
         let mut state = self.state();
         match state.aside.remove(known) {
-            Some((table, rows)) => self.books.moved(table, Stage::Aside, Stage::Spool, rows),
-            None => self.books.recovered(stub.table, stub.rows),
+            Some((table, rows)) => self.ledgers.moved(table, Stage::Aside, Stage::Spool, rows),
+            None => self.ledgers.recovered(stub.table, stub.rows),
         }
         state.keep(stub);
         drop(state);
@@ -376,7 +376,7 @@ impl Backlog {
     /// A block that was set aside is gone.
     pub fn given_up(&self, name: &str, reason: DropReason) {
         if let Some((table, rows)) = self.state().aside.remove(name) {
-            self.books.dropped(table, Stage::Aside, reason, rows);
+            self.ledgers.dropped(table, Stage::Aside, reason, rows);
         }
     }
 
@@ -412,7 +412,7 @@ impl Backlog {
                 self.state().keep(stub);
                 return false;
             }
-            self.books.dropped(stub.table, Stage::Spool, DropReason::SpoolFull, stub.rows);
+            self.ledgers.dropped(stub.table, Stage::Spool, DropReason::SpoolFull, stub.rows);
             return true;
         }
         // The rows stay in memory, and are written again when there is room: only a crash would lose them now.
@@ -468,7 +468,7 @@ impl Backlog {
             Some(_) => self.unload(&mut state, block),
             None => {
                 state.occupancy.remove(&block);
-                self.books.dropped(block.table, Stage::Insert, DropReason::Shutdown, block.rows);
+                self.ledgers.dropped(block.table, Stage::Insert, DropReason::Shutdown, block.rows);
             }
         }
     }
@@ -485,7 +485,7 @@ impl Backlog {
     fn unload(&self, state: &mut State, block: Block) {
         let Some(kept) = block.kept.clone() else { return };
         state.occupancy.remove(&block);
-        self.books.moved(block.table, Stage::Insert, Stage::Spool, block.rows);
+        self.ledgers.moved(block.table, Stage::Insert, Stage::Spool, block.rows);
         state.keep(Stub { kept, table: block.table, number: cluster::number(&block.token), rows: block.rows });
     }
 
@@ -531,7 +531,7 @@ impl Backlog {
         if spool.config.policy == Policy::OnFailure { self.write(spool, bare) } else { None }
     }
 
-    /// A block that waits in memory only and is to be written; nobody else writes it until it is done.
+    /// Claims a block that is in memory only, to write it. No other thread writes it until this is done.
     fn claim_bare(&self, spool: &Spool) -> Option<Block> {
         let mut state = self.state();
         let wanted = spool.config.policy == Policy::Always || spool.config.policy == Policy::OnFailure && state.failing;
@@ -586,7 +586,7 @@ impl Backlog {
                 Some(Room::OwnLimit) => DropReason::SpoolFull,
                 Some(Room::Enough | Room::Disk { .. }) => DropReason::SpoolUnavailable,
             };
-            self.books.dropped(victim.table, Stage::Insert, reason, victim.rows);
+            self.ledgers.dropped(victim.table, Stage::Insert, reason, victim.rows);
         }
     }
 }

@@ -19,10 +19,10 @@ use helios_common::flow::{ColumnSet, FlowBatch};
 use helios_common::names::Names;
 use helios_common::time::UnixMs;
 
+use crate::buffers::Pool;
 use crate::chunk::{CHUNK_ROWS, Chunk};
 use crate::config::{BLOCK_ROWS_MAX, Compression};
 use crate::frame::Framer;
-use crate::memory::Pool;
 use crate::rollup::{Rollup, Rollups};
 use crate::schema::{Table, ddl};
 use crate::spool::file::Head;

@@ -14,16 +14,16 @@ use tokio::sync::{Notify, watch};
 
 use crate::backlog::{Backlog, Lane, Pause};
 use crate::block::Block;
-use crate::books::Books;
 use crate::client::ConnectError;
 use crate::cluster::{Cluster, DiscoverError, Replica};
 use crate::config::SinkConfig;
 use crate::error::{Class, with_cause};
+use crate::ledgers::Ledgers;
 use crate::migrate::{self, MigrateError};
 use crate::retention;
 use crate::trouble::{Ended, Task, Trouble, Troubles};
 
-/// The same trouble is logged once in so long.
+/// The same failure is logged at most once in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often the schema is looked at while nothing fails.
@@ -78,7 +78,7 @@ enum Outcome {
 pub(crate) struct Inserter {
     pub config: SinkConfig,
     pub backlog: Arc<Backlog>,
-    pub books: Books,
+    pub ledgers: Ledgers,
     /// As configured until the servers are asked.
     cluster: Mutex<Arc<Cluster>>,
     retries: Mutex<HashMap<Lane, Retry>>,
@@ -94,7 +94,7 @@ pub(crate) struct Inserter {
 }
 
 impl Inserter {
-    pub fn new(config: SinkConfig, backlog: Arc<Backlog>, books: Books) -> Self {
+    pub fn new(config: SinkConfig, backlog: Arc<Backlog>, ledgers: Ledgers) -> Self {
         let stats = InsertStats {
             blocks: 0,
             rows: 0,
@@ -114,7 +114,7 @@ impl Inserter {
             config,
             cluster,
             backlog,
-            books,
+            ledgers,
             retries: Mutex::default(),
             doublings: Mutex::default(),
             stats: Mutex::new(stats),
@@ -151,7 +151,7 @@ impl Inserter {
     pub async fn prepare(&self) {
         let mut abandon = self.abandon.subscribe();
         tokio::select! {
-            () = self.prepare_at_last() => {
+            () = self.prepare_with_retries() => {
                 self.stats().schema_ready = true;
                 self.over(Troubles::schema_in_place);
             }
@@ -159,7 +159,7 @@ impl Inserter {
         }
     }
 
-    async fn prepare_at_last(&self) {
+    async fn prepare_with_retries(&self) {
         let mut retry = Retry::new(&self.config);
         while let Err(class) = self.try_prepare().await {
             self.pause(&mut retry, class).await;
@@ -264,7 +264,7 @@ impl Inserter {
         }
     }
 
-    /// Whether the shard's schema is in place, or nobody can be asked, which inserts show as well.
+    /// Whether the shard's schema is in place. Also true if no server answers: then inserts fail and say so.
     async fn is_schema_kept(&self, cluster: &Cluster, shard: usize) -> bool {
         let Some(replica) = cluster.replicas(shard, Instant::now()).into_iter().next() else { return true };
         let Ok(client) = replica.client(&self.config).await else { return true };

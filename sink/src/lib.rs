@@ -3,7 +3,7 @@
 //! Start at [`Sink`]: what runs, and what it tells of itself. On the way of a row: [`chunk`] gathers columns for Arrow,
 //! [`block`] makes inserts of chunks, [`frame`] compresses, [`backlog`] is where closed blocks wait, [`client`] sends
 //! them, [`cluster`] knows where to, [`error`] what went wrong, and [`trouble`] which errors stand. Rows that are no flows become blocks in [`side`],
-//! and [`books`] knows whose accounts a block's rows are in. [`schema`] derives the tables from the column table,
+//! and [`ledgers`] knows whose accounts a block's rows are in. [`schema`] derives the tables from the column table,
 //! [`migrate`] makes them, [`retention`] keeps them small.
 
 pub mod config;
@@ -12,10 +12,10 @@ pub mod chunk;
 pub mod rollup;
 mod stream;
 pub mod frame;
-mod memory;
+mod buffers;
 pub mod block;
 pub mod side;
-pub mod books;
+pub mod ledgers;
 pub mod spool;
 pub mod backlog;
 pub mod client;

@@ -20,8 +20,8 @@ use helios_common::side::{Kind, SideReceiver, SideRow, SideRows, SideTable, Text
 
 use crate::backlog::Backlog;
 use crate::block::{Block, Tokens, compressed};
-use crate::books::Books;
 use crate::config::Compression;
+use crate::ledgers::Ledgers;
 use crate::schema::{Table, arrow, ddl};
 use crate::spool::file::Head;
 use crate::spool::{OpenFile, Spool};
@@ -249,9 +249,9 @@ pub(crate) struct SideThread {
     /// Indexed by [`SideTable`].
     pub assemblers: [SideAssembler; SideTable::ALL.len()],
     pub backlog: Arc<Backlog>,
-    pub books: Books,
+    pub ledgers: Ledgers,
     pub flush_interval: Duration,
-    /// Set when nobody will offer rows any more: what is in the queue then is the last.
+    /// Set when no more rows will be offered: the rows in the queue are the last.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -302,7 +302,7 @@ impl SideThread {
         for assembler in &mut self.assemblers {
             match close(assembler) {
                 Ok(Some(block)) => {
-                    self.books.closed(&block);
+                    self.ledgers.closed(&block);
                     self.backlog.push(block);
                 }
                 Ok(None) => {}

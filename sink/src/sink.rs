@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 
 use crate::backlog::{Backlog, Occupancy};
 use crate::block::{Assembler, Block, BlockLimits, CloseReason, EncodeCosts};
-use crate::books::Books;
 use crate::client::{self, ConnectError};
 use crate::config::{ConfigError, SinkConfig};
 use crate::insert::{InsertStats, Inserter};
+use crate::ledgers::Ledgers;
 use crate::schema::Table;
 use crate::side::{SideAssembler, SideThread};
 use crate::spool::{Policy, Scanner, Spool, SpoolStats};
@@ -133,8 +133,8 @@ impl Disk {
         self.spool.as_ref().map_or_else(none, |spool| spool.stats())
     }
 
-    /// Ends the thread; the files stay. Another process may have them at once if nobody `writes` any more, else when
-    /// this one has ended.
+    /// Ends the thread; the files stay. Another process may take them at once if no thread of this process `writes` any
+    /// more, else when this process has ended.
     fn close(self, writes: bool) {
         self.stop.store(true, Ordering::Release);
         self.thread.iter().for_each(|thread| thread.thread().unpark());
@@ -164,11 +164,11 @@ impl Sink {
         config.validate().map_err(SinkError::Config)?;
         client::connect(config)?;
         let database = config.storage_database();
-        let books = Books { flows: ledger, side: Arc::clone(side.ledger()) };
+        let ledgers = Ledgers { flows: ledger, side: Arc::clone(side.ledger()) };
         let mut disk = Disk::open(config);
-        let backlog = Arc::new(Backlog::new(config.max_backlog_bytes, disk.spool.clone(), books.clone()));
+        let backlog = Arc::new(Backlog::new(config.max_backlog_bytes, disk.spool.clone(), ledgers.clone()));
         disk.start(&backlog).map_err(SinkError::Thread)?;
-        let inserter = Arc::new(Inserter::new(config.clone(), Arc::clone(&backlog), books.clone()));
+        let inserter = Arc::new(Inserter::new(config.clone(), Arc::clone(&backlog), ledgers.clone()));
         let assembly = Arc::new(Mutex::new(Assembly::default()));
         let limits =
             BlockLimits { rows: config.block_rows, octets: config.block_bytes, compression: config.compression };
@@ -179,7 +179,7 @@ impl Sink {
             input: side,
             assemblers: SideTable::ALL.map(side_assembler),
             backlog: Arc::clone(&backlog),
-            books: books.clone(),
+            ledgers: ledgers.clone(),
             flush_interval: config.flush_interval(),
             stop: Arc::clone(&stop_side),
         };
@@ -193,7 +193,7 @@ impl Sink {
             assembler,
             max_unwritten: config.spool.max_unwritten(),
             backlog,
-            books,
+            ledgers,
             assembly: Arc::clone(&assembly),
             flush_interval: config.flush_interval(),
             connections: config.connections,
@@ -240,11 +240,11 @@ impl Sink {
             closed: assembly.closed,
             encode: assembly.encode,
             spool: self.spool.stats(),
-            side: self.inserter.books.side.snapshot(),
+            side: self.inserter.ledgers.side.snapshot(),
         }
     }
 
-    /// Why rows are not stored now because of the schema; `None` if it is in place. Asks nobody and waits for nothing.
+    /// Why rows are not stored now because of the schema; `None` if it is in place. Sends no request and does not wait.
     pub fn schema_trouble(&self) -> Option<String> {
         self.inserter.schema_trouble()
     }
@@ -259,7 +259,7 @@ impl Sink {
     /// one, a ClickHouse that does not take blocks is not waited for.
     pub async fn drain(mut self, limit: Duration) -> Drained {
         let deadline = tokio::time::Instant::now() + limit;
-        let before = self.inserter.books.flows.snapshot().dropped_total();
+        let before = self.inserter.ledgers.flows.snapshot().dropped_total();
         self.stop_side.store(true, Ordering::Release);
         self.upkeep.abort();
         let threads = [self.block_thread, self.side_thread];
@@ -294,7 +294,7 @@ impl Sink {
         if tokio::time::timeout(LAST_WRITES, closing).await.is_err() {
             tracing::error!("the disk does not answer: the spool is left as it is");
         }
-        let accounts = self.inserter.books.flows.snapshot();
+        let accounts = self.inserter.ledgers.flows.snapshot();
         Drained { lost_rows: accounts.dropped_total() - before, kept_rows: u64::try_from(accounts.kept()).unwrap_or(0) }
     }
 }
@@ -304,7 +304,7 @@ struct BlockThread {
     input: BatchReceiver,
     assembler: Assembler,
     backlog: Arc<Backlog>,
-    books: Books,
+    ledgers: Ledgers,
     assembly: Arc<Mutex<Assembly>>,
     flush_interval: Duration,
     max_unwritten: Duration,
@@ -380,7 +380,7 @@ impl BlockThread {
     }
 
     fn pass_on(&self, block: Block, reason: CloseReason) {
-        self.books.closed(&block);
+        self.ledgers.closed(&block);
         self.assembly.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).closed[reason as usize] += 1;
         self.backlog.push(block);
     }

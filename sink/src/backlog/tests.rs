@@ -4,8 +4,8 @@ use crate::spool::SpoolConfig;
 use helios_common::ledger::Ledger;
 use helios_common::side::SideLedger;
 
-fn books() -> Books {
-    Books { flows: Arc::new(Ledger::new()), side: Arc::new(SideLedger::default()) }
+fn ledgers() -> Ledgers {
+    Ledgers { flows: Arc::new(Ledger::new()), side: Arc::new(SideLedger::default()) }
 }
 
 fn block(octets: u64) -> Block {
@@ -23,10 +23,10 @@ fn block(octets: u64) -> Block {
     }
 }
 
-/// A backlog with the books that show what it does, and a spool if there is a configuration of one.
+/// A backlog with the ledgers that show what it does, and a spool if there is a configuration of one.
 fn backlog(max_octets: u64, spool: Option<(&std::path::Path, SpoolConfig)>) -> Backlog {
     let spool = spool.map(|(root, config)| Spool::open(&config, root).unwrap());
-    Backlog::new(max_octets, spool, books())
+    Backlog::new(max_octets, spool, ledgers())
 }
 
 fn small() -> SpoolConfig {
@@ -35,15 +35,15 @@ fn small() -> SpoolConfig {
 
 /// What the block thread does with a closed block.
 fn push(backlog: &Backlog, block: Block) {
-    backlog.books.flows.decoded(block.rows);
-    backlog.books.flows.moved(Stage::Collect, Stage::Block, block.rows);
-    backlog.books.closed(&block);
+    backlog.ledgers.flows.decoded(block.rows);
+    backlog.ledgers.flows.moved(Stage::Collect, Stage::Block, block.rows);
+    backlog.ledgers.closed(&block);
     backlog.push(block);
-    assert_eq!(backlog.books.flows.snapshot().imbalance(), 0);
+    assert_eq!(backlog.ledgers.flows.snapshot().imbalance(), 0);
 }
 
 fn dropped(backlog: &Backlog, reason: DropReason) -> u64 {
-    backlog.books.flows.snapshot().dropped.iter().map(|reasons| reasons[reason as usize]).sum()
+    backlog.ledgers.flows.snapshot().dropped.iter().map(|reasons| reasons[reason as usize]).sum()
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn with_a_spool_what_memory_cannot_hold_is_on_disk_and_comes_back_as_it_wa
     }
     let occupancy = backlog.occupancy();
     assert_eq!((occupancy.blocks, occupancy.octets, occupancy.kept_blocks), (1, 60, 2));
-    assert_eq!(backlog.books.flows.snapshot().held(Stage::Spool), 2);
+    assert_eq!(backlog.ledgers.flows.snapshot().held(Stage::Spool), 2);
     let mut sizes = Vec::new();
     for _ in 0..3 {
         let taken = backlog.next().await.unwrap();
@@ -101,7 +101,7 @@ async fn with_a_spool_what_memory_cannot_hold_is_on_disk_and_comes_back_as_it_wa
     }
     assert_eq!(sizes, [60, 80, 70], "fresh blocks go first, then the oldest kept one");
     assert_eq!(backlog.occupancy(), Occupancy::default());
-    let accounts = backlog.books.flows.snapshot();
+    let accounts = backlog.ledgers.flows.snapshot();
     assert_eq!((accounts.stored, accounts.in_flight(), accounts.imbalance()), (3, 0, 0));
     assert_eq!(backlog.spool.as_ref().unwrap().stats().files, 0);
 }
@@ -147,7 +147,7 @@ async fn a_refused_block_is_set_aside_and_can_be_sent_again_or_dropped() {
         let taken = backlog.next().await.unwrap();
         backlog.refused(taken, "Code: 691. no such enum");
     }
-    let accounts = backlog.books.flows.snapshot();
+    let accounts = backlog.ledgers.flows.snapshot();
     assert_eq!((accounts.held(Stage::Aside), accounts.imbalance()), (2, 0));
     let aside = directory::files(&directory::aside(root.path())).unwrap();
     let note = std::fs::read_to_string(aside[0].path.with_extension(directory::NOTE)).unwrap();
@@ -157,7 +157,7 @@ async fn a_refused_block_is_set_aside_and_can_be_sent_again_or_dropped() {
     assert_eq!(dropped(&backlog, DropReason::Operator), 1);
     let kept = crate::spool::Kept { name: Arc::clone(&names[1]), sent: false, octets: 1 };
     backlog.found(Stub { kept, table: Table::Flows, number: 0, rows: 1 }, &names[1]);
-    let accounts = backlog.books.flows.snapshot();
+    let accounts = backlog.ledgers.flows.snapshot();
     assert_eq!((accounts.held(Stage::Aside), accounts.held(Stage::Spool), accounts.recovered), (0, 1, 0));
 }
 
@@ -178,7 +178,7 @@ async fn a_full_spool_gives_up_its_oldest_blocks_or_takes_no_new_one() {
         for n in 1..=4 {
             push(&backlog, Block { rows: n, ..block(1000) });
         }
-        let accounts = backlog.books.flows.snapshot();
+        let accounts = backlog.ledgers.flows.snapshot();
         let state = backlog.state();
         let mut rows: Vec<u64> = state.kept.values().map(|stub| stub.rows).collect();
         rows.extend(state.fresh.iter().map(|block| block.rows));
@@ -204,7 +204,7 @@ async fn at_a_stop_what_clickhouse_does_not_take_stays_in_the_spool() {
     backlog.close();
     backlog.abandon();
     assert!(backlog.next().await.is_none());
-    let accounts = backlog.books.flows.snapshot();
+    let accounts = backlog.ledgers.flows.snapshot();
     assert_eq!((accounts.kept(), accounts.dropped_total(), accounts.imbalance()), (3, 0, 0));
 }
 
@@ -263,7 +263,7 @@ async fn a_shard_without_a_schema_gets_nothing_and_keeps_nobody_waiting() {
     // A stop does not wait for a shard that is not there.
     backlog.close();
     assert!(backlog.next().await.is_none());
-    let accounts = backlog.books.flows.snapshot();
+    let accounts = backlog.ledgers.flows.snapshot();
     assert_eq!((accounts.stored, accounts.kept(), accounts.imbalance()), (2, 2, 0));
 }
 
@@ -382,7 +382,7 @@ async fn a_block_that_is_sent_again_by_hand_is_not_given_up_for_newer_ones() {
     }
     assert!(dropped(&backlog, DropReason::SpoolFull) > 0, "the others made room");
     assert_eq!(backlog.n_again(), 1);
-    let accounts = backlog.books.flows.snapshot();
+    let accounts = backlog.ledgers.flows.snapshot();
     assert_eq!((accounts.held(Stage::Aside), accounts.imbalance()), (0, 0));
 }
 
@@ -405,7 +405,7 @@ async fn what_is_set_aside_has_a_limit() {
         assert_eq!((stats.aside_files, stats.aside_octets), (2, octets), "{when_full:?}");
         assert!(octets <= 3000);
         assert_eq!(dropped(&backlog, reason), 2, "{when_full:?}");
-        let accounts = backlog.books.flows.snapshot();
+        let accounts = backlog.ledgers.flows.snapshot();
         assert_eq!((accounts.held(Stage::Aside), accounts.imbalance(), stats.files), (2, 0, 0), "{when_full:?}");
     }
 }
@@ -419,7 +419,7 @@ async fn a_disk_that_others_fill_costs_no_block_and_what_lost_its_file_is_writte
     let spool =
         Spool::open_on(&config, root.path(), Box::new(move |_| Ok(disk.load(std::sync::atomic::Ordering::SeqCst))))
             .unwrap();
-    let backlog = Backlog::new(3000, Some(Arc::clone(&spool)), books());
+    let backlog = Backlog::new(3000, Some(Arc::clone(&spool)), ledgers());
     for octets in [1000, 1001, 1002, 1003] {
         push(&backlog, block(octets));
     }
@@ -441,7 +441,7 @@ async fn a_disk_that_others_fill_costs_no_block_and_what_lost_its_file_is_writte
     backlog.write_waiting();
     assert!(spool.stats().available);
     assert_eq!(spool.stats().files, 6, "what waits in memory is safe again");
-    assert_eq!(backlog.books.flows.snapshot().imbalance(), 0);
+    assert_eq!(backlog.ledgers.flows.snapshot().imbalance(), 0);
 }
 
 #[tokio::test]
@@ -453,7 +453,7 @@ async fn blocks_are_not_given_up_one_after_the_other_where_that_frees_nothing() 
     let spool =
         Spool::open_on(&config, root.path(), Box::new(move |_| Ok(disk.load(std::sync::atomic::Ordering::SeqCst))))
             .unwrap();
-    let backlog = Backlog::new(0, Some(Arc::clone(&spool)), books());
+    let backlog = Backlog::new(0, Some(Arc::clone(&spool)), ledgers());
     for octets in 3000..3010 {
         push(&backlog, block(octets));
     }

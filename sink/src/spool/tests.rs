@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::backlog::{Backlog, Occupancy};
 use crate::block::{Assembler, BlockLimits};
-use crate::books::Books;
 use crate::config::Compression;
+use crate::ledgers::Ledgers;
 use arrow_ipc::reader::StreamReader;
 use helios_common::columns::{BYTES, RECEIVED_AT};
 use helios_common::exporter::ExporterId;
@@ -45,8 +45,8 @@ fn piece(n: u32) -> Bytes {
 /// A new process on the same directory; what it finds.
 fn restart(root: &Path) -> (Arc<Spool>, Arc<Backlog>) {
     let spool = open(root);
-    let books = Books { flows: Arc::new(Ledger::new()), side: Arc::new(SideLedger::default()) };
-    let backlog = Arc::new(Backlog::new(0, Some(Arc::clone(&spool)), books));
+    let ledgers = Ledgers { flows: Arc::new(Ledger::new()), side: Arc::new(SideLedger::default()) };
+    let backlog = Arc::new(Backlog::new(0, Some(Arc::clone(&spool)), ledgers));
     look(&spool, &backlog);
     (spool, backlog)
 }
@@ -223,7 +223,7 @@ proptest! {
             prop_assert!(stats.damaged_files == 1 || flip.is_none() || at < 200);
         }
         prop_assert_eq!((stats.files, stats.octets), (0, 0));
-        let accounts = backlog.books().flows.snapshot();
+        let accounts = backlog.ledgers().flows.snapshot();
         prop_assert_eq!((accounts.imbalance(), accounts.in_flight()), (0, 0));
     }
 
@@ -365,7 +365,7 @@ fn a_block_that_cannot_be_read_just_now_is_not_given_up() {
     });
     assert_eq!((&*block.token, block.rows), ("a", 3));
     backlog.stored(&block);
-    let (stats, accounts) = (spool.stats(), backlog.books().flows.snapshot());
+    let (stats, accounts) = (spool.stats(), backlog.ledgers().flows.snapshot());
     assert_eq!((stats.files, stats.damaged_files, stats.aside_files), (0, 0, 0));
     assert_eq!((accounts.stored, accounts.dropped_total(), accounts.imbalance()), (3, 0, 0));
 }
@@ -534,8 +534,8 @@ fn a_file_system_that_does_not_answer_holds_up_nobody_who_asks_how_the_spool_is(
         Ok(u64::MAX)
     };
     let spool = Spool::open_on(&config(), root.path(), Box::new(free)).unwrap();
-    let books = Books { flows: Arc::new(Ledger::new()), side: Arc::new(SideLedger::default()) };
-    let backlog = Arc::new(Backlog::new(0, Some(Arc::clone(&spool)), books));
+    let ledgers = Ledgers { flows: Arc::new(Ledger::new()), side: Arc::new(SideLedger::default()) };
+    let backlog = Arc::new(Backlog::new(0, Some(Arc::clone(&spool)), ledgers));
     hangs.store(true, Ordering::SeqCst);
     spool.forget_free();
     let waiting = Arc::clone(&backlog);

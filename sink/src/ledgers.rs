@@ -1,4 +1,4 @@
-//! Whose accounts a block's rows are in: flows have the pipeline's ledger, side tables their own.
+//! The ledgers that account for the rows of a block: flows are in the pipeline's, side tables have their own.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use helios_common::side::SideLedger;
 use crate::block::Block;
 use crate::schema::Table;
 
-/// Books what becomes of closed blocks.
+/// Enters what becomes of closed blocks.
 #[derive(Debug, Clone)]
-pub struct Books {
+pub struct Ledgers {
     pub flows: Arc<Ledger>,
     pub side: Arc<SideLedger>,
 }
 
-impl Books {
+impl Ledgers {
     /// The block was closed: its rows left the block stage.
     pub fn closed(&self, block: &Block) {
         self.moved(block.table, Stage::Block, Stage::Insert, block.rows);
