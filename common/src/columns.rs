@@ -81,6 +81,21 @@ pub enum Rollup {
     Sum,
 }
 
+/// What a column says about the two directions of a conversation that one record describes (a biflow, RFC 5103).
+///
+/// The collector makes a second row for the reverse direction of such a record; this decides what each column holds there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The same in both directions. An element of the reverse direction (RFC 5103 §6.1), if exported, takes precedence.
+    Both,
+    /// The same in both directions, whatever a reverse element says: a property of the observation point.
+    Fixed,
+    /// One end of the flow, or the side on which it enters or leaves. In the reverse row, the named column has the value.
+    Pair(Column),
+    /// What one direction did, or the way that it took. The reverse row only has what a reverse element says.
+    OneWay,
+}
+
 /// One row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
@@ -92,6 +107,8 @@ pub struct Spec {
     pub codec: Option<&'static str>,
     /// Which roll-ups keep it.
     pub rollup: Rollup,
+    /// What the row of the reverse direction holds.
+    pub direction: Direction,
     /// Unit of the values, empty where the name says it.
     pub unit: &'static str,
     /// Elements that fill the column, the first one present in a template wins.
@@ -196,10 +213,12 @@ pub const TUNNEL_TYPES: Labels = &[
 ];
 
 macro_rules! columns {
-    ($($konst:ident: $value:ty = $name:literal, $kind:expr, $codec:expr, $rollup:ident, $unit:literal, [$($ie:expr),*], $doc:literal;)*) => {
+    ($($konst:ident: $value:ty = $name:literal, $kind:expr, $codec:expr, $rollup:ident,
+       $direction:ident $(($partner:ident))?, $unit:literal, [$($ie:expr),*], $doc:literal;)*) => {
         /// Every column of Helios' own, in table order.
         pub const COLUMNS: &[Spec] = &[$(Spec {
-            name: $name, kind: $kind, codec: $codec, rollup: Rollup::$rollup, unit: $unit,
+            name: $name, kind: $kind, codec: $codec, rollup: Rollup::$rollup,
+            direction: Direction::$direction $((Column(Index::$partner as u8)))?, unit: $unit,
             elements: &[$(element($ie)),*], doc: $doc,
         }),*];
 
@@ -232,116 +251,116 @@ use Kind::{
 #[rustfmt::skip]
 columns! {
     // time
-    RECEIVED_AT: UnixMs = "received_at", TIME, DELTA, No, "ms", [], "Arrival of the datagram at the collector. Always true, whatever the exporter's clock says; tables are partitioned and expired by it.";
-    FLOW_START: UnixMs = "flow_start", TIME, DELTA, No, "ms", [152, 154, 156, 150, 22, 158, 323, 324, 325, 322], "First packet of the flow by the exporter's clock, safe against the wrap of sysUptime; equals received_at where nothing was exported.";
-    FLOW_END: UnixMs = "flow_end", TIME, DELTA, No, "ms", [153, 155, 157, 151, 21, 159, 323, 324, 325, 322], "Last packet of the flow by the exporter's clock.";
-    CLOCK_STATUS: u8 = "clock_status", ENUM(CLOCK_STATUSES), None, No, "", [], "Whether the exporter's clock can be trusted: ok; corrected, flow_start and flow_end are moved by as much as it was off; implausible, a time that made no sense gave way to received_at or flow_end.";
+    RECEIVED_AT: UnixMs = "received_at", TIME, DELTA, No, Both, "ms", [], "Arrival of the datagram at the collector. Always true, whatever the exporter's clock says; tables are partitioned and expired by it.";
+    FLOW_START: UnixMs = "flow_start", TIME, DELTA, No, Both, "ms", [152, 154, 156, 150, 22, 158, 323, 324, 325, 322], "First packet of the flow by the exporter's clock, safe against the wrap of sysUptime; equals received_at where nothing was exported.";
+    FLOW_END: UnixMs = "flow_end", TIME, DELTA, No, Both, "ms", [153, 155, 157, 151, 21, 159, 323, 324, 325, 322], "Last packet of the flow by the exporter's clock.";
+    CLOCK_STATUS: u8 = "clock_status", ENUM(CLOCK_STATUSES), None, No, Both, "", [], "Whether the exporter's clock can be trusted: ok; corrected, flow_start and flow_end are moved by as much as it was off; implausible, a time that made no sense gave way to received_at or flow_end.";
     // exporter
-    EXPORTER_ADDRESS: Address = "exporter_address", ADDRESS, None, No, "", [], "Device that exported the flow: the source address of its datagrams, for sFlow the agent address.";
-    EXPORTER_SOCKET_ADDRESS: Address = "exporter_socket_address", ADDRESS, None, No, "", [], "Source address of the datagrams where it is not exporter_address: of sFlow agents that name themselves. Tells apart several senders with one agent address.";
-    EXPORTER_NAME: NameId = "exporter_name", NAME, None, Dimension, "", [], "Name of the exporter; its address as text where no inventory knows it.";
-    EXPORTER_SITE: NameId = "exporter_site", NAME, None, No, "", [], "Site of the exporter.";
-    EXPORTER_REGION: NameId = "exporter_region", NAME, None, No, "", [], "Region of the exporter's site.";
-    EXPORTER_ROLE: NameId = "exporter_role", NAME, None, No, "", [], "Role of the exporter.";
-    EXPORTER_TENANT: NameId = "exporter_tenant", NAME, None, No, "", [], "Tenant the exporter belongs to.";
-    EXPORTER_GROUP: NameId = "exporter_group", NAME, None, No, "", [], "Group that a rule puts the exporter into.";
-    EXPORT_PROTOCOL: u8 = "export_protocol", ENUM(EXPORT_PROTOCOLS), None, No, "", [], "Protocol of the export message.";
-    OBSERVATION_DOMAIN_ID: u32 = "observation_domain_id", U32, None, No, "", [], "IPFIX observation domain, NetFlow v9 source id, NetFlow v5 engine type and id, sFlow sub-agent id.";
+    EXPORTER_ADDRESS: Address = "exporter_address", ADDRESS, None, No, Both, "", [], "Device that exported the flow: the source address of its datagrams, for sFlow the agent address.";
+    EXPORTER_SOCKET_ADDRESS: Address = "exporter_socket_address", ADDRESS, None, No, Both, "", [], "Source address of the datagrams where it is not exporter_address: of sFlow agents that name themselves. Tells apart several senders with one agent address.";
+    EXPORTER_NAME: NameId = "exporter_name", NAME, None, Dimension, Both, "", [], "Name of the exporter; its address as text where no inventory knows it.";
+    EXPORTER_SITE: NameId = "exporter_site", NAME, None, No, Both, "", [], "Site of the exporter.";
+    EXPORTER_REGION: NameId = "exporter_region", NAME, None, No, Both, "", [], "Region of the exporter's site.";
+    EXPORTER_ROLE: NameId = "exporter_role", NAME, None, No, Both, "", [], "Role of the exporter.";
+    EXPORTER_TENANT: NameId = "exporter_tenant", NAME, None, No, Both, "", [], "Tenant the exporter belongs to.";
+    EXPORTER_GROUP: NameId = "exporter_group", NAME, None, No, Both, "", [], "Group that a rule puts the exporter into.";
+    EXPORT_PROTOCOL: u8 = "export_protocol", ENUM(EXPORT_PROTOCOLS), None, No, Both, "", [], "Protocol of the export message.";
+    OBSERVATION_DOMAIN_ID: u32 = "observation_domain_id", U32, None, No, Both, "", [], "IPFIX observation domain, NetFlow v9 source id, NetFlow v5 engine type and id, sFlow sub-agent id.";
     // volume
-    BYTES: u64 = "bytes", U64, T64, Sum, "octets", [1, 231, 85, 23, 171, 352, 353], "Layer 3 octets as the exporter reported them, not scaled; sFlow: octets of the sampled packet from its IP header on.";
-    PACKETS: u64 = "packets", U64, T64, Sum, "packets", [2, 298, 86, 24, 172], "Packets as the exporter reported them, not scaled.";
-    SAMPLING_INTERVAL: u32 = "sampling_interval", U32, None, No, "packets", [34, 50, 305, 309, 311], "N of 1-in-N packet sampling, 1 if there is none or none is known. Estimates are value * sampling_interval.";
-    SAMPLING_SOURCE: u8 = "sampling_source", ENUM(SAMPLING_SOURCES), None, No, "", [], "Where sampling_interval came from.";
-    FRAME_LENGTH: u32 = "frame_length", U32, T64, No, "octets", [312], "Length of the sampled frame on the wire, layer 2 included; 0 for protocols that do not tell.";
+    BYTES: u64 = "bytes", U64, T64, Sum, OneWay, "octets", [1, 231, 85, 23, 171, 352, 353], "Layer 3 octets as the exporter reported them, not scaled; sFlow: octets of the sampled packet from its IP header on.";
+    PACKETS: u64 = "packets", U64, T64, Sum, OneWay, "packets", [2, 298, 86, 24, 172], "Packets as the exporter reported them, not scaled.";
+    SAMPLING_INTERVAL: u32 = "sampling_interval", U32, None, No, Both, "packets", [34, 50, 305, 309, 311], "N of 1-in-N packet sampling, 1 if there is none or none is known. Estimates are value * sampling_interval.";
+    SAMPLING_SOURCE: u8 = "sampling_source", ENUM(SAMPLING_SOURCES), None, No, Both, "", [], "Where sampling_interval came from.";
+    FRAME_LENGTH: u32 = "frame_length", U32, T64, No, OneWay, "octets", [312], "Length of the sampled frame on the wire, layer 2 included; 0 for protocols that do not tell.";
     // addresses
-    SRC_ADDR: Address = "src_addr", ADDRESS, None, No, "", [8, 27, 44, 170], "Source address. Inside a tunnel that was taken apart: of the inner packet.";
-    DST_ADDR: Address = "dst_addr", ADDRESS, None, No, "", [12, 28, 45, 169], "Destination address.";
-    SRC_PORT: u16 = "src_port", U16, None, No, "", [7, 182, 180], "Source port of TCP, UDP, SCTP.";
-    DST_PORT: u16 = "dst_port", U16, None, No, "", [11, 183, 181], "Destination port of TCP, UDP, SCTP.";
-    PROTO: u8 = "proto", U8, None, Dimension, "", [4], "IP protocol number.";
-    TCP_FLAGS: u16 = "tcp_flags", U16, None, No, "", [6], "TCP control bits of all packets of the flow, or'ed (RFC 7125).";
-    TOS: u8 = "tos", U8, None, No, "", [5, 195, 196], "IPv4 type of service or IPv6 traffic class: DSCP in the upper six bits.";
-    TTL: u8 = "ttl", U8, None, No, "", [192, 52, 53], "Time to live or hop limit.";
-    ICMP_TYPE: u8 = "icmp_type", U8, None, No, "", [176, 178, 32, 139], "ICMP or ICMPv6 type; taken from the destination port where the exporter puts it there.";
-    ICMP_CODE: u8 = "icmp_code", U8, None, No, "", [177, 179, 32, 139], "ICMP or ICMPv6 code.";
-    ETHER_TYPE: u16 = "ether_type", U16, None, Dimension, "", [256], "EtherType of the packet (0x0800 IPv4, 0x86dd IPv6); from the addresses' family where it was not exported.";
-    FRAGMENT_OFFSET: u16 = "fragment_offset", U16, None, No, "8 octets", [88], "Fragment offset of the packet.";
-    IPV6_FLOW_LABEL: u32 = "ipv6_flow_label", U32, None, No, "", [31], "IPv6 flow label, 20 bits.";
-    SRC_MASK: u8 = "src_mask", U8, None, No, "bits", [9, 29], "Prefix length of the route to the source.";
-    DST_MASK: u8 = "dst_mask", U8, None, No, "bits", [13, 30], "Prefix length of the route to the destination.";
-    NEXT_HOP: Address = "next_hop", ADDRESS, None, No, "", [15, 62], "IP next hop.";
-    BGP_NEXT_HOP: Address = "bgp_next_hop", ADDRESS, None, No, "", [18, 63], "BGP next hop.";
+    SRC_ADDR: Address = "src_addr", ADDRESS, None, No, Pair(DST_ADDR), "", [8, 27, 44, 170], "Source address. Inside a tunnel that was taken apart: of the inner packet.";
+    DST_ADDR: Address = "dst_addr", ADDRESS, None, No, Pair(SRC_ADDR), "", [12, 28, 45, 169], "Destination address.";
+    SRC_PORT: u16 = "src_port", U16, None, No, Pair(DST_PORT), "", [7, 182, 180], "Source port of TCP, UDP, SCTP.";
+    DST_PORT: u16 = "dst_port", U16, None, No, Pair(SRC_PORT), "", [11, 183, 181], "Destination port of TCP, UDP, SCTP.";
+    PROTO: u8 = "proto", U8, None, Dimension, Both, "", [4], "IP protocol number.";
+    TCP_FLAGS: u16 = "tcp_flags", U16, None, No, OneWay, "", [6], "TCP control bits of all packets of the flow, or'ed (RFC 7125).";
+    TOS: u8 = "tos", U8, None, No, Both, "", [5, 195, 196], "IPv4 type of service or IPv6 traffic class: DSCP in the upper six bits.";
+    TTL: u8 = "ttl", U8, None, No, OneWay, "", [192, 52, 53], "Time to live or hop limit.";
+    ICMP_TYPE: u8 = "icmp_type", U8, None, No, Both, "", [176, 178, 32, 139], "ICMP or ICMPv6 type; taken from the destination port where the exporter puts it there.";
+    ICMP_CODE: u8 = "icmp_code", U8, None, No, Both, "", [177, 179, 32, 139], "ICMP or ICMPv6 code.";
+    ETHER_TYPE: u16 = "ether_type", U16, None, Dimension, Both, "", [256], "EtherType of the packet (0x0800 IPv4, 0x86dd IPv6); from the addresses' family where it was not exported.";
+    FRAGMENT_OFFSET: u16 = "fragment_offset", U16, None, No, OneWay, "8 octets", [88], "Fragment offset of the packet.";
+    IPV6_FLOW_LABEL: u32 = "ipv6_flow_label", U32, None, No, OneWay, "", [31], "IPv6 flow label, 20 bits.";
+    SRC_MASK: u8 = "src_mask", U8, None, No, Pair(DST_MASK), "bits", [9, 29], "Prefix length of the route to the source.";
+    DST_MASK: u8 = "dst_mask", U8, None, No, Pair(SRC_MASK), "bits", [13, 30], "Prefix length of the route to the destination.";
+    NEXT_HOP: Address = "next_hop", ADDRESS, None, No, OneWay, "", [15, 62], "IP next hop.";
+    BGP_NEXT_HOP: Address = "bgp_next_hop", ADDRESS, None, No, OneWay, "", [18, 63], "BGP next hop.";
     // layer 2
-    SRC_MAC: u64 = "src_mac", MAC, None, No, "", [56, 81], "Source MAC address; MACNumToString() shows it.";
-    DST_MAC: u64 = "dst_mac", MAC, None, No, "", [80, 57], "Destination MAC address.";
-    SRC_VLAN: u16 = "src_vlan", U16, None, No, "", [58, 243], "VLAN of the packet as it came in: the outermost 802.1Q or 802.1ad tag, 12 bits.";
-    DST_VLAN: u16 = "dst_vlan", U16, None, No, "", [59, 254], "VLAN of the packet as it went out.";
-    INNER_VLAN: u16 = "inner_vlan", U16, None, No, "", [245], "Second VLAN tag (customer tag of 802.1ad).";
-    MPLS_LABELS: u32 = "mpls_labels", U32_LIST, None, No, "", [70, 71, 72, 73, 74, 75, 76, 77, 78, 79], "MPLS labels, top of stack first, without EXP and TTL.";
-    TUNNEL_TYPE: u8 = "tunnel_type", ENUM(TUNNEL_TYPES), None, No, "", [351, of(VMWARE_PEN, 891)], "Outermost tunnel the packet was found in.";
-    TUNNEL_ID: u32 = "tunnel_id", U32, None, No, "", [351, of(VMWARE_PEN, 892)], "VNI of VXLAN and Geneve, key of GRE, number of an MPLS circuit.";
-    OUTER_SRC_ADDR: Address = "outer_src_addr", ADDRESS, None, No, "", [of(VMWARE_PEN, 893)], "Source address of the tunnel's outer header.";
-    OUTER_DST_ADDR: Address = "outer_dst_addr", ADDRESS, None, No, "", [of(VMWARE_PEN, 894)], "Destination address of the tunnel's outer header.";
+    SRC_MAC: u64 = "src_mac", MAC, None, No, Pair(DST_MAC), "", [56, 81], "Source MAC address; MACNumToString() shows it.";
+    DST_MAC: u64 = "dst_mac", MAC, None, No, Pair(SRC_MAC), "", [80, 57], "Destination MAC address.";
+    SRC_VLAN: u16 = "src_vlan", U16, None, No, Pair(DST_VLAN), "", [58, 243], "VLAN of the packet as it came in: the outermost 802.1Q or 802.1ad tag, 12 bits.";
+    DST_VLAN: u16 = "dst_vlan", U16, None, No, Pair(SRC_VLAN), "", [59, 254], "VLAN of the packet as it went out.";
+    INNER_VLAN: u16 = "inner_vlan", U16, None, No, Both, "", [245], "Second VLAN tag (customer tag of 802.1ad).";
+    MPLS_LABELS: u32 = "mpls_labels", U32_LIST, None, No, OneWay, "", [70, 71, 72, 73, 74, 75, 76, 77, 78, 79], "MPLS labels, top of stack first, without EXP and TTL.";
+    TUNNEL_TYPE: u8 = "tunnel_type", ENUM(TUNNEL_TYPES), None, No, Both, "", [351, of(VMWARE_PEN, 891)], "Outermost tunnel the packet was found in.";
+    TUNNEL_ID: u32 = "tunnel_id", U32, None, No, Both, "", [351, of(VMWARE_PEN, 892)], "VNI of VXLAN and Geneve, key of GRE, number of an MPLS circuit.";
+    OUTER_SRC_ADDR: Address = "outer_src_addr", ADDRESS, None, No, Pair(OUTER_DST_ADDR), "", [of(VMWARE_PEN, 893)], "Source address of the tunnel's outer header.";
+    OUTER_DST_ADDR: Address = "outer_dst_addr", ADDRESS, None, No, Pair(OUTER_SRC_ADDR), "", [of(VMWARE_PEN, 894)], "Destination address of the tunnel's outer header.";
     // interfaces
-    IN_IF_INDEX: u32 = "in_if_index", U32, None, No, "", [10, 252], "ifIndex of the interface the packet came in by; 0 unknown or local.";
-    OUT_IF_INDEX: u32 = "out_if_index", U32, None, No, "", [14, 253], "ifIndex of the interface the packet went out by; 0 unknown, local or discarded.";
-    IN_IF_NAME: NameId = "in_if_name", NAME, None, Dimension, "", [], "Name of the incoming interface.";
-    OUT_IF_NAME: NameId = "out_if_name", NAME, None, Dimension, "", [], "Name of the outgoing interface.";
-    IN_IF_DESCRIPTION: NameId = "in_if_description", NAME, None, No, "", [], "Description of the incoming interface.";
-    OUT_IF_DESCRIPTION: NameId = "out_if_description", NAME, None, No, "", [], "Description of the outgoing interface.";
-    IN_IF_SPEED: u64 = "in_if_speed", U64, None, No, "bit/s", [], "Speed of the incoming interface.";
-    OUT_IF_SPEED: u64 = "out_if_speed", U64, None, No, "bit/s", [], "Speed of the outgoing interface.";
-    IN_IF_ROLE: NameId = "in_if_role", NAME, None, No, "", [], "Role of the incoming interface.";
-    OUT_IF_ROLE: NameId = "out_if_role", NAME, None, No, "", [], "Role of the outgoing interface.";
-    IN_IF_PROVIDER: NameId = "in_if_provider", NAME, None, No, "", [], "Provider or peer behind the incoming interface, by rule.";
-    OUT_IF_PROVIDER: NameId = "out_if_provider", NAME, None, No, "", [], "Provider or peer behind the outgoing interface, by rule.";
-    IN_IF_CONNECTIVITY: NameId = "in_if_connectivity", NAME, None, No, "", [], "Kind of the connection behind the incoming interface (transit, peering, ...), by rule.";
-    OUT_IF_CONNECTIVITY: NameId = "out_if_connectivity", NAME, None, No, "", [], "Kind of the connection behind the outgoing interface, by rule.";
-    IN_IF_BOUNDARY: u8 = "in_if_boundary", ENUM(BOUNDARIES), None, Dimension, "", [], "Whether the incoming interface leads out of the network, by rule.";
-    OUT_IF_BOUNDARY: u8 = "out_if_boundary", ENUM(BOUNDARIES), None, Dimension, "", [], "Whether the outgoing interface leads out of the network, by rule.";
+    IN_IF_INDEX: u32 = "in_if_index", U32, None, No, Pair(OUT_IF_INDEX), "", [10, 252], "ifIndex of the interface the packet came in by; 0 unknown or local.";
+    OUT_IF_INDEX: u32 = "out_if_index", U32, None, No, Pair(IN_IF_INDEX), "", [14, 253], "ifIndex of the interface the packet went out by; 0 unknown, local or discarded.";
+    IN_IF_NAME: NameId = "in_if_name", NAME, None, Dimension, Pair(OUT_IF_NAME), "", [], "Name of the incoming interface.";
+    OUT_IF_NAME: NameId = "out_if_name", NAME, None, Dimension, Pair(IN_IF_NAME), "", [], "Name of the outgoing interface.";
+    IN_IF_DESCRIPTION: NameId = "in_if_description", NAME, None, No, Pair(OUT_IF_DESCRIPTION), "", [], "Description of the incoming interface.";
+    OUT_IF_DESCRIPTION: NameId = "out_if_description", NAME, None, No, Pair(IN_IF_DESCRIPTION), "", [], "Description of the outgoing interface.";
+    IN_IF_SPEED: u64 = "in_if_speed", U64, None, No, Pair(OUT_IF_SPEED), "bit/s", [], "Speed of the incoming interface.";
+    OUT_IF_SPEED: u64 = "out_if_speed", U64, None, No, Pair(IN_IF_SPEED), "bit/s", [], "Speed of the outgoing interface.";
+    IN_IF_ROLE: NameId = "in_if_role", NAME, None, No, Pair(OUT_IF_ROLE), "", [], "Role of the incoming interface.";
+    OUT_IF_ROLE: NameId = "out_if_role", NAME, None, No, Pair(IN_IF_ROLE), "", [], "Role of the outgoing interface.";
+    IN_IF_PROVIDER: NameId = "in_if_provider", NAME, None, No, Pair(OUT_IF_PROVIDER), "", [], "Provider or peer behind the incoming interface, by rule.";
+    OUT_IF_PROVIDER: NameId = "out_if_provider", NAME, None, No, Pair(IN_IF_PROVIDER), "", [], "Provider or peer behind the outgoing interface, by rule.";
+    IN_IF_CONNECTIVITY: NameId = "in_if_connectivity", NAME, None, No, Pair(OUT_IF_CONNECTIVITY), "", [], "Kind of the connection behind the incoming interface (transit, peering, ...), by rule.";
+    OUT_IF_CONNECTIVITY: NameId = "out_if_connectivity", NAME, None, No, Pair(IN_IF_CONNECTIVITY), "", [], "Kind of the connection behind the outgoing interface, by rule.";
+    IN_IF_BOUNDARY: u8 = "in_if_boundary", ENUM(BOUNDARIES), None, Dimension, Pair(OUT_IF_BOUNDARY), "", [], "Whether the incoming interface leads out of the network, by rule.";
+    OUT_IF_BOUNDARY: u8 = "out_if_boundary", ENUM(BOUNDARIES), None, Dimension, Pair(IN_IF_BOUNDARY), "", [], "Whether the outgoing interface leads out of the network, by rule.";
     // NAT and firewall
-    POST_NAT_SRC_ADDR: Address = "post_nat_src_addr", ADDRESS, None, No, "", [225, 281, 40001], "Source address after NAT.";
-    POST_NAT_DST_ADDR: Address = "post_nat_dst_addr", ADDRESS, None, No, "", [226, 282, 40002], "Destination address after NAT.";
-    POST_NAT_SRC_PORT: u16 = "post_nat_src_port", U16, None, No, "", [227, 40003], "Source port after NAT.";
-    POST_NAT_DST_PORT: u16 = "post_nat_dst_port", U16, None, No, "", [228, 40004], "Destination port after NAT.";
-    NAT_EVENT: u8 = "nat_event", U8, None, No, "", [230], "NAT event (IANA natEvent); 0 if the record is none.";
-    FIREWALL_EVENT: u8 = "firewall_event", U8, None, No, "", [233, 40005], "Firewall event (IANA firewallEvent: 1 created, 2 deleted, 3 denied, 4 alert, 5 update); 0 if the record is none.";
+    POST_NAT_SRC_ADDR: Address = "post_nat_src_addr", ADDRESS, None, No, Pair(POST_NAT_DST_ADDR), "", [225, 281, 40001], "Source address after NAT.";
+    POST_NAT_DST_ADDR: Address = "post_nat_dst_addr", ADDRESS, None, No, Pair(POST_NAT_SRC_ADDR), "", [226, 282, 40002], "Destination address after NAT.";
+    POST_NAT_SRC_PORT: u16 = "post_nat_src_port", U16, None, No, Pair(POST_NAT_DST_PORT), "", [227, 40003], "Source port after NAT.";
+    POST_NAT_DST_PORT: u16 = "post_nat_dst_port", U16, None, No, Pair(POST_NAT_SRC_PORT), "", [228, 40004], "Destination port after NAT.";
+    NAT_EVENT: u8 = "nat_event", U8, None, No, Both, "", [230], "NAT event (IANA natEvent); 0 if the record is none.";
+    FIREWALL_EVENT: u8 = "firewall_event", U8, None, No, Both, "", [233, 40005], "Firewall event (IANA firewallEvent: 1 created, 2 deleted, 3 denied, 4 alert, 5 update); 0 if the record is none.";
     // routing
-    SRC_AS: u32 = "src_as", U32, None, Dimension, "", [16], "Source autonomous system.";
-    DST_AS: u32 = "dst_as", U32, None, Dimension, "", [17], "Destination autonomous system.";
-    SRC_AS_NAME: NameId = "src_as_name", NAME, None, No, "", [], "Organisation of the source AS.";
-    DST_AS_NAME: NameId = "dst_as_name", NAME, None, No, "", [], "Organisation of the destination AS.";
-    SRC_PEER_AS: u32 = "src_peer_as", U32, None, Dimension, "", [129], "Neighbour AS the packet came from.";
-    DST_PEER_AS: u32 = "dst_peer_as", U32, None, Dimension, "", [128], "Neighbour AS the packet went to.";
-    AS_PATH: u32 = "as_path", U32_LIST, None, No, "", [], "AS path to the destination, nearest first.";
-    COMMUNITIES: u32 = "communities", U32_LIST, None, No, "", [], "BGP communities of the destination's route: AS in the upper 16 bits.";
-    LARGE_COMMUNITIES: [u8; 16] = "large_communities", U128_LIST, None, No, "", [], "BGP large communities (RFC 8092): global administrator * 2^64 + local 1 * 2^32 + local 2.";
-    LOCAL_PREF: u32 = "local_pref", U32, None, No, "", [], "BGP local preference of the destination's route, as sFlow tells it.";
-    INGRESS_VRF_ID: u32 = "ingress_vrf_id", U32, None, No, "", [234, of(VIPTELA_PEN, 4321)], "VRF the packet came in by.";
-    EGRESS_VRF_ID: u32 = "egress_vrf_id", U32, None, No, "", [235], "VRF the packet went out by.";
-    VRF_NAME: NameId = "vrf_name", NAME, None, No, "", [236], "Name of the VRF, from the record or from options data.";
+    SRC_AS: u32 = "src_as", U32, None, Dimension, Pair(DST_AS), "", [16], "Source autonomous system.";
+    DST_AS: u32 = "dst_as", U32, None, Dimension, Pair(SRC_AS), "", [17], "Destination autonomous system.";
+    SRC_AS_NAME: NameId = "src_as_name", NAME, None, No, Pair(DST_AS_NAME), "", [], "Organisation of the source AS.";
+    DST_AS_NAME: NameId = "dst_as_name", NAME, None, No, Pair(SRC_AS_NAME), "", [], "Organisation of the destination AS.";
+    SRC_PEER_AS: u32 = "src_peer_as", U32, None, Dimension, Pair(DST_PEER_AS), "", [129], "Neighbour AS the packet came from.";
+    DST_PEER_AS: u32 = "dst_peer_as", U32, None, Dimension, Pair(SRC_PEER_AS), "", [128], "Neighbour AS the packet went to.";
+    AS_PATH: u32 = "as_path", U32_LIST, None, No, OneWay, "", [], "AS path to the destination, nearest first.";
+    COMMUNITIES: u32 = "communities", U32_LIST, None, No, OneWay, "", [], "BGP communities of the destination's route: AS in the upper 16 bits.";
+    LARGE_COMMUNITIES: [u8; 16] = "large_communities", U128_LIST, None, No, OneWay, "", [], "BGP large communities (RFC 8092): global administrator * 2^64 + local 1 * 2^32 + local 2.";
+    LOCAL_PREF: u32 = "local_pref", U32, None, No, OneWay, "", [], "BGP local preference of the destination's route, as sFlow tells it.";
+    INGRESS_VRF_ID: u32 = "ingress_vrf_id", U32, None, No, Pair(EGRESS_VRF_ID), "", [234, of(VIPTELA_PEN, 4321)], "VRF the packet came in by.";
+    EGRESS_VRF_ID: u32 = "egress_vrf_id", U32, None, No, Pair(INGRESS_VRF_ID), "", [235], "VRF the packet went out by.";
+    VRF_NAME: NameId = "vrf_name", NAME, None, No, Both, "", [236], "Name of the VRF, from the record or from options data.";
     // place
-    SRC_COUNTRY: NameId = "src_country", NAME, None, Dimension, "", [], "Country of the source, ISO 3166-1 alpha-2.";
-    DST_COUNTRY: NameId = "dst_country", NAME, None, Dimension, "", [], "Country of the destination, ISO 3166-1 alpha-2.";
-    SRC_CITY: NameId = "src_city", NAME, None, No, "", [], "City of the source.";
-    DST_CITY: NameId = "dst_city", NAME, None, No, "", [], "City of the destination.";
-    SRC_SITE: NameId = "src_site", NAME, None, Dimension, "", [], "Site of the source's network.";
-    DST_SITE: NameId = "dst_site", NAME, None, Dimension, "", [], "Site of the destination's network.";
-    SRC_ROLE: NameId = "src_role", NAME, None, No, "", [], "Role of the source's network.";
-    DST_ROLE: NameId = "dst_role", NAME, None, No, "", [], "Role of the destination's network.";
-    SRC_TENANT: NameId = "src_tenant", NAME, None, Dimension, "", [], "Tenant of the source's network.";
-    DST_TENANT: NameId = "dst_tenant", NAME, None, Dimension, "", [], "Tenant of the destination's network.";
-    SRC_NETWORK: NameId = "src_network", NAME, None, No, "", [], "Name of the NetBox prefix, custom network or well-known range that holds the source address.";
-    DST_NETWORK: NameId = "dst_network", NAME, None, No, "", [], "Name of the NetBox prefix, custom network or well-known range that holds the destination address.";
+    SRC_COUNTRY: NameId = "src_country", NAME, None, Dimension, Pair(DST_COUNTRY), "", [], "Country of the source, ISO 3166-1 alpha-2.";
+    DST_COUNTRY: NameId = "dst_country", NAME, None, Dimension, Pair(SRC_COUNTRY), "", [], "Country of the destination, ISO 3166-1 alpha-2.";
+    SRC_CITY: NameId = "src_city", NAME, None, No, Pair(DST_CITY), "", [], "City of the source.";
+    DST_CITY: NameId = "dst_city", NAME, None, No, Pair(SRC_CITY), "", [], "City of the destination.";
+    SRC_SITE: NameId = "src_site", NAME, None, Dimension, Pair(DST_SITE), "", [], "Site of the source's network.";
+    DST_SITE: NameId = "dst_site", NAME, None, Dimension, Pair(SRC_SITE), "", [], "Site of the destination's network.";
+    SRC_ROLE: NameId = "src_role", NAME, None, No, Pair(DST_ROLE), "", [], "Role of the source's network.";
+    DST_ROLE: NameId = "dst_role", NAME, None, No, Pair(SRC_ROLE), "", [], "Role of the destination's network.";
+    SRC_TENANT: NameId = "src_tenant", NAME, None, Dimension, Pair(DST_TENANT), "", [], "Tenant of the source's network.";
+    DST_TENANT: NameId = "dst_tenant", NAME, None, Dimension, Pair(SRC_TENANT), "", [], "Tenant of the destination's network.";
+    SRC_NETWORK: NameId = "src_network", NAME, None, No, Pair(DST_NETWORK), "", [], "Name of the NetBox prefix, custom network or well-known range that holds the source address.";
+    DST_NETWORK: NameId = "dst_network", NAME, None, No, Pair(SRC_NETWORK), "", [], "Name of the NetBox prefix, custom network or well-known range that holds the destination address.";
     // meaning
-    FLOW_DIRECTION: u8 = "flow_direction", ENUM(FLOW_DIRECTIONS), None, Dimension, "", [61], "Direction at the observation point.";
-    FLOW_END_REASON: u8 = "flow_end_reason", ENUM(FLOW_END_REASONS), None, No, "", [136], "Why the exporter ended the flow.";
-    FORWARDING_STATUS: u8 = "forwarding_status", U8, None, No, "", [89], "Forwarding status (RFC 7270): upper two bits 1 forwarded, 2 dropped, 3 consumed; lower six the reason.";
-    DISCARD_REASON: u16 = "discard_reason", U16, None, No, "", [], "Why sFlow says that the packet was discarded, where forwarding_status says that it was: up to 255 a code of ICMP destination unreachable, from 256 on sFlow's own (256 unknown, 257 TTL, 258 ACL, 259 no buffer, ...).";
-    APPLICATION: NameId = "application", NAME, None, No, "", [96, 95, 56701, 57591, of(NTOP_PEN, 119)], "Application as the exporter classified it.";
+    FLOW_DIRECTION: u8 = "flow_direction", ENUM(FLOW_DIRECTIONS), None, Dimension, Fixed, "", [61], "Direction at the observation point.";
+    FLOW_END_REASON: u8 = "flow_end_reason", ENUM(FLOW_END_REASONS), None, No, OneWay, "", [136], "Why the exporter ended the flow.";
+    FORWARDING_STATUS: u8 = "forwarding_status", U8, None, No, OneWay, "", [89], "Forwarding status (RFC 7270): upper two bits 1 forwarded, 2 dropped, 3 consumed; lower six the reason.";
+    DISCARD_REASON: u16 = "discard_reason", U16, None, No, OneWay, "", [], "Why sFlow says that the packet was discarded, where forwarding_status says that it was: up to 255 a code of ICMP destination unreachable, from 256 on sFlow's own (256 unknown, 257 TTL, 258 ACL, 259 no buffer, ...).";
+    APPLICATION: NameId = "application", NAME, None, No, Both, "", [96, 95, 56701, 57591, of(NTOP_PEN, 119)], "Application as the exporter classified it.";
     // wireless
-    WLAN_SSID: NameId = "wlan_ssid", NAME, None, No, "", [147], "Name of the wireless network (SSID) that the station was in.";
-    ACCESS_POINT_MAC: u64 = "access_point_mac", MAC, None, No, "", [367], "MAC address of the access point.";
+    WLAN_SSID: NameId = "wlan_ssid", NAME, None, No, Both, "", [147], "Name of the wireless network (SSID) that the station was in.";
+    ACCESS_POINT_MAC: u64 = "access_point_mac", MAC, None, No, Both, "", [367], "MAC address of the access point.";
 }
 
 /// A value type that a plain (not list) column can have.
@@ -469,6 +488,30 @@ mod tests {
             for &element in spec.elements {
                 assert!(ie::info(element).is_some(), "{}: {element:?} is not in ie.rs", spec.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_pair_names_each_other_and_holds_the_same_kind() {
+        for column in Column::all() {
+            let Direction::Pair(partner) = column.spec().direction else { continue };
+            let (name, other) = (column.spec().name, partner.spec());
+            assert_ne!(partner, column, "{name} is no pair with itself: it is `Both` or `OneWay`");
+            assert_eq!(other.direction, Direction::Pair(column), "{} must name {name} as well", other.name);
+            assert_eq!(
+                (other.kind, other.rollup),
+                (column.spec().kind, column.spec().rollup),
+                "{name}, {}",
+                other.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_column_of_one_end_is_declared_as_one_of_a_pair() {
+        let ends = ["src_", "dst_", "in_if_", "out_if_", "ingress_", "egress_"];
+        for spec in COLUMNS.iter().filter(|spec| ends.iter().any(|end| spec.name.contains(end))) {
+            assert!(matches!(spec.direction, Direction::Pair(_)), "{} is {:?}", spec.name, spec.direction);
         }
     }
 

@@ -6,6 +6,7 @@ mod bench;
 mod sflow_compare;
 
 mod clock;
+mod directions;
 mod lists;
 mod meaning;
 mod netflow;

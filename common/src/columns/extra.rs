@@ -6,7 +6,7 @@
 
 use std::sync::OnceLock;
 
-use super::{COLUMNS, Column, Kind, Rollup, Spec};
+use super::{COLUMNS, Column, Direction, Kind, Rollup, Spec};
 use crate::ie::{self, Ie};
 
 /// Columns that a table can have: a set of them is 128 bits wide.
@@ -178,6 +178,7 @@ fn spec(definition: &Definition) -> Spec {
         kind: *kind,
         codec: None,
         rollup: Rollup::No,
+        direction: Direction::Both,
         unit: "",
         elements: Box::leak(Box::new([*element])),
         doc: Box::leak(doc.into_boxed_str()),

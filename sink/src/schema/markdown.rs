@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use helios_common::columns::{COLUMNS, Kind, Rollup, Spec};
+use helios_common::columns::{COLUMNS, Column, Direction, Kind, Rollup, Spec};
 use helios_common::ie;
 use helios_common::side::{Kind as SideKind, SideColumn, SideTable};
 
@@ -50,8 +50,32 @@ pub fn columns_markdown() -> String {
             let _ = writeln!(page, "- `{}`: {}", spec.name, labels.join(", "));
         }
     }
+    reverse_rows(&mut page);
     SideTable::ALL.iter().for_each(|&table| side_table(&mut page, table));
     page
+}
+
+/// What the second row of a biflow record holds.
+fn reverse_rows(page: &mut String) {
+    let with = |wanted: fn(&Direction) -> bool| {
+        COLUMNS.iter().filter(move |spec| wanted(&spec.direction)).map(|spec| format!("`{}`", spec.name))
+    };
+    let pairs = Column::all().filter_map(|column| match column.spec().direction {
+        Direction::Pair(partner) if column < partner => {
+            Some(format!("`{}` and `{}`", column.spec().name, partner.spec().name))
+        }
+        _ => None,
+    });
+    let one_way: Vec<_> = with(|direction| *direction == Direction::OneWay).collect();
+    let pairs: Vec<_> = pairs.collect();
+    let _ = writeln!(
+        page,
+        "\n## Reverse rows\n\nA record with counters of both directions (RFC 5103; initiator and responder) becomes two rows. In the \
+         second row,\n\n- these exchange their values: {};\n- these hold what the exporter sent for the reverse direction, and \
+         the default if it sent nothing: {};\n- all others hold the same as in the first row.",
+        pairs.join(", "),
+        one_way.join(", ")
+    );
 }
 
 /// The columns of a side table, in a section of its own.
