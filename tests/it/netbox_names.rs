@@ -2,6 +2,7 @@
 //! agents behind another address.
 
 use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
 
 use helios_collector::encode::sflow5::records::SampledIpv4;
@@ -136,25 +137,43 @@ fn sflow_message(agent: &str) -> Vec<u8> {
     octets
 }
 
+/// A NetBox with this network, and a `helios run` that has read its two devices.
+fn start(network: Network, engine: &Engine, folder: &Path, arguments: &[&str]) -> (Server, Helios) {
+    let netbox = Server::start(World { network: Some(Arc::new(network)), ..World::default() });
+    let token = folder.join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let settings = [
+        format!("netbox.url={}", netbox.url()),
+        format!("netbox.token_file={}", token.display()),
+        "enricher.reload_interval_ms=20".to_owned(),
+    ];
+    let helios = Helios::start_on(free_udp_port(), &engine.url(), &settings.each_ref().map(String::as_str), arguments);
+    wait_for("NetBox's devices", || (helios.metric("helios_enricher_devices")? >= 2.0).then_some(()));
+    (netbox, helios)
+}
+
+/// NetBox takes 200 characters for a description, which are up to 800 octets in UTF-8.
+#[test]
+fn a_description_that_is_longer_than_a_name_may_be_is_cut_and_counted() {
+    let engine = Engine::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut network = network();
+    network.interfaces.get_mut(&10).unwrap().description = "ж".repeat(200);
+    let (_netbox, helios) = start(network, &engine, folder.path(), &[]);
+    // It is counted whenever the names are read.
+    assert!(helios.metric("helios_pipeline_names_cut_total") >= Some(1.0));
+    UdpSocket::bind("127.0.0.2:0").unwrap().send_to(&ipfix_message(), helios.flows).unwrap();
+    wait_for("the rows to be stored", || (helios.metric("helios_pipeline_rows_stored_total")? == 3.0).then_some(()));
+    let descriptions = engine.query("SELECT DISTINCT in_if_description, out_if_description FROM helios.flows");
+    assert_eq!(descriptions, format!("{}\tsaid by itself\n", "ж".repeat(127)));
+}
+
 #[test]
 fn vrfs_names_of_interfaces_and_agents_lead_to_netboxs_objects() {
     let engine = Engine::start();
     let folder = tempfile::tempdir().unwrap();
-    let netbox = Server::start(World { network: Some(Arc::new(network())), ..World::default() });
-    let token = folder.path().join("token");
-    std::fs::write(&token, TOKEN).unwrap();
     let over_ipv6 = free_udp_port();
-    let helios = Helios::start_on(
-        free_udp_port(),
-        &engine.url(),
-        &[
-            &format!("netbox.url={}", netbox.url()),
-            &format!("netbox.token_file={}", token.display()),
-            "enricher.reload_interval_ms=20",
-        ],
-        &["--listen", &format!("[::1]:{over_ipv6}")],
-    );
-    wait_for("NetBox's devices", || (helios.metric("helios_enricher_devices")? >= 2.0).then_some(()));
+    let (_netbox, helios) = start(network(), &engine, folder.path(), &["--listen", &format!("[::1]:{over_ipv6}")]);
     let socket = UdpSocket::bind("127.0.0.2:0").unwrap();
     for message in
         [ipfix_message(), sflow_message("192.0.2.77"), sflow_message("192.0.2.99"), sflow_message("2001:db8::77")]
