@@ -121,7 +121,7 @@ test-runbooks: kube-components engine ## hold runbooks and their operator agains
 	cd tools/kube && python3 -m unittest -v test_runbooks test_runbook_faults test_runbook_servers
 
 test-samples: kube-components engine ## run the ten sample runbooks on the lab: dry, forward with flows and metrics as witnesses, failing, undone (30 minutes)
-	tools/components/install.sh gnmic snmp_exporter blackbox_exporter alertmanager debian
+	tools/components/install.sh lab
 	cargo build --release --locked -p helios -p helios-practice
 	cargo build --locked -p helios-runbooks
 	cd tools/kube && python3 -m unittest -v test_samples

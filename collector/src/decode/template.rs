@@ -387,6 +387,7 @@ impl TemplateStore {
         }
         self.templates.retain(|_, template| template.defined_at >= oldest);
         self.octets = self.templates.values().map(Template::cost).sum();
+        self.give_back();
         let expired = before - self.templates.len();
         self.changed |= expired > 0;
         self.expired += expired as u64;
@@ -449,7 +450,16 @@ impl TemplateStore {
         let template = Template { compiled, last_used: self.uses, defined_at: now, port, others, replaced };
         self.octets += template.cost();
         self.templates.insert(id, template);
+        self.give_back();
         if replaced == 0 { Learned::New } else { Learned::Replaced }
+    }
+
+    /// Gives back room that removed templates left. A table whose entries come and go doubles when it is little more than half
+    /// full, but [`TEMPLATE_OCTETS`] are those of a table that only grew: twice the room that its entries need at the most.
+    fn give_back(&mut self) {
+        if self.templates.capacity() > 2 * self.templates.len().max(2) {
+            self.templates.shrink_to_fit();
+        }
     }
 
     /// Tells a definition from others; never 0.

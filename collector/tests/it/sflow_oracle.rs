@@ -147,6 +147,11 @@ proptest! {
         let cut = cut.index(message.len());
         let mut out = FlowBatch::new();
         let result = decode(&message[..cut], Decapsulate::ALL, &mut out);
+        // The zeros that fill the last sample up to a multiple of four octets may lack: some agents do not send them.
+        if message.len() - cut < 4 && message[cut..].iter().all(|octet| *octet == 0) && result.is_ok() {
+            prop_assert_eq!(result, decode(&message, Decapsulate::ALL, &mut FlowBatch::new()));
+            return Ok(());
+        }
         prop_assert!(matches!(result, Err(DecodeError::Truncated | DecodeError::BadCount)), "cut at {}: {:?}", cut, result);
     }
 

@@ -67,6 +67,10 @@ fn independent_volume(protocol: Protocol, datagrams: &[Datagram]) -> Volume {
             volume.add(sflow_volume(&datagram.payload));
             continue;
         }
+        if protocol == Protocol::Netflow1 {
+            volume.add(netflow1_volume(&datagram.payload));
+            continue;
+        }
         let parser = parsers.entry(datagram.source).or_default();
         let parsed = parser.parse_bytes(&datagram.payload);
         assert!(parsed.error.is_none(), "{parsed:?}");
@@ -100,6 +104,19 @@ fn counters(packet: &NetflowPacket) -> Vec<(u64, u64)> {
         }
         other => panic!("unexpected packet {other:?}"),
     }
+}
+
+/// No crate reads NetFlow v1: by the offsets of Cisco's table. A header of 16 octets with the count at 2, records of 48 with
+/// dPkts at 16 and dOctets at 20.
+fn netflow1_volume(payload: &[u8]) -> Volume {
+    let word = |at: usize| u64::from(u32::from_be_bytes(payload[at..at + 4].try_into().unwrap()));
+    let n_records = usize::from(u16::from_be_bytes([payload[2], payload[3]]));
+    assert_eq!((payload[..2].to_vec(), payload.len()), (vec![0, 1], 16 + 48 * n_records));
+    let mut volume = Volume::default();
+    for at in (0..n_records).map(|record| 16 + 48 * record) {
+        volume.add(Volume { flows: 1, bytes: word(at + 20), packets: word(at + 16) });
+    }
+    volume
 }
 
 /// One packet a flow sample, its octets from the length in the sampled IP header.

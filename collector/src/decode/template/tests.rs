@@ -49,6 +49,19 @@ fn definitions_that_no_template_has_any_more_are_forgotten() {
     assert_eq!((compiler.n_definitions(), compiler.octets(), store.octets()), (0, 0, 0));
 }
 
+#[test]
+fn a_table_whose_templates_come_and_go_stays_as_large_as_is_accounted_for() {
+    let mut store = TemplateStore::default();
+    for id in 256..20_000 {
+        learn(&mut store, id, &[field(8, 4)], 0, true, i64::from(id));
+        let (room, held) = (store.templates.capacity(), store.len());
+        assert!(room <= 2 * held.max(2), "room for {room} templates, {held} held, after {id}");
+    }
+    assert_eq!(store.len(), MAX_TEMPLATES);
+    store.expire(19_990);
+    assert_eq!((store.len(), store.templates.capacity()), (10, 14));
+}
+
 /// A template of `n` fields that no other one has.
 fn long(id: u16, n: u16) -> Vec<Field> {
     (0..n).map(|at| field(1 + (id + at) % 400, 1 + at % 4)).collect()
