@@ -446,7 +446,6 @@ impl Decoder {
             _ => &self.netflow7,
         };
         let records = header.records(&cursor, template.record_octets)?;
-        decoded.contradictions = u32::from(records.len() < usize::from(header.count) * template.record_octets);
         let exporter = self.known.exporter(address_of(meta.source.ip()), meta.received_at, &mut self.compiler)?;
         let most = self.config.most(self.config.max_domains, exporter.known_since, meta.received_at);
         let established = self.config.is_established(exporter.known_since, meta.received_at);

@@ -3,7 +3,7 @@
 //! Octets follow RFC 7011 (messages), RFC 5103 (biflows), RFC 5477 and RFC 7014 (sampling), RFC 7012 (elements).
 
 use helios_collector::config::{CollectorConfig, SamplingConfig, SamplingMode};
-use helios_collector::encode::{Put, enterprise_field, field, netflow5};
+use helios_collector::encode::{Put, enterprise_field, field};
 use helios_common::columns::{
     ACCESS_POINT_MAC, BYTES, CLOCK_STATUS, DST_ADDR, DST_PORT, FLOW_END, FLOW_START, PACKETS, SAMPLING_INTERVAL,
     SAMPLING_SOURCE, SRC_ADDR, SRC_MAC, SRC_PORT, WLAN_SSID,
@@ -48,19 +48,6 @@ fn a_message_that_is_longer_than_its_datagram_is_read_and_counted() {
         assert_eq!((decoded.data_records, decoded.contradictions), (2, 1), "{more}");
         assert_eq!(bench.out.values(BYTES), [100, 200]);
     }
-}
-
-/// A v5 header promises three records, of which the datagram holds two and a part of the third.
-#[test]
-fn records_of_a_count_beyond_the_datagram_are_read_as_far_as_they_are_whole() {
-    let record = |octets| netflow5::Record { octets, ..netflow5::Record::default() };
-    let mut message = Vec::new();
-    netflow5::message(&netflow5::Header::default(), &[record(100), record(200), record(300)], &mut message);
-    message.truncate(message.len() - 10);
-    let mut bench = Bench::new();
-    let decoded = bench.decode(&message);
-    assert_eq!((decoded.data_records, decoded.contradictions), (2, 1));
-    assert_eq!(bench.out.values(BYTES), [100, 200]);
 }
 
 /// RFC 7011 §7: the length of a field runs past its set. The records in front of it, and the other sets, are whole.
