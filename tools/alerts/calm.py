@@ -49,6 +49,9 @@ HEALTHY = [
     (r"gnmi_network_instance_.*session_state", {**SRLINUX, "neighbor_peer_address": "192.0.2.1"}, "6"),
     (r"gnmi_platform_control_cpu_total_instant", {**SRLINUX, "cpu_index": "all"}, "30"),
     (r"gnmi_platform_control_memory_utilization", SRLINUX, "50"),
+    (r"gnmi_platform_control_temperature_instant", {**SRLINUX, "control_slot": "A"}, "40"),
+    (r"gnmi_platform_linecard_temperature_instant", {**SRLINUX, "linecard_slot": "1"}, "40"),
+    (r"gnmi_system_information_last_booted", SRLINUX, "boot"),
     (r"gnmi_interfaces_interface_state_(admin|oper)_status", {**GNMI, "interface": "Ethernet1"}, "1"),
     (r"gnmi_interfaces_interface_ethernet_state_port_speed", {**GNMI, "interface": "Ethernet1"}, "1e9"),
     (r"gnmi_interfaces_interface_state_counters_(in|out)_(errors|discards)", {**GNMI, "interface": "Ethernet1"}, "+0"),
@@ -193,7 +196,7 @@ def main():
     asked = f'count by (alertname, device, instance, exporter, cronjob) (count_over_time(ALERTS{{alertstate="firing", alertname!~"{expected}"}}[2h]))'
     lines += ["    promql_expr_test:", f"      - {{expr: '{asked}', eval_time: 1h59m, exp_samples: []}}"]
     restarted = 'count by (device) (count_over_time(ALERTS{alertname="DeviceRestarted", alertstate="firing"}[2h]))'
-    samples = ", ".join(f"{{labels: '{{device=\"restart-{kind}\"}}', value: 1}}" for kind in ("gnmi", "snmp"))
+    samples = ", ".join(f"{{labels: '{{device=\"restart-{kind}\"}}', value: 1}}" for kind in ("gnmi", "snmp", "srlinux"))
     lines.append(f"      - {{expr: '{restarted}', eval_time: 1h59m, exp_samples: [{samples}]}}")
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "calm.yaml"
