@@ -84,6 +84,33 @@ pub const fn enterprise_field(pen: u32, id: u16, length: u16) -> Field {
     Field { ie: Ie { pen, id }, length }
 }
 
+/// The first 16 octets of a NetFlow v1, v5 or v7 message: version, count, sysUptime, seconds and nanoseconds of the export.
+fn put_head(version: u16, count: u16, times: [u32; 3], out: &mut Vec<u8>) {
+    out.put_u16(version);
+    out.put_u16(count);
+    times.into_iter().for_each(|time| out.put_u32(time));
+}
+
+/// Appends a NetFlow v1, v5 or v7 message: a header of no records, then the records, then their number in the header.
+///
+/// # Panics
+/// When there are more than 65,535 records.
+fn counted<T>(
+    header: impl FnOnce(&mut Vec<u8>),
+    records: impl IntoIterator<Item = T>,
+    write: impl Fn(T, &mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
+    let count_at = out.len() + 2;
+    header(out);
+    let mut count = 0;
+    for record in records {
+        write(record, out);
+        count += 1;
+    }
+    patch_u16(out, count_at, count);
+}
+
 /// Overwrites two octets that were written as a placeholder.
 fn patch_u16(out: &mut [u8], at: usize, value: usize) {
     let value = u16::try_from(value).expect("a message is shorter than 64 KiB");

@@ -4,7 +4,7 @@
 //! offset is wrong: softflowd writes, and nfdump and Wireshark read, records of 48 octets.
 
 use super::netflow5::Record;
-use super::{Put, patch_u16};
+use super::{Put, counted, put_head};
 
 /// Records that devices put into one datagram at most.
 pub const MAX_RECORDS: usize = 24;
@@ -13,9 +13,6 @@ pub const MAX_RECORDS: usize = 24;
 pub const RECORD_OCTETS: usize = 48;
 
 const VERSION: u16 = 1;
-
-/// Where the record count stands in the header.
-const COUNT: usize = 2;
 
 /// The header of a datagram, but for version and count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,11 +27,7 @@ pub struct Header {
 impl Header {
     /// Appends the header of a message of `count` records.
     pub fn write(&self, count: u16, out: &mut Vec<u8>) {
-        out.put_u16(VERSION);
-        out.put_u16(count);
-        out.put_u32(self.sys_uptime_ms);
-        out.put_u32(self.export_secs);
-        out.put_u32(self.export_nanos);
+        put_head(VERSION, count, [self.sys_uptime_ms, self.export_secs, self.export_nanos], out);
     }
 }
 
@@ -51,14 +44,7 @@ pub fn write(record: &Record, out: &mut Vec<u8>) {
 /// # Panics
 /// When there are more than 65,535 records.
 pub fn message<'a>(header: &Header, records: impl IntoIterator<Item = &'a Record>, out: &mut Vec<u8>) {
-    let start = out.len();
-    header.write(0, out);
-    let mut count = 0;
-    for record in records {
-        write(record, out);
-        count += 1;
-    }
-    patch_u16(out, start + COUNT, count);
+    counted(|out| header.write(0, out), records, write, out);
 }
 
 #[cfg(test)]

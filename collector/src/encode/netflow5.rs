@@ -2,7 +2,7 @@
 //!
 //! Source: Cisco, "NetFlow Services Solutions Guide", table "Version 5 Header / Flow Record Format".
 
-use super::{Put, patch_u16};
+use super::{Put, counted, put_head};
 
 /// Records that devices put into one datagram at most: 1,464 octets fit an Ethernet frame.
 pub const MAX_RECORDS: usize = 30;
@@ -11,9 +11,6 @@ pub const MAX_RECORDS: usize = 30;
 pub const RECORD_OCTETS: usize = 48;
 
 const VERSION: u16 = 5;
-
-/// Where the record count stands in the header.
-const COUNT: usize = 2;
 
 /// The header of a datagram, but for version and count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,11 +55,7 @@ pub struct Record {
 impl Header {
     /// Appends the header of a message of `count` records.
     pub fn write(&self, count: u16, out: &mut Vec<u8>) {
-        out.put_u16(VERSION);
-        out.put_u16(count);
-        out.put_u32(self.sys_uptime_ms);
-        out.put_u32(self.export_secs);
-        out.put_u32(self.export_nanos);
+        put_head(VERSION, count, [self.sys_uptime_ms, self.export_secs, self.export_nanos], out);
         out.put_u32(self.sequence);
         out.put_u8(self.engine_type);
         out.put_u8(self.engine_id);
@@ -111,14 +104,7 @@ impl Record {
 /// # Panics
 /// When there are more than 65,535 records.
 pub fn message<'a>(header: &Header, records: impl IntoIterator<Item = &'a Record>, out: &mut Vec<u8>) {
-    let start = out.len();
-    header.write(0, out);
-    let mut count = 0;
-    for record in records {
-        record.write(out);
-        count += 1;
-    }
-    patch_u16(out, start + COUNT, count);
+    counted(|out| header.write(0, out), records, Record::write, out);
 }
 
 #[cfg(test)]
