@@ -22,6 +22,7 @@ use crate::decode::{Memory, SavedExporter, SavedSequence};
 mod private;
 mod aside;
 mod journal;
+mod lines;
 mod sequences;
 mod seen;
 

@@ -23,7 +23,7 @@ use hashbrown::HashMap;
 use helios_common::clock::unix_secs;
 use helios_common::exporter::{Address, address_of, ip_of};
 
-use super::{Counts, aside, private};
+use super::{Counts, aside, lines, private};
 use crate::decode::SavedExporter;
 
 pub const FILE_NAME: &str = "exporters.state";
@@ -72,7 +72,7 @@ pub struct Line {
 impl Line {
     pub fn of(address: Address, saved: &SavedExporter) -> Option<Self> {
         let content = format!("{} {} {}", unix_secs(), ip_of(address), serde_json::to_string(saved).ok()?);
-        Some(Self { address, text: format!("{:08x} {content}", crc32fast::hash(content.as_bytes())) })
+        Some(Self { address, text: lines::checked(&content) })
     }
 }
 
@@ -95,11 +95,7 @@ impl<'a> Found<'a> {
     /// Address, time and text of a line that is whole.
     fn parse(line: &'a [u8]) -> Option<(Address, u64, &'a str)> {
         let text = std::str::from_utf8(line).ok()?;
-        let (checksum, content) = text.split_once(' ')?;
-        if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(content.as_bytes()) {
-            return None;
-        }
-        let mut parts = content.splitn(3, ' ');
+        let mut parts = lines::content(text)?.splitn(3, ' ');
         let saved_at = parts.next()?.parse().ok()?;
         Some((address_of(parts.next()?.parse().ok()?), saved_at, text))
     }
@@ -388,7 +384,7 @@ mod tests {
     #[test]
     fn what_is_too_old_is_forgotten() {
         let content = format!("{} 192.0.2.1 {{}}", unix_secs() - MAX_AGE_SECS - 1);
-        let text = format!("{:08x} {content}", crc32fast::hash(content.as_bytes()));
+        let text = lines::checked(&content);
         assert!(matches!(Found::new(text.as_bytes(), unix_secs()), Found::TooOld));
         assert!(matches!(Found::new(text.as_bytes(), unix_secs() - 10), Found::Current(..)));
         assert!(matches!(Found::new(&text.as_bytes()[..20], unix_secs() - 10), Found::Damaged));

@@ -9,14 +9,14 @@
 //!  <crc32, hex> <address> <first seen, Unix ms> <last seen, Unix ms>
 //! ```
 
-use std::fs;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use helios_common::exporter::{Address, address_of, ip_of};
 use helios_common::time::UnixMs;
 
-use super::{aside, private};
+use super::lines::WholeFile;
+use super::{aside, lines};
 
 const FILE_NAME: &str = "seen.state";
 const MAGIC: &str = "helios-exporters 1";
@@ -34,58 +34,33 @@ pub struct Seen {
 
 /// The file.
 #[derive(Debug)]
-pub(super) struct SeenFile {
-    path: PathBuf,
-    failing: bool,
-}
+pub(super) struct SeenFile(WholeFile);
 
 impl SeenFile {
     /// Reads what is there. A file that is none of Helios' is set aside with a warning, and so are damaged lines, whose
     /// number is the third of what is returned.
     pub fn open(directory: &Path, now: UnixMs) -> io::Result<(Self, Vec<Seen>, u64)> {
+        const NOT_SAVED: &str =
+            "the times when exporters were last seen are not saved: after a restart, silent exporters will be missing";
         let path = directory.join(FILE_NAME);
         let (mut seen, damaged) = read(&path)?;
         seen.retain(|seen| now - seen.last_seen < MAX_AGE_MS);
-        Ok((Self { path, failing: false }, seen, damaged))
+        Ok((Self(WholeFile::new(path, NOT_SAVED)), seen, damaged))
     }
 
     /// Writes the file anew.
     pub fn write(&mut self, seen: &[Seen]) {
-        match self.try_write(seen) {
-            Ok(()) => self.failing = false,
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::error!(file = %self.path.display(), %error, "the times when exporters were last seen are not saved: after a restart, silent exporters will be missing; check the disk");
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn try_write(&self, seen: &[Seen]) -> io::Result<()> {
-        let temporary = self.path.with_extension("tmp-seen");
-        let mut file = BufWriter::new(private::create(&temporary)?);
-        writeln!(file, "{MAGIC}")?;
-        for seen in seen {
-            writeln!(file, "{}", line(seen))?;
-        }
-        file.flush()?;
-        file.get_ref().sync_all()?;
-        fs::rename(&temporary, &self.path)
+        self.0.write(MAGIC, seen.iter().map(line));
     }
 }
 
 fn line(seen: &Seen) -> String {
-    let content = format!("{} {} {}", ip_of(seen.address), seen.first_seen, seen.last_seen);
-    format!("{:08x} {content}", crc32fast::hash(content.as_bytes()))
+    lines::checked(&format!("{} {} {}", ip_of(seen.address), seen.first_seen, seen.last_seen))
 }
 
 /// A line that is whole.
 fn parse(line: &str) -> Option<Seen> {
-    let (checksum, content) = line.split_once(' ')?;
-    if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(content.as_bytes()) {
-        return None;
-    }
-    let mut parts = content.split(' ');
+    let mut parts = lines::content(line)?.split(' ');
     let address = address_of(parts.next()?.parse().ok()?);
     let mut time = || parts.next()?.parse().ok();
     Some(Seen { address, first_seen: time()?, last_seen: time()? })
@@ -93,30 +68,19 @@ fn parse(line: &str) -> Option<Seen> {
 
 /// The exporters, and how many lines were damaged.
 fn read(path: &Path) -> io::Result<(Vec<Seen>, u64)> {
-    let octets = match fs::read(path) {
-        Ok(octets) => octets,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
-        Err(error) => return Err(error),
-    };
-    let text = String::from_utf8_lossy(&octets);
+    let Some(text) = lines::text(path)? else { return Ok(Default::default()) };
     let mut lines = text.lines();
     if lines.next() != Some(MAGIC) {
         aside::file(path, "times of exporters")?;
         return Ok(Default::default());
     }
-    let (mut seen, mut damaged) = (Vec::new(), Vec::new());
-    for line in lines {
-        match parse(line) {
-            Some(one) => seen.push(one),
-            None => damaged.push(line.as_bytes()),
-        }
-    }
-    aside::lines(path, &damaged, "saved times of exporters");
-    Ok((seen, damaged.len() as u64))
+    Ok(lines::parse(path, lines, "saved times of exporters", parse))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const NOW: UnixMs = 1_700_000_000_000;

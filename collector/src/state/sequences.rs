@@ -12,14 +12,14 @@
 //!  <crc32, hex> <address> <protocol> <domain> <port> <next number>[ <source address>]
 //! ```
 
-use std::fs;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use hashbrown::HashMap;
 use helios_common::exporter::{Address, address_of, ip_of};
 
-use super::{aside, private};
+use super::lines::WholeFile;
+use super::{aside, lines};
 use crate::decode::{Protocol, SavedSequence};
 
 const FILE_NAME: &str = "sequences.state";
@@ -31,18 +31,18 @@ pub(super) type Numbers = HashMap<Address, Vec<SavedSequence>>;
 /// The file, and what each worker said last.
 #[derive(Debug)]
 pub(super) struct SequenceFile {
-    path: PathBuf,
+    file: WholeFile,
     workers: HashMap<usize, Vec<(Address, SavedSequence)>>,
-    failing: bool,
 }
 
 impl SequenceFile {
     /// Reads what is there. A file that is none of Helios' is set aside with a warning, and so are
     /// damaged lines, whose number is the third of what is returned.
     pub fn open(directory: &Path) -> io::Result<(Self, Numbers, u64)> {
+        const NOT_SAVED: &str = "sequence numbers not saved: what is lost over a restart will not be counted";
         let path = directory.join(FILE_NAME);
         let (numbers, damaged) = read(&path)?;
-        Ok((Self { path, workers: HashMap::new(), failing: false }, numbers, damaged))
+        Ok((Self { file: WholeFile::new(path, NOT_SAVED), workers: HashMap::new() }, numbers, damaged))
     }
 
     pub fn put(&mut self, worker: usize, numbers: Vec<(Address, SavedSequence)>) {
@@ -51,28 +51,10 @@ impl SequenceFile {
 
     /// Writes what the workers said last, and `waiting`: numbers of exporters that were not heard of since the start.
     pub fn write(&mut self, waiting: &Numbers) {
-        match self.try_write(waiting) {
-            Ok(()) => self.failing = false,
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::error!(file = %self.path.display(), %error, "sequence numbers not saved: what is lost over a restart will not be counted; check the disk");
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn try_write(&self, waiting: &Numbers) -> io::Result<()> {
-        let temporary = self.path.with_extension("tmp-sequences");
-        let mut file = BufWriter::new(private::create(&temporary)?);
-        writeln!(file, "{MAGIC}{}", std::process::id())?;
         let waiting = waiting.iter().flat_map(|(address, numbers)| numbers.iter().map(move |number| (address, number)));
         let heard = self.workers.values().flatten().map(|(address, number)| (address, number));
-        for (address, number) in waiting.chain(heard) {
-            writeln!(file, "{}", line(*address, number))?;
-        }
-        file.flush()?;
-        file.get_ref().sync_all()?;
-        fs::rename(&temporary, &self.path)
+        let lines = waiting.chain(heard).map(|(address, number)| line(*address, number));
+        self.file.write(&format!("{MAGIC}{}", std::process::id()), lines);
     }
 }
 
@@ -82,16 +64,12 @@ fn line(address: Address, number: &SavedSequence) -> String {
     if socket != address {
         content.push_str(&format!(" {}", ip_of(socket)));
     }
-    format!("{:08x} {content}", crc32fast::hash(content.as_bytes()))
+    lines::checked(&content)
 }
 
 /// A line that is whole.
 fn parse(line: &str) -> Option<(Address, SavedSequence)> {
-    let (checksum, content) = line.split_once(' ')?;
-    if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(content.as_bytes()) {
-        return None;
-    }
-    let mut parts = content.split(' ');
+    let mut parts = lines::content(line)?.split(' ');
     let address = address_of(parts.next()?.parse().ok()?);
     let name = parts.next()?;
     let protocol = Protocol::ALL.into_iter().find(|protocol| protocol.name() == name)?;
@@ -107,12 +85,7 @@ fn parse(line: &str) -> Option<(Address, SavedSequence)> {
 
 /// The numbers, and how many lines were damaged.
 fn read(path: &Path) -> io::Result<(Numbers, u64)> {
-    let octets = match fs::read(path) {
-        Ok(octets) => octets,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
-        Err(error) => return Err(error),
-    };
-    let text = String::from_utf8_lossy(&octets);
+    let Some(text) = lines::text(path)? else { return Ok(Default::default()) };
     let mut lines = text.lines();
     let Some(process) = lines.next().and_then(|header| header.strip_prefix(MAGIC)) else {
         aside::file(path, "sequence numbers")?;
@@ -121,16 +94,12 @@ fn read(path: &Path) -> io::Result<(Numbers, u64)> {
     if still_runs(process) {
         return Ok(Default::default());
     }
+    let (found, damaged) = lines::parse(path, lines, "saved sequence numbers", parse);
     let mut numbers = Numbers::new();
-    let mut damaged = Vec::new();
-    for line in lines {
-        match parse(line) {
-            Some((address, number)) => numbers.entry(address).or_default().push(number),
-            None => damaged.push(line.as_bytes()),
-        }
+    for (address, number) in found {
+        numbers.entry(address).or_default().push(number);
     }
-    aside::lines(path, &damaged, "saved sequence numbers");
-    Ok((numbers, damaged.len() as u64))
+    Ok((numbers, damaged))
 }
 
 /// Whether the process that wrote the file runs beside this one. In containers, all have the same number: then it is
@@ -141,6 +110,8 @@ fn still_runs(process: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const ROUTER: Address = [1; 16];
