@@ -1,27 +1,17 @@
 """A mail server that keeps what it is sent: SMTP with STARTTLS and AUTH PLAIN (RFC 5321, RFC 3207, RFC 4954)."""
 
 import base64
-import socket
 import ssl
-import threading
+
+import runbook_wire
 
 
-class Mail:
+class Mail(runbook_wire.Listener):
     def __init__(self, certificate, key, login):
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.context.load_cert_chain(certificate, key)
         self.login, self.messages = login, []
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.server.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+        super().__init__()
 
     def serve(self, client):
         lines, secure, known = client.makefile("rb"), False, False
@@ -56,6 +46,3 @@ class Mail:
                 return
             else:
                 say("530 log in first")
-
-    def close(self):
-        self.server.close()

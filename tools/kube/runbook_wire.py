@@ -10,12 +10,10 @@ import threading
 import urllib.parse
 
 
-class Wire:
-    """Passes TCP connections on to an address, until it is told otherwise."""
+class Listener:
+    """Takes TCP connections on loopback; `serve` of a subclass gets each in a thread of its own."""
 
-    def __init__(self, target):
-        host, port = target.rsplit(":", 1)
-        self.target, self.sockets, self.up = (host, int(port)), set(), True
+    def __init__(self):
         self.server = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.server.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -26,18 +24,33 @@ class Wire:
                 client, _ = self.server.accept()
             except OSError:
                 return
-            if not self.up:
-                client.close()
-                continue
-            try:
-                there = socket.create_connection(self.target, timeout=10)
-            except OSError:
-                client.close()
-                continue
-            there.settimeout(None)
-            self.sockets |= {client, there}
-            for source, sink in ((client, there), (there, client)):
-                threading.Thread(target=self.copy, args=(source, sink), daemon=True).start()
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def close(self):
+        self.server.close()
+
+
+class Wire(Listener):
+    """Passes TCP connections on to an address, until it is told otherwise."""
+
+    def __init__(self, target):
+        host, port = target.rsplit(":", 1)
+        self.target, self.sockets, self.up = (host, int(port)), set(), True
+        super().__init__()
+
+    def serve(self, client):
+        if not self.up:
+            client.close()
+            return
+        try:
+            there = socket.create_connection(self.target, timeout=10)
+        except OSError:
+            client.close()
+            return
+        there.settimeout(None)
+        self.sockets |= {client, there}
+        threading.Thread(target=self.copy, args=(client, there), daemon=True).start()
+        self.copy(there, client)
 
     def copy(self, source, sink):
         try:
@@ -66,7 +79,7 @@ class Wire:
 
     def close(self):
         self.down()
-        self.server.close()
+        super().close()
 
 
 class Deadly:
