@@ -85,8 +85,8 @@ def main():
     parser.add_argument("--idle-secs", type=int, default=300)
     parser.add_argument("--runs", type=int, default=10)
     given = parser.parse_args()
-    measure = Measure.start()
     try:
+        measure = Measure.start()
         seconds = measure.first_set(given.runs)
         print(f"from kubectl apply to the first gNMI Set: median {statistics.median(seconds):.1f} s, {min(seconds):.1f} to {max(seconds):.1f} s, {given.runs} runs")
         size = measure.old(given.executions)

@@ -23,6 +23,12 @@ KINDS = {"Runbook": "runbooks", "RunbookExecution": "runbookexecutions", "Runboo
 POLICY_LIMIT_SECS = 60
 
 
+def audit_table():
+    """The statement that makes the table of audit entries, as the engine takes it: one, without comments and semicolon."""
+    lines = (ROOT / "deploy/runbooks/audit.sql").read_text().splitlines()
+    return "\n".join(line for line in lines if not line.startswith("--")).rstrip().rstrip(";")
+
+
 def runbook(name, **spec):
     steps = [{"name": "wait", "type": "wait", "config": {"duration": "1s"}}]
     return {"apiVersion": "helios.io/v1alpha1", "kind": "Runbook", "metadata": {"name": name}, "spec": {"steps": steps, **spec}}

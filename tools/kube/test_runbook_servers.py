@@ -14,7 +14,7 @@ import urllib.request
 import cluster
 import runbook_rig
 import runbook_smtp
-from runbook_case import NAMESPACE, ROOT, Case, runbook
+from runbook_case import NAMESPACE, ROOT, Case, audit_table, runbook
 from runbook_rig import DEVICE, wait_for
 
 ENGINE = os.environ.get("HELIOS_ENGINE_PYTHON") or str(ROOT / ".cache/engine/bin/python")
@@ -45,11 +45,10 @@ class Servers(Case):
         cls.clickhouse_url = f"http://127.0.0.1:{port}"
         folder = pathlib.Path(cls.folder.name) / "clickhouse"
         env = {**os.environ, "PYTHONPATH": str(ROOT / "tools/clickhouse-http")}
-        cls.clickhouse = cls.rig.spawn("clickhouse", [ENGINE, "-m", "clickhouse_http", "--path", folder, "--port", str(port)], env)
+        cls.clickhouse = cls.rig.spawn("clickhouse", [ENGINE, "-m", "clickhouse_http", "--path", folder, "--port", str(port)], env, cwd=cls.folder.name)
         wait_for("ClickHouse", lambda: cls.sql("SELECT 1") == "1")
         cls.sql("CREATE DATABASE helios")
-        text = "\n".join(line for line in (ROOT / "deploy/runbooks/audit.sql").read_text().splitlines() if not line.startswith("--"))
-        cls.sql(text.rstrip().rstrip(";"))
+        cls.sql(audit_table())
 
     @classmethod
     def sql(cls, text):

@@ -17,7 +17,7 @@ import urllib.request
 
 import runbook_rig
 import runbook_wire
-from runbook_case import ROOT, Case
+from runbook_case import ROOT, Case, audit_table
 from runbook_rig import wait_for
 
 PROTOCOLS = "/network-instances/network-instance[name=default]/protocols"
@@ -38,8 +38,10 @@ class Lab:
         self.log = open(folder.parent / "lab.log", "wb")
         environment = {**os.environ, "LAB_FOLDER": str(folder), "LAB_BASE": os.environ.get("LAB_BASE") or "90"}
         self.process = subprocess.Popen([ROOT / "tools/lab", "up"], env=environment, stdout=self.log, stderr=self.log)
+
+    def wait(self):
         wait_for("lab", self.is_up, START_SECS)
-        self.places = json.loads((folder / "lab.json").read_text())
+        self.places = json.loads((self.folder / "lab.json").read_text())
 
     def is_up(self):
         if self.process.poll() is not None:
@@ -86,11 +88,9 @@ class Samples(Case):
         cls.addClassCleanup(cls.scratch.cleanup)
         cls.lab = Lab(pathlib.Path(cls.scratch.name) / "lab")
         cls.addClassCleanup(cls.lab.stop)
+        cls.lab.wait()
         super().setUpClass()
-        for dashes in (ROOT / "deploy/runbooks/audit.sql").read_text().split(";"):
-            text = "\n".join(line for line in dashes.splitlines() if not line.startswith("--")).strip()
-            if text:
-                cls.lab.sql(text)
+        cls.lab.sql(audit_table())
         places = cls.lab.places
         cls.rig.servers = {"prometheus_url": places["prometheus"], "clickhouse_url": places["clickhouse"], "clickhouse_database": "helios",
                            "http_hosts": [urllib.parse.urlparse(places["alertmanager"]).netloc]}
