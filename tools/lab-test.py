@@ -8,8 +8,6 @@ Needs what `make lab` needs, and the Python package pygnmi. Takes about 20 minut
 """
 
 import argparse
-import importlib.machinery
-import importlib.util
 import json
 import os
 import pathlib
@@ -25,6 +23,10 @@ import urllib.request
 from pygnmi.client import gNMIclient
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools/kube"))
+
+import cluster
+
 START_S = 600
 DEADLINE_S = 300
 # Recorded rates look back 5 minutes: from then on they are of whole windows.
@@ -36,14 +38,6 @@ PASSES = 3
 PASS_S = 60
 # gRPC waits up to 120 s (plus 20 per cent) between attempts to connect, gnmic 10 s more, and samples come every 15 s.
 GNMI_BACK_S = 180
-
-
-def lab_module():
-    """tools/lab as a module."""
-    loader = importlib.machinery.SourceFileLoader("lab", str(ROOT / "tools/lab"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("lab", loader))
-    loader.exec_module(module)
-    return module
 
 
 class Check:
@@ -183,7 +177,7 @@ def every_device(check):
 def commit_confirmed(check, here):
     """gnmic switches an interface off in a commit that nobody confirms: the device takes it back by itself."""
     name, interface = here
-    gnmic = [lab_module().component("gnmic"), "-a", f"{check.network()[name]['address']}:9339", "-u", "lab", "-p", "lab-password",
+    gnmic = [cluster.program("gnmic"), "-a", f"{check.network()[name]['address']}:9339", "-u", "lab", "-p", "lab-password",
              "--tls-ca", str(check.folder / "ca.pem")]
     path = f"/interfaces/interface[name={interface}]/config/enabled"
 

@@ -345,7 +345,7 @@ def run(folder):
         print(f"{sum(len(group['rules']) for group in groups())} rules evaluated without an error; firing: {', '.join(firing)}", flush=True)
         if firing != ["Watchdog"]:
             sys.exit("check: alerts fire although nothing is wrong")
-        simulated.damage(practice["control"], undo=False)
+        simulated.damage(practice["control"])
         wait_for(lab, lambda: simulated.damaged(query))
         print("check: damaged packets are the same by both collectors")
     finally:

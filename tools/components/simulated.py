@@ -68,9 +68,9 @@ def profiles(practice, authority):
             {"name": "openconfig", "gnmi": {**gnmi, "subscriptions": openconfig}, **shared}]
 
 
-def damage(control, undo):
+def damage(control):
     for device, interface in DAMAGED:
-        body = json.dumps({"fault": "errors", "device": device, "interface": interface, "undo": undo}).encode()
+        body = json.dumps({"fault": "errors", "device": device, "interface": interface, "undo": False}).encode()
         request = urllib.request.Request(control + "/api/faults", body, {"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=10).close()
 

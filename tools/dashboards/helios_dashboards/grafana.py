@@ -360,11 +360,8 @@ def bars(
     unit: str,
     levels: Json,
     no_value: str = "No data in this range",
-    links: Sequence[Json] = (),
-    minimum: float = 0,
     maximum: float | None = None,
     rows: bool = False,
-    name: str = "",
     decimals: int | None = None,
 ) -> Json:
     """Bars, largest first as the query sorts them. `rows`: a bar for each row of a table."""
@@ -373,15 +370,13 @@ def bars(
         "noValue": no_value,
         "thresholds": levels,
         "color": {"mode": "thresholds"},
-        "min": minimum,
-        "links": list(links),
+        "min": 0,
+        "links": [],
     }
     if maximum is not None:
         defaults["max"] = maximum
     if decimals is not None:
         defaults["decimals"] = decimals
-    if name:
-        defaults["displayName"] = f"${{__field.labels.{name}}}"
     options = {
         "reduceOptions": _reduce(values=rows),
         "orientation": "horizontal",

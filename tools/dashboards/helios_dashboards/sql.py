@@ -149,14 +149,13 @@ def _all(conditions: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """What a panel asks: values by keys, from one of `chain`, from coarse to fine."""
+    """What a panel asks: values by keys or of a side, from the coarsest table that answers."""
 
     keys: Mapping[str, Expression]
     needs: frozenset[str] | Mapping[str, frozenset[str]] = frozenset()
     """Columns that `keys` and `where` use; by table where `keys` do."""
     figures: tuple[str, ...] = ("bytes",)
     where: Expression = ""
-    chain: tuple[str, ...] = BY_KEY
     side: str = ""
     """What rows of the tables of talkers are about, where these can answer: src, dst, pair or service."""
     detailed: bool = False
@@ -164,7 +163,7 @@ class Question:
 
     def able(self) -> list[Table]:
         """Tables that have what the panel always needs, from coarse to fine."""
-        found = [tables()[name] for name in (BY_SIDE if self.side else self.chain)]
+        found = [tables()[name] for name in (BY_SIDE if self.side else BY_KEY)]
         return [table for table in found if self._needs(table) <= table.columns]
 
     def _needs(self, table: Table) -> frozenset[str]:
