@@ -181,14 +181,15 @@ impl Ended {
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, account: Account, sessions: Rc<Sessions>) {
-    let result = match sessions.proxies.contains(peer.ip()) {
-        true => behind_proxy(stream, peer, account, &sessions).await,
-        false => {
-            let result = plain_or_tls(stream, peer, &sessions).await;
-            drop(account);
-            result
+async fn connection(mut stream: TcpStream, peer: SocketAddr, account: Account, sessions: Rc<Sessions>) {
+    let mut exporter = peer;
+    let result = match exporter_of(&mut stream, peer, account, &sessions).await {
+        Ok(Some((address, _account))) => {
+            exporter = address;
+            plain_or_tls(stream, exporter, &sessions).await
         }
+        Ok(None) => Ok(()),
+        Err(ended) => Err(ended),
     };
     if let Err(ended) = result {
         let connections = &sessions.connections;
@@ -199,34 +200,31 @@ async fn connection(stream: TcpStream, peer: SocketAddr, account: Account, sessi
         };
         counter.fetch_add(1, Ordering::Relaxed);
         sessions.log(ended.trouble(), |left_out| {
-            tracing::warn!(exporter = %peer, reason = %ended, left_out, "IPFIX connection closed");
+            tracing::warn!(%exporter, reason = %ended, left_out, "IPFIX connection closed");
         });
     }
     sessions.connections.open.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// Reads the header of a load balancer, then the session of the exporter that it names, at whose cost it is from then on.
-async fn behind_proxy(
-    mut stream: TcpStream,
-    balancer: SocketAddr,
+/// Whose session a connection is, and the account that it is charged to: the exporter's that the header of a load balancer
+/// names, else those of the peer, which may be a load balancer that looks whether somebody listens. `None` if the exporter
+/// is refused.
+async fn exporter_of(
+    stream: &mut TcpStream,
+    peer: SocketAddr,
     account: Account,
     sessions: &Sessions,
-) -> Result<(), Ended> {
-    let header = tokio::time::timeout(HANDSHAKE_LIMIT, read_proxy_header(&mut stream)).await;
-    let Some(exporter) = header.map_err(|_| Ended::ProxyTime)?? else {
-        // The load balancer itself: it looks whether somebody listens.
-        let result = plain_or_tls(stream, balancer, sessions).await;
-        drop(account);
-        return result;
-    };
+) -> Result<Option<(SocketAddr, Account)>, Ended> {
+    if !sessions.proxies.contains(peer.ip()) {
+        return Ok(Some((peer, account)));
+    }
+    let header = tokio::time::timeout(HANDSHAKE_LIMIT, read_proxy_header(stream)).await;
+    let Some(exporter) = header.map_err(|_| Ended::ProxyTime)?? else { return Ok(Some((peer, account))) };
     drop(account);
     if !is_allowed(exporter, sessions) {
-        return Ok(());
+        return Ok(None);
     }
-    let Some(account) = charged(exporter, sessions) else { return Ok(()) };
-    let result = plain_or_tls(stream, exporter, sessions).await;
-    drop(account);
-    result
+    Ok(charged(exporter, sessions).map(|account| (exporter, account)))
 }
 
 async fn read_proxy_header(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Ended> {
