@@ -133,7 +133,8 @@ impl FlowTotals {
 
     /// What was added to a flow since it was told last. Tables grow to their size and are then used again and again.
     fn added(&mut self, key: u64, now: Counted, has_start: bool) -> Counted {
-        let before = self.young.get(&key).copied().or_else(|| self.old.remove(&key));
+        let young = self.young.get(&key).copied();
+        let before = young.or_else(|| self.old.remove(&key));
         let (told, added) = match before {
             None => (now, now),
             Some(before) => match (now.bytes.checked_sub(before.bytes), now.packets.checked_sub(before.packets)) {
@@ -142,8 +143,7 @@ impl FlowTotals {
                 _ => (now, now),
             },
         };
-        let is_known = self.young.contains_key(&key);
-        if !is_known && (self.young.len() >= self.max || !self.may_grow()) {
+        if young.is_none() && (self.young.len() >= self.max || !self.may_grow()) {
             std::mem::swap(&mut self.young, &mut self.old);
             self.young.clear();
             if !self.may_grow() {
