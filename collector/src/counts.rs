@@ -140,7 +140,9 @@ impl Shared {
         let mut shown = locked(&self.exporters);
         shown.clear();
         shown.extend(known);
-        shown.iter().for_each(|stats| roster.note(stats, now));
+        for stats in shown.iter() {
+            roster.note(stats, now);
+        }
     }
 }
 

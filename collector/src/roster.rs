@@ -59,7 +59,7 @@ pub struct Table {
 
 /// An exporter with a series of its own.
 #[derive(Debug, Default)]
-struct Own {
+pub struct Own {
     past: Option<ExporterStats>,
     first_seen: UnixMs,
     last_seen: UnixMs,
@@ -96,14 +96,13 @@ impl Table {
         }
     }
 
-    /// Takes note of an exporter that a decoder knows.
-    pub fn note(&mut self, stats: &ExporterStats, now: UnixMs) {
-        if self.has_own(stats.address, now) {
-            let own = self.own.entry(stats.address).or_default();
-            own.known = true;
-            own.first_seen = own.first_seen.min(stats.stats.first_seen);
-            own.last_seen = own.last_seen.max(stats.stats.last_seen);
-        }
+    /// Takes note of an exporter that a decoder knows. Returns what is kept of it, if it has a series of its own.
+    pub fn note(&mut self, stats: &ExporterStats, now: UnixMs) -> Option<&mut Own> {
+        let own = self.own(stats.address, now)?;
+        own.known = true;
+        own.first_seen = own.first_seen.min(stats.stats.first_seen);
+        own.last_seen = own.last_seen.max(stats.stats.last_seen);
+        Some(own)
     }
 
     /// When the exporters with series of their own were seen.
@@ -118,12 +117,12 @@ impl Table {
     /// Keeps what an exporter had counted that a decoder forgot or whose session ended.
     pub fn retire(&mut self, gone: &ExporterStats, now: UnixMs) {
         let gone = gone.past();
-        let past = if self.has_own(gone.address, now) {
-            let own = self.own.entry(gone.address).or_default();
-            own.last_seen = own.last_seen.max(gone.stats.last_seen);
-            &mut own.past
-        } else {
-            &mut self.past_others
+        let past = match self.own(gone.address, now) {
+            Some(own) => {
+                own.last_seen = own.last_seen.max(gone.stats.last_seen);
+                &mut own.past
+            }
+            None => &mut self.past_others,
         };
         match past {
             Some(past) => past.merge(&gone),
@@ -138,13 +137,11 @@ impl Table {
             own.known = known.contains_key(address);
         }
         let mut list = ExporterList { n_known: known.len(), past_others: self.past_others, ..ExporterList::default() };
-        for (&address, stats) in &known {
-            if !self.has_own(address, now) {
+        for stats in known.values() {
+            let Some(own) = self.note(stats, now) else {
                 list.others.push(*stats);
                 continue;
-            }
-            self.note(stats, now);
-            let own = self.own.entry(address).or_default();
+            };
             let mut all = *stats;
             if let Some(past) = &own.past {
                 all.merge(past);
@@ -156,20 +153,19 @@ impl Table {
         list
     }
 
-    /// Whether an exporter has a series of its own, which it gets now if there is one left.
-    fn has_own(&mut self, address: Address, now: UnixMs) -> bool {
-        if self.own.contains_key(&address) {
-            return true;
+    /// What is kept of an exporter with a series of its own, which it gets now if there is one left.
+    fn own(&mut self, address: Address, now: UnixMs) -> Option<&mut Own> {
+        if !self.own.contains_key(&address) {
+            if self.others.contains(&address) {
+                return None;
+            }
+            if self.own.len() >= self.limit && !self.free_one(now) {
+                self.others.insert(address);
+                return None;
+            }
+            self.own.insert(address, Own { known: true, first_seen: now, last_seen: 0, past: None });
         }
-        if self.others.contains(&address) {
-            return false;
-        }
-        if self.own.len() >= self.limit && !self.free_one(now) {
-            self.others.insert(address);
-            return false;
-        }
-        self.own.insert(address, Own { known: true, first_seen: now, last_seen: 0, past: None });
-        true
+        self.own.get_mut(&address)
     }
 
     /// Ends the series of the exporter that has been silent the longest; `false` if there is none to end.
