@@ -188,13 +188,14 @@ impl Assembler {
         Ok(is_due)
     }
 
-    /// Writes the open block to the spool again, if the disk did not take it and has room now.
-    pub fn refile(&mut self) {
-        let (Some(spool), Some(open)) = (&self.spool, &mut self.open) else { return };
-        if open.file.is_none() && !open.pieces.is_empty() && open.filed_at.elapsed() >= REFILE_INTERVAL {
-            open.filed_at = Instant::now();
-            open.refile(spool);
+    /// Writes the open block to the spool again, if the disk did not take it and has room now. Says whether it did.
+    pub fn refile(&mut self) -> bool {
+        let (Some(spool), Some(open)) = (&self.spool, &mut self.open) else { return false };
+        if open.file.is_some() || open.pieces.is_empty() || open.filed_at.elapsed() < REFILE_INTERVAL {
+            return false;
         }
+        open.filed_at = Instant::now();
+        open.refile(spool)
     }
 
     /// How long the first row has waited that is to be written to the spool and is not encoded yet.
@@ -385,21 +386,19 @@ impl Open {
         self.pieces.push(piece);
     }
 
-    /// Writes the pieces to a new file where the disk did not take the one before.
-    fn refile(&mut self, spool: &Arc<Spool>) {
-        let last = self.pieces.len().saturating_sub(1);
-        let Some(mut file) = spool.begin_if_room(&self.head) else { return };
-        for (n, piece) in self.pieces.iter().enumerate() {
-            // As with a closed block, rows come with the last piece.
-            let (rows, arrivals) = match n == last {
-                true => (self.encoded.rows as u32, &self.arrivals[..self.encoded.arrivals]),
-                false => (0, &[][..]),
-            };
-            let Some(appended) = file.append(rows, arrivals, piece) else { return };
-            file = appended;
+    /// Writes the pieces to a new file where the disk did not take the one before, and has room for all of them.
+    fn refile(&mut self, spool: &Arc<Spool>) -> bool {
+        if !spool.has_room(self.octets) {
+            return false;
+        }
+        let Encoded { rows, arrivals } = self.encoded;
+        self.file = spool.write_pieces(&self.head, &self.pieces, rows as u32, &self.arrivals[..arrivals]);
+        if self.file.is_none() {
+            return false;
         }
         spool.remove_stump(&self.head.token);
-        (self.file, self.filed) = (Some(file), self.encoded);
+        self.filed = self.encoded;
+        true
     }
 }
 

@@ -344,9 +344,7 @@ impl BlockThread {
 
     /// Rows that have waited long enough go to the spool, however few they are.
     fn write_old(&mut self) {
-        let before = self.assembler.unwritten_rows();
-        self.assembler.refile();
-        if self.assembler.unwritten_rows() != before {
+        if self.assembler.refile() {
             self.show();
         }
         match self.assembler.encode_older_than(self.max_unwritten) {

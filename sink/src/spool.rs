@@ -234,14 +234,24 @@ impl Spool {
             token: block.token.clone(),
             statement: block.statement.to_string(),
         };
-        let mut file = self.begin(&head)?;
-        // Rows and arrivals come with the last piece: a block is whole or not at all.
-        let last = block.pieces.len().saturating_sub(1);
-        for (n, piece) in block.pieces.iter().enumerate() {
-            let (rows, arrivals) = if n == last { (block.rows as u32, &block.arrivals[..]) } else { (0, &[][..]) };
-            file = file.append(rows, arrivals, piece)?;
-        }
+        let file = self.write_pieces(&head, &block.pieces, block.rows as u32, &block.arrivals)?;
         block.rollups.iter().try_fold(file, OpenFile::append_rollup)?.close()
+    }
+
+    /// Writes pieces that are there already to a new file. Rows and arrivals come with the last one: they are whole or not
+    /// there at all.
+    pub fn write_pieces(
+        self: &Arc<Self>,
+        head: &Head,
+        pieces: &[Bytes],
+        rows: u32,
+        arrivals: &[(UnixMs, u32)],
+    ) -> Option<OpenFile> {
+        let last = pieces.len().saturating_sub(1);
+        pieces.iter().enumerate().try_fold(self.begin(head)?, |file, (n, piece)| {
+            let (rows, arrivals) = if n == last { (rows, arrivals) } else { (0, &[][..]) };
+            file.append(rows, arrivals, piece)
+        })
     }
 
     /// Reads a kept block.

@@ -60,7 +60,7 @@ impl Spool {
     }
 
     /// As the negation of [`is_full`](Self::is_full); if there is no room, everybody is told.
-    pub(super) fn has_room(&self, reserve: u64) -> bool {
+    pub(crate) fn has_room(&self, reserve: u64) -> bool {
         let room = self.room(reserve);
         self.tell(room);
         room == Room::Enough
