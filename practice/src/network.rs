@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use helios_common::exporter::mapped;
+use helios_common::prefix::Prefix;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -18,7 +20,7 @@ use crate::flows;
 use crate::gnmi::commit::Pending;
 use crate::routing::{self, Hop};
 use crate::tree;
-use crate::tree::intent::{self, Prefix};
+use crate::tree::intent;
 
 /// Octets of a packet on average.
 const PACKET_OCTETS: u64 = 800;
@@ -307,7 +309,7 @@ impl State {
 
     /// Whether a route discards what is for this address.
     pub fn is_discarded(&self, address: Ipv4Addr) -> bool {
-        self.discards.iter().any(|prefix| prefix.contains(address))
+        self.discards.iter().any(|prefix| prefix.holds(mapped(address.octets())))
     }
 
     fn is_up(&self, device: usize, interface: usize) -> bool {

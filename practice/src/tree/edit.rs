@@ -1,5 +1,6 @@
 //! Changes of the configuration: delete, replace, update (gNMI specification §3.4).
 
+use helios_common::prefix::Prefix;
 use helios_gnmi::PathElem;
 use serde_json::{Map, Value};
 
@@ -220,7 +221,7 @@ fn validate_routing(protocol: &Value) -> Result<(), Refused> {
     }
     for route in protocol["static-routes"]["static"].as_array().into_iter().flatten() {
         let prefix = route["prefix"].as_str().unwrap_or_default();
-        if !prefix.contains(':') && prefix.parse::<intent::Prefix>().is_err() {
+        if !prefix.contains(':') && prefix.parse::<Prefix>().is_err() {
             return refuse(format!("static route {prefix:?} is no prefix"));
         }
     }

@@ -1,7 +1,6 @@
 //! What the configuration asks of the forwarding: metrics and overload of IS-IS, routes that discard, sampling.
 
-use std::net::Ipv4Addr;
-
+use helios_common::prefix::Prefix;
 use serde_json::{Value, json};
 
 use super::entries;
@@ -71,31 +70,6 @@ pub fn overloaded(config: &Value) -> bool {
     bit.and_then(Value::as_bool).unwrap_or(false)
 }
 
-/// An IPv4 prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prefix {
-    address: Ipv4Addr,
-    octets: u8,
-}
-
-impl Prefix {
-    pub fn contains(self, address: Ipv4Addr) -> bool {
-        let host_bits = 32 - u32::from(self.octets);
-        let network = |address: Ipv4Addr| u32::from(address).checked_shr(host_bits).unwrap_or(0);
-        network(address) == network(self.address)
-    }
-}
-
-impl std::str::FromStr for Prefix {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (address, octets) = text.split_once('/').ok_or(())?;
-        let octets = octets.parse().ok().filter(|octets| *octets <= 32).ok_or(())?;
-        Ok(Self { address: address.parse().map_err(|_| ())?, octets })
-    }
-}
-
 /// The prefixes of static routes whose next hop is DROP.
 pub fn discards(config: &Value) -> Vec<Prefix> {
     let routes = protocol(config, "STATIC").and_then(|protocol| protocol["static-routes"]["static"].as_array());
@@ -120,15 +94,18 @@ pub fn is_sampled(config: &Value, interface: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use helios_common::exporter::mapped;
+
     use super::*;
 
     #[test]
     fn a_prefix_contains_its_addresses_alone() {
+        let holds = |prefix: Prefix, address: [u8; 4]| prefix.holds(mapped(address));
         let prefix: Prefix = "198.51.100.8/29".parse().unwrap();
-        assert!(prefix.contains([198, 51, 100, 15].into()) && !prefix.contains([198, 51, 100, 16].into()));
-        assert!("0.0.0.0/0".parse::<Prefix>().unwrap().contains([1, 2, 3, 4].into()));
+        assert!(holds(prefix, [198, 51, 100, 15]) && !holds(prefix, [198, 51, 100, 16]));
+        assert!(holds("0.0.0.0/0".parse().unwrap(), [1, 2, 3, 4]));
         let one: Prefix = "198.51.100.8/32".parse().unwrap();
-        assert!(one.contains([198, 51, 100, 8].into()) && !one.contains([198, 51, 100, 9].into()));
+        assert!(holds(one, [198, 51, 100, 8]) && !holds(one, [198, 51, 100, 9]));
         assert!("198.51.100.8/33".parse::<Prefix>().is_err() && "x/8".parse::<Prefix>().is_err());
     }
 }
