@@ -17,7 +17,7 @@ use crate::step::Action;
 /// How long an execution waits for its runbook: both may be applied together, in any order.
 const RUNBOOK_WAIT_SECS: i64 = 60;
 /// Between two looks at what is not watched.
-const LOOK_AGAIN_SECS: i64 = 15;
+pub(crate) const LOOK_AGAIN_SECS: i64 = 15;
 
 /// The Job of the executor that the status names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,7 +268,7 @@ fn start(view: &View<'_>, snapshot: &Snapshot, plan: &Plan) -> Effect {
         }
     }
     if let Some(blocked) = view.blocked {
-        return wait(view, blocked);
+        return wait(view.status, blocked);
     }
     let mut status = view.status.clone();
     status.phase = Phase::Running;
@@ -280,12 +280,12 @@ fn start(view: &View<'_>, snapshot: &Snapshot, plan: &Plan) -> Effect {
 }
 
 /// Says in the status what the execution waits for, where it does not say so yet.
-pub fn wait(view: &View<'_>, blocked: &str) -> Effect {
+pub(crate) fn wait(status: &ExecutionStatus, blocked: &str) -> Effect {
     let message = format!("waits: {blocked}");
-    if view.status.message == message {
+    if status.message == message {
         return Effect::Again(LOOK_AGAIN_SECS);
     }
-    let status = ExecutionStatus { message, ..view.status.clone() };
+    let status = ExecutionStatus { message, ..status.clone() };
     Effect::Write { status: Box::new(status), event: "waits", by: String::new() }
 }
 

@@ -54,11 +54,16 @@ impl Locks {
         Ok(Ok(()))
     }
 
-    /// Takes one of the locks of the runbook.
+    /// Takes one of the locks of the runbook, unless one is held already: a try before may have taken another than the first.
     async fn take_one(&self, runbook: &str, runs: usize) -> kube::Result<bool> {
+        let lock = format!("helios-runbook-{}-", &audit::sha256(runbook.as_bytes())[..20]);
+        if runs > 1
+            && self.leases().list(&self.of_ours()).await?.iter().any(|lease| lease.name_any().starts_with(&lock))
+        {
+            return Ok(true);
+        }
         for run in 0..runs {
-            let lock = format!("helios-runbook-{}-{run}", &audit::sha256(runbook.as_bytes())[..20]);
-            if self.held(&lock, runbook).await? {
+            if self.held(&format!("{lock}{run}"), runbook).await? {
                 return Ok(true);
             }
         }
@@ -118,11 +123,15 @@ impl Locks {
         }
     }
 
+    /// The locks that the execution holds.
+    fn of_ours(&self) -> ListParams {
+        ListParams::default().labels(&format!("{HOLDER_LABEL}={}", self.uid))
+    }
+
     /// Frees every lock that the execution holds.
     pub(super) async fn free(&self) -> kube::Result<()> {
         let leases = self.leases();
-        let of_ours = ListParams::default().labels(&format!("{HOLDER_LABEL}={}", self.uid));
-        for lease in leases.list(&of_ours).await? {
+        for lease in leases.list(&self.of_ours()).await? {
             let resource_version = lease.metadata.resource_version.clone();
             let preconditions = Preconditions { resource_version, ..Preconditions::default() };
             let delete = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };

@@ -67,7 +67,7 @@ pub struct Options {
 }
 
 /// What was counted since the process began.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Counts {
     /// By runbook and phase.
     ends: BTreeMap<(String, &'static str), u64>,
@@ -80,9 +80,9 @@ helios_metrics::metrics! {
     /// What the operator counts.
     pub(super) METRICS of Seen {
         Counter "helios_runbook_executions_total" ["runbook", "phase"] "Executions that ended, by their last phase" =
-            |seen, out| out.all(seen.ends.iter().map(|((runbook, phase), n)| ([runbook.as_str(), *phase], *n)));
+            |seen, out| out.all(seen.counts.ends.iter().map(|((runbook, phase), n)| ([runbook.as_str(), *phase], *n)));
         Counter "helios_runbook_execution_seconds_total" ["runbook"] "Time from the start of executions to their end" =
-            |seen, out| out.all(seen.seconds.iter().map(|(runbook, seconds)| ([runbook.as_str()], *seconds)));
+            |seen, out| out.all(seen.counts.seconds.iter().map(|(runbook, seconds)| ([runbook.as_str()], *seconds)));
         Gauge "helios_runbook_executions" ["phase"] "Executions that are there now, by phase" =
             |seen, out| out.all(seen.phases.iter().map(|(phase, n)| ([*phase], *n)));
         Gauge "helios_runbook_executions_waiting" ["runbook"] "Executions that wait for approval" =
@@ -92,24 +92,21 @@ helios_metrics::metrics! {
         Gauge "helios_runbook_audit_entries_unsent" [] "Audit entries of the operator that ClickHouse has not taken yet" =
             |seen, out| out.one(seen.unsent);
         Counter "helios_runbook_conflicts_total" [] "Writes that somebody else was faster with; they are decided again" =
-            |seen, out| out.one(seen.conflicts);
+            |seen, out| out.one(seen.counts.conflicts);
         Counter "helios_runbook_errors_total" [] "Requests to the API server that failed; they are made again" =
-            |seen, out| out.one(seen.errors);
+            |seen, out| out.one(seen.counts.errors);
     }
 }
 
 /// One scrape.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    ends: BTreeMap<(String, &'static str), u64>,
-    seconds: BTreeMap<String, f64>,
+    counts: Counts,
     phases: BTreeMap<&'static str, u64>,
     waiting: BTreeMap<String, u64>,
     locked: u64,
     leader: bool,
     unsent: u64,
-    conflicts: u64,
-    errors: u64,
 }
 
 struct Operator {
@@ -159,11 +156,7 @@ impl helios_service::admin::Status for Status {
                 }
             }
         }
-        {
-            let counts = self.counts.lock().expect("no holder panics");
-            (seen.ends, seen.seconds) = (counts.ends.clone(), counts.seconds.clone());
-            (seen.conflicts, seen.errors) = (counts.conflicts, counts.errors);
-        }
+        seen.counts = self.counts.lock().expect("no holder panics").clone();
         let mut scrape = helios_metrics::Scrape::default();
         scrape.write(&METRICS, &seen);
         scrape.finish()
@@ -454,13 +447,10 @@ impl Operator {
 
     /// Writes into the status why the execution waits, and looks again soon.
     async fn say(&self, execution: &Execution, why: &str) -> kube::Result<Action> {
-        let message = format!("waits: {why}");
-        let status = execution.status.clone().unwrap_or_default();
-        if status.message != message {
-            let (action, _) = self.write(execution, ExecutionStatus { message, ..status }, "waits", "").await?;
-            return Ok(action);
+        match reconcile::wait(&execution.status.clone().unwrap_or_default(), why) {
+            Effect::Write { status, event, by } => Ok(self.write(execution, *status, event, &by).await?.0),
+            _ => Ok(Action::requeue(Duration::from_secs(reconcile::LOOK_AGAIN_SECS as u64))),
         }
-        Ok(Action::requeue(Duration::from_secs(15)))
     }
 
     fn count(&self, runbook: &str, (phase, started, finished): (Phase, Option<i64>, Option<i64>)) {
@@ -507,7 +497,7 @@ impl Operator {
                 self.tell(execution, &status, event).await;
                 Ok((Action::await_change(), true))
             }
-            Ok(Written::Conflict) => self.settle(Err(conflict())),
+            Ok(Written::Conflict) => Ok(self.conflicted()),
             Err(error) => Err(error),
         }
     }
@@ -516,13 +506,16 @@ impl Operator {
     fn settle(&self, written: kube::Result<()>) -> kube::Result<(Action, bool)> {
         match written {
             Ok(()) => Ok((Action::await_change(), true)),
-            Err(error) if is_code(&error, 409) => {
-                self.counts.lock().expect("no holder panics").conflicts += 1;
-                Ok((Action::requeue(Duration::from_secs(2)), false))
-            }
+            Err(error) if is_code(&error, 409) => Ok(self.conflicted()),
             Err(error) if is_code(&error, 404) => Ok((Action::await_change(), false)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Somebody else has written since: looks again soon.
+    fn conflicted(&self) -> (Action, bool) {
+        self.counts.lock().expect("no holder panics").conflicts += 1;
+        (Action::requeue(Duration::from_secs(2)), false)
     }
 
     /// An Event beside the execution; it lives an hour, so a failure to write it is only logged.
@@ -554,8 +547,4 @@ fn asks_people(status: &ExecutionStatus) -> bool {
 fn runs(status: &ExecutionStatus) -> usize {
     let most = status.runbook.as_ref().map_or(0, |snapshot| snapshot.spec.max_concurrent);
     usize::try_from(most).unwrap_or(0)
-}
-
-fn conflict() -> kube::Error {
-    kube::Error::Api(Box::new(kube::core::Status::failure("conflict", "Conflict").with_code(409)))
 }
