@@ -1,5 +1,6 @@
 //! The command line: subcommands, the flags that several share, and what `--help` says.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
@@ -121,7 +122,12 @@ impl ConfigArgs {
         if !listen.listen.is_empty() {
             flags.push(("--listen", "collector.listen", listen.listen.join(",")));
         }
-        self.sources.sources(flags).load().map_err(Exit::configuration)
+        let (config, notes) = self.sources.sources(flags).load_with_notes().map_err(Exit::configuration)?;
+        for note in notes {
+            // The configuration says how to log: this comes before the log. Without standard error nobody reads it.
+            let _ = writeln!(std::io::stderr(), "helios: warning: {note}");
+        }
+        Ok(config)
     }
 }
 

@@ -6,7 +6,7 @@
 use helios_collector::CollectorConfig;
 use helios_enricher::EnricherConfig;
 use helios_netbox::NetBoxConfig;
-use helios_service::config::{Configuration, Problem};
+use helios_service::config::{Configuration, Problem, Renamed};
 use helios_service::log::LogConfig;
 use helios_sink::SinkConfig;
 use helios_targets::TargetsConfig;
@@ -92,6 +92,15 @@ impl Configuration for Config {
         ("RUST_LOG", "log.level"),
     ];
     const SECTIONLESS: &'static [&'static str] = &["columns"];
+    /// Seconds had two spellings beside the milliseconds of all other keys.
+    const RENAMED: &'static [Renamed] = &[
+        Renamed { old: "collector.template_lifetime_s", new: "template_lifetime_ms", factor: 1000 },
+        Renamed { old: "collector.tcp.idle_timeout_s", new: "idle_timeout_ms", factor: 1000 },
+        Renamed { old: "enricher.interfaces.prometheus.refresh_secs", new: "refresh_interval_ms", factor: 1000 },
+        Renamed { old: "enricher.interfaces.prometheus.timeout_secs", new: "timeout_ms", factor: 1000 },
+        Renamed { old: "enricher.networks.http[].refresh_secs", new: "refresh_interval_ms", factor: 1000 },
+        Renamed { old: "enricher.networks.http[].timeout_secs", new: "timeout_ms", factor: 1000 },
+    ];
 
     fn problems(&self) -> Vec<Problem> {
         validate::problems(self)

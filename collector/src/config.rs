@@ -11,7 +11,7 @@ use crate::decode::allow::Allow;
 use crate::decode::packet::{TunnelPorts, UdpTunnel, VXLAN_ACI_PORT, VXLAN_LINUX_PORT};
 use crate::decode::{Decapsulate, DecoderConfig, Rate, SamplingRule, budget};
 use crate::proxy::Proxies;
-use helios_common::bounds::outside;
+use helios_advice::outside;
 use helios_common::flow::BATCH_ROWS;
 use helios_common::prefix::Prefix;
 
@@ -74,8 +74,8 @@ pub struct CollectorConfig {
     /// Largest accepted difference between the clock of an exporter and that of this host, in milliseconds. If the
     /// difference is larger, Helios corrects flow_start and flow_end by it, and clock_status is `corrected`.
     pub max_clock_skew_ms: u64,
-    /// Seconds after which a template from UDP expires unless the exporter sends it again. 0: never.
-    pub template_lifetime_s: u64,
+    /// Milliseconds after which a template from UDP expires unless the exporter sends it again. 0: never.
+    pub template_lifetime_ms: u64,
     /// Bytes of decoding state of all exporters together: templates, tables of options data, observation domains, data
     /// that waits for templates, totals of flows, TCP connections. This is the most that decoding keeps, whoever sends what. When seven
     /// eighths are in use, Helios refuses new exporters and new templates and counts them; established exporters use the
@@ -209,6 +209,9 @@ impl TunnelPortsConfig {
             let problem = format!("port {port} is listed twice: a port tells one kind of tunnel");
             return Err(ConfigError { key: "tunnel_ports", problem });
         }
+        if let Some(problem) = pairs.iter().find_map(|(port, _)| outside(*port, 1, u16::MAX)) {
+            return Err(ConfigError { key: "tunnel_ports", problem });
+        }
         if pairs.len() > MAX_TUNNEL_PORTS {
             let problem = format!("{} ports are more than the {MAX_TUNNEL_PORTS} that can be told", pairs.len());
             return Err(ConfigError { key: "tunnel_ports", problem });
@@ -225,6 +228,8 @@ impl TunnelPortsConfig {
     }
 }
 
+const DAY_MS: usize = 86_400_000;
+
 /// Ports of tunnels: each is compared with the port of a packet.
 const MAX_TUNNEL_PORTS: usize = 32;
 
@@ -236,6 +241,10 @@ const MAX_RELAYS: usize = 8;
 
 /// Sampling intervals that are set by hand: each exporter that is seen first goes through all of them.
 const MAX_SAMPLING_RULES: usize = 4096;
+
+/// Largest sampling interval that is set by hand. Switching chips divide by up to 2^24; a larger number is a slip of the pen
+/// that would multiply traffic.
+const MAX_SAMPLING_INTERVAL: u32 = 1 << 24;
 
 /// IPFIX over TCP and TLS.
 ///
@@ -250,8 +259,8 @@ pub struct TcpConfig {
     /// of collector.max_state_bytes besides the state of its exporter. The limit of open files (`ulimit -Hn`) less 512
     /// applies as well.
     pub max_connections: usize,
-    /// Seconds without data after which Helios closes a connection.
-    pub idle_timeout_s: u64,
+    /// Milliseconds without data after which Helios closes a connection.
+    pub idle_timeout_ms: u64,
     /// Certificates. With them, every TCP address accepts TLS only.
     pub tls: TlsConfig,
 }
@@ -271,7 +280,7 @@ pub struct TlsConfig {
 
 impl Default for TcpConfig {
     fn default() -> Self {
-        Self { listen: Vec::new(), max_connections: 2048, idle_timeout_s: 1800, tls: TlsConfig::default() }
+        Self { listen: Vec::new(), max_connections: 2048, idle_timeout_ms: 1_800_000, tls: TlsConfig::default() }
     }
 }
 
@@ -294,7 +303,7 @@ impl Default for CollectorConfig {
             sampling: Vec::new(),
             held_bytes: 256 << 10,
             max_clock_skew_ms: 600_000,
-            template_lifetime_s: 86_400,
+            template_lifetime_ms: 86_400_000,
             max_state_bytes: budget::DEFAULT_MAX_OCTETS,
             state_dir: None,
             tcp: TcpConfig::default(),
@@ -340,15 +349,16 @@ impl CollectorConfig {
         range("held_bytes", self.held_bytes, 0, 64 << 20)?;
         range("max_state_bytes", self.max_state_bytes, 16 << 20, 1 << 40)?;
         range("tcp.max_connections", self.tcp.max_connections, 1, 65_536)?;
-        range("tcp.idle_timeout_s", self.tcp.idle_timeout_s as usize, 1, 7 * 86_400)?;
+        range("tcp.idle_timeout_ms", self.tcp.idle_timeout_ms as usize, 1_000, 7 * DAY_MS)?;
         let tls = &self.tcp.tls;
         if tls.certificate.is_some() != tls.key.is_some() || (tls.client_ca.is_some() && tls.key.is_none()) {
             let problem = "TLS needs both `certificate` and `key`".into();
             return Err(ConfigError { key: "tcp.tls", problem });
         }
-        range("max_clock_skew_ms", self.max_clock_skew_ms as usize, 1000, 100 * 86_400_000)?;
-        range("template_lifetime_s", self.template_lifetime_s as usize, 0, 366 * 86_400)?;
+        range("max_clock_skew_ms", self.max_clock_skew_ms as usize, 1000, 100 * DAY_MS)?;
+        range("template_lifetime_ms", self.template_lifetime_ms as usize, 0, 366 * DAY_MS)?;
         self.tunnel_ports.validate()?;
+        range("sampling_interval", self.sampling_interval as usize, 0, MAX_SAMPLING_INTERVAL as usize)?;
         range("sampling", self.sampling.len(), 0, MAX_SAMPLING_RULES)?;
         self.sampling_rules()?;
         self.decapsulation().map(|_| ())
@@ -391,8 +401,8 @@ impl CollectorConfig {
                 key: "sampling",
                 problem: format!("exporter `{}` is neither an address nor a prefix such as 10.0.0.0/8", rule.exporter),
             })?;
-            if rule.interval == 0 {
-                let problem = format!("the interval of {} is 0: it must be 1 (no sampling) or more", rule.exporter);
+            if let Some(problem) = outside(rule.interval, 1, MAX_SAMPLING_INTERVAL) {
+                let problem = format!("interval of {}: {problem}", rule.exporter);
                 return Err(ConfigError { key: "sampling", problem });
             }
             let rate = Rate { interval: rule.interval, overrides: rule.mode == SamplingMode::Override };
@@ -418,7 +428,7 @@ impl CollectorConfig {
             sampling_interval: (self.sampling_interval > 0).then_some(self.sampling_interval),
             held_octets: self.held_bytes,
             max_clock_skew_ms: Some(self.max_clock_skew_ms as i64),
-            template_lifetime_ms: (self.template_lifetime_s > 0).then_some(self.template_lifetime_s as i64 * 1000),
+            template_lifetime_ms: (self.template_lifetime_ms > 0).then_some(self.template_lifetime_ms as i64),
             ..DecoderConfig::default()
         })
     }

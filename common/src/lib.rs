@@ -14,7 +14,6 @@ pub mod flow;
 pub mod list;
 pub mod time;
 pub mod clock;
-pub mod bounds;
 pub mod names;
 pub mod exporter;
 pub mod prefix;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use helios_common::bounds::outside;
+use helios_advice::outside;
 use helios_web::address;
 use serde::{Deserialize, Serialize};
 
@@ -91,10 +91,10 @@ pub struct PrometheusConfig {
     pub query: String,
     /// Label that identifies the exporter: its address, with or without a port, or its name in the inventory.
     pub instance_label: String,
-    /// Seconds between two queries.
-    pub refresh_secs: u64,
-    /// Seconds after which a query without an answer fails.
-    pub timeout_secs: u64,
+    /// Milliseconds between two queries.
+    pub refresh_interval_ms: u64,
+    /// Milliseconds after which a query without an answer fails.
+    pub timeout_ms: u64,
     /// File with a token for the header `Authorization: Bearer`.
     pub token_file: Option<PathBuf>,
     /// PEM file with certificate authorities to trust in addition to those of the operating system.
@@ -107,8 +107,8 @@ impl Default for PrometheusConfig {
             url: None,
             query: "{__name__=~\"ifHighSpeed|ifName|ifAlias\"}".to_owned(),
             instance_label: "instance".to_owned(),
-            refresh_secs: 300,
-            timeout_secs: 30,
+            refresh_interval_ms: 300_000,
+            timeout_ms: 30_000,
             token_file: None,
             ca_file: None,
         }
@@ -136,12 +136,12 @@ pub struct HttpSource {
     /// `csv` or `yaml` (for JSON as well); if left out, `csv` for a URL that ends in .csv, else `yaml`
     #[serde(default)]
     pub format: Option<NetworkFormat>,
-    /// seconds between two requests; 600 if left out
-    #[serde(default = "http_refresh_secs")]
-    pub refresh_secs: u64,
-    /// seconds after which a request without an answer fails; 30 if left out
-    #[serde(default = "http_timeout_secs")]
-    pub timeout_secs: u64,
+    /// milliseconds between two requests; 600000 if left out
+    #[serde(default = "http_refresh_interval_ms")]
+    pub refresh_interval_ms: u64,
+    /// milliseconds after which a request without an answer fails; 30000 if left out
+    #[serde(default = "http_timeout_ms")]
+    pub timeout_ms: u64,
     /// file with a token for the header `Authorization: Bearer`
     #[serde(default)]
     pub token_file: Option<PathBuf>,
@@ -150,12 +150,12 @@ pub struct HttpSource {
     pub ca_file: Option<PathBuf>,
 }
 
-const fn http_refresh_secs() -> u64 {
-    600
+const fn http_refresh_interval_ms() -> u64 {
+    600_000
 }
 
-const fn http_timeout_secs() -> u64 {
-    30
+const fn http_timeout_ms() -> u64 {
+    30_000
 }
 
 /// How a list of networks is written.
@@ -192,6 +192,9 @@ pub struct VrfMapping {
 /// Looking more often than this costs system calls and finds nothing.
 const RELOAD_INTERVAL_MIN_MS: u64 = 10;
 
+/// A day: files that change less often are read again by a signal.
+const RELOAD_INTERVAL_MAX_MS: u64 = 86_400_000;
+
 /// Lists of networks and devices: [`crate::hits`] tells no more sources apart.
 const LISTS_MAX: usize = 100;
 
@@ -210,10 +213,10 @@ impl EnricherConfig {
     /// The first value that cannot work, and what would.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let error = |key: &'static str, problem: String| Err(ConfigError { key, problem });
-        let interval = self.reload_interval_ms;
-        if (1..RELOAD_INTERVAL_MIN_MS).contains(&interval) {
-            let problem = format!("must be 0 (never) or at least {RELOAD_INTERVAL_MIN_MS}, found {interval}");
-            return error("reload_interval_ms", problem);
+        let interval = Some(self.reload_interval_ms).filter(|&interval| interval > 0);
+        let outside_of = |interval| outside(interval, RELOAD_INTERVAL_MIN_MS, RELOAD_INTERVAL_MAX_MS);
+        if let Some(problem) = interval.and_then(outside_of) {
+            return error("reload_interval_ms", problem.replacen("from", "0 (never) or from", 1));
         }
         let flows =
             self.as_order.iter().filter(|source| matches!(source, AsSource::Flow | AsSource::FlowExceptPrivate));
@@ -242,17 +245,21 @@ impl EnricherConfig {
                 return error(key, problem);
             }
         }
-        let refreshes = self.networks.http.iter().map(|source| (source.refresh_secs, source.timeout_secs));
-        let times = refreshes.map(|times| (times, "networks.http"));
-        for ((refresh, timeout), key) in
-            times.chain([((prometheus.refresh_secs, prometheus.timeout_secs), "interfaces.prometheus.refresh_secs")])
-        {
-            if let Some(problem) = outside(refresh, 1, 86_400) {
-                return error(key, format!("refresh_secs {problem}"));
+        let refresh = |ms: u64| outside(ms, 1_000, 86_400_000);
+        let timeout = |ms: u64| outside(ms, 100, 3_600_000);
+        for source in &self.networks.http {
+            if let Some(problem) = refresh(source.refresh_interval_ms) {
+                return error("networks.http", format!("refresh_interval_ms {problem}"));
             }
-            if let Some(problem) = outside(timeout, 1, 3600) {
-                return error(key, format!("timeout_secs {problem}"));
+            if let Some(problem) = timeout(source.timeout_ms) {
+                return error("networks.http", format!("timeout_ms {problem}"));
             }
+        }
+        if let Some(problem) = refresh(prometheus.refresh_interval_ms) {
+            return error("interfaces.prometheus.refresh_interval_ms", problem);
+        }
+        if let Some(problem) = timeout(prometheus.timeout_ms) {
+            return error("interfaces.prometheus.timeout_ms", problem);
         }
         if let Err(RuleError { list, at, problem }) = Rules::compile(&self.rules) {
             let key = if list == "exporters" { "rules.exporters" } else { "rules.interfaces" };

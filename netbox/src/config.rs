@@ -134,6 +134,7 @@ const RESERVED: &[&str] = &[
 pub struct ConfigError {
     /// The key, below the section.
     pub key: &'static str,
+    /// What is wrong, and what would be right.
     pub problem: String,
 }
 
@@ -148,9 +149,7 @@ impl NetBoxConfig {
             mistakes.push(ConfigError { key: "url", problem });
         }
         let mut range = |key: &'static str, value: f64, low: f64, high: f64| {
-            if !(low..=high).contains(&value) {
-                mistakes.push(ConfigError { key, problem: format!("must be from {low} to {high}, found {value}") });
-            }
+            mistakes.extend(helios_advice::outside(value, low, high).map(|problem| ConfigError { key, problem }));
         };
         const DAY_MS: f64 = 24.0 * 3_600_000.0;
         let refresh = self.refresh_interval_ms as f64;

@@ -3,7 +3,6 @@
 use helios_common::columns::{Column, Kind};
 
 use crate::sql::qualified;
-use crate::vocabulary;
 
 /// One part of what traffic is summed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +33,7 @@ const SHORT: &[(&str, &[&str])] = &[
 
 /// A word that traffic cannot be summed by.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum KeyError {
     #[error("unknown key {0}; did you mean {1}?")]
     Misspelt(String, &'static str),
@@ -120,7 +120,7 @@ impl Key {
 
 fn unknown(word: &str, name: &str) -> KeyError {
     let known = SHORT.iter().map(|(short, _)| *short).chain(Column::all().map(|column| column.spec().name));
-    match vocabulary::nearest(name, known) {
+    match helios_advice::nearest(name, known) {
         Some(near) => KeyError::Misspelt(word.to_owned(), near),
         None => KeyError::Unknown(word.to_owned()),
     }

@@ -258,7 +258,7 @@ fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -
 }
 
 fn unknown(word: &str) -> String {
-    match vocabulary::nearest(word, vocabulary::words()) {
+    match helios_advice::nearest(word, vocabulary::words()) {
         Some(near) => format!("unknown field {word}; did you mean {near}?"),
         None => format!(
             "unknown field {word}; a field is src, dst, port, proto, as, exporter, in if, ... or a column of docs/columns.md"

@@ -175,18 +175,6 @@ pub fn words() -> impl Iterator<Item = &'static str> {
     short.chain(nouns).chain(directions).chain(named).chain(Column::all().map(|column| column.spec().name))
 }
 
-/// Likeness below which a suggestion would only puzzle: one slip in three letters passes, an unrelated word does not.
-const ALIKE: f64 = 0.6;
-
-/// The known word that looks most like `word`.
-pub fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    known
-        .map(|known| (strsim::normalized_damerau_levenshtein(word, known), known))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known)
-}
-
 fn noun(word: &str, direction: Option<&str>) -> Option<&'static Noun> {
     NOUNS.iter().find(|noun| {
         // A neighbour's AS has to be asked for as one.

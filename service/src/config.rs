@@ -13,13 +13,15 @@ use serde::de::DeserializeOwned;
 pub mod args;
 mod tree;
 mod layers;
+mod renamed;
 mod de;
 mod error;
 mod mistake;
 mod keys;
 
 pub use keys::{differences, paths};
-pub use mistake::{Mistake, nearest};
+pub use mistake::Mistake;
+pub use renamed::Renamed;
 use tree::{Node, Origin};
 
 /// The configuration of a program: a struct with a field per section.
@@ -28,6 +30,8 @@ pub trait Configuration: Default + Serialize + DeserializeOwned {
     const VARIABLES: &'static [(&'static str, &'static str)];
     /// Keys that stand outside of any section.
     const SECTIONLESS: &'static [&'static str];
+    /// Keys that had another name in the release before. Their values are taken for one release more.
+    const RENAMED: &'static [Renamed] = &[];
 
     /// Checks what the types of the sections cannot say: every value that cannot work.
     fn problems(&self) -> Vec<Problem>;
@@ -55,8 +59,7 @@ impl Problem {
 
     /// A number that is outside of its range, both ends included.
     pub fn range(key: &str, value: u64, low: u64, high: u64) -> Option<Self> {
-        (!(low..=high).contains(&value))
-            .then(|| Self::new(key, format_args!("must be from {low} to {high}, found {value}")))
+        helios_advice::outside(value, low, high).map(|problem| Self::new(key, problem))
     }
 
     /// The problem at the place where the value was written.
@@ -85,6 +88,14 @@ impl Sources {
     /// # Errors
     /// Every mistake found, each with the place to correct.
     pub fn load<C: Configuration>(&self) -> Result<C, Vec<Mistake>> {
+        self.load_with_notes().map(|(config, _)| config)
+    }
+
+    /// As [`load`](Self::load), with a note for each key that has another name now.
+    ///
+    /// # Errors
+    /// Every mistake found, each with the place to correct.
+    pub fn load_with_notes<C: Configuration>(&self) -> Result<(C, Vec<Mistake>), Vec<Mistake>> {
         let mut tree = match &self.file {
             Some(file) => read_file(file).map_err(|mistake| vec![mistake])?,
             None => Node::empty(Origin::Flag("configuration".to_owned())),
@@ -97,6 +108,7 @@ impl Sources {
         for (flag, path, value) in &self.flags {
             layers::flag(&mut tree, flag, path, value);
         }
+        let notes = renamed::apply(&mut tree, C::RENAMED);
         let config = match de::read::<C>(tree.clone(), &known) {
             Ok(config) => config,
             Err(more) => {
@@ -105,7 +117,7 @@ impl Sources {
             }
         };
         mistakes.extend(config.problems().into_iter().map(|problem| problem.located(&tree)));
-        if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok((config, notes)) } else { Err(mistakes) }
     }
 }
 

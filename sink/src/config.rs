@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use helios_common::bounds::outside;
+use helios_advice::outside;
 use helios_common::side::SideTable;
 use serde::{Deserialize, Serialize};
 
@@ -232,6 +232,9 @@ impl SinkConfig {
         ];
         for (key, days) in retention {
             found(key, outside(days, 0, RETENTION_DAYS_MAX));
+        }
+        for (key, problem) in self.max_table_bytes.mistakes() {
+            found(key, Some(problem));
         }
         found("connections", outside(self.connections, 1, 64));
         found("block_rows", outside(self.block_rows, 1, BLOCK_ROWS_MAX));

@@ -14,7 +14,7 @@ use helios_query::Filter;
 use crate::config::Config;
 use helios_lab::capture::{Capture, Event, Live};
 use helios_lab::decode::{Csv, JsonLines, Raw, Rows, Session, Table};
-use helios_service::config::{Sources, nearest};
+use helios_service::config::Sources;
 use helios_service::exit::Exit;
 use helios_service::signals;
 
@@ -206,7 +206,7 @@ fn raw(live: &mut Live, out: impl Write) -> Result<Vec<String>, Exit> {
 fn columns(names: &[String]) -> Result<Option<Vec<Column>>, Exit> {
     let find = |name: &String| {
         Column::by_name(name).ok_or_else(|| {
-            let near = nearest(name, Column::all().map(|column| column.spec().name));
+            let near = helios_advice::nearest(name, Column::all().map(|column| column.spec().name));
             let hint = near.map_or("docs/columns.md lists all".to_owned(), |near| format!("did you mean {near}?"));
             Exit::usage(format_args!("--columns: there is no column {name}; {hint}"))
         })

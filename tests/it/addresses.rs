@@ -93,7 +93,8 @@ fn ranges_that_mean_the_same_everywhere_are_named_unless_a_network_is_more_speci
 fn a_list_on_a_web_server_is_taken_up_when_it_changes_and_stays_when_it_is_none() {
     let engine = Engine::start();
     let server = Server::start("- {network: 10.1.0.0/16, name: one, tenant: acme}\n");
-    let list = format!("enricher.networks.http=[{{url: '{}', refresh_secs: 1}}]", server.url("lists/networks.yaml"));
+    let list =
+        format!("enricher.networks.http=[{{url: '{}', refresh_interval_ms: 1000}}]", server.url("lists/networks.yaml"));
     let helios = Helios::ready(&engine.url(), &[&list, "enricher.reload_interval_ms=20"]);
     let send = |rows: usize, name: &str| {
         UdpSocket::bind("127.0.0.2:0").unwrap().send_to(&to_all_ranges(), helios.flows).unwrap();

@@ -8,6 +8,7 @@ use helios_service::config::{Configuration, Sources, paths};
 use serde_json::Value;
 
 use crate::expect::{expect, head, pages, root};
+use crate::ranges::range_of;
 use crate::running::nobody;
 use crate::sections::{Key, keys};
 
@@ -54,8 +55,9 @@ fn the_reference_of_the_configuration_is_up_to_date() {
             let variable = path.to_uppercase().replace('.', "__");
             let default = default_of(&defaults, path);
             text.push_str(&format!(
-                "\n### `{path}`\n\n{} · default `{default}` · `HELIOS_{variable}`\n\n{doc}\n",
-                key.kind
+                "\n### `{path}`\n\n{}{} · default `{default}` · `HELIOS_{variable}`\n\n{doc}\n",
+                key.kind,
+                range_of(&key).map(|range| format!(" {range}")).unwrap_or_default()
             ));
         }
     }

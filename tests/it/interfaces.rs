@@ -118,7 +118,7 @@ fn names_come_from_the_first_source_that_knows_the_interface() {
             &format!("netbox.token_file={}", path("netbox-token")),
             &format!("enricher.interfaces.prometheus.url={}/", prometheus.url()),
             &format!("enricher.interfaces.prometheus.token_file={}", path("prometheus-token")),
-            "enricher.interfaces.prometheus.refresh_secs=1",
+            "enricher.interfaces.prometheus.refresh_interval_ms=1000",
             &format!("enricher.inventory.files={}", path("devices.yaml")),
             "enricher.reload_interval_ms=20",
         ],

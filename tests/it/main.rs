@@ -6,6 +6,7 @@ mod expect;
 mod running;
 mod load;
 mod sections;
+mod ranges;
 
 mod tidy;
 mod docs;

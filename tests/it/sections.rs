@@ -36,6 +36,14 @@ pub struct Key {
     pub is_section: bool,
 }
 
+/// Numbers in the entries of lists: the path of the list, `[]`, and the path of the field in the entry.
+pub fn numbers_of_entries() -> Vec<String> {
+    let items = Items::read();
+    let mut found = Vec::new();
+    items.numbers("Config", "", false, &mut found);
+    found
+}
+
 /// All keys in the order of the source, each section before its keys.
 pub fn keys() -> Vec<Key> {
     let items = Items::read();
@@ -86,6 +94,28 @@ impl Items {
                     keys.push(Key { path, kind, doc, is_section: false });
                 }
             }
+        }
+    }
+
+    fn numbers(&self, name: &str, prefix: &str, in_entry: bool, found: &mut Vec<String>) {
+        let Some(Item::Struct(section)) = self.0.get(name) else { return };
+        for field in &section.fields {
+            let path = format!("{prefix}{}", field.ident.as_ref().unwrap().unraw());
+            let mut ty = field.ty.clone();
+            let mut is_entry = in_entry;
+            let mut marks = String::new();
+            while matches!(last_segment(&ty).as_str(), "Option" | "Vec") {
+                if last_segment(&ty) == "Vec" {
+                    is_entry = true;
+                    marks += "[]";
+                }
+                ty = argument(&ty);
+            }
+            let ty = last_segment(&ty);
+            if in_entry && ["u8", "u16", "u32", "u64", "usize", "f64"].contains(&ty.as_str()) {
+                found.push(format!("{path}{marks}"));
+            }
+            self.numbers(&ty, &format!("{path}{marks}."), is_entry, found);
         }
     }
 

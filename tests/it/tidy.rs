@@ -13,24 +13,26 @@ const MAX_LINES: usize = 800;
 
 /// Which crates of the workspace a crate may depend on. A new edge is a decision of its own.
 const EDGES: &[(&str, &[&str])] = &[
+    ("helios-advice", &[]),
     ("helios-common", &["helios-metrics"]),
-    ("helios-collector", &["helios-common", "helios-metrics"]),
-    ("helios-enricher", &["helios-common", "helios-metrics", "helios-netbox", "helios-web"]),
+    ("helios-collector", &["helios-advice", "helios-common", "helios-metrics"]),
+    ("helios-enricher", &["helios-advice", "helios-common", "helios-metrics", "helios-netbox", "helios-web"]),
     ("helios-gnmi", &[]),
     ("helios-lab", &["helios-common", "helios-collector"]),
     ("helios-metrics", &[]),
-    ("helios-netbox", &["helios-metrics", "helios-web"]),
+    ("helios-netbox", &["helios-advice", "helios-metrics", "helios-web"]),
     ("helios-practice", &["helios-common", "helios-collector", "helios-gnmi", "helios-testkit", "helios-web"]),
-    ("helios-query", &["helios-common"]),
+    ("helios-query", &["helios-advice", "helios-common"]),
     ("helios-runbooks", &["helios-common", "helios-gnmi", "helios-metrics", "helios-service", "helios-web"]),
-    ("helios-sink", &["helios-common", "helios-metrics", "helios-web"]),
-    ("helios-service", &["helios-metrics"]),
-    ("helios-targets", &["helios-netbox", "helios-web"]),
+    ("helios-sink", &["helios-advice", "helios-common", "helios-metrics", "helios-web"]),
+    ("helios-service", &["helios-advice", "helios-metrics"]),
+    ("helios-targets", &["helios-advice", "helios-metrics", "helios-netbox", "helios-web"]),
     ("helios-testkit", &[]),
     ("helios-web", &[]),
     (
         "helios",
         &[
+            "helios-advice",
             "helios-common",
             "helios-collector",
             "helios-enricher",
@@ -93,6 +95,29 @@ fn files_are_of_a_size_that_can_be_read() {
         .map(|(path, lines)| format!("{} has {lines} lines", path.display()))
         .collect();
     assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn the_map_says_how_large_every_crate_is() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+    for (path, text) in sources() {
+        let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        let name = match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["src", ..] => "helios",
+            // No crate of the workspace.
+            ["fuzz", ..] => continue,
+            [name, "src", ..] => name,
+            _ => continue,
+        };
+        *lines.entry(name.to_owned()).or_default() += text.lines().count();
+    }
+    for (name, lines) in lines {
+        let row = map.lines().find(|line| line.starts_with(&format!("| `{name}`")));
+        let row = row.unwrap_or_else(|| panic!("ARCHITECTURE.md has no row for {name}"));
+        let said: usize = row.split('|').nth(2).unwrap().trim().replace(',', "").parse().unwrap();
+        assert!(said.abs_diff(lines) * 5 <= lines, "ARCHITECTURE.md says that {name} has {said} lines; it has {lines}");
+    }
 }
 
 #[test]

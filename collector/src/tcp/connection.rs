@@ -162,7 +162,7 @@ enum Ended {
     Read(#[from] io::Error),
     #[error(transparent)]
     NotIpfix(#[from] NotIpfix),
-    #[error("nothing came for collector.tcp.idle_timeout_s, or no message in the first {} s", MESSAGE_LIMIT.as_secs())]
+    #[error("nothing came for collector.tcp.idle_timeout_ms, or no message in the first {} s", MESSAGE_LIMIT.as_secs())]
     Idle,
     #[error("a message did not come to its end within {} s", MESSAGE_LIMIT.as_secs())]
     Slow,

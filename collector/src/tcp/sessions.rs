@@ -45,7 +45,7 @@ impl Limits {
             batch_rows: config.batch_rows,
             flush_interval: config.flush_interval(),
             connections: descriptors::connections(config.tcp.max_connections, descriptors::limit()),
-            idle: Duration::from_secs(config.tcp.idle_timeout_s),
+            idle: Duration::from_millis(config.tcp.idle_timeout_ms),
         }
     }
 }

@@ -190,7 +190,7 @@ fn connections_are_limited() {
 
 #[test]
 fn silent_connections_are_closed() {
-    let stand = start(TcpConfig { idle_timeout_s: 1, ..TcpConfig::default() }, 16);
+    let stand = start(TcpConfig { idle_timeout_ms: 1_000, ..TcpConfig::default() }, 16);
     let _held = [stand.connect(), stand.connect()];
     stand.wait("the silent ones to be closed", |stand| stand.collector.stats().connections.idle == 2);
 }

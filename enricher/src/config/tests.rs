@@ -24,7 +24,7 @@ fn an_interval_is_long_enough_or_never() {
     let with = |json: &str| parse(json).unwrap();
     assert_eq!(
         with(r#"{"reload_interval_ms": 3}"#).validate().unwrap_err().to_string(),
-        "enricher.reload_interval_ms: must be 0 (never) or at least 10, found 3"
+        "enricher.reload_interval_ms: must be 0 (never) or from 10 to 86400000, found 3"
     );
     let never = with(r#"{"reload_interval_ms": 0}"#);
     assert_eq!((never.validate(), never.reload_interval()), (Ok(()), None));
@@ -36,7 +36,10 @@ fn sources_that_cannot_work_are_refused_with_their_key() {
     assert!(error(r#"{"as_order": ["flow", "geoip", "flow-except-private"]}"#).starts_with("enricher.as_order: "));
     let list = error(r#"{"networks": {"http": [{"url": "ftp://a"}]}}"#);
     assert!(list.contains("networks.http: must begin with http:// or https://, found `ftp://a`"), "{list}");
-    assert!(error(r#"{"interfaces": {"prometheus": {"refresh_secs": 0}}}"#).contains("prometheus.refresh_secs"));
+    assert!(
+        error(r#"{"interfaces": {"prometheus": {"refresh_interval_ms": 0}}}"#)
+            .contains("prometheus.refresh_interval_ms")
+    );
     let rule = error(r#"{"rules": {"interfaces": [{"role": "a"}, {"match_name": "(", "role": "b"}]}}"#);
     assert!(rule.starts_with("enricher.rules.interfaces: rule 2: match_name: `(`"), "{rule}");
 }

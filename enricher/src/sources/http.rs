@@ -1,7 +1,8 @@
 //! Sources on web servers: lists of networks, and Prometheus.
 //!
-//! Each has a thread of its own that asks at intervals, so that a server that hangs holds nobody up. What it said last
-//! stays in use while it is away or answers nonsense; that is counted, and logged once until it changes.
+//! Each source has a thread of its own that asks at intervals: a server that hangs delays no other source. Its last valid
+//! answer stays in use while the server is away or its answer is not valid. Helios counts each failure, and logs a cause once
+//! until it changes.
 
 use std::io;
 use std::path::PathBuf;
@@ -73,8 +74,8 @@ impl Remote {
         let by_name = if path.ends_with(".csv") { NetworkFormat::Csv } else { NetworkFormat::Yaml };
         Self {
             url: source.url.clone(),
-            refresh: Duration::from_secs(source.refresh_secs),
-            timeout: Duration::from_secs(source.timeout_secs),
+            refresh: Duration::from_millis(source.refresh_interval_ms),
+            timeout: Duration::from_millis(source.timeout_ms),
             token_file: source.token_file.clone(),
             ca_file: source.ca_file.clone(),
             contents: Contents::Networks(source.format.unwrap_or(by_name)),
@@ -85,8 +86,8 @@ impl Remote {
     pub fn prometheus(config: &PrometheusConfig) -> Option<Self> {
         Some(Self {
             url: prometheus::query_url(config.url.as_deref()?, &config.query),
-            refresh: Duration::from_secs(config.refresh_secs),
-            timeout: Duration::from_secs(config.timeout_secs),
+            refresh: Duration::from_millis(config.refresh_interval_ms),
+            timeout: Duration::from_millis(config.timeout_ms),
             token_file: config.token_file.clone(),
             ca_file: config.ca_file.clone(),
             contents: Contents::Interfaces { instance_label: config.instance_label.clone() },
@@ -178,7 +179,7 @@ enum Asked {
 pub struct Poller {
     pub status: SharedStatus,
     news: Arc<Mutex<Option<Inventory>>>,
-    /// Dropped, it ends the thread: at once while it waits, else with the answer, which nobody waits for.
+    /// Dropping it ends the thread: at once while the thread waits, else when the answer comes. Nothing waits for that.
     _stop: Sender<()>,
 }
 

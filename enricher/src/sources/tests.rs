@@ -75,7 +75,7 @@ fn a_server_that_fails_leaves_what_it_said_and_comes_back() {
     let server = Server::start("network,name\n10.1.0.0/16,one\n");
     let url = server.url("networks.csv");
     let names = Arc::new(Names::new());
-    let config = config(serde_json::json!({"networks": {"http": [{"url": url, "refresh_secs": 1}]}}));
+    let config = config(serde_json::json!({"networks": {"http": [{"url": url, "refresh_interval_ms": 1000}]}}));
     let (mut sources, first) = Sources::open(&config, vec![], Remotes::Poll, &names).unwrap();
     let second = next(&mut sources, &first);
     assert_eq!(network_of(&second, &names, [10, 1, 0, 1]), "one");

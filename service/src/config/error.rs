@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use serde::de::{Expected, Unexpected};
 
-use super::mistake::{Mistake, nearest, path_text};
+use super::mistake::{Mistake, path_text};
 use super::tree::{Node, Origin, Step};
 
 /// What serde found wrong, with the way to the node collected while the error travels up.
@@ -89,12 +89,13 @@ impl Error {
 
 fn unknown_key(path: &str, key: &str, known: &[&str], known_paths: &[String]) -> String {
     let section = path.strip_suffix(key).unwrap_or("");
-    let near = nearest(key, known.iter().copied()).map(|sibling| format!("{section}{sibling}")).or_else(|| {
-        // The right key in the wrong section.
-        // The key of a section is meant more often than that of a section within it.
-        let same = known_paths.iter().filter(|known| known.rsplit('.').next() == Some(key));
-        same.min_by_key(|known| known.matches('.').count()).cloned()
-    });
+    let near =
+        helios_advice::nearest(key, known.iter().copied()).map(|sibling| format!("{section}{sibling}")).or_else(|| {
+            // The right key in the wrong section.
+            // The key of a section is meant more often than that of a section within it.
+            let same = known_paths.iter().filter(|known| known.rsplit('.').next() == Some(key));
+            same.min_by_key(|known| known.matches('.').count()).cloned()
+        });
     match near {
         Some(near) => format!("unknown key {path}; did you mean {near}?"),
         None => format!("unknown key {path}; known here: {}", known.join(", ")),

@@ -35,30 +35,9 @@ pub(crate) fn path_text(path: &[Step]) -> String {
     text
 }
 
-/// Similarity below which a suggestion would only puzzle: one slip in three letters passes, an unrelated word does not.
-const ALIKE: f64 = 0.6;
-
-/// The candidate that looks most like `word`.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(word, candidate), candidate))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_slip_finds_its_word_and_an_unrelated_word_none() {
-        let known = ["listen", "workers", "receive_buffer_bytes"];
-        assert_eq!(nearest("lisen", known), Some("listen"));
-        assert_eq!(nearest("receive_buffer", known), Some("receive_buffer_bytes"));
-        assert_eq!(nearest("kafka_brokers", known), None);
-    }
 
     #[test]
     fn paths_read_as_they_are_written() {

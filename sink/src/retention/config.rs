@@ -1,5 +1,6 @@
 //! How much disk each table may take: the section `clickhouse.max_table_bytes`.
 
+use helios_advice::outside;
 use helios_common::side::SideTable;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,9 @@ pub struct Budget {
     pub exporters: u64,
 }
 
+/// A pebibyte: more than a server has, and far from what overflows in sums.
+const MAX_BYTES: u64 = 1 << 50;
+
 impl Budget {
     /// Bytes that a table may take; `None` without a limit.
     pub fn bytes(&self, table: Table) -> Option<u64> {
@@ -40,6 +44,20 @@ impl Budget {
             Table::Side(SideTable::Exporters) => self.exporters,
         };
         (bytes > 0).then_some(bytes)
+    }
+
+    /// Key and problem of every value that cannot work.
+    pub(crate) fn mistakes(&self) -> Vec<(&'static str, String)> {
+        let keys = [
+            ("max_table_bytes.flows", self.flows),
+            ("max_table_bytes.flows_1m", self.flows_1m),
+            ("max_table_bytes.flows_1h", self.flows_1h),
+            ("max_table_bytes.talkers_1m", self.talkers_1m),
+            ("max_table_bytes.talkers_1h", self.talkers_1h),
+            ("max_table_bytes.interface_counters", self.interface_counters),
+            ("max_table_bytes.exporters", self.exporters),
+        ];
+        keys.into_iter().filter_map(|(key, bytes)| Some((key, outside(bytes, 0, MAX_BYTES)?))).collect()
     }
 
     /// Whether any table has a limit.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use helios_common::bounds::outside;
+use helios_advice::outside;
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::CHUNK_ROWS;
@@ -134,6 +134,8 @@ impl SpoolConfig {
             ("spool.directory", empty.then(|| "must not be empty; leave it out for none".to_owned())),
             // Less would not hold a single block.
             ("spool.max_bytes", outside(self.max_bytes, 64 << 20, 1 << 50)),
+            ("spool.min_free_bytes", outside(self.min_free_bytes, 0, 1 << 50)),
+            ("spool.max_aside_bytes", outside(self.max_aside_bytes, 0, 1 << 50)),
             ("spool.max_unwritten_rows", outside(self.max_unwritten_rows, 1, CHUNK_ROWS)),
             ("spool.max_unwritten_ms", outside(self.max_unwritten_ms, 10, 600_000)),
             ("spool.replay_parallel", outside(self.replay_parallel, 1, 64)),

@@ -89,11 +89,17 @@ fn names_of(config: &Config) -> Vec<String> {
     let file = |what: &'static str| move |path: &PathBuf| format!("{what} from {}", path.display());
     let mut lines: Vec<String> = enricher.networks.files.iter().map(file("networks")).collect();
     let servers = enricher.networks.http.iter();
-    lines.extend(servers.map(|source| format!("networks from {} every {} s", place(&source.url), source.refresh_secs)));
+    lines
+        .extend(servers.map(|source| {
+            format!("networks from {} every {} s", place(&source.url), secs(source.refresh_interval_ms))
+        }));
     lines.extend(config.netbox.url.iter().map(|url| format!("NetBox at {}", place(url))));
     let prometheus = &enricher.interfaces.prometheus;
     lines.extend(
-        prometheus.url.iter().map(|url| format!("interfaces from {} every {} s", place(url), prometheus.refresh_secs)),
+        prometheus
+            .url
+            .iter()
+            .map(|url| format!("interfaces from {} every {} s", place(url), secs(prometheus.refresh_interval_ms))),
     );
     lines.extend(enricher.inventory.files.iter().map(file("devices")));
     let (exporters, interfaces) = (enricher.rules.exporters.len(), enricher.rules.interfaces.len());
@@ -244,6 +250,11 @@ fn bytes(bytes: u64) -> String {
         b if b >= 1 << 10 => format!("{} KiB", b >> 10),
         b => format!("{b} bytes"),
     }
+}
+
+/// Milliseconds in seconds.
+fn secs(ms: u64) -> f64 {
+    ms as f64 / 1000.0
 }
 
 #[cfg(test)]

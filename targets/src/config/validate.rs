@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use helios_advice::outside;
+
 use crate::parts::PARTS_MAX;
 
 use super::{GnmiConfig, GnmiTlsMode, ProfileConfig, TargetsConfig};
@@ -28,8 +30,10 @@ impl TargetsConfig {
             }
         };
         expect(!self.statuses.is_empty(), "statuses", "with no status no device is a target");
-        expect((0.0..=1.0).contains(&self.max_loss), "max_loss", "from 0.0 (none may be gone) to 1.0");
-        expect((1..=PARTS_MAX).contains(&self.gnmic_parts), "gnmic_parts", "from 1 to 256");
+        let loss = outside(self.max_loss, 0.0, 1.0);
+        expect(loss.is_none(), "max_loss", loss.as_deref().unwrap_or_default());
+        let parts = outside(self.gnmic_parts, 1, PARTS_MAX);
+        expect(parts.is_none(), "gnmic_parts", parts.as_deref().unwrap_or_default());
         let mut names = HashSet::new();
         for profile in &self.profiles {
             if let Some(problem) = profile_problem(profile) {
