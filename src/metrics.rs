@@ -4,6 +4,7 @@
 //! in the scrape, in docs/metrics.md and in tests/data/metrics.txt. Labels come from closed sets, except `exporter`, which
 //! is capped ([`exporters`]).
 
+use helios_collector::decode::tally;
 use helios_collector::metrics::{self as collector, exporters};
 use helios_metrics::{Metric, Scrape};
 use helios_service::process::{self, Process};
@@ -17,10 +18,11 @@ mod pipeline;
 /// Every metric, in the order of a scrape. Dashboards and alerts may only use these: tests/data/metrics.txt has the list.
 pub fn declarations() -> Vec<&'static Metric> {
     let process = process::METRICS.metrics().chain(pipeline::METRICS.metrics());
-    let collector = collector::COUNTS.metrics().chain(collector::METRICS.metrics()).chain(exporters::METRICS.metrics());
-    let collector = collector.chain(identities::METRICS.metrics());
+    let collector = collector::COUNTS.metrics().chain(tally::METRICS.metrics()).chain(collector::METRICS.metrics());
+    let exporters =
+        exporters::METRICS.metrics().chain(tally::BY_EXPORTER.metrics()).chain(identities::METRICS.metrics());
     let names = helios_enricher::metrics::METRICS.metrics().chain(helios_netbox::metrics::METRICS.metrics());
-    process.chain(collector).chain(names).chain(helios_sink::metrics::METRICS.metrics()).collect()
+    process.chain(collector).chain(exporters).chain(names).chain(helios_sink::metrics::METRICS.metrics()).collect()
 }
 
 /// The state of a pipeline in the text form of OpenMetrics.
@@ -29,9 +31,13 @@ pub fn text(view: &View) -> String {
     let mut out = Scrape::default();
     out.write(&process::METRICS, &Process::read(env!("CARGO_PKG_VERSION"), env!("HELIOS_COMMIT"), view.started()));
     out.write(&pipeline::METRICS, &snapshot);
-    out.write(&collector::COUNTS, &snapshot.collector.total());
+    let total = snapshot.collector.total();
+    out.write(&collector::COUNTS, &total);
+    out.write(&tally::METRICS, &total.tally);
     out.write(&collector::METRICS, &snapshot.collector);
-    out.write(&exporters::METRICS, &exporters::Exporters::new(&snapshot.exporters));
+    let exporters = exporters::Exporters::new(&snapshot.exporters);
+    out.write(&exporters::METRICS, &exporters);
+    out.write(&tally::BY_EXPORTER, &exporters.tallies());
     let own = snapshot.exporters.own.iter().map(|exporter| exporter.address);
     out.write(&identities::METRICS, &Identities::new(view.identities(own)));
     out.write(&helios_enricher::metrics::METRICS, &snapshot.enricher);

@@ -37,15 +37,20 @@ mod sequence;
 mod minute;
 mod saved;
 mod text;
+pub mod tally;
 mod times;
-mod state;
+mod domain;
+mod exporter;
 pub mod netflow5;
 pub mod sflow5;
 
-use budget::{Account, Budget, DOMAIN_OCTETS, ENTRY_OCTETS, EXPORTER_OCTETS, SOURCE_OCTETS, TEMPLATE_OCTETS};
+use budget::{Account, Budget, ENTRY_OCTETS, SOURCE_OCTETS};
 pub use by_hand::{Rate, SamplingRule};
 pub use config::DecoderConfig;
 use cursor::Cursor;
+use domain::{DOMAIN_OCTETS, DomainRoom};
+pub use exporter::ExporterStats;
+use exporter::{EXPORTER_OCTETS, Exporter};
 use known::{EXPORTER_IDLE_MS, Known, Restored};
 pub use known::{MAX_EXPORTERS, Memory};
 pub use packet::Decapsulate;
@@ -60,10 +65,11 @@ pub use sequence::LossCounts;
 use sequence::Units;
 use sets::{Set, Sets};
 pub use sflow5::SampleCounts;
-pub use state::ExporterStats;
-use state::{DomainRoom, Exporter};
-use template::{Compiled, Compiler, Content, Field};
+use template::{Compiled, Compiler, Content, Field, TEMPLATE_OCTETS};
 use walk::Walk;
+
+/// Observation domains per exporter: a large chassis has one per line card, a probe one per port.
+const MAX_DOMAINS: usize = 256;
 
 /// Rows of counter samples that wait to be taken: more than one receive call can bring, 1 MiB of the shortest samples.
 pub const MAX_COUNTER_ROWS: usize = 1 << 15;
@@ -83,80 +89,50 @@ pub struct DatagramMeta {
     pub received_at: UnixMs,
 }
 
-/// Why a message was discarded. A closed set: [`reason`](Self::reason) is a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum DecodeError {
-    #[error("the first octets belong to no version of NetFlow, IPFIX or sFlow that Helios decodes")]
-    UnknownVersion,
-    #[error("the sender's address is in no prefix of collector.allow")]
-    NotAllowed,
-    #[error(
-        "the sender is in collector.proxy_protocol, and the datagram has no header of the PROXY protocol, version 2"
-    )]
-    NoProxyHeader,
-    #[error("the agent's address is of a type that sFlow version 5 does not have")]
-    UnknownAddressType,
-    #[error("the message ends before a field that its header or a length promised")]
-    Truncated,
-    #[error("a length in the message contradicts another one")]
-    BadLength,
-    #[error("the header's record count does not fit the message")]
-    BadCount,
-    #[error("the message asks for more output than one datagram may have")]
-    TooMuchOutput,
-    #[error("more exporters are sending than state is kept for")]
-    TooManyExporters,
-    #[error("the exporter uses more observation domains than state is kept for")]
-    TooManyDomains,
-}
-
-impl DecodeError {
-    pub const ALL: [Self; 10] = [
-        Self::UnknownVersion,
-        Self::NotAllowed,
-        Self::NoProxyHeader,
-        Self::UnknownAddressType,
-        Self::Truncated,
-        Self::BadLength,
-        Self::BadCount,
-        Self::TooMuchOutput,
-        Self::TooManyExporters,
-        Self::TooManyDomains,
-    ];
-
-    /// The metric label.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::UnknownVersion => "unknown_version",
-            Self::NotAllowed => "not_allowed",
-            Self::NoProxyHeader => "no_proxy_header",
-            Self::UnknownAddressType => "unknown_address_type",
-            Self::Truncated => "truncated",
-            Self::BadLength => "bad_length",
-            Self::BadCount => "bad_count",
-            Self::TooMuchOutput => "too_much_output",
-            Self::TooManyExporters => "too_many_exporters",
-            Self::TooManyDomains => "too_many_domains",
-        }
+helios_metrics::label_set! {
+    /// Why a message was discarded.
+    #[derive(Hash, thiserror::Error)]
+    pub enum DecodeError {
+        #[error("the first octets belong to no version of NetFlow, IPFIX or sFlow that Helios decodes")]
+        UnknownVersion = "unknown_version",
+        #[error("the sender's address is in no prefix of collector.allow")]
+        NotAllowed = "not_allowed",
+        #[error(
+            "the sender is in collector.proxy_protocol, and the datagram has no header of the PROXY protocol, version 2"
+        )]
+        NoProxyHeader = "no_proxy_header",
+        #[error("the agent's address is of a type that sFlow version 5 does not have")]
+        UnknownAddressType = "unknown_address_type",
+        #[error("the message ends before a field that its header or a length promised")]
+        Truncated = "truncated",
+        #[error("a length in the message contradicts another one")]
+        BadLength = "bad_length",
+        #[error("the header's record count does not fit the message")]
+        BadCount = "bad_count",
+        #[error("the message asks for more output than one datagram may have")]
+        TooMuchOutput = "too_much_output",
+        #[error("more exporters are sending than state is kept for")]
+        TooManyExporters = "too_many_exporters",
+        #[error("the exporter uses more observation domains than state is kept for")]
+        TooManyDomains = "too_many_domains",
     }
 }
 
-/// Protocols, by the value of the `export_protocol` column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Protocol {
-    Netflow1 = 1,
-    Netflow5 = 5,
-    Netflow7 = 7,
-    Netflow9 = 9,
-    Ipfix = 10,
-    Sflow5 = 15,
+helios_metrics::label_set! {
+    /// Protocols, by the value of the `export_protocol` column; their labels are those of the column as well.
+    #[derive(Hash, PartialOrd, Ord)]
+    #[repr(u8)]
+    pub enum Protocol {
+        Netflow1(1) = "netflow1",
+        Netflow5(5) = "netflow5",
+        Netflow7(7) = "netflow7",
+        Netflow9(9) = "netflow9",
+        Ipfix(10) = "ipfix",
+        Sflow5(15) = "sflow5",
+    }
 }
 
 impl Protocol {
-    pub const ALL: [Self; 6] =
-        [Self::Netflow1, Self::Netflow5, Self::Netflow7, Self::Netflow9, Self::Ipfix, Self::Sflow5];
-
     /// Tells the protocol by the first octets: two octets of version for NetFlow and IPFIX, four for sFlow.
     pub fn detect(datagram: &[u8]) -> Option<Self> {
         match datagram {
@@ -169,39 +145,18 @@ impl Protocol {
             _ => None,
         }
     }
-
-    /// The label of the `export_protocol` column and of metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Netflow1 => "netflow1",
-            Self::Netflow5 => "netflow5",
-            Self::Netflow7 => "netflow7",
-            Self::Netflow9 => "netflow9",
-            Self::Ipfix => "ipfix",
-            Self::Sflow5 => "sflow5",
-        }
-    }
 }
 
-/// What messages came over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    Udp,
-    Tcp,
-    Tls,
+helios_metrics::label_set! {
+    /// What messages came over.
+    pub enum Transport {
+        Udp = "udp",
+        Tcp = "tcp",
+        Tls = "tls",
+    }
 }
 
 impl Transport {
-    pub const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-        }
-    }
-
     /// Whether nothing gets lost: templates may then be withdrawn, and need no refresh (RFC 7011 §8.1).
     pub const fn is_reliable(self) -> bool {
         !matches!(self, Self::Udp)
@@ -302,7 +257,7 @@ pub struct Decoder {
     netflow7: Compiled,
     scratch: Scratch,
     fields: Vec<Field>,
-    /// Rows of counter samples that nobody has taken yet.
+    /// Rows of counter samples that were not taken yet.
     counters: Vec<InterfaceCounters>,
 }
 
@@ -451,8 +406,12 @@ impl Decoder {
         let established = self.config.is_established(exporter.known_since, meta.received_at);
         let octets = self.account.room(established);
         let room = DomainRoom { taken: &mut self.worker_domains, most, octets };
-        let domain =
-            state::domain(&mut exporter.domains, decoded.protocol, (u32::from(header.engine), exporter.address), room)?;
+        let domain = domain::find_or_add(
+            &mut exporter.domains,
+            decoded.protocol,
+            (u32::from(header.engine), exporter.address),
+            room,
+        )?;
         if let Some(sequence) = header.flow_sequence {
             domain.sessions.observe(meta.source.port(), sequence, Some(Units::of(u32::from(header.count))));
         }
@@ -527,7 +486,7 @@ impl Decoder {
         let octets = account.room(config.is_established(*known_since, meta.received_at));
         scratch.set_room(octets);
         let room = DomainRoom { taken: worker_domains, most: most(config.max_domains), octets };
-        let domain = state::domain(domains, decoded.protocol, (header.domain, *address), room)?;
+        let domain = domain::find_or_add(domains, decoded.protocol, (header.domain, *address), room)?;
         let max_compiler_octets = compiler.octets().saturating_add(octets);
         let mut walk = Walk {
             config,
@@ -609,7 +568,7 @@ impl Decoder {
         let established = self.config.is_established(exporter.known_since, meta.received_at);
         let octets = self.account.room(established);
         let room = DomainRoom { taken: &mut self.worker_domains, most, octets };
-        let domain = state::domain(&mut exporter.domains, decoded.protocol, (header.sub_agent, socket), room)?;
+        let domain = domain::find_or_add(&mut exporter.domains, decoded.protocol, (header.sub_agent, socket), room)?;
         let port = meta.source.port();
         let context = sflow5::SampleContext {
             received_at: meta.received_at,
@@ -637,7 +596,7 @@ impl Decoder {
 
     /// The rows of `interface_counters` of all messages since the last call, in the order of their arrival.
     ///
-    /// Who wants them asks after every receive call. Nobody has to: beyond [`MAX_COUNTER_ROWS`] they are forgotten.
+    /// Callers that want the rows ask after every receive call. Beyond [`MAX_COUNTER_ROWS`], the decoder forgets them.
     pub fn take_counters(&mut self) -> Vec<InterfaceCounters> {
         std::mem::take(&mut self.counters)
     }

@@ -2,13 +2,13 @@
 
 use crate::collector::CollectorStats;
 use crate::counts::{Counts, SocketReport};
-use crate::decode::{DecodeError, Protocol};
+use crate::decode::DecodeError;
 use crate::relay::{DestinationStats, Failure};
 
 pub mod exporters;
 
 helios_metrics::metrics! {
-    /// What the receive workers count.
+    /// What the receive workers count besides [`crate::decode::tally::METRICS`].
     pub COUNTS of Counts {
         Counter "helios_collector_datagrams_received_total" [] "Datagrams received" =
             |counts, out| out.one(counts.datagrams_received);
@@ -16,36 +16,10 @@ helios_metrics::metrics! {
             |counts, out| out.one(counts.octets_received);
         Counter "helios_collector_receive_calls_total" [] "Receive system calls; received datagrams / calls = datagrams per call" =
             |counts, out| out.one(counts.receive_calls);
-        Counter "helios_collector_datagrams_decoded_total" ["protocol"] "Datagrams decoded" =
-            |counts, out| out.all(by_protocol(&counts.datagrams_decoded));
         Counter "helios_collector_datagrams_dropped_total" ["reason"] "Discarded datagrams, by reason: malformed, unknown version, not in collector.allow, beyond a limit" =
-            |counts, out| out.all(DecodeError::ALL.iter().map(|error| [error.reason()]).zip(counts.datagrams_discarded));
+            |counts, out| out.all(DecodeError::ALL.iter().map(|error| [error.name()]).zip(counts.datagrams_discarded));
         Gauge "helios_collector_datagrams_imbalance" [] "Received - decoded - dropped; always 0, another value is a bug" =
             |counts, out| out.one(counts.imbalance());
-        Counter "helios_collector_records_total" ["protocol"] "Flow records and samples decoded" =
-            |counts, out| out.all(by_protocol(&counts.records));
-        Counter "helios_collector_options_records_total" [] "Options data records decoded" =
-            |counts, out| out.one(counts.options_records);
-        Counter "helios_collector_template_definitions_total" [] "Template definitions received, refreshes included" =
-            |counts, out| out.one(counts.template_definitions);
-        Counter "helios_collector_sets_without_template_total" [] "Data sets received before their template" =
-            |counts, out| out.one(counts.sets_without_template);
-        Counter "helios_collector_unreadable_lists_total" [] "Unreadable lists in records (RFC 6313): contradictory lengths or an unknown template" =
-            |counts, out| out.one(counts.unreadable_lists);
-        Counter "helios_collector_contradicting_lengths_total" [] "Messages with contradictory lengths; what lies inside the datagram is decoded" =
-            |counts, out| out.one(counts.contradictions);
-        Counter "helios_collector_malformed_samples_total" [] "sFlow flow samples left out because of contradictory lengths" =
-            |counts, out| out.one(counts.malformed_samples);
-        Counter "helios_collector_counter_samples_total" [] "sFlow counter samples received" =
-            |counts, out| out.one(counts.counter_samples);
-        Counter "helios_collector_counter_rows_total" [] "Rows of interface_counters made from counter samples" =
-            |counts, out| out.one(counts.counter_rows);
-        Counter "helios_collector_malformed_counter_samples_total" [] "Malformed counter samples: contradictory lengths" =
-            |counts, out| out.one(counts.malformed_counter_samples);
-        Counter "helios_collector_unknown_counter_records_total" [] "Counter records of a structure that Helios does not read" =
-            |counts, out| out.one(counts.unknown_counter_records);
-        Counter "helios_collector_malformed_counter_records_total" [] "Counter records that are shorter than their structure" =
-            |counts, out| out.one(counts.malformed_counter_records);
     }
 }
 
@@ -94,11 +68,7 @@ fn relay_failures(destination: &DestinationStats) -> impl Iterator<Item = ([Stri
     Failure::ALL
         .iter()
         .zip(destination.failed)
-        .map(move |(failure, count)| ([to.clone(), failure.reason().to_owned()], count))
-}
-
-fn by_protocol(counts: &[u64; Protocol::ALL.len()]) -> impl Iterator<Item = ([&'static str; 1], u64)> {
-    Protocol::ALL.iter().map(|protocol| [protocol.name()]).zip(*counts)
+        .map(move |(failure, count)| ([to.clone(), failure.name().to_owned()], count))
 }
 
 fn labels(socket: &SocketReport) -> [String; 2] {

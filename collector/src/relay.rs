@@ -47,27 +47,15 @@ pub enum RelayError {
     Thread(io::Error),
 }
 
-/// Why a datagram did not go to a destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// The socket had no room for it.
-    Full,
-    /// The exporter's address is of the other family, and was to be kept.
-    AddressFamily,
-    /// The system refused it: no route, nobody listens, too long.
-    Error,
-}
-
-impl Failure {
-    pub const ALL: [Self; 3] = [Self::Full, Self::AddressFamily, Self::Error];
-
-    /// The metric label.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::AddressFamily => "address_family",
-            Self::Error => "error",
-        }
+helios_metrics::label_set! {
+    /// Why a datagram did not go to a destination.
+    pub enum Failure {
+        /// The socket had no room for it.
+        Full = "full",
+        /// The exporter's address is of the other family, and was to be kept.
+        AddressFamily = "address_family",
+        /// The system refused it: no route, nobody listens, too long.
+        Error = "error",
     }
 }
 
@@ -123,8 +111,8 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Opens the sockets and starts the thread; `None` if there is nobody to send to. The thread ends when the last
-    /// [`Copier`] is gone and everything that waited is sent.
+    /// Opens the sockets and starts the thread; `None` without a destination. The thread ends when the last
+    /// [`Copier`] is dropped and the queue is sent.
     ///
     /// # Errors
     /// [`RelayError`] with what to do about it.
@@ -290,7 +278,7 @@ impl Forwarder {
                     if let Some(counter) = counters.failed.get(failure as usize) {
                         counter.fetch_add(1, Ordering::Relaxed);
                     }
-                    let reason = failure.reason();
+                    let reason = failure.name();
                     if let Some(left_out) = logged.allow((config.to, reason), Instant::now()) {
                         tracing::warn!(to = %config.to, exporter = %source, reason, %error, left_out, "a datagram could not be passed on (collector.relay)");
                     }

@@ -1,10 +1,10 @@
 //! All exporters as metrics and the API show them: counters that never fall.
 //!
-//! A decoder forgets an exporter that was silent for an hour, and a session over TCP ends; what they had counted is kept
-//! here and added to what comes later. Exporters that an earlier process has seen are there from the start, with the times of
-//! their first and last datagram. A limited number of exporters have series of their own in the metrics. Who has
-//! one keeps it, silent or not; whoever comes when all are taken gets one that belongs to an exporter that decoders have
-//! forgotten, or else is counted under `other`, with all that it ever counted, for as long as it is known.
+//! A decoder forgets an exporter that was silent for an hour, and TCP sessions end. The roster keeps their counts and adds
+//! later ones. Exporters that an earlier process has seen are there from the start, with the times of their first and last
+//! datagram. A limited number of exporters have their own series in the metrics. An exporter keeps its series, silent or
+//! not. When all series are taken, a new exporter gets the series of one that the decoders have forgotten. If there is none,
+//! all of its counts go to `other` as long as it is known.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -16,7 +16,7 @@ use helios_common::time::UnixMs;
 use crate::decode::ExporterStats;
 use crate::state::Seen;
 
-/// Exporters with series of their own if nobody says otherwise: the largest network that Helios is made for, and room.
+/// Exporters with their own series by default: those of the largest network that Helios is made for, and some more.
 pub const DEFAULT_LIMIT: usize = 10_000;
 
 /// A series of an exporter that no decoder knows goes to another one after so long a silence, and no sooner: an exporter
@@ -73,8 +73,8 @@ impl Default for Roster {
 }
 
 impl Roster {
-    /// Whoever has this changes what decoders know and what is kept of the past in one step: it is taken before the list
-    /// that a thread shows, so that nobody is counted twice.
+    /// Locks the table. A thread takes this lock before the lock of its list of exporters, and changes both under it, so
+    /// that no exporter is counted twice.
     pub fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -185,7 +185,7 @@ mod tests {
 
     fn exporter(last: u8, datagrams: u64, last_seen: UnixMs) -> ExporterStats {
         let mut stats = ExporterStats::new(mapped([192, 0, 2, last]), 0);
-        (stats.stats.messages[3], stats.stats.last_seen, stats.templates) = (datagrams, last_seen, 5);
+        (stats.stats.tally.datagrams[3], stats.stats.last_seen, stats.templates) = (datagrams, last_seen, 5);
         stats
     }
 
@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn datagrams<'a>(list: impl IntoIterator<Item = &'a ExporterStats>) -> Vec<u64> {
-        list.into_iter().map(|stats| stats.stats.messages.iter().sum()).collect()
+        list.into_iter().map(|stats| stats.stats.tally.datagrams.iter().sum()).collect()
     }
 
     #[test]

@@ -225,7 +225,7 @@ impl Worker {
             }
             match decoded {
                 Ok(decoded) => {
-                    counts.decoded(&decoded);
+                    counts.tally.count(&decoded);
                     output.unbooked += u64::from(decoded.rows);
                 }
                 Err(discarded) => counts.discarded(&discarded),

@@ -102,6 +102,11 @@ impl FlowBatch {
         self.values(col).get(row).copied().unwrap_or_default()
     }
 
+    /// What was appended to a column in the open rows, without defaults behind it.
+    pub fn open_values<T: Value>(&self, col: Col<T>) -> &[T] {
+        self.values(col).get(self.rows..).unwrap_or(&[])
+    }
+
     /// The list at `row`.
     pub fn list<T: Item>(&self, col: Col<T>, row: usize) -> &[T] {
         T::of(self.data(col.column())).get(row)

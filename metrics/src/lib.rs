@@ -2,6 +2,7 @@
 //!
 //! A component lists its metrics with [`metrics!`]: name, type, labels, help, and how the value is read from what the
 //! component counted. The list is both what a scrape writes ([`Scrape::write`]) and what docs/metrics.md is made of.
+//! Counters that many events add to, in several places, are declared by [`tally!`]: the struct, its sums and its metrics follow.
 //! Labels come from closed sets, which [`label_set!`] declares. A component counts in plain integers of its own: a process
 //! that is not scraped pays nothing for its metrics.
 //!
@@ -12,6 +13,7 @@
 
 mod labels;
 mod table;
+mod tally;
 mod text;
 
 pub use table::{Entry, Kind, Metric, Table};

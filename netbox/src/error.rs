@@ -5,8 +5,33 @@ use std::time::Duration;
 use helios_web::secret::SecretError;
 use helios_web::tls::TlsError;
 
+helios_metrics::label_set! {
+    /// Why refreshes fail.
+    pub enum Reason {
+        /// A file with a certificate or a token.
+        Configuration = "configuration",
+        /// No connection to NetBox.
+        Unreachable = "unreachable",
+        /// No whole answer within `netbox.timeout_ms`.
+        Timeout = "timeout",
+        /// The connection ended in the middle of an answer.
+        BrokeOff = "broke_off",
+        /// NetBox refuses the token.
+        Token = "token",
+        /// NetBox answered with another status than 200.
+        Status = "status",
+        /// What came is none of NetBox's answers.
+        Answer = "answer",
+        /// The pages of a list do not follow each other.
+        Pages = "pages",
+        /// Far fewer objects than before.
+        Shrunk = "shrunk",
+    }
+}
+
 /// A refresh that failed. The snapshot from before stays in use.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum NetBoxError {
     #[error("netbox.{0}")]
     Tls(#[from] TlsError),
@@ -41,31 +66,27 @@ pub enum NetBoxError {
 }
 
 impl NetBoxError {
-    /// All reasons there are.
-    pub const REASONS: [&'static str; 9] =
-        ["configuration", "unreachable", "timeout", "broke_off", "token", "status", "answer", "pages", "shrunk"];
-
     /// The metric label.
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Tls(_) | Self::Secret(_) => "configuration",
-            Self::Unreachable { .. } => "unreachable",
-            Self::TimedOut { .. } => "timeout",
-            Self::BrokeOff { .. } => "broke_off",
-            Self::Token { .. } => "token",
-            Self::Status { .. } => "status",
-            Self::TooLarge { .. } | Self::NotNetBox { .. } | Self::Nautobot { .. } => "answer",
-            Self::Pages { .. } => "pages",
-            Self::Shrunk { .. } => "shrunk",
+            Self::Tls(_) | Self::Secret(_) => Reason::Configuration,
+            Self::Unreachable { .. } => Reason::Unreachable,
+            Self::TimedOut { .. } => Reason::Timeout,
+            Self::BrokeOff { .. } => Reason::BrokeOff,
+            Self::Token { .. } => Reason::Token,
+            Self::Status { .. } => Reason::Status,
+            Self::TooLarge { .. } | Self::NotNetBox { .. } | Self::Nautobot { .. } => Reason::Answer,
+            Self::Pages { .. } => Reason::Pages,
+            Self::Shrunk { .. } => Reason::Shrunk,
         }
     }
 
     /// What tells a failure from another one that a person has to know of as well: 500 and 502 are two.
     pub(crate) fn cause(&self) -> String {
         match self {
-            Self::Status { status, .. } | Self::Token { status, .. } => format!("{} {status}", self.reason()),
-            Self::Shrunk { kind, .. } => format!("{} {kind}", self.reason()),
-            _ => self.reason().to_owned(),
+            Self::Status { status, .. } | Self::Token { status, .. } => format!("{} {status}", self.reason().name()),
+            Self::Shrunk { kind, .. } => format!("{} {kind}", self.reason().name()),
+            _ => self.reason().name().to_owned(),
         }
     }
 

@@ -1,5 +1,5 @@
-//! What a person wants to know before NetBox is relied on: does it answer, what may the token not view, which custom fields
-//! and filters of the configuration does it not know?
+//! Checks of NetBox before it is used: whether it answers, what the token may not view, and which custom fields and filters
+//! of the configuration NetBox does not know.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::tasks::{ENTRIES, Entry, wanted};
 use crate::version::version_of;
 
 /// No object has it, so that a filter that NetBox knows finds nothing or refuses it.
-const NOBODYS_VALUE: &str = "helios-asks-whether-this-is-a-filter";
+const UNUSED_VALUE: &str = "helios-asks-whether-this-is-a-filter";
 
 /// What NetBox answered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -83,7 +83,7 @@ async fn ignored(
     let all = count(client, entry, "").await?;
     let mut ignored = Vec::new();
     for parameter in parameters {
-        match count(client, entry, &format!("{parameter}={NOBODYS_VALUE}")).await {
+        match count(client, entry, &format!("{parameter}={UNUSED_VALUE}")).await {
             Ok(found) if found == all && all > 0 => ignored.push((entry.name, parameter.to_owned())),
             // It refuses the value: it knows the parameter.
             Ok(_) | Err(NetBoxError::Status { status: 400, .. }) => {}

@@ -2,12 +2,13 @@
 //!
 //! Start at [`source`]: a thread that keeps a [`snapshot`] fresh and puts the next one in its place. The snapshot is
 //! immutable and shared by `Arc`; its rows are in [`model`], their strings in one pool ([`text`]), and [`builder`] is the
-//! only way to make one. `refresh` says what is read when, `pages` how a list is read, `client` how one answer is had,
+//! only way to make one. `refresh` says what is read when, `pages` how a list is read, `client` how one answer is requested,
 //! `kinds` declares the kinds of objects, one entry each, and `value` how their fields look in any version of NetBox from
 //! 3.7 on; `saved` keeps the last snapshot.
 //!
-//! The crate writes nothing to NetBox and knows nothing of flows: it is a reader's business what a device's name is good
-//! for.
+//! The crate writes nothing to NetBox and knows nothing of flows: its users decide what a device's name is for.
+
+#![deny(missing_docs)]
 
 pub mod config;
 pub mod source;
@@ -33,7 +34,7 @@ pub mod metrics;
 
 pub use builder::Builder;
 pub use config::{Filters, NetBoxConfig, Purpose};
-pub use error::NetBoxError;
+pub use error::{NetBoxError, Reason};
 pub use inspect::{Inspection, inspect};
 pub use refresh::read_once;
 pub use snapshot::Snapshot;

@@ -2,10 +2,10 @@
 //!
 //! The next page is asked for by the id behind the last one: by `start` where NetBox has it (4.6 and later), else by the
 //! filter `id__gte`. An offset would count rows: one object deleted and another one added between two pages moves the
-//! following rows by one and leaves the count as it was, so that an object is passed over and nobody notices. An id also
+//! following rows by one and leaves the count as it was, so that one object is missed without a sign. Asking by id also
 //! costs NetBox the same for the last page as for the first.
 //!
-//! Of the link to the next page only its being there counts: NetBox behind a proxy writes links to names that may not
+//! The link to the next page only says that there is one: NetBox behind a proxy writes links with names that may not
 //! resolve here.
 
 use serde::Deserialize;
@@ -112,7 +112,7 @@ pub async fn walk<K: Kind, T>(
         let page: Page<K::Wire> = fetch(context, K::PATH, &query).await?;
         let last = page.results.last().map(K::id_of);
         if last.is_some() && pages.send(wrap(page.results)).await.is_err() {
-            return Ok(()); // nobody listens any more after another list's failure
+            return Ok(()); // another list failed: the receiver is gone
         }
         if page.next.is_none() {
             return Ok(());

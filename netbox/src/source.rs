@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::client::Counters;
 use crate::config::{NetBoxConfig, Purpose};
-use crate::error::NetBoxError;
+use crate::error::{NetBoxError, Reason};
 use crate::refresh::{Refreshed, Refresher, now_ms};
 use crate::saved;
 use crate::snapshot::Snapshot;
@@ -44,7 +44,7 @@ struct Shared {
     stop: Notify,
     counters: Arc<Counters>,
     refreshes: AtomicU64,
-    failures: [AtomicU64; NetBoxError::REASONS.len()],
+    failures: [AtomicU64; Reason::ALL.len()],
     /// When NetBox last confirmed the snapshot, Unix milliseconds; 0 for never.
     fresh_at_ms: AtomicU64,
     duration_ms: AtomicU64,
@@ -54,7 +54,7 @@ struct Shared {
 /// Why the snapshot is not fresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// One of [`NetBoxError::REASONS`].
+    /// The name of a [`Reason`].
     pub reason: &'static str,
     /// What happened and what to do.
     pub message: String,
@@ -77,9 +77,13 @@ pub struct Stats {
     pub refreshes: u64,
     /// Failed refreshes by reason.
     pub failures: Vec<(&'static str, u64)>,
+    /// Requests that were sent, retries included.
     pub requests: u64,
+    /// Requests that were sent again after a failure that may pass.
     pub retries: u64,
+    /// Bytes of the answers' bodies.
     pub bytes: u64,
+    /// Why the last refresh failed; `None` after one that succeeded.
     pub problem: Option<Problem>,
 }
 
@@ -172,7 +176,7 @@ impl NetBox {
             age_ms: (fresh_at > 0).then(|| now_ms().saturating_sub(fresh_at)),
             duration_ms: read(&shared.duration_ms),
             refreshes: read(&shared.refreshes),
-            failures: NetBoxError::REASONS.into_iter().zip(shared.failures.iter().map(read)).collect(),
+            failures: Reason::ALL.map(Reason::name).into_iter().zip(shared.failures.iter().map(read)).collect(),
             requests: read(&shared.counters.requests),
             retries: read(&shared.counters.retries),
             bytes: read(&shared.counters.bytes),
@@ -235,7 +239,7 @@ impl Shared {
                 }
                 Err(error) => {
                     self.full.fetch_or(asked, Ordering::Relaxed);
-                    if !(told && error.reason() == "timeout") {
+                    if !(told && error.reason() == Reason::Timeout) {
                         self.failed(&error);
                     }
                     backoff.pause()
@@ -298,11 +302,8 @@ impl Shared {
     }
 
     fn failed(&self, error: &NetBoxError) {
-        let problem = Problem { reason: error.reason(), message: error.to_string(), cause: error.cause() };
-        let counters = NetBoxError::REASONS.into_iter().zip(&self.failures);
-        if let Some((_, counter)) = counters.into_iter().find(|(reason, _)| *reason == problem.reason) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
+        let problem = Problem { reason: error.reason().name(), message: error.to_string(), cause: error.cause() };
+        self.failures[error.reason().place()].fetch_add(1, Ordering::Relaxed);
         let mut last = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref().is_none_or(|last| last.cause != problem.cause) {
             let kept = if self.current.load().is_some() { "names as last read stay in use" } else { "no names yet" };

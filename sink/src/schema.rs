@@ -26,39 +26,25 @@ pub mod rollup;
 /// The table that says which version the schema has.
 pub const MIGRATIONS_TABLE: &str = "schema_migrations";
 
-/// A table of data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Table {
-    Flows,
-    Flows1m,
-    Flows1h,
-    Talkers1m,
-    Talkers1h,
-    Side(SideTable),
+helios_metrics::label_set! {
+    /// A table of data.
+    #[derive(Hash)]
+    pub enum Table {
+        /// Every flow as received.
+        Flows = "flows",
+        /// Traffic by minute.
+        Flows1m = "flows_1m",
+        /// Traffic by hour.
+        Flows1h = "flows_1h",
+        /// The busiest hosts and services of every exporter by minute.
+        Talkers1m = "talkers_1m",
+        /// The busiest hosts and services of every exporter by hour.
+        Talkers1h = "talkers_1h",
+        ..Side of SideTable
+    }
 }
 
 impl Table {
-    pub const ALL: [Self; 7] = [
-        Self::Flows,
-        Self::Flows1m,
-        Self::Flows1h,
-        Self::Talkers1m,
-        Self::Talkers1h,
-        Self::Side(SideTable::InterfaceCounters),
-        Self::Side(SideTable::Exporters),
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Flows => "flows",
-            Self::Flows1m => "flows_1m",
-            Self::Flows1h => "flows_1h",
-            Self::Talkers1m => "talkers_1m",
-            Self::Talkers1h => "talkers_1h",
-            Self::Side(side) => side.name(),
-        }
-    }
-
     /// The materialized view that feeds the table; helios alone feeds those without.
     pub const fn view(self) -> Option<&'static str> {
         match self {

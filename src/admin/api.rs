@@ -31,6 +31,8 @@ pub struct Pipeline {
     problems: Vec<problems::Problem>,
     rows: Rows,
     datagrams: Datagrams,
+    /// What became of decoded datagrams: every counter of [`helios_collector::decode::tally`], by name.
+    counts: BTreeMap<&'static str, u64>,
     stages: Vec<StageState>,
     sockets: Vec<Socket>,
     relay: Relay,
@@ -118,7 +120,7 @@ impl From<&RelayStats> for Relay {
             source: destination.source,
             sent: destination.sent,
             sent_bytes: destination.sent_octets,
-            failures: named(Failure::ALL.iter().map(|failure| failure.reason()), &destination.failed),
+            failures: named(Failure::ALL.iter().map(|failure| failure.name()), &destination.failed),
         });
         Self { destinations: destinations.collect(), left_out: stats.left_out }
     }
@@ -165,10 +167,11 @@ impl Pipeline {
             datagrams: Datagrams {
                 received: total.datagrams_received,
                 bytes: total.octets_received,
-                decoded: total.datagrams_decoded.iter().sum(),
-                dropped: named(DecodeError::ALL.iter().map(|error| error.reason()), &total.datagrams_discarded),
+                decoded: total.tally.datagrams.iter().sum(),
+                dropped: named(DecodeError::ALL.iter().map(|error| error.name()), &total.datagrams_discarded),
                 imbalance: total.imbalance(),
             },
+            counts: total.tally.fields().collect(),
             stages: Stage::ALL.iter().map(|&stage| StageState::new(stage, snapshot)).collect(),
             sockets: snapshot.collector.sockets.iter().map(Socket::from).collect(),
             relay: Relay::from(&snapshot.collector.relay),

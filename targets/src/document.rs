@@ -14,28 +14,18 @@ use crate::plan::Plan;
 
 mod entries;
 
-/// A collector's list of targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    Gnmic,
-    Snmp,
-    Icmp,
-    Tcp,
+helios_metrics::label_set! {
+    /// A collector's list of targets; the labels are parts of the names of files and ConfigMaps.
+    #[derive(PartialOrd, Ord, Hash)]
+    pub enum Kind {
+        Gnmic = "gnmic",
+        Snmp = "snmp",
+        Icmp = "icmp",
+        Tcp = "tcp",
+    }
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Gnmic, Self::Snmp, Self::Icmp, Self::Tcp];
-
-    /// As in the names of files and ConfigMaps.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gnmic => "gnmic",
-            Self::Snmp => "snmp",
-            Self::Icmp => "icmp",
-            Self::Tcp => "tcp",
-        }
-    }
-
     /// The ending of its files.
     pub const fn extension(self) -> &'static str {
         match self {

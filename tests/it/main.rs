@@ -9,6 +9,7 @@ mod sections;
 mod ranges;
 
 mod tidy;
+mod circles;
 mod docs;
 mod commands;
 mod config;

@@ -65,7 +65,7 @@ fn flows_arrive_on_every_address_and_every_datagram_is_accounted_for() {
     let shared = collector.shared.clone();
     collector.stop();
     let counts = *locked(&shared[0].counts);
-    assert_eq!((counts.datagrams_received, counts.rows, counts.imbalance()), (30, 330, 0));
+    assert_eq!((counts.datagrams_received, counts.tally.rows, counts.imbalance()), (30, 330, 0));
     assert_eq!(counts.datagrams_discarded[0], 10);
     assert_eq!((ledger.snapshot().decoded, ledger.snapshot().held(Stage::Enrich)), (330, 330));
 }
@@ -87,7 +87,7 @@ fn counter_samples_go_their_own_way_and_make_no_flow() {
     let shared = collector.shared.clone();
     collector.stop();
     let counts = *locked(&shared[0].counts);
-    assert_eq!((counts.counter_samples, counts.counter_rows, counts.rows), (1, 1, 0));
+    assert_eq!((counts.tally.counter_samples, counts.tally.counter_rows, counts.tally.rows), (1, 1, 0));
     assert_eq!((ledger.snapshot().decoded, counts.imbalance()), (0, 0));
 }
 

@@ -13,28 +13,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::sequence::MAX_SESSIONS_OCTETS;
-use super::state::{Domain, Exporter};
-use super::template::Template;
-
 /// What all decoders of a process may take if nothing is configured. 8,000 devices with 4 observation domains, 20
 /// templates and 500 interfaces each take about a third of it.
 pub const DEFAULT_MAX_OCTETS: usize = 1 << 30;
 
-/// A hash table doubles when it is seven eighths full: it has up to 16/7 as many slots as entries.
-const fn hashed(entry: usize) -> usize {
+/// Octets of a hash table for each of its entries. It doubles when it is seven eighths full: it has up to 16/7 as many
+/// slots as entries.
+pub(super) const fn hashed(entry: usize) -> usize {
     (entry + 1) * 16 / 7
 }
-
-/// An exporter, with the smallest size that each of its tables may have, and its first domains: a vector begins with
-/// room for four.
-pub(super) const EXPORTER_OCTETS: usize = hashed(size_of::<([u8; 16], Exporter)>()) + 4 * size_of::<Domain>() + 9 * 128;
-
-/// A domain, with room for another as vectors have it, its sequence numbers, and the smallest size of its tables.
-pub(super) const DOMAIN_OCTETS: usize = 2 * size_of::<Domain>() + MAX_SESSIONS_OCTETS + 1024;
-
-/// A template besides its definition, which several may share.
-pub(super) const TEMPLATE_OCTETS: usize = hashed(size_of::<(u16, Template)>());
 
 /// An entry of a table of options data. The longest have 24 octets.
 pub(super) const ENTRY_OCTETS: usize = hashed(24);

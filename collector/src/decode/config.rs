@@ -8,7 +8,7 @@ use helios_common::time::UnixMs;
 use super::allow::Allow;
 use super::by_hand::SamplingRule;
 use super::packet::Decapsulate;
-use super::{Transport, options, plan, state, template};
+use super::{Transport, domain, options, plan, template};
 
 /// What a decoder is told by configuration.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct DecoderConfig {
     pub max_names: usize,
     /// How far an exporter's clock may be off before it is corrected; `None` takes its times as they are.
     pub max_clock_skew_ms: Option<i64>,
-    /// How long a template counts that is not defined again; `None` for ever.
+    /// How long a template stays valid without a refresh, in milliseconds; `None`: without limit.
     pub template_lifetime_ms: Option<i64>,
 }
 
@@ -51,7 +51,7 @@ impl Default for DecoderConfig {
             transport: Transport::Udp,
             max_templates: template::MAX_WORKER_TEMPLATES,
             max_entries: options::MAX_WORKER_ENTRIES,
-            max_domains: state::MAX_WORKER_DOMAINS,
+            max_domains: domain::MAX_WORKER_DOMAINS,
             max_totals: plan::MAX_WORKER_TOTALS,
             max_names: MAX_WIRE_NAMES,
             max_clock_skew_ms: None,

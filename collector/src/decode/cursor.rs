@@ -63,6 +63,11 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// A big-endian integer of up to 8 octets; longer ones keep their low 64 bits.
+pub fn unsigned(octets: &[u8]) -> u64 {
+    octets.iter().fold(0, |value, &octet| value << 8 | u64::from(octet))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -74,7 +74,7 @@ impl Pair {
 impl Parameters {
     /// Takes an element of the record in; others than parameters are ignored.
     pub fn learn(&mut self, id: u16, octets: &[u8]) {
-        let value = || Some(super::plan::unsigned(octets));
+        let value = || Some(super::cursor::unsigned(octets));
         match id {
             34 => self.interval = value(),
             50 => self.random_interval = value(),

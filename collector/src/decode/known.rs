@@ -7,9 +7,8 @@ use helios_common::exporter::{Address, Exporters, UNNAMED};
 use helios_common::names::Names;
 use helios_common::time::UnixMs;
 
-use super::budget::EXPORTER_OCTETS;
 use super::by_hand::{ByHand, SamplingRule};
-use super::state::Exporter;
+use super::exporter::{EXPORTER_OCTETS, Exporter};
 use super::template::Compiler;
 use super::{DecodeError, ExporterStats, SavedExporter, Transport};
 

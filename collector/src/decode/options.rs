@@ -6,15 +6,13 @@
 //! another. An announcement is of the domain that its scope names, or else of its message's.
 
 use hashbrown::HashMap;
-use helios_common::exporter::Address;
-use helios_common::names::{MAX_WIRE_NAMES, NameId, Names};
+use helios_common::names::NameId;
 use helios_common::time::UnixMs;
 
+use super::MAX_DOMAINS;
 use super::interval::Parameters;
 use super::plan::{SEQUENCE, is_time};
 use super::records::{FixedRecords, LocatedRecords, Positions, Records};
-use super::saved::SavedTables;
-use super::state::MAX_DOMAINS;
 use super::template::{Compiled, Field};
 use super::text::Texts;
 
@@ -22,8 +20,8 @@ use super::text::Texts;
 const MAX_ENTRIES: usize = 16_384;
 
 /// Entries of all tables of one worker's exporters, at about 40 octets each: 80 MiB at the most. 8,000 devices with 250
-/// each have room. When as many are held, those stay and further ones are refused, so that made-up senders push out
-/// nobody's; an eighth is kept for exporters that are established (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)).
+/// each have room. When the limit is reached, entries stay and further ones are refused, so that forged senders cannot
+/// replace them; an eighth is kept for exporters that are established (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)).
 pub const MAX_WORKER_ENTRIES: usize = 1 << 21;
 
 type Table<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
@@ -38,17 +36,17 @@ pub struct InterfaceNames {
 /// What one exporter announced.
 #[derive(Debug, Default)]
 pub struct Tables {
-    samplers: Table<(u32, u64), u32>,
+    pub(super) samplers: Table<(u32, u64), u32>,
     /// By sampler id alone, the latest announcement of any domain.
-    samplers_any_domain: Table<u64, u32>,
-    interfaces: Table<(u32, u32), u32>,
+    pub(super) samplers_any_domain: Table<u64, u32>,
+    pub(super) interfaces: Table<(u32, u32), u32>,
     /// By domain and template id.
-    templates: Table<(u32, u16), u32>,
-    domains: Table<u32, u32>,
-    applications: Table<u64, NameId>,
-    interface_names: Table<u32, InterfaceNames>,
-    vrfs: Table<u32, NameId>,
-    system_init: Table<u32, UnixMs>,
+    pub(super) templates: Table<(u32, u16), u32>,
+    pub(super) domains: Table<u32, u32>,
+    pub(super) applications: Table<u64, NameId>,
+    pub(super) interface_names: Table<u32, InterfaceNames>,
+    pub(super) vrfs: Table<u32, NameId>,
+    pub(super) system_init: Table<u32, UnixMs>,
     /// Whether an entry came or changed since this was last set to false.
     pub changed: bool,
     /// Entries that may still come: set before a set is taken in.
@@ -59,7 +57,7 @@ pub struct Tables {
 
 /// What a new entry did to a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Put {
+pub(super) enum Put {
     Known,
     Changed,
     Added,
@@ -192,71 +190,16 @@ impl Tables {
         self.note(put);
     }
 
-    fn put_sampler(&mut self, domain: u32, id: u64, interval: u32) {
+    pub(super) fn put_sampler(&mut self, domain: u32, id: u64, interval: u32) {
         let anywhere = put(&mut self.samplers_any_domain, self.room, id, interval);
         self.note(anywhere);
         let here = put(&mut self.samplers, self.room, (domain, id), interval);
         self.note(here);
     }
-
-    /// The tables in a form that can be written down.
-    pub fn save(&self, names: &Names) -> SavedTables {
-        let names = names.read();
-        SavedTables {
-            samplers: self.samplers.iter().map(|(&(domain, id), &interval)| (domain, id, interval)).collect(),
-            interfaces: self.interfaces.iter().map(|(&(domain, index), &interval)| (domain, index, interval)).collect(),
-            templates: self.templates.iter().map(|(&(domain, id), &interval)| (domain, id, interval)).collect(),
-            domains: self.domains.iter().map(|(&domain, &interval)| (domain, interval)).collect(),
-            applications: self.applications.iter().map(|(&id, &name)| (id, names.get(name).to_owned())).collect(),
-            interface_names: self
-                .interface_names
-                .iter()
-                .map(|(&index, known)| {
-                    (index, names.get(known.name).to_owned(), names.get(known.description).to_owned())
-                })
-                .collect(),
-            vrfs: self.vrfs.iter().map(|(&id, &name)| (id, names.get(name).to_owned())).collect(),
-            system_init: self.system_init.iter().map(|(&domain, &init)| (domain, init)).collect(),
-        }
-    }
-
-    /// The inverse of [`save`](Self::save).
-    pub fn restore(saved: &SavedTables, exporter: Address, names: &Names) -> Self {
-        let room = usize::MAX; // What was saved was within the limits.
-        let mut tables = Self { room, ..Self::default() };
-        let wire = |name: &str| names.intern_wire(name, exporter, MAX_WIRE_NAMES);
-        for &(domain, id, interval) in &saved.samplers {
-            tables.put_sampler(domain, id, interval);
-        }
-        for &(domain, index, interval) in &saved.interfaces {
-            put(&mut tables.interfaces, room, (domain, index), interval);
-        }
-        for &(domain, id, interval) in &saved.templates {
-            put(&mut tables.templates, room, (domain, id), interval);
-        }
-        for &(domain, interval) in &saved.domains {
-            put(&mut tables.domains, room, domain, interval);
-        }
-        for (id, name) in &saved.applications {
-            put(&mut tables.applications, room, *id, wire(name));
-        }
-        for (index, name, description) in &saved.interface_names {
-            let known = InterfaceNames { name: wire(name), description: wire(description) };
-            put(&mut tables.interface_names, room, *index, known);
-        }
-        for (id, name) in &saved.vrfs {
-            put(&mut tables.vrfs, room, *id, wire(name));
-        }
-        for &(domain, init) in &saved.system_init {
-            put(&mut tables.system_init, room, domain, init);
-        }
-        tables.changed = false;
-        tables
-    }
 }
 
-/// What a domain announced, or else what all others that announced anything agree on. Of more than there can be nobody
-/// is asked: the question comes with every set.
+/// What the domain announced. If it announced nothing: the value that all other domains agree on. The function runs for
+/// every set, so it does not compare more than [`MAX_DOMAINS`] of them.
 fn of_domain<V: Copy + PartialEq>(table: &Table<u32, V>, domain: u32) -> Option<V> {
     table.get(&domain).copied().or_else(|| {
         let first = table.values().next().copied().filter(|_| table.len() <= MAX_DOMAINS)?;
@@ -265,7 +208,12 @@ fn of_domain<V: Copy + PartialEq>(table: &Table<u32, V>, domain: u32) -> Option<
 }
 
 /// Inserts into a bounded table, which may get `room` more entries.
-fn put<K: std::hash::Hash + Eq, V: PartialEq>(table: &mut Table<K, V>, room: usize, key: K, value: V) -> Put {
+pub(super) fn put<K: std::hash::Hash + Eq, V: PartialEq>(
+    table: &mut Table<K, V>,
+    room: usize,
+    key: K,
+    value: V,
+) -> Put {
     let full = room == 0 || table.len() >= MAX_ENTRIES;
     match table.get_mut(&key) {
         Some(known) if *known == value => Put::Known,
@@ -304,7 +252,7 @@ impl Announcement {
         let mut option = Self::default();
         for (at, field) in fields.iter().enumerate().filter(|(_, field)| field.ie.pen == 0) {
             let octets = records.octets(row, at);
-            let number = || Some(super::plan::unsigned(octets));
+            let number = || Some(super::cursor::unsigned(octets));
             match field.ie.id {
                 // Cisco's interface tables carry the ifIndex as an option beside a scope of "system".
                 10 | 14 => option.interface = number().map(|index| index as u32),

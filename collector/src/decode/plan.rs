@@ -20,6 +20,7 @@ use helios_common::ie::{self, Ie, REVERSE_PEN, Type, iana};
 use helios_common::names::NameId;
 use helios_common::time::{UnixMs, UptimeClock, ntp_to_unix_ms};
 
+use super::cursor::unsigned;
 use super::interval;
 use super::packet::tunnel_type;
 use super::records::{Fields, Records};
@@ -342,9 +343,9 @@ impl Plan {
             + inner
     }
 
-    /// The clock of `records` whose message came by `clock`. Of a device that nobody knows the boot time of (IPFIX of
-    /// MikroTik and of Cisco IOS), the flow that ended last ended when the message left: durations, and the distances
-    /// between flows, are true then.
+    /// The clock for `records` of a message with `clock`. Some devices do not send their boot time (IPFIX of MikroTik and
+    /// of Cisco IOS). For them, the last end of a flow is taken as the time at which the message left: durations and the
+    /// differences between flows are right then.
     pub fn clock<R: Records>(&self, records: &R, clock: Clock) -> Clock {
         let clock = self.believed(records, clock);
         let unknown = clock.uptime.is_none() && self.system_init.is_none();
@@ -620,9 +621,4 @@ fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {
         *to = *from;
     }
     array
-}
-
-/// A big-endian integer of up to 8 octets; longer ones keep their low 64 bits.
-pub fn unsigned(octets: &[u8]) -> u64 {
-    octets.iter().fold(0, |value, &octet| value << 8 | u64::from(octet))
 }

@@ -27,7 +27,7 @@ pub trait Records {
 
     /// A field as a big-endian integer.
     fn unsigned(&self, row: usize, field: usize) -> u64 {
-        super::plan::unsigned(self.octets(row, field))
+        super::cursor::unsigned(self.octets(row, field))
     }
 }
 

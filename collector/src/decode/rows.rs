@@ -3,7 +3,7 @@
 use helios_common::columns::{
     APPLICATION, Col, DST_ADDR, DST_PORT, EGRESS_VRF_ID, ETHER_TYPE, EXPORT_PROTOCOL, EXPORTER_ADDRESS, ICMP_CODE,
     ICMP_TYPE, IN_IF_DESCRIPTION, IN_IF_INDEX, IN_IF_NAME, INGRESS_VRF_ID, OBSERVATION_DOMAIN_ID, OUT_IF_DESCRIPTION,
-    OUT_IF_INDEX, OUT_IF_NAME, PROTO, RECEIVED_AT, SRC_ADDR, VRF_NAME, Value,
+    OUT_IF_INDEX, OUT_IF_NAME, PROTO, RECEIVED_AT, SRC_ADDR, VRF_NAME,
 };
 use helios_common::exporter::{Address, ExporterId};
 use helios_common::flow::FlowBatch;
@@ -226,7 +226,7 @@ impl Writer<'_> {
         if message.domain != 0 {
             self.out.fill(OBSERVATION_DOMAIN_ID, n, message.domain);
         }
-        times::complete(n, message, self.clock.correction_ms != 0, self.out);
+        times::complete(n, message.received_at, message.max_skew_ms, self.clock.correction_ms != 0, self.out);
     }
 
     /// Fills rows from the packets in their records. Frames of links that are not read are left alone, and sections from
@@ -289,22 +289,17 @@ impl Writer<'_> {
     }
 }
 
-/// What was appended to a column in the open rows.
-pub fn open_rows<T: Value>(col: Col<T>, out: &FlowBatch) -> &[T] {
-    out.values(col).get(out.rows()..).unwrap_or(&[])
-}
-
 /// Exporters without ICMP fields put type and code into the destination port (Cisco, since v5).
 fn icmp_from_port(n: usize, out: &mut FlowBatch) {
     const ICMP: u8 = 1;
     const ICMPV6: u8 = 58;
     let is_icmp = |&proto: &u8| proto == ICMP || proto == ICMPV6;
     // Looking at all rows before looking for one lets the compiler compare 16 of them at once.
-    if !open_rows(PROTO, out).iter().fold(false, |any, proto| any | is_icmp(proto)) {
+    if !out.open_values(PROTO).iter().fold(false, |any, proto| any | is_icmp(proto)) {
         return;
     }
     let mut from = 0;
-    while let Some(skipped) = open_rows(PROTO, out).iter().skip(from).position(is_icmp) {
+    while let Some(skipped) = out.open_values(PROTO).iter().skip(from).position(is_icmp) {
         let row = from + skipped;
         let port = out.get(DST_PORT, out.rows() + row);
         if port != 0 {

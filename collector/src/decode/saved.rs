@@ -6,12 +6,13 @@
 
 use helios_common::exporter::Address;
 use helios_common::ie::Ie;
-use helios_common::names::Names;
+use helios_common::names::{MAX_WIRE_NAMES, Names};
 use helios_common::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
-use super::options::Tables;
-use super::state::{Domain, DomainRoom, Exporter, domain};
+use super::domain::{Domain, DomainRoom, find_or_add};
+use super::exporter::Exporter;
+use super::options::{InterfaceNames, Tables, put};
 use super::template::{Compiler, Field, MAX_EXPORTER_TEMPLATE_OCTETS, Room};
 use super::{DecodeError, Protocol};
 
@@ -78,7 +79,7 @@ impl SavedExporter {
     pub(super) fn of(exporter: &Exporter, names: &Names) -> Self {
         let domains =
             exporter.domains.iter().filter(|domain| !domain.templates.is_empty()).map(SavedDomain::of).collect();
-        Self { domains, tables: exporter.tables.save(names), sequences: Vec::new() }
+        Self { domains, tables: SavedTables::of(&exporter.tables, names), sequences: Vec::new() }
     }
 
     fn restore_sequences(&self, exporter: &mut Exporter) {
@@ -117,13 +118,74 @@ impl SavedExporter {
         }
         self.restore_sequences(exporter);
         exporter.known_since = UnixMs::MIN;
-        exporter.tables = Tables::restore(&self.tables, exporter.address, names);
+        exporter.tables = self.tables.restore(exporter.address, names);
     }
 }
 
 /// A domain that was saved: what was, was within the limits of all exporters.
 fn restored(exporter: &mut Exporter, protocol: Protocol, id: (u32, Address)) -> Result<&mut Domain, DecodeError> {
-    domain(&mut exporter.domains, protocol, id, DomainRoom { taken: &mut 0, most: usize::MAX, octets: usize::MAX })
+    find_or_add(&mut exporter.domains, protocol, id, DomainRoom { taken: &mut 0, most: usize::MAX, octets: usize::MAX })
+}
+
+impl SavedTables {
+    /// The tables in a form that can be written down.
+    fn of(tables: &Tables, names: &Names) -> Self {
+        let names = names.read();
+        Self {
+            samplers: tables.samplers.iter().map(|(&(domain, id), &interval)| (domain, id, interval)).collect(),
+            interfaces: tables
+                .interfaces
+                .iter()
+                .map(|(&(domain, index), &interval)| (domain, index, interval))
+                .collect(),
+            templates: tables.templates.iter().map(|(&(domain, id), &interval)| (domain, id, interval)).collect(),
+            domains: tables.domains.iter().map(|(&domain, &interval)| (domain, interval)).collect(),
+            applications: tables.applications.iter().map(|(&id, &name)| (id, names.get(name).to_owned())).collect(),
+            interface_names: tables
+                .interface_names
+                .iter()
+                .map(|(&index, known)| {
+                    (index, names.get(known.name).to_owned(), names.get(known.description).to_owned())
+                })
+                .collect(),
+            vrfs: tables.vrfs.iter().map(|(&id, &name)| (id, names.get(name).to_owned())).collect(),
+            system_init: tables.system_init.iter().map(|(&domain, &init)| (domain, init)).collect(),
+        }
+    }
+
+    /// The tables again.
+    fn restore(&self, exporter: Address, names: &Names) -> Tables {
+        let room = usize::MAX; // What was saved was within the limits.
+        let mut tables = Tables { room, ..Tables::default() };
+        let wire = |name: &str| names.intern_wire(name, exporter, MAX_WIRE_NAMES);
+        for &(domain, id, interval) in &self.samplers {
+            tables.put_sampler(domain, id, interval);
+        }
+        for &(domain, index, interval) in &self.interfaces {
+            put(&mut tables.interfaces, room, (domain, index), interval);
+        }
+        for &(domain, id, interval) in &self.templates {
+            put(&mut tables.templates, room, (domain, id), interval);
+        }
+        for &(domain, interval) in &self.domains {
+            put(&mut tables.domains, room, domain, interval);
+        }
+        for (id, name) in &self.applications {
+            put(&mut tables.applications, room, *id, wire(name));
+        }
+        for (index, name, description) in &self.interface_names {
+            let known = InterfaceNames { name: wire(name), description: wire(description) };
+            put(&mut tables.interface_names, room, *index, known);
+        }
+        for (id, name) in &self.vrfs {
+            put(&mut tables.vrfs, room, *id, wire(name));
+        }
+        for &(domain, init) in &self.system_init {
+            put(&mut tables.system_init, room, domain, init);
+        }
+        tables.changed = false;
+        tables
+    }
 }
 
 impl SavedDomain {

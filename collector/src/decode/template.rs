@@ -15,7 +15,7 @@ use helios_common::ie::{Ie, iana};
 use helios_common::time::UnixMs;
 
 use super::DecodeError;
-use super::budget::TEMPLATE_OCTETS;
+use super::budget::hashed;
 use super::cursor::Cursor;
 use super::plan::Plan;
 use super::records::Place;
@@ -121,6 +121,9 @@ impl Compiled {
         self.octets
     }
 }
+
+/// What a template takes besides its definition, which several may share.
+pub(super) const TEMPLATE_OCTETS: usize = hashed(size_of::<(u16, Template)>());
 
 /// A definition itself, with its two reference counts and its slot in the [`Compiler`].
 const OVERHEAD_OCTETS: usize = size_of::<Compiled>() + 2 * size_of::<usize>() + 3 * size_of::<Arc<Compiled>>();

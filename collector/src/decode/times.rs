@@ -9,8 +9,6 @@ use helios_common::columns::{CLOCK_STATUS, FLOW_END, FLOW_START};
 use helios_common::flow::FlowBatch;
 use helios_common::time::UnixMs;
 
-use super::rows::{Message, open_rows};
-
 /// The oldest begin of a flow that is believed. sysUptime tells no more than 49.7 days; some devices report
 /// connections that were open for weeks.
 const MAX_PAST_MS: i64 = 100 * 24 * 3600 * 1000;
@@ -19,20 +17,21 @@ const MAX_PAST_MS: i64 = 100 * 24 * 3600 * 1000;
 const CORRECTED: u8 = 1;
 const IMPLAUSIBLE: u8 = 2;
 
-/// Fills the times that the `n` open rows have none of, and bounds the others. `corrected` if they were moved.
-pub fn complete(n: usize, message: &Message, corrected: bool, out: &mut FlowBatch) {
+/// Fills the times that the `n` open rows have none of with the arrival, and bounds the others: they are at most
+/// `max_skew_ms` behind it. `corrected` if they were moved.
+pub fn complete(n: usize, received_at: UnixMs, max_skew_ms: Option<i64>, corrected: bool, out: &mut FlowBatch) {
     let exported = [FLOW_START, FLOW_END].map(|col| out.values(col).len() > out.rows());
     for (col, exported) in [FLOW_START, FLOW_END].into_iter().zip(exported) {
         if !exported {
-            out.fill(col, n, message.received_at);
+            out.fill(col, n, received_at);
         }
     }
-    let Some(max_skew_ms) = message.max_skew_ms.filter(|_| exported != [false; 2]) else { return };
+    let Some(max_skew_ms) = max_skew_ms.filter(|_| exported != [false; 2]) else { return };
     if corrected {
         out.fill(CLOCK_STATUS, n, CORRECTED);
     }
-    let bounds = Bounds { received_at: message.received_at, max_skew_ms };
-    let times = open_rows(FLOW_START, out).iter().zip(open_rows(FLOW_END, out));
+    let bounds = Bounds { received_at, max_skew_ms };
+    let times = out.open_values(FLOW_START).iter().zip(out.open_values(FLOW_END));
     // Without a way out of the loop, several rows are compared at once.
     if !times.fold(true, |all, (&start, &end)| all & bounds.hold(start, end)) {
         bounds.impose(n, out);
@@ -67,7 +66,7 @@ impl Bounds {
             let possible_start = if self.contain(start) { start.min(possible_end) } else { possible_end };
             let (starts, ends) = out.open_slices(FLOW_START, FLOW_END, n);
             (starts[row], ends[row]) = (possible_start, possible_end);
-            // A start that was not exported stands at the arrival: behind the end, but nobody's fault.
+            // A start that was not exported is the arrival, which is after the end: the exporter made no mistake.
             if start != self.received_at || possible_end != end {
                 out.open_slice(CLOCK_STATUS, n)[row] = IMPLAUSIBLE;
             }

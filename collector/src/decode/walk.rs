@@ -5,10 +5,10 @@ use helios_common::names::Names;
 
 use super::by_hand::ByHand;
 use super::cursor::Cursor;
+use super::domain::Domain;
 use super::pending::HeldSet;
 use super::rows::{Context, Message, Scratch, SetCounts};
 use super::sequence::Units;
-use super::state::Domain;
 use super::template::{Compiler, Content, Field, Learned, Room};
 use super::{DecodeError, Decoded, DecoderConfig, options, rows, sets, template};
 
@@ -189,8 +189,8 @@ impl Walk<'_> {
         *self.worker_held = self.worker_held.saturating_add_signed(added);
     }
 
-    /// NetFlow v9 numbers messages, IPFIX data records, which nobody knows of sets without a template. Over a reliable
-    /// transport nothing gets lost on the way, whatever the numbers say.
+    /// NetFlow v9 numbers messages. IPFIX numbers data records, and the number of records in a set without a template is
+    /// unknown. Over a reliable transport nothing gets lost, whatever the numbers say.
     pub fn observe_sequence(&mut self, ipfix: bool) {
         if self.config.transport.is_reliable() {
             return;

@@ -7,6 +7,7 @@
 use helios_common::exporter::ip_of;
 
 use crate::ExporterList;
+use crate::decode::tally::Tally;
 use crate::decode::{ExporterStats, HeldCounts, Protocol};
 
 /// The label of all exporters beyond the limit.
@@ -30,6 +31,11 @@ impl Exporters {
         self.series.iter().map(move |(name, exporter)| ([name.as_str()], value(exporter)))
     }
 
+    /// What became of the messages of each series, for [`crate::decode::tally::BY_EXPORTER`].
+    pub fn tallies(&self) -> Vec<(String, Tally)> {
+        self.series.iter().map(|(name, exporter)| (name.clone(), exporter.stats.tally)).collect()
+    }
+
     /// Samples with a label beside the exporter: those that are not 0, since most exporters never have one.
     fn labelled(
         &self,
@@ -43,14 +49,10 @@ impl Exporters {
 }
 
 helios_metrics::metrics! {
-    /// What is counted for each exporter.
+    /// What is known of each exporter besides [`crate::decode::tally::BY_EXPORTER`].
     pub METRICS of Exporters {
         Gauge "helios_collector_exporters" [] "Exporters with state in memory" =
             |exporters, out| out.one(exporters.n_known);
-        Counter "helios_collector_exporter_datagrams_total" ["exporter"] "Decoded datagrams of the exporter" =
-            |exporters, out| out.all(exporters.each(|exporter| exporter.stats.messages.iter().sum::<u64>()));
-        Counter "helios_collector_exporter_records_total" ["exporter"] "Flow records and samples of the exporter" =
-            |exporters, out| out.all(exporters.each(|exporter| exporter.stats.data_records));
         Counter "helios_collector_exporter_estimated_bytes_total" ["exporter"] "Bytes of the exporter's flows, each multiplied by its sampling interval: an estimate of its traffic" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.stats.estimated_octets));
         Counter "helios_collector_exporter_dropped_datagrams_total" ["exporter"] "Discarded datagrams of the exporter" =
@@ -73,8 +75,6 @@ helios_metrics::metrics! {
             |exporters, out| out.all(exporters.each(|exporter| exporter.metered.effective_interval()));
         Counter "helios_collector_exporter_dropped_samples_total" ["exporter"] "Samples that the sFlow agent itself dropped" =
             |exporters, out| out.all(exporters.each(|exporter| exporter.metered.drops));
-        Counter "helios_collector_exporter_sets_without_template_total" ["exporter"] "Data sets of the exporter that arrived before their template" =
-            |exporters, out| out.all(exporters.each(|exporter| exporter.stats.sets_without_template));
         Counter "helios_collector_exporter_held_sets_total" ["exporter", "outcome"] "Data sets that arrived before their template, by outcome: held; of the held ones decoded or expired; evicted because no room was left" =
             |exporters, out| out.all(exporters.labelled(|exporter| {
                 let HeldCounts { held, decoded, expired, evicted } = exporter.held_sets;
@@ -151,10 +151,12 @@ mod tests {
         let list =
             ExporterList { own: all[..2].to_vec(), others: all[2..4].to_vec(), past_others: Some(all[4]), n_known: 4 };
         let series = labelled(&list);
-        let shown: Vec<_> =
-            series.iter().map(|(name, stats)| (name.as_str(), stats.stats.messages.iter().sum::<u64>())).collect();
+        let shown: Vec<_> = series
+            .iter()
+            .map(|(name, stats)| (name.as_str(), stats.stats.tally.datagrams.iter().sum::<u64>()))
+            .collect();
         assert_eq!(shown, [("192.0.2.1", 1), ("192.0.2.2", 2), ("other", 12)]);
-        assert_eq!((series[2].1.stats.data_records, series[2].1.stats.last_seen), (12, 5));
+        assert_eq!((series[2].1.stats.tally.records.iter().sum::<u64>(), series[2].1.stats.last_seen), (12, 5));
     }
 
     #[test]

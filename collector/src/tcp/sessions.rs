@@ -221,7 +221,7 @@ impl Sessions {
             counts.octets_received += message.len() as u64;
             match decoder.decode(message, &meta, &mut output.batch) {
                 Ok(decoded) => {
-                    counts.decoded(&decoded);
+                    counts.tally.count(&decoded);
                     output.unbooked += u64::from(decoded.rows);
                 }
                 Err(discarded) => counts.discarded(&discarded),

@@ -107,7 +107,7 @@ fn a_flood_of_templates_of_one_exporter_leaves_the_others_theirs() {
         bench.decode(&ipfix_in(domain, |m| (256..356).for_each(|id| m.template(id, &SHORT))));
     }
     let flooder =
-        bench.decoder.exporters().find(|exporter| exporter.stats.messages.iter().sum::<u64>() == 250).unwrap();
+        bench.decoder.exporters().find(|exporter| exporter.stats.tally.datagrams.iter().sum::<u64>() == 250).unwrap();
     assert_eq!(flooder.templates, 4096);
     bench.source = "192.0.2.1:4000".parse().unwrap();
     assert_eq!(bench.decode(&ipfix(|m| m.data(256, |out| out.put(&short(1, 1))))).rows, 1);

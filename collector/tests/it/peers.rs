@@ -368,7 +368,7 @@ fn each_protocol_numbers_in_its_own_unit() {
         bench.decode(&at(sequence, netflow9(0, |m| m.template(256, &[field(1, 4)])), 12));
     }
     let counts = bench.decoder.exporters().next().unwrap();
-    let loss = |protocol| counts.loss[Protocol::ALL.iter().position(|&one| one == protocol).unwrap()];
+    let loss = |protocol: Protocol| counts.loss[protocol.place()];
     assert_eq!(loss(Protocol::Netflow5), LossCounts { lost: 3, ..LossCounts::default() }, "flows");
     assert_eq!(loss(Protocol::Ipfix), LossCounts { lost: 3, ..LossCounts::default() }, "data records");
     let v9 = LossCounts { lost: 0, reordered: 1, duplicates: 1, restarts: 0 };

@@ -104,7 +104,7 @@ fn sessions_over_tcp_are_of_the_exporters_behind_the_load_balancer() {
     bare.write_all(&ipfix_flow()).unwrap();
     assert_eq!(bare.read(&mut [0; 1]).unwrap_or(0), 0, "a load balancer has to send the header");
     stand.wait("the end of the third", |collector| collector.stats().connections.failed == 1);
-    assert_eq!(stand.collector.stats().total().rows, 2);
+    assert_eq!(stand.collector.stats().total().tally.rows, 2);
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn datagrams_are_of_the_exporters_behind_the_load_balancer_and_nobody_else_is_be
     stand.wait_for_exporters(&["127.0.0.2", "192.0.2.7", "192.0.2.8"]);
     stand.wait("all datagrams", |collector| collector.stats().total().datagrams_received == 5);
     let refused = stand.collector.refused();
-    let mut refused: Vec<_> = refused.iter().map(|one| (ip_of(one.address).to_string(), one.reason.reason())).collect();
+    let mut refused: Vec<_> = refused.iter().map(|one| (ip_of(one.address).to_string(), one.reason.name())).collect();
     refused.sort();
     assert_eq!(refused, [("127.0.0.1".into(), "no_proxy_header"), ("127.0.0.2".into(), "unknown_version")]);
-    assert_eq!((stand.collector.stats().total().rows, stand.collector.stats().total().imbalance()), (3, 0));
+    assert_eq!((stand.collector.stats().total().tally.rows, stand.collector.stats().total().imbalance()), (3, 0));
 }
 
 #[test]
@@ -141,5 +141,5 @@ fn behind_a_load_balancer_the_exporters_address_has_to_be_allowed() {
         collector.stats().connections.not_allowed == 1 && collector.stats().total().datagrams_received == 3
     });
     stand.wait_for_exporters(&["192.0.2.7"]);
-    assert_eq!(stand.collector.stats().total().rows, 2);
+    assert_eq!(stand.collector.stats().total().tally.rows, 2);
 }

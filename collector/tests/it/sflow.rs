@@ -223,5 +223,5 @@ fn an_agent_address_of_an_unknown_type_has_an_error_of_its_own() {
     let mut datagram = flow_message(0, 1, 1, RATE, 0);
     datagram[7] = 3;
     assert_eq!(stand.decode(&datagram), Err(DecodeError::UnknownAddressType));
-    assert_eq!(DecodeError::UnknownAddressType.reason(), "unknown_address_type");
+    assert_eq!(DecodeError::UnknownAddressType.name(), "unknown_address_type");
 }

@@ -169,7 +169,7 @@ fn a_million_template_definitions_of_one_sender() {
     }
     let seen = stand.spoofed().next().unwrap();
     assert!(seen.templates <= MAX_EXPORTER_TEMPLATES, "{} templates", seen.templates);
-    assert_eq!(seen.stats.template_definitions, u64::from(MILLION));
+    assert_eq!(seen.stats.tally.template_definitions, u64::from(MILLION));
     stand.check();
 }
 

@@ -120,13 +120,13 @@ fn templates_are_of_their_session_and_end_with_it() {
     first.write_all(&[template(), data(0, 2)].concat()).unwrap();
     assert_eq!(stand.rows(2), 2);
     second.write_all(&data(0, 7)).unwrap();
-    stand.wait("the second session's data", |stand| stand.collector.stats().total().sets_without_template == 1);
+    stand.wait("the second session's data", |stand| stand.collector.stats().total().tally.sets_without_template == 1);
     drop(first);
     stand.wait("the end of the first session", |stand| stand.collector.stats().connections.open == 1);
     let mut third = stand.connect();
     third.write_all(&data(0, 7)).unwrap();
-    stand.wait("the third session's data", |stand| stand.collector.stats().total().sets_without_template == 2);
-    assert_eq!(stand.collector.stats().total().rows, 2);
+    stand.wait("the third session's data", |stand| stand.collector.stats().total().tally.sets_without_template == 2);
+    assert_eq!(stand.collector.stats().total().tally.rows, 2);
 }
 
 #[test]
@@ -135,12 +135,12 @@ fn a_withdrawn_template_is_gone() {
     let mut exporter = stand.connect();
     let withdrawal = message(2, |message| message.withdraw_template(256));
     exporter.write_all(&[template(), data(0, 2), withdrawal, data(2, 2)].concat()).unwrap();
-    stand.wait("data without a template", |stand| stand.collector.stats().total().sets_without_template == 1);
+    stand.wait("data without a template", |stand| stand.collector.stats().total().tally.sets_without_template == 1);
     let all = message(4, |message| message.withdraw_template(ipfix::ALL_TEMPLATES));
     exporter.write_all(&[template(), all, data(4, 2)].concat()).unwrap();
-    stand.wait("data without a template", |stand| stand.collector.stats().total().sets_without_template == 2);
+    stand.wait("data without a template", |stand| stand.collector.stats().total().tally.sets_without_template == 2);
     // The two records that were held came to light with the second definition.
-    assert_eq!(stand.collector.stats().total().rows, 4);
+    assert_eq!(stand.collector.stats().total().tally.rows, 4);
 }
 
 #[test]

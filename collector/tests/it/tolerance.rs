@@ -25,7 +25,7 @@ fn a_message_that_is_shorter_than_its_last_set_is_read_and_counted() {
     let decoded = bench.decode(&message);
     assert_eq!((decoded.data_records, decoded.contradictions), (2, 1));
     assert_eq!(bench.out.values(BYTES), [100, 200]);
-    assert_eq!(bench.decoder.exporters().next().unwrap().stats.contradictions, 1);
+    assert_eq!(bench.decoder.exporters().next().unwrap().stats.tally.contradicting_lengths, 1);
     // What begins behind the message's end is none of it.
     let mut longer = ipfix(|m| m.data(256, |out| out.put(&[10, 0, 0, 3, 0, 0, 0, 1])));
     longer.extend([1, 0, 0, 12, 10, 0, 0, 4, 0, 0, 0, 2]);

@@ -92,7 +92,7 @@ impl Summary {
 
     /// Counts a discarded message.
     pub fn discarded(&mut self, discarded: &Discarded) {
-        self.discarded.entry(discarded.error.reason()).or_insert((0, discarded.error)).0 += 1;
+        self.discarded.entry(discarded.error.name()).or_insert((0, discarded.error)).0 += 1;
         let Some(protocol) = discarded.protocol else { return };
         match self.counters(protocol) {
             Counters::Records(counters) => {

@@ -10,55 +10,28 @@ use serde_json::Value;
 use super::RunbookSpec;
 use crate::audit::Entry;
 
-/// Where an execution is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum Phase {
-    #[default]
-    Pending,
-    AwaitingApproval,
-    Running,
-    RollingBack,
-    Succeeded,
-    Failed,
-    RolledBack,
-    RollbackFailed,
-    Cancelled,
-    Denied,
+helios_metrics::label_set! {
+    /// Where an execution is, in the order in which it may pass the phases.
+    #[derive(Default, Hash, Serialize, Deserialize, JsonSchema)]
+    pub enum Phase {
+        #[default]
+        Pending = "Pending",
+        AwaitingApproval = "AwaitingApproval",
+        Running = "Running",
+        RollingBack = "RollingBack",
+        Succeeded = "Succeeded",
+        Failed = "Failed",
+        RolledBack = "RolledBack",
+        RollbackFailed = "RollbackFailed",
+        Cancelled = "Cancelled",
+        Denied = "Denied",
+    }
 }
 
 impl Phase {
-    /// All phases, in the order in which an execution may pass them.
-    pub const ALL: [Self; 10] = [
-        Self::Pending,
-        Self::AwaitingApproval,
-        Self::Running,
-        Self::RollingBack,
-        Self::Succeeded,
-        Self::Failed,
-        Self::RolledBack,
-        Self::RollbackFailed,
-        Self::Cancelled,
-        Self::Denied,
-    ];
-
     /// Whether nothing follows.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Pending | Self::AwaitingApproval | Self::Running | Self::RollingBack)
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::AwaitingApproval => "AwaitingApproval",
-            Self::Running => "Running",
-            Self::RollingBack => "RollingBack",
-            Self::Succeeded => "Succeeded",
-            Self::Failed => "Failed",
-            Self::RolledBack => "RolledBack",
-            Self::RollbackFailed => "RollbackFailed",
-            Self::Cancelled => "Cancelled",
-            Self::Denied => "Denied",
-        }
     }
 }
 

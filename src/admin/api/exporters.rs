@@ -16,19 +16,18 @@ use crate::pipeline::{Identity, View};
 /// An exporter that sent nothing for so long is silent: as in the example of an alert in docs/metrics.md.
 pub const SILENT_AFTER_MS: i64 = 600_000;
 
-/// How an exporter is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    Silent,
-    WaitsForTemplate,
-    Ok,
+helios_metrics::label_set! {
+    /// How an exporter is, the worst first.
+    #[derive(PartialOrd, Ord, Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum State {
+        Silent = "silent",
+        WaitsForTemplate = "waits_for_template",
+        Ok = "ok",
+    }
 }
 
 impl State {
-    const ALL: [(Self, &str); 3] =
-        [(Self::Silent, "silent"), (Self::WaitsForTemplate, "waits_for_template"), (Self::Ok, "ok")];
-
     pub fn of(exporter: &ExporterStats, now: UnixMs) -> Self {
         if now - exporter.stats.last_seen > SILENT_AFTER_MS {
             Self::Silent
@@ -64,11 +63,10 @@ impl Question {
             match &*key {
                 "search" => question.search = value.to_lowercase(),
                 "state" => {
-                    let known = State::ALL.iter().find(|(_, name)| *name == value);
-                    let unknown = || {
-                        format!("state must be one of {}, found `{value}`", State::ALL.map(|(_, name)| name).join(", "))
-                    };
-                    question.state = Some(known.ok_or_else(unknown)?.0);
+                    let known = State::ALL.into_iter().find(|state| state.name() == value);
+                    let unknown =
+                        || format!("state must be one of {}, found `{value}`", State::ALL.map(State::name).join(", "));
+                    question.state = Some(known.ok_or_else(unknown)?);
                 }
                 "order" if value == "address" => question.trouble_first = false,
                 "order" if value == "trouble" => question.trouble_first = true,
@@ -127,12 +125,12 @@ impl Exporters {
             })
             .collect();
         let of_state = |state| exporters.iter().filter(|exporter| exporter.state == state).count();
-        let states = State::ALL.iter().map(|&(state, name)| (name, of_state(state))).collect();
+        let states = State::ALL.iter().map(|&state| (state.name(), of_state(state))).collect();
         let unknown = exporters.iter().filter(|exporter| !exporter.known);
         let unknown = unknown.map(|exporter| exporter.address.clone()).collect();
         exporters.retain(|exporter| question.selects(exporter));
         if question.trouble_first {
-            exporters.sort_by_key(|exporter| (exporter.state, Reverse(exporter.records)));
+            exporters.sort_by_key(|exporter| (exporter.state, Reverse(exporter.counts.get("records").copied())));
         }
         let matching = exporters.len();
         let page = exporters.into_iter().skip(question.offset).take(question.limit.unwrap_or(usize::MAX));
@@ -155,7 +153,7 @@ impl From<&RefusedSender> for Refused {
     fn from(sender: &RefusedSender) -> Self {
         Self {
             address: ip_of(sender.address).to_string(),
-            reason: sender.reason.reason(),
+            reason: sender.reason.name(),
             datagrams: sender.datagrams,
             first_seen: Utc(sender.first_seen).to_string(),
             last_seen: Utc(sender.last_seen).to_string(),
@@ -186,17 +184,11 @@ struct Exporter {
     names: u32,
     /// Template ids that its source ports define differently: each port's data is decoded by its own definition.
     disputed_templates: usize,
-    datagrams: u64,
-    records: u64,
-    options_records: u64,
-    rows: u64,
+    /// Every counter of [`helios_collector::decode::tally`], by name: `datagrams`, `records`, `rows`, ...
+    #[serde(flatten)]
+    counts: BTreeMap<&'static str, u64>,
     /// Bytes of its flows, each multiplied by its sampling interval.
     estimated_bytes: u64,
-    template_definitions: u64,
-    sets_without_template: u64,
-    unreadable_lists: u64,
-    /// Messages whose lengths contradict each other, of which what could be told was decoded.
-    contradicting_lengths: u64,
     held_sets: Held,
     /// Since when all of its data waits for templates.
     waits_for_template_since: Option<String>,
@@ -238,7 +230,7 @@ struct Held {
 impl Exporter {
     fn new(exporter: &ExporterStats, identity: Identity, names: u32, now: UnixMs) -> Self {
         let (stats, held) = (&exporter.stats, &exporter.held_sets);
-        let spoken = Protocol::ALL.iter().zip(stats.messages).filter(|(_, messages)| *messages > 0);
+        let spoken = Protocol::ALL.iter().zip(stats.tally.datagrams).filter(|(_, messages)| *messages > 0);
         let transports = Transport::ALL.iter().zip(exporter.transports).filter(|(_, used)| *used);
         let lost = exporter.loss.map(|loss| loss.lost);
         let loss = exporter.loss_total();
@@ -259,18 +251,11 @@ impl Exporter {
             templates: exporter.templates,
             names,
             disputed_templates: exporter.templates_disputed,
-            datagrams: stats.messages.iter().sum(),
-            records: stats.data_records,
-            options_records: stats.options_records,
-            rows: stats.rows,
+            counts: stats.tally.fields().collect(),
             estimated_bytes: stats.estimated_octets,
-            template_definitions: stats.template_definitions,
-            sets_without_template: stats.sets_without_template,
-            unreadable_lists: stats.unreadable_lists,
-            contradicting_lengths: stats.contradictions,
             held_sets: Held { held: held.held, decoded: held.decoded, expired: held.expired, evicted: held.evicted },
             waits_for_template_since: stats.waits_for_template_since.map(|since| Utc(since).to_string()),
-            dropped: named(DecodeError::ALL.iter().map(|error| error.reason()), &stats.discarded),
+            dropped: named(DecodeError::ALL.iter().map(|error| error.name()), &stats.discarded),
             lost: named(Protocol::ALL.iter().map(|protocol| protocol.name()), &lost),
             loss_note: (exporter.unfit_sequences > 0).then_some("unit does not fit"),
             reordered: loss.reordered,

@@ -21,8 +21,8 @@ use helios_common::side::{InterfaceCounters, Text};
 
 use super::super::DecodeError;
 use super::super::cursor::Cursor;
+use super::meters::Source;
 use super::records::MAX_RECORDS;
-use super::sample::Source;
 use super::{TAG_OCTETS, tagged, words};
 
 // Formats of counter records (sflow.org "Structure Numbers").

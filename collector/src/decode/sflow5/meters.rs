@@ -9,8 +9,6 @@
 
 use hashbrown::HashMap;
 
-use super::sample::Source;
-
 /// Sources of one agent that are followed, a port each: more than a chassis has.
 const MAX_SOURCES: usize = 4096;
 
@@ -46,6 +44,20 @@ impl Metered {
             0 => 0,
             samples => ((self.pool + samples / 2) / samples).try_into().unwrap_or(u32::MAX),
         }
+    }
+}
+
+/// Where a packet was sampled. Class 0 is an interface, its index an ifIndex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    pub class: u32,
+    pub index: u32,
+}
+
+impl Source {
+    /// Eight bits of class, 24 of index.
+    pub const fn compact(octets: u32) -> Self {
+        Self { class: octets >> 24, index: octets & 0x00ff_ffff }
     }
 }
 

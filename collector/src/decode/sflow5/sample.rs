@@ -4,7 +4,7 @@ use super::super::DecodeError;
 use super::super::cursor::Cursor;
 use super::super::packet::Decapsulate;
 use super::interface::{Interface, forwarding_status};
-use super::meters::Meter;
+use super::meters::{Meter, Source};
 use super::rows::{Route, Row};
 use super::{records, words};
 
@@ -48,20 +48,6 @@ struct Head {
     /// Why the packet was dropped, if it was.
     dropped: Option<u32>,
     n_records: u32,
-}
-
-/// Where a packet was sampled. Class 0 is an interface, its index an ifIndex.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source {
-    pub class: u32,
-    pub index: u32,
-}
-
-impl Source {
-    /// Eight bits of class, 24 of index.
-    pub const fn compact(octets: u32) -> Self {
-        Self { class: octets >> 24, index: octets & 0x00ff_ffff }
-    }
 }
 
 /// Reads a sample into `row` and `route`, which hold defaults; returns its counts, and how many of its records were too

@@ -1,28 +1,24 @@
-//! What a decoder keeps per exporter and observation domain, and counts of it.
+//! What a decoder keeps of each exporter, and what it counts of it.
 
 use helios_common::columns::{BYTES, SAMPLING_INTERVAL};
-use helios_common::exporter::{Address, ExporterId, NO_ADDRESS};
+use helios_common::exporter::{Address, ExporterId};
 use helios_common::flow::FlowBatch;
-use helios_common::side::ExporterMinute;
 use helios_common::time::UnixMs;
 
-use super::budget::DOMAIN_OCTETS;
+use super::budget::hashed;
 use super::by_hand::ByHand;
-use super::minute::{Last, Minutes};
+use super::domain::Domain;
+use super::minute::Last;
 use super::options::Tables;
-use super::pending::{HeldCounts, Pending};
-use super::sequence::{LossCounts, Sessions};
-use super::sflow5::{Metered, Meters};
-use super::template::TemplateStore;
+use super::pending::HeldCounts;
+use super::sequence::LossCounts;
+use super::sflow5::Metered;
+use super::tally::Tally;
 use super::{DecodeError, Decoded, Protocol, Transport};
 
-/// Observation domains per exporter: a large chassis has one per line card, a probe one per port.
-pub(super) const MAX_DOMAINS: usize = 256;
-
-/// Domains of one worker. 8,000 devices with 30 each have room. An exporter's first domain is always taken in, so that
-/// made-up ones take away the line cards of newcomers at the most; an eighth is kept for exporters that are established
-/// (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)). The [budget](super::budget) bounds what they take.
-pub const MAX_WORKER_DOMAINS: usize = 1 << 18;
+/// What an exporter takes, with the smallest size that each of its tables may have, and its first domains: a vector begins
+/// with room for four.
+pub(super) const EXPORTER_OCTETS: usize = hashed(size_of::<([u8; 16], Exporter)>()) + 4 * size_of::<Domain>() + 9 * 128;
 
 /// One exporter.
 #[derive(Debug)]
@@ -43,23 +39,6 @@ pub(super) struct Exporter {
     /// Sampling intervals that the configuration sets for it.
     pub by_hand: Option<Box<ByHand>>,
     pub stats: Stats,
-}
-
-/// One observation domain of one version.
-#[derive(Debug)]
-pub(super) struct Domain {
-    pub protocol: Protocol,
-    pub id: u32,
-    /// Where the messages come from. Of sFlow agents, which name themselves, each sender's domains are apart.
-    pub socket: Address,
-    pub templates: TemplateStore,
-    pub pending: Pending,
-    pub sessions: Sessions,
-    pub minutes: Minutes,
-    /// Of sFlow agents.
-    pub meters: Meters,
-    /// Templates of the current message that sets may have waited for.
-    pub arrived: Vec<u16>,
 }
 
 impl Exporter {
@@ -119,9 +98,7 @@ impl Exporter {
         let mut loss = [LossCounts::default(); Protocol::ALL.len()];
         let (mut last, mut metered) = (Last::default(), Metered::default());
         for domain in &self.domains {
-            if let Some(at) = Protocol::ALL.iter().position(|&protocol| protocol == domain.protocol) {
-                loss[at].add(&domain.sessions.counts());
-            }
+            loss[domain.protocol.place()].add(&domain.sessions.counts());
             metered.add(&domain.minutes.metered());
             if domain.minutes.last.seen >= last.seen {
                 last = domain.minutes.last;
@@ -151,90 +128,17 @@ impl Exporter {
     }
 }
 
-impl Domain {
-    /// The row of what came since the last call; `None` if nothing did.
-    pub fn close_minute(&mut self, exporter_address: Address) -> Option<ExporterMinute> {
-        let row = self.minutes.close(self.protocol, self.sessions.counts())?;
-        let templates = self.templates.len() as u32;
-        Some(ExporterMinute {
-            exporter_address,
-            exporter_socket_address: if self.socket == exporter_address { NO_ADDRESS } else { self.socket },
-            observation_domain_id: self.id,
-            templates,
-            ..row
-        })
-    }
-}
-
-/// Domains of all exporters of a worker, and how many there may be for one more.
-pub(super) struct DomainRoom<'a> {
-    pub taken: &'a mut usize,
-    pub most: usize,
-    /// Octets that it may take.
-    pub octets: usize,
-}
-
-/// The domain of a message from `socket`. Devices have few: a scan beats a hash.
-///
-/// When there is no room for another sender with the address of an agent, it takes the place of the one that has been
-/// silent the longest: an agent may come from ever new addresses of a NAT, and its flows count.
-pub(super) fn domain<'d>(
-    domains: &'d mut Vec<Domain>,
-    protocol: Protocol,
-    (id, socket): (u32, Address),
-    room: DomainRoom<'_>,
-) -> Result<&'d mut Domain, DecodeError> {
-    let taken = *room.taken >= room.most || room.octets < DOMAIN_OCTETS;
-    let full = domains.len() >= MAX_DOMAINS || (taken && !domains.is_empty());
-    let is_one = |domain: &Domain| domain.id == id && domain.protocol == protocol;
-    let at = match domains.iter().position(|domain| is_one(domain) && domain.socket == socket) {
-        Some(at) => at,
-        None if full => {
-            let senders = domains.iter_mut().enumerate().filter(|(_, domain)| is_one(domain));
-            let silent = senders.min_by_key(|(_, domain)| domain.minutes.last.seen);
-            let (at, domain) = silent.ok_or(DecodeError::TooManyDomains)?;
-            domain.socket = socket;
-            domain.sessions.forget();
-            at
-        }
-        None => {
-            domains.push(Domain {
-                protocol,
-                id,
-                socket,
-                templates: TemplateStore::default(),
-                pending: Pending::default(),
-                sessions: Sessions::default(),
-                minutes: Minutes::default(),
-                meters: Meters::default(),
-                arrived: Vec::new(),
-            });
-            *room.taken += 1;
-            domains.len() - 1
-        }
-    };
-    Ok(&mut domains[at])
-}
-
 /// Counts of one exporter since it was first seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
     pub first_seen: UnixMs,
     pub last_seen: UnixMs,
-    /// Messages decoded, indexed as [`Protocol::ALL`].
-    pub messages: [u64; Protocol::ALL.len()],
-    pub data_records: u64,
-    pub options_records: u64,
-    pub rows: u64,
+    /// What became of its decoded messages.
+    pub tally: Tally,
     /// Octets of the rows, each multiplied by its sampling interval: an estimate of the traffic.
     pub estimated_octets: u64,
-    pub template_definitions: u64,
-    pub sets_without_template: u64,
-    pub unreadable_lists: u64,
     /// Since when all of its data waits for templates; `None` while data can be decoded.
     pub waits_for_template_since: Option<UnixMs>,
-    /// Messages with lengths that contradict each other, of which what could be told was decoded.
-    pub contradictions: u64,
     /// Messages discarded, indexed as [`DecodeError::ALL`].
     pub discarded: [u64; DecodeError::ALL.len()],
 }
@@ -243,46 +147,28 @@ impl Stats {
     /// Counts a message whose rows are the last of `out`.
     pub(super) fn decoded(&mut self, decoded: &Decoded, now: UnixMs, out: &FlowBatch) {
         self.last_seen = now;
-        if let Some(at) = Protocol::ALL.iter().position(|&protocol| protocol == decoded.protocol) {
-            self.messages[at] += 1;
-        }
-        self.data_records += u64::from(decoded.data_records + decoded.held_records);
-        self.options_records += u64::from(decoded.options_records);
-        self.rows += u64::from(decoded.rows);
+        self.tally.count(decoded);
         self.estimated_octets = self.estimated_octets.saturating_add(estimated_octets(out, decoded.rows as usize));
-        self.template_definitions += u64::from(decoded.templates + decoded.options_templates);
-        self.sets_without_template += u64::from(decoded.sets_without_template);
-        self.unreadable_lists += u64::from(decoded.unreadable_lists);
         if decoded.data_records + decoded.held_records > 0 {
             self.waits_for_template_since = None;
         } else if decoded.sets_without_template > 0 {
             self.waits_for_template_since.get_or_insert(now);
         }
-        self.contradictions += u64::from(decoded.contradictions);
     }
 
     fn merge(&mut self, other: &Self) {
         self.first_seen = self.first_seen.min(other.first_seen);
         self.last_seen = self.last_seen.max(other.last_seen);
-        self.messages.iter_mut().zip(other.messages).for_each(|(mine, theirs)| *mine += theirs);
-        self.data_records += other.data_records;
-        self.options_records += other.options_records;
-        self.rows += other.rows;
+        self.tally.add(&other.tally);
         self.estimated_octets = self.estimated_octets.saturating_add(other.estimated_octets);
-        self.template_definitions += other.template_definitions;
-        self.sets_without_template += other.sets_without_template;
-        self.unreadable_lists += other.unreadable_lists;
         let waits = self.waits_for_template_since.into_iter().chain(other.waits_for_template_since);
         self.waits_for_template_since = waits.min();
-        self.contradictions += other.contradictions;
         self.discarded.iter_mut().zip(other.discarded).for_each(|(mine, theirs)| *mine += theirs);
     }
 
     pub(super) fn discarded(&mut self, error: DecodeError, now: UnixMs) {
         self.last_seen = now;
-        if let Some(at) = DecodeError::ALL.iter().position(|&known| known == error) {
-            self.discarded[at] += 1;
-        }
+        self.discarded[error.place()] += 1;
     }
 }
 
@@ -407,7 +293,7 @@ mod tests {
             let mut exporter = Exporter::new(ExporterId(1), mapped([192, 0, 2, 1]), mapped([192, 0, 2, 1]), first_seen)
                 .snapshot(Transport::Udp);
             exporter.stats.last_seen = last_seen;
-            exporter.stats.messages[4] = 10;
+            exporter.stats.tally.datagrams[4] = 10;
             exporter.stats.discarded[1] = 1;
             exporter.loss[4] = LossCounts { lost: 2, reordered: 1, duplicates: 0, restarts: 0 };
             (exporter.clock_skew_ms, exporter.sampling_interval) = (skew, interval);
@@ -420,7 +306,7 @@ mod tests {
         all.merge(&other);
         assert_eq!(all.transports, [true, true, false]);
         assert_eq!((all.stats.first_seen, all.stats.last_seen), (40, 90));
-        assert_eq!((all.stats.messages[4], all.stats.discarded[1], all.held_sets.held), (20, 2, 10));
+        assert_eq!((all.stats.tally.datagrams[4], all.stats.discarded[1], all.held_sets.held), (20, 2, 10));
         assert_eq!(all.loss_total(), LossCounts { lost: 4, reordered: 2, duplicates: 0, restarts: 0 });
         assert_eq!((all.clock_skew_ms, all.sampling_interval), (30, 512), "the latest is what counts");
         assert_eq!(all.metered.drops, 6);
