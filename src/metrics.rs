@@ -49,7 +49,7 @@ pub fn text(view: &View) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use helios_metrics::Kind;
+    use helios_metrics::MetricKind;
 
     #[test]
     fn names_follow_the_conventions() {
@@ -59,7 +59,7 @@ mod tests {
             let stages = ["build", "exporter", "pipeline", "collector", "enricher", "netbox", "sink"];
             let stage = name.strip_prefix("helios_").and_then(|rest| rest.split('_').next());
             assert!(name.starts_with("process_") || stage.is_some_and(|stage| stages.contains(&stage)), "{name}");
-            assert_eq!(metric.kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert_eq!(metric.kind == MetricKind::Counter, name.ends_with("_total"), "{name}");
             assert!(!metric.help.is_empty() && !metric.help.ends_with('.') && !metric.help.contains('\n'), "{name}");
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use helios_collector::decode::{DatagramMeta, Decoder, DecoderConfig};
 use helios_collector::encode::{Put, VARIABLE_LENGTH, enterprise_field, field, ipfix, netflow9};
 use helios_common::columns::extra::{self, Closed, Definition};
-use helios_common::columns::{Col, Column, Kind, SRC_ADDR, Value};
+use helios_common::columns::{Col, Column, ColumnKind, SRC_ADDR, Value};
 use helios_common::exporter::{Exporters, mapped};
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{Ie, iana};
@@ -52,13 +52,13 @@ fn install() {
         let element = |id| Ie { pen: PEN, id };
         let of = |name: &str, element, kind| Definition { name: name.to_owned(), element, kind };
         let definitions = [
-            of("small", element(1), Kind::U8),
-            of("wide", element(2), Kind::U64),
-            of("station", element(3), Kind::Mac),
-            of("gateway", element(4), Kind::Address),
-            of("label", element(5), Kind::Name),
-            of("source", iana(8), Kind::Address),
-            of("asa_user", iana(40_000), Kind::Name),
+            of("small", element(1), ColumnKind::U8),
+            of("wide", element(2), ColumnKind::U64),
+            of("station", element(3), ColumnKind::Mac),
+            of("gateway", element(4), ColumnKind::Address),
+            of("label", element(5), ColumnKind::Name),
+            of("source", iana(8), ColumnKind::Address),
+            of("asa_user", iana(40_000), ColumnKind::Name),
         ];
         assert_eq!(extra::check(&definitions), []);
         extra::install(&definitions).unwrap();

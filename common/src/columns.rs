@@ -19,9 +19,9 @@ use crate::time::UnixMs;
 
 pub mod extra;
 
-/// How a column is held here, in Arrow and in ClickHouse. One line each, see [`Kind::clickhouse`].
+/// How a column is held here, in Arrow and in ClickHouse. One line each, see [`ColumnKind::clickhouse`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnKind {
     /// 8 bits.
     U8,
     /// 16 bits.
@@ -49,7 +49,7 @@ pub enum Kind {
 /// The values of an enum column. Decoders never write a value that is not listed.
 pub type Labels = &'static [(u8, &'static str)];
 
-impl Kind {
+impl ColumnKind {
     /// The ClickHouse type of the column.
     pub fn clickhouse(self) -> String {
         match self {
@@ -102,7 +102,7 @@ pub struct Spec {
     /// The name in every table, file and page.
     pub name: &'static str,
     /// How the values are held.
-    pub kind: Kind,
+    pub kind: ColumnKind,
     /// ClickHouse codec where the table's default (`ZSTD(1)`) is not the best that was measured.
     pub codec: Option<&'static str>,
     /// Which roll-ups keep it.
@@ -243,7 +243,7 @@ const fn of(pen: u32, id: u16) -> u64 {
 const DELTA: Option<&str> = Some("DoubleDelta, ZSTD(1)");
 const T64: Option<&str> = Some("T64, ZSTD(1)");
 
-use Kind::{
+use ColumnKind::{
     Address as ADDRESS, Enum as ENUM, Mac as MAC, Name as NAME, Time as TIME, U8, U16, U32, U32List as U32_LIST, U64,
     U128List as U128_LIST,
 };
@@ -366,7 +366,7 @@ columns! {
 /// A value type that a plain (not list) column can have.
 pub trait Value: Copy + Default + 'static {
     /// Whether columns of this kind hold this type.
-    fn holds(kind: Kind) -> bool;
+    fn holds(kind: ColumnKind) -> bool;
     /// The values of a column of this type.
     fn of(data: &ColumnData) -> &Vec<Self>;
     /// The values of a column of this type, to be written.
@@ -376,7 +376,7 @@ pub trait Value: Copy + Default + 'static {
 /// A value type that the lists of a list column can hold.
 pub trait Item: Copy + 'static {
     /// Whether columns of this kind hold lists of this type.
-    fn holds(kind: Kind) -> bool;
+    fn holds(kind: ColumnKind) -> bool;
     /// The lists of a column of this type.
     fn of(data: &ColumnData) -> &ListColumn<Self>;
     /// The lists of a column of this type, to be written.
@@ -386,36 +386,36 @@ pub trait Item: Copy + 'static {
 /// The values of one column.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ColumnData {
-    /// Of [`Kind::U8`] and [`Kind::Enum`].
+    /// Of [`ColumnKind::U8`] and [`ColumnKind::Enum`].
     U8(Vec<u8>),
-    /// Of [`Kind::U16`].
+    /// Of [`ColumnKind::U16`].
     U16(Vec<u16>),
-    /// Of [`Kind::U32`] and [`Kind::Name`].
+    /// Of [`ColumnKind::U32`] and [`ColumnKind::Name`].
     U32(Vec<u32>),
-    /// Of [`Kind::U64`] and [`Kind::Mac`].
+    /// Of [`ColumnKind::U64`] and [`ColumnKind::Mac`].
     U64(Vec<u64>),
-    /// Of [`Kind::Time`].
+    /// Of [`ColumnKind::Time`].
     I64(Vec<i64>),
-    /// Of [`Kind::Address`].
+    /// Of [`ColumnKind::Address`].
     Octets16(Vec<[u8; 16]>),
-    /// Of [`Kind::U32List`].
+    /// Of [`ColumnKind::U32List`].
     U32List(ListColumn<u32>),
-    /// Of [`Kind::U128List`].
+    /// Of [`ColumnKind::U128List`].
     U128List(ListColumn<[u8; 16]>),
 }
 
 impl ColumnData {
     /// An empty column of the form that `kind` asks for.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: ColumnKind) -> Self {
         match kind {
-            Kind::U8 | Kind::Enum(_) => Self::U8(Vec::new()),
-            Kind::U16 => Self::U16(Vec::new()),
-            Kind::U32 | Kind::Name => Self::U32(Vec::new()),
-            Kind::U64 | Kind::Mac => Self::U64(Vec::new()),
-            Kind::Time => Self::I64(Vec::new()),
-            Kind::Address => Self::Octets16(Vec::new()),
-            Kind::U32List => Self::U32List(ListColumn::default()),
-            Kind::U128List => Self::U128List(ListColumn::default()),
+            ColumnKind::U8 | ColumnKind::Enum(_) => Self::U8(Vec::new()),
+            ColumnKind::U16 => Self::U16(Vec::new()),
+            ColumnKind::U32 | ColumnKind::Name => Self::U32(Vec::new()),
+            ColumnKind::U64 | ColumnKind::Mac => Self::U64(Vec::new()),
+            ColumnKind::Time => Self::I64(Vec::new()),
+            ColumnKind::Address => Self::Octets16(Vec::new()),
+            ColumnKind::U32List => Self::U32List(ListColumn::default()),
+            ColumnKind::U128List => Self::U128List(ListColumn::default()),
         }
     }
 }
@@ -440,7 +440,7 @@ pub(crate) use each_column;
 macro_rules! value_types {
     ($trait:ident, $container:ident, $($value:ty => $variant:ident),*) => {$(
         impl $trait for $value {
-            fn holds(kind: Kind) -> bool {
+            fn holds(kind: ColumnKind) -> bool {
                 matches!(ColumnData::new(kind), ColumnData::$variant(_))
             }
 

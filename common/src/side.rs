@@ -13,7 +13,7 @@ use crate::time::UnixMs;
 
 /// Declares a side table: the struct of its rows and the list of its columns.
 ///
-/// A line is `field: Kind [codec] "unit" "documentation";`.
+/// A line is `field: SideKind [codec] "unit" "documentation";`.
 macro_rules! side_table {
     ($(#[$meta:meta])* $row:ident in $table:ident {
         $($field:ident: $kind:ident $(($labels:expr))? $([$codec:literal])? $unit:literal $doc:literal;)*
@@ -29,7 +29,7 @@ macro_rules! side_table {
 
             const COLUMNS: &'static [$crate::side::SideColumn] = &[$($crate::side::SideColumn {
                 name: stringify!($field),
-                kind: $crate::side::Kind::$kind $(($labels))?,
+                kind: $crate::side::SideKind::$kind $(($labels))?,
                 codec: $crate::side::side_table!(@codec $($codec)?),
                 unit: $unit,
                 doc: $doc,
@@ -66,7 +66,7 @@ pub use queue::{SideReceiver, SideSender, side_queue};
 
 /// How a column of a side table is held. Unlike a flow's, its values may be negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SideKind {
     /// One octet that stands for one of the listed labels; no other is ever written.
     Enum(Labels),
     /// 32 bits.
@@ -83,17 +83,17 @@ pub enum Kind {
     Text,
 }
 
-impl Kind {
+impl SideKind {
     /// The ClickHouse type of the column.
     pub fn clickhouse(self) -> String {
         match self {
-            Self::Enum(labels) => crate::columns::Kind::Enum(labels).clickhouse(),
-            Self::U32 => crate::columns::Kind::U32.clickhouse(),
-            Self::U64 => crate::columns::Kind::U64.clickhouse(),
+            Self::Enum(labels) => crate::columns::ColumnKind::Enum(labels).clickhouse(),
+            Self::U32 => crate::columns::ColumnKind::U32.clickhouse(),
+            Self::U64 => crate::columns::ColumnKind::U64.clickhouse(),
             Self::I64 => "Int64".into(),
-            Self::Time => crate::columns::Kind::Time.clickhouse(),
-            Self::Address => crate::columns::Kind::Address.clickhouse(),
-            Self::Text => crate::columns::Kind::Name.clickhouse(),
+            Self::Time => crate::columns::ColumnKind::Time.clickhouse(),
+            Self::Address => crate::columns::ColumnKind::Address.clickhouse(),
+            Self::Text => crate::columns::ColumnKind::Name.clickhouse(),
         }
     }
 }
@@ -101,19 +101,19 @@ impl Kind {
 /// A value of a row, of the kind of its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
-    /// Of [`Kind::Enum`].
+    /// Of [`SideKind::Enum`].
     Enum(u8),
-    /// Of [`Kind::U32`].
+    /// Of [`SideKind::U32`].
     U32(u32),
-    /// Of [`Kind::U64`].
+    /// Of [`SideKind::U64`].
     U64(u64),
-    /// Of [`Kind::I64`].
+    /// Of [`SideKind::I64`].
     I64(i64),
-    /// Of [`Kind::Time`].
+    /// Of [`SideKind::Time`].
     Time(UnixMs),
-    /// Of [`Kind::Address`].
+    /// Of [`SideKind::Address`].
     Address(Address),
-    /// Of [`Kind::Text`].
+    /// Of [`SideKind::Text`].
     Text(Text),
 }
 
@@ -146,7 +146,7 @@ pub struct SideColumn {
     /// The name in ClickHouse.
     pub name: &'static str,
     /// How the values are held.
-    pub kind: Kind,
+    pub kind: SideKind,
     /// ClickHouse codec where the table's default (`ZSTD(1)`) is not the best.
     pub codec: Option<&'static str>,
     /// Unit of the values, empty where the name says it.
@@ -262,8 +262,8 @@ mod tests {
     fn every_table_has_the_time_and_the_exporter_that_its_layout_rests_on() {
         for table in SideTable::ALL {
             let kind = |name: &str| table.columns().iter().find(|column| column.name == name).map(|column| column.kind);
-            assert_eq!(kind("received_at"), Some(Kind::Time), "{}", table.name());
-            assert_eq!(kind("exporter_address"), Some(Kind::Address), "{}", table.name());
+            assert_eq!(kind("received_at"), Some(SideKind::Time), "{}", table.name());
+            assert_eq!(kind("exporter_address"), Some(SideKind::Address), "{}", table.name());
         }
     }
 }

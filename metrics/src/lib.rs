@@ -16,5 +16,5 @@ mod table;
 mod tally;
 mod text;
 
-pub use table::{Entry, Kind, Metric, Table};
+pub use table::{Entry, Metric, MetricKind, Table};
 pub use text::{Buckets, Number, Samples, Scrape};

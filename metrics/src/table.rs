@@ -4,7 +4,7 @@ use crate::text::Samples;
 
 /// How a metric behaves over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Only grows, until the process restarts.
     Counter,
     /// Goes up and down.
@@ -13,7 +13,7 @@ pub enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     /// The name of the type in the text form.
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ pub struct Metric {
     /// `helios_<component>_<noun>_<unit>`, with `_total` at the end of a counter's.
     pub name: &'static str,
     /// Its type.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Names of the labels, in the order in which samples give their values.
     pub labels: &'static [&'static str],
     /// One sentence without a full stop.
@@ -85,7 +85,7 @@ macro_rules! metrics {
             $crate::Entry {
                 metric: $crate::Metric {
                     name: $name,
-                    kind: $crate::Kind::$kind,
+                    kind: $crate::MetricKind::$kind,
                     labels: &[$($label),*],
                     help: $help,
                 },

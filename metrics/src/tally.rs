@@ -99,14 +99,14 @@ macro_rules! tally {
             $($($crate::Entry {
                 metric: $crate::Metric {
                     name: $by_name,
-                    kind: $crate::Kind::Counter,
+                    kind: $crate::MetricKind::Counter,
                     labels: &[$label],
                     help: $by_help,
                 },
                 write: |tally, out| out.all($set::ALL.iter().map(|label| [label.name()]).zip(tally.$by)),
             },)?)*
             $($($crate::Entry {
-                metric: $crate::Metric { name: $name, kind: $crate::Kind::Counter, labels: &[], help: $help },
+                metric: $crate::Metric { name: $name, kind: $crate::MetricKind::Counter, labels: &[], help: $help },
                 write: |tally, out| out.one(tally.$field),
             },)?)*
         ]);
@@ -116,7 +116,7 @@ macro_rules! tally {
             $($($crate::Entry {
                 metric: $crate::Metric {
                     name: $by_each_name,
-                    kind: $crate::Kind::Counter,
+                    kind: $crate::MetricKind::Counter,
                     labels: &[$source_label],
                     help: $by_each_help,
                 },
@@ -127,7 +127,7 @@ macro_rules! tally {
             $($($crate::Entry {
                 metric: $crate::Metric {
                     name: $each_name,
-                    kind: $crate::Kind::Counter,
+                    kind: $crate::MetricKind::Counter,
                     labels: &[$source_label],
                     help: $each_help,
                 },

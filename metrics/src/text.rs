@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::table::{Kind, Metric, Table};
+use crate::table::{Metric, MetricKind, Table};
 
 /// A value of a counter or gauge.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,8 +83,8 @@ impl Scrape {
         for entry in table.0 {
             let metric = &entry.metric;
             let base = match metric.kind {
-                Kind::Counter => metric.name.strip_suffix("_total").unwrap_or(metric.name),
-                Kind::Gauge | Kind::Histogram => metric.name,
+                MetricKind::Counter => metric.name.strip_suffix("_total").unwrap_or(metric.name),
+                MetricKind::Gauge | MetricKind::Histogram => metric.name,
             };
             self.0 += &format!("# HELP {base} {}\n# TYPE {base} {}\n", metric.help, metric.kind.name());
             (entry.write)(stats, &mut Samples { metric, text: &mut self.0 });

@@ -65,7 +65,7 @@ fn everything(_config: &NetBoxConfig) -> String {
 }
 
 /// A kind of objects.
-pub trait Kind: Row + Copy + PartialEq + Send + Sync + 'static {
+pub trait ObjectKind: Row + Copy + PartialEq + Send + Sync + 'static {
     /// An object as NetBox writes it.
     type Wire: DeserializeOwned + Send;
     /// Unique among the kinds; the label of metrics.
@@ -155,7 +155,7 @@ macro_rules! kinds {
                 }
             }
 
-            impl crate::declare::Kind for $row {
+            impl crate::declare::ObjectKind for $row {
                 type Wire = wire::$row;
                 const NAME: &'static str = $name;
                 const PATH: &'static str = $path;

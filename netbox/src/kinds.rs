@@ -397,10 +397,10 @@ fn speed_of(kind: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::declare::Kind;
+    use crate::declare::ObjectKind;
     use crate::snapshot::{Origin, Snapshot};
 
-    fn load<K: Kind>(json: &str) -> Snapshot {
+    fn load<K: ObjectKind>(json: &str) -> Snapshot {
         let mut builder = Builder::default();
         let config = NetBoxConfig { custom_fields: vec!["b".into()], ..NetBoxConfig::default() };
         let mut load = Load { builder: &mut builder, config: &config };

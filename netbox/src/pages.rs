@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::client::Client;
 use crate::config::{NetBoxConfig, Purpose};
-use crate::declare::Kind;
+use crate::declare::ObjectKind;
 use crate::error::NetBoxError;
 use crate::moment;
 use crate::version::Version;
@@ -65,26 +65,26 @@ pub struct Probe {
 }
 
 /// Asks how many objects there are and up to which id.
-pub async fn extent<K: Kind>(context: &Context) -> Result<Extent, NetBoxError> {
+pub async fn extent<K: ObjectKind>(context: &Context) -> Result<Extent, NetBoxError> {
     let page = brief::<K>(context, "ordering=-id&fields=id").await?;
     Ok(Extent { count: page.count.unwrap_or(0), last_id: page.results.first().map_or(0, |object| object.id) })
 }
 
 /// Asks how many objects there are and when one of them was changed last.
-pub async fn probe<K: Kind>(context: &Context) -> Result<Probe, NetBoxError> {
+pub async fn probe<K: ObjectKind>(context: &Context) -> Result<Probe, NetBoxError> {
     let page = brief::<K>(context, "ordering=-last_updated&fields=id,last_updated").await?;
     let changed_at = page.results.first().and_then(|object| moment::parse(object.last_updated.as_deref()?));
     Ok(Probe { count: page.count.unwrap_or(0), changed_at })
 }
 
 /// Asks how many objects there are up to an id: those that are added meanwhile have higher ones.
-pub async fn count_up_to<K: Kind>(context: &Context, id: u32) -> Result<u64, NetBoxError> {
+pub async fn count_up_to<K: ObjectKind>(context: &Context, id: u32) -> Result<u64, NetBoxError> {
     let page = brief::<K>(context, &format!("id__lte={id}&fields=id")).await?;
     Ok(page.count.unwrap_or(0))
 }
 
 /// Asks for one object, for the sake of what is said beside it.
-async fn brief<K: Kind>(context: &Context, what: &str) -> Result<Page<Brief>, NetBoxError> {
+async fn brief<K: ObjectKind>(context: &Context, what: &str) -> Result<Page<Brief>, NetBoxError> {
     let mut query = format!("limit=1&{what}&exclude=config_context");
     append(&mut query, &(K::SPEC.filter)(&context.config));
     fetch(context, K::PATH, &query).await
@@ -98,7 +98,7 @@ pub fn ranges(extent: Extent, config: &NetBoxConfig) -> Vec<Ids> {
 }
 
 /// Reads the objects of a range, those changed since `since` if it is given, and sends every page as what `wrap` makes of it.
-pub async fn walk<K: Kind, T>(
+pub async fn walk<K: ObjectKind, T>(
     context: &Context,
     ids: Ids,
     since: Option<&str>,
@@ -129,7 +129,7 @@ fn position(version: Version) -> &'static str {
     if version >= Version::CURSORS { "start" } else { "id__gte" }
 }
 
-fn fixed_query<K: Kind>(context: &Context, ids: Ids, since: Option<&str>) -> String {
+fn fixed_query<K: ObjectKind>(context: &Context, ids: Ids, since: Option<&str>) -> String {
     // NetBox puts every object's config contexts together unless they are excluded, also when `fields` leaves them out.
     let mut query = format!("limit={}&exclude=config_context", context.config.page_size);
     if context.version >= Version::FIELDS {

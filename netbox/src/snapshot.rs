@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::declare::Kind;
+use crate::declare::ObjectKind;
 use crate::kinds::each_kind;
 use crate::model::{
     AddressRef, Assigned, CustomFields, Device, Ids, Interface, IpAddress, Scope, Span, Tag, VirtualChassis,
@@ -26,7 +26,7 @@ macro_rules! tables {
         impl Tables {
             /// Rows by kind: as metrics name the kind.
             pub fn sizes(&self) -> Vec<(&'static str, usize)> {
-                vec![$((<crate::model::$row as Kind>::NAME, self.$table.len()),)*]
+                vec![$((<crate::model::$row as ObjectKind>::NAME, self.$table.len()),)*]
             }
         }
     };

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::builder::Builder;
 use crate::config::{NetBoxConfig, Purpose};
-use crate::declare::{Kind, Load, Spec};
+use crate::declare::{Load, ObjectKind, Spec};
 use crate::error::NetBoxError;
 use crate::kinds::each_kind;
 use crate::moment;
@@ -64,7 +64,7 @@ pub struct Entry {
     pub same: fn(&Tables, &Tables) -> bool,
 }
 
-const fn entry<K: Kind>() -> Entry {
+const fn entry<K: ObjectKind>() -> Entry {
     Entry {
         name: K::NAME,
         path: K::PATH,
@@ -165,7 +165,7 @@ impl Tasks {
         (entry.changes)(self, entry, before, since);
     }
 
-    fn full_of<K: Kind>(&mut self, entry: &'static Entry, before: usize) {
+    fn full_of<K: ObjectKind>(&mut self, entry: &'static Entry, before: usize) {
         let (context, reports) = (Arc::clone(&self.context), self.reports.clone());
         self.set.spawn(async move {
             let extent = match extent::<K>(&context).await {
@@ -185,7 +185,7 @@ impl Tasks {
         });
     }
 
-    fn changes_of<K: Kind>(&mut self, entry: &'static Entry, before: &Tables, since: &str) {
+    fn changes_of<K: ObjectKind>(&mut self, entry: &'static Entry, before: &Tables, since: &str) {
         let (context, reports) = (Arc::clone(&self.context), self.reports.clone());
         let last_id = K::table(before).rows().last().map_or(0, |row| row.id());
         let (rows_before, since) = (entry.rows(before), since.to_owned());
@@ -236,7 +236,7 @@ async fn send(reports: &mpsc::Sender<Report>, report: Report) {
     let _ = reports.send(report).await;
 }
 
-async fn read<K: Kind>(
+async fn read<K: ObjectKind>(
     context: Arc<Context>,
     entry: &'static Entry,
     ids: Ids,
@@ -248,7 +248,7 @@ async fn read<K: Kind>(
     }
 }
 
-fn rows<K: Kind>(objects: Vec<K::Wire>) -> Report {
+fn rows<K: ObjectKind>(objects: Vec<K::Wire>) -> Report {
     Report::Rows(Box::new(move |builder, config| {
         for object in objects {
             if let Some(row) = K::load(object, &mut Load { builder, config }) {

@@ -28,7 +28,7 @@ pub struct Faults {
 /// The kinds, as `tools/lab fault` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum FaultKind {
     LinkDown,
     Errors,
     BgpFlap,
@@ -42,7 +42,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Switch {
-    pub fault: Kind,
+    pub fault: FaultKind,
     pub device: String,
     #[serde(default)]
     pub interface: Option<String>,
@@ -60,8 +60,10 @@ impl Switch {
         let Self { fault, device: name, interface, undo } = self;
         let device = state.device(name).ok_or_else(|| format!("there is no device {name}"))?;
         let interface = match (fault, interface) {
-            (Kind::LinkDown | Kind::Errors, None) => return Err("name the interface as well: DEVICE INTERFACE".into()),
-            (Kind::LinkDown | Kind::Errors, Some(interface)) => {
+            (FaultKind::LinkDown | FaultKind::Errors, None) => {
+                return Err("name the interface as well: DEVICE INTERFACE".into());
+            }
+            (FaultKind::LinkDown | FaultKind::Errors, Some(interface)) => {
                 state.interface(device, interface).ok_or_else(|| format!("{name} has no interface {interface}"))?
             }
             (_, Some(_)) => return Err("this fault is of a whole device: DEVICE alone".into()),
@@ -69,13 +71,13 @@ impl Switch {
         };
         let faults = &mut state.faults;
         match fault {
-            Kind::LinkDown => toggle(&mut faults.link_down, (device, interface), *undo),
-            Kind::Errors => toggle(&mut faults.errors, (device, interface), *undo),
-            Kind::BgpFlap => toggle(&mut faults.bgp_flap, device, *undo),
-            Kind::Cpu => toggle(&mut faults.cpu, device, *undo),
-            Kind::Unreachable => toggle(&mut faults.unreachable, device, *undo),
-            Kind::SilentExporter => toggle(&mut faults.silent, device, *undo),
-            Kind::SlowSet => toggle(&mut faults.slow_set, device, *undo),
+            FaultKind::LinkDown => toggle(&mut faults.link_down, (device, interface), *undo),
+            FaultKind::Errors => toggle(&mut faults.errors, (device, interface), *undo),
+            FaultKind::BgpFlap => toggle(&mut faults.bgp_flap, device, *undo),
+            FaultKind::Cpu => toggle(&mut faults.cpu, device, *undo),
+            FaultKind::Unreachable => toggle(&mut faults.unreachable, device, *undo),
+            FaultKind::SilentExporter => toggle(&mut faults.silent, device, *undo),
+            FaultKind::SlowSet => toggle(&mut faults.slow_set, device, *undo),
         }
         Ok(())
     }
@@ -97,13 +99,13 @@ impl Faults {
             let interface = interface.map(|at| described.interfaces[at].name.clone());
             Switch { fault, device: described.name.clone(), interface, undo: false }
         };
-        let of_interfaces = [(Kind::LinkDown, &self.link_down), (Kind::Errors, &self.errors)];
+        let of_interfaces = [(FaultKind::LinkDown, &self.link_down), (FaultKind::Errors, &self.errors)];
         let of_devices = [
-            (Kind::BgpFlap, &self.bgp_flap),
-            (Kind::Cpu, &self.cpu),
-            (Kind::Unreachable, &self.unreachable),
-            (Kind::SilentExporter, &self.silent),
-            (Kind::SlowSet, &self.slow_set),
+            (FaultKind::BgpFlap, &self.bgp_flap),
+            (FaultKind::Cpu, &self.cpu),
+            (FaultKind::Unreachable, &self.unreachable),
+            (FaultKind::SilentExporter, &self.silent),
+            (FaultKind::SlowSet, &self.slow_set),
         ];
         let interfaces = of_interfaces
             .into_iter()

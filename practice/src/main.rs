@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Parser;
 use helios_testkit::netbox::{Server as NetBox, TOKEN, World};
@@ -90,7 +90,7 @@ struct Args {
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn now() -> Ms {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Ms)
+    helios_common::clock::unix_ms()
 }
 
 fn main() {

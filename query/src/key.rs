@@ -1,6 +1,6 @@
 //! What traffic is summed by.
 
-use helios_common::columns::{Column, Kind};
+use helios_common::columns::{Column, ColumnKind};
 
 use crate::sql::qualified;
 
@@ -71,7 +71,7 @@ impl Key {
             return Ok(columns.iter().map(key).collect());
         }
         match Column::by_name(&name) {
-            Some(column) if column.spec().kind == Kind::Time => Err(KeyError::Time(name)),
+            Some(column) if column.spec().kind == ColumnKind::Time => Err(KeyError::Time(name)),
             Some(column) => Ok(vec![Self::Column(column)]),
             None => Err(unknown(word, &name)),
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 
-use helios_common::columns::{Column, Kind};
+use helios_common::columns::{Column, ColumnKind};
 use helios_common::exporter::Address;
 
 use crate::filter::{Expression, Filter, Pattern, Test, Wanted};
@@ -61,7 +61,7 @@ impl Test {
     fn labels(&self) -> Option<&'static [(u8, &'static str)]> {
         match self.operand {
             Operand::Column(column) => match column.spec().kind {
-                Kind::Enum(labels) => Some(labels),
+                ColumnKind::Enum(labels) => Some(labels),
                 _ => None,
             },
             _ => None,

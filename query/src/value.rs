@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use helios_common::columns::{Column, DST_COUNTRY, Kind, PROTO, SRC_COUNTRY, TCP_FLAGS};
+use helios_common::columns::{Column, ColumnKind, DST_COUNTRY, PROTO, SRC_COUNTRY, TCP_FLAGS};
 use helios_common::exporter::{Address, address_of};
 
 use crate::filter::{Pattern, Wanted};
@@ -31,20 +31,20 @@ pub fn read(operand: Operand, texts: &[&str]) -> Result<Wanted, (usize, String)>
     let Operand::Column(column) = operand else { return numbers(texts, u64::MAX, number) };
     let kind = column.spec().kind;
     match kind {
-        Kind::U8 if column == PROTO.column() => numbers(texts, u8::MAX.into(), protocol),
-        Kind::U16 if column == TCP_FLAGS.column() => flags(texts),
-        Kind::U8 => numbers(texts, u8::MAX.into(), number),
-        Kind::U16 => numbers(texts, u16::MAX.into(), number),
-        Kind::U32 if is_as(column) => numbers(texts, u32::MAX.into(), as_number),
-        Kind::U32 => numbers(texts, u32::MAX.into(), number),
-        Kind::U64 => numbers(texts, u64::MAX, number),
-        Kind::Mac => each(texts, mac).map(Wanted::Numbers),
-        Kind::Enum(labels) => each(texts, |text| label(labels, text)).map(Wanted::Numbers),
-        Kind::Address => each(texts, addresses).map(Wanted::Addresses),
-        Kind::Name => Ok(Wanted::Names(texts.iter().map(|text| name(column, text)).collect())),
-        Kind::U32List => each(texts, list_item).map(Wanted::Holds),
-        Kind::U128List => each(texts, large_community).map(Wanted::Holds),
-        Kind::Time => {
+        ColumnKind::U8 if column == PROTO.column() => numbers(texts, u8::MAX.into(), protocol),
+        ColumnKind::U16 if column == TCP_FLAGS.column() => flags(texts),
+        ColumnKind::U8 => numbers(texts, u8::MAX.into(), number),
+        ColumnKind::U16 => numbers(texts, u16::MAX.into(), number),
+        ColumnKind::U32 if is_as(column) => numbers(texts, u32::MAX.into(), as_number),
+        ColumnKind::U32 => numbers(texts, u32::MAX.into(), number),
+        ColumnKind::U64 => numbers(texts, u64::MAX, number),
+        ColumnKind::Mac => each(texts, mac).map(Wanted::Numbers),
+        ColumnKind::Enum(labels) => each(texts, |text| label(labels, text)).map(Wanted::Numbers),
+        ColumnKind::Address => each(texts, addresses).map(Wanted::Addresses),
+        ColumnKind::Name => Ok(Wanted::Names(texts.iter().map(|text| name(column, text)).collect())),
+        ColumnKind::U32List => each(texts, list_item).map(Wanted::Holds),
+        ColumnKind::U128List => each(texts, large_community).map(Wanted::Holds),
+        ColumnKind::Time => {
             let name = column.spec().name;
             Err((0, format!("{name} is no field of a filter: choose the time with --last, --from and --to")))
         }

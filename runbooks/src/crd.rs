@@ -8,15 +8,16 @@ use crate::resource::{ApprovalSpec, ExecutionSpec, ExecutionStatus, GROUP, Runbo
 
 /// A kind of objects, for lists of people and for clients.
 #[derive(Debug, Clone, Copy)]
-pub struct Kind {
+pub struct ResourceKind {
     pub kind: &'static str,
     pub plural: &'static str,
     pub short: &'static str,
 }
 
-pub const RUNBOOK: Kind = Kind { kind: "Runbook", plural: "runbooks", short: "rb" };
-pub const EXECUTION: Kind = Kind { kind: "RunbookExecution", plural: "runbookexecutions", short: "rbx" };
-pub const APPROVAL: Kind = Kind { kind: "RunbookApproval", plural: "runbookapprovals", short: "rba" };
+pub const RUNBOOK: ResourceKind = ResourceKind { kind: "Runbook", plural: "runbooks", short: "rb" };
+pub const EXECUTION: ResourceKind =
+    ResourceKind { kind: "RunbookExecution", plural: "runbookexecutions", short: "rbx" };
+pub const APPROVAL: ResourceKind = ResourceKind { kind: "RunbookApproval", plural: "runbookapprovals", short: "rba" };
 
 /// Name, JSON path.
 type Column = (&'static str, &'static str);
@@ -105,7 +106,7 @@ fn tidy(schema: &mut Value) {
 }
 
 /// `name_max`: names of Jobs are made of an execution's name and a suffix, and have 63 characters at most.
-fn definition(kind: Kind, spec: Value, status: Option<Value>, columns: &[Column], name_max: usize) -> Value {
+fn definition(kind: ResourceKind, spec: Value, status: Option<Value>, columns: &[Column], name_max: usize) -> Value {
     let mut properties = json!({
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},

@@ -8,7 +8,7 @@ use kube::api::{Api, PostParams};
 use kube::core::{ApiResource, GroupVersionKind, Object};
 use serde_json::Value;
 
-use crate::crd::Kind;
+use crate::crd::ResourceKind;
 use crate::resource::{ApprovalSpec, ExecutionSpec, ExecutionStatus, GROUP, RunbookSpec, VERSION};
 
 mod executor;
@@ -27,7 +27,7 @@ pub type Execution = Object<ExecutionSpec, ExecutionStatus>;
 pub type Approval = Object<ApprovalSpec, Value>;
 
 /// How a kind is asked for.
-pub fn resource(kind: Kind) -> ApiResource {
+pub fn resource(kind: ResourceKind) -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, kind.kind), kind.plural)
 }
 

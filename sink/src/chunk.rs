@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_buffer::{ArrowNativeType, ToByteSlice};
 use arrow_schema::Schema;
-use helios_common::columns::{Column, ColumnData, Kind};
+use helios_common::columns::{Column, ColumnData, ColumnKind};
 use helios_common::flow::{ColumnSet, FlowBatch};
 use helios_common::list::ListColumn;
 use helios_common::names::{NameId, Names};
@@ -214,17 +214,17 @@ pub(crate) fn write_rows(
 }
 
 impl Values {
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: ColumnKind) -> Self {
         match kind {
-            Kind::U8 | Kind::Enum(_) => Self::U8(Vec::new()),
-            Kind::U16 => Self::U16(Vec::new()),
-            Kind::U32 => Self::U32(Vec::new()),
-            Kind::U64 | Kind::Mac => Self::U64(Vec::new()),
-            Kind::Time => Self::Time(Vec::new()),
-            Kind::Address => Self::Wide(Vec::new()),
-            Kind::Name => Self::Names(NameKeys { chunk: 1, ..NameKeys::default() }),
-            Kind::U32List => Self::U32List(Lists::default()),
-            Kind::U128List => Self::WideList(Lists::default()),
+            ColumnKind::U8 | ColumnKind::Enum(_) => Self::U8(Vec::new()),
+            ColumnKind::U16 => Self::U16(Vec::new()),
+            ColumnKind::U32 => Self::U32(Vec::new()),
+            ColumnKind::U64 | ColumnKind::Mac => Self::U64(Vec::new()),
+            ColumnKind::Time => Self::Time(Vec::new()),
+            ColumnKind::Address => Self::Wide(Vec::new()),
+            ColumnKind::Name => Self::Names(NameKeys { chunk: 1, ..NameKeys::default() }),
+            ColumnKind::U32List => Self::U32List(Lists::default()),
+            ColumnKind::U128List => Self::WideList(Lists::default()),
         }
     }
 

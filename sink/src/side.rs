@@ -16,7 +16,7 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 use bytes::Bytes;
 use helios_common::side::queue::ReceivedRows;
-use helios_common::side::{Kind, SideReceiver, SideRow, SideRows, SideTable, Text, Value};
+use helios_common::side::{SideKind, SideReceiver, SideRow, SideRows, SideTable, Text, Value};
 
 use crate::backlog::Backlog;
 use crate::block::{Block, Tokens, compressed};
@@ -190,15 +190,15 @@ enum Values {
 }
 
 impl Values {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: SideKind) -> Self {
         match kind {
-            Kind::Enum(_) => Self::Enum(Vec::new()),
-            Kind::U32 => Self::U32(Vec::new()),
-            Kind::U64 => Self::U64(Vec::new()),
-            Kind::I64 => Self::I64(Vec::new()),
-            Kind::Time => Self::Time(Vec::new()),
-            Kind::Address => Self::Address(Vec::new()),
-            Kind::Text => Self::Text(Vec::new()),
+            SideKind::Enum(_) => Self::Enum(Vec::new()),
+            SideKind::U32 => Self::U32(Vec::new()),
+            SideKind::U64 => Self::U64(Vec::new()),
+            SideKind::I64 => Self::I64(Vec::new()),
+            SideKind::Time => Self::Time(Vec::new()),
+            SideKind::Address => Self::Address(Vec::new()),
+            SideKind::Text => Self::Text(Vec::new()),
         }
     }
 
@@ -231,15 +231,15 @@ impl Values {
     }
 }
 
-fn data_type(kind: Kind) -> DataType {
+fn data_type(kind: SideKind) -> DataType {
     match kind {
-        Kind::Enum(_) => DataType::UInt8,
-        Kind::U32 => DataType::UInt32,
-        Kind::U64 => DataType::UInt64,
-        Kind::I64 => DataType::Int64,
-        Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
-        Kind::Address => DataType::FixedSizeBinary(arrow::WIDE),
-        Kind::Text => DataType::Utf8,
+        SideKind::Enum(_) => DataType::UInt8,
+        SideKind::U32 => DataType::UInt32,
+        SideKind::U64 => DataType::UInt64,
+        SideKind::I64 => DataType::Int64,
+        SideKind::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
+        SideKind::Address => DataType::FixedSizeBinary(arrow::WIDE),
+        SideKind::Text => DataType::Utf8,
     }
 }
 

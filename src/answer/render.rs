@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use helios_common::columns::Kind;
+use helios_common::columns::ColumnKind;
 use helios_common::exporter::ip_of;
 use helios_lab::decode::{printable, quote};
 use helios_query::{Key, protocols};
@@ -237,7 +237,10 @@ fn insert(object: &mut Map<String, Value>, figures: Figures) {
 fn is_number(key: Key) -> bool {
     match key {
         Key::ServicePort => true,
-        Key::Column(column) => matches!(column.spec().kind, Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 | Kind::Mac),
+        Key::Column(column) => matches!(
+            column.spec().kind,
+            ColumnKind::U8 | ColumnKind::U16 | ColumnKind::U32 | ColumnKind::U64 | ColumnKind::Mac
+        ),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The key `columns`: information elements that get a column of their own.
 
-use helios_common::columns::Kind;
+use helios_common::columns::ColumnKind;
 use helios_common::columns::extra::{self, ColumnError, Definition, Fill, FillError};
 use helios_common::ie::Ie;
 use serde::{Deserialize, Serialize};
@@ -63,13 +63,13 @@ impl UserColumn {
 
     fn definition(&self) -> Definition {
         let kind = match self.r#type.unwrap_or(ColumnType::String) {
-            ColumnType::Uint8 => Kind::U8,
-            ColumnType::Uint16 => Kind::U16,
-            ColumnType::Uint32 => Kind::U32,
-            ColumnType::Uint64 => Kind::U64,
-            ColumnType::Ip => Kind::Address,
-            ColumnType::Mac => Kind::Mac,
-            ColumnType::String => Kind::Name,
+            ColumnType::Uint8 => ColumnKind::U8,
+            ColumnType::Uint16 => ColumnKind::U16,
+            ColumnType::Uint32 => ColumnKind::U32,
+            ColumnType::Uint64 => ColumnKind::U64,
+            ColumnType::Ip => ColumnKind::Address,
+            ColumnType::Mac => ColumnKind::Mac,
+            ColumnType::String => ColumnKind::Name,
         };
         Definition { name: self.name.clone(), element: self.element(), kind }
     }

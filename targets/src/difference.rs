@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::config::MONITOR_FIELD;
 use crate::device::Source;
-use crate::document::{Documents, Kind};
+use crate::document::{Documents, ListKind};
 use crate::plan::{Plan, Reason};
 
 /// What changes for one device.
@@ -29,7 +29,7 @@ pub struct Difference {
     pub unchanged: usize,
 }
 
-type Entries<'a> = BTreeMap<&'a str, BTreeMap<(Kind, &'a str), &'a Value>>;
+type Entries<'a> = BTreeMap<&'a str, BTreeMap<(ListKind, &'a str), &'a Value>>;
 
 fn by_device(documents: &Documents) -> Entries<'_> {
     let mut devices = Entries::new();
@@ -122,7 +122,7 @@ pub fn render_advice(plan: &Plan) -> String {
 }
 
 /// Collector and address of each entry.
-fn summary(entries: &BTreeMap<(Kind, &str), &Value>) -> Vec<String> {
+fn summary(entries: &BTreeMap<(ListKind, &str), &Value>) -> Vec<String> {
     let address = |value: &Value| {
         let address = value.get("address").or_else(|| value.get("targets").and_then(|targets| targets.get(0)));
         address.and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -141,10 +141,10 @@ fn why_gone(plan: &Plan, device: &str) -> String {
 }
 
 /// What changed in the entries of one device.
-fn changes(old: &BTreeMap<(Kind, &str), &Value>, new: &BTreeMap<(Kind, &str), &Value>) -> Vec<String> {
+fn changes(old: &BTreeMap<(ListKind, &str), &Value>, new: &BTreeMap<(ListKind, &str), &Value>) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for key @ (kind, _) in old.keys().chain(new.keys()).copied().collect::<BTreeSet<_>>() {
-        let entry = |entries: &BTreeMap<(Kind, &str), &Value>| {
+        let entry = |entries: &BTreeMap<(ListKind, &str), &Value>| {
             entries.get(&key).map(|value| summary(&BTreeMap::from([(key, *value)])).join(""))
         };
         match (entry(old), entry(new)) {
@@ -168,7 +168,7 @@ fn changes(old: &BTreeMap<(Kind, &str), &Value>, new: &BTreeMap<(Kind, &str), &V
 }
 
 /// A label is the same for all collectors; anything else is of one.
-fn described(kind: Kind, leaf: &str, was: &str, is: &str) -> String {
+fn described(kind: ListKind, leaf: &str, was: &str, is: &str) -> String {
     let label = leaf.strip_prefix("labels.").or_else(|| leaf.strip_prefix("event-tags."));
     match label.filter(|label| !label.starts_with("__")) {
         Some(label) => format!("{label} {was} -> {is}"),

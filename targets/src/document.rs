@@ -17,7 +17,7 @@ mod entries;
 helios_metrics::label_set! {
     /// A collector's list of targets; the labels are parts of the names of files and ConfigMaps.
     #[derive(PartialOrd, Ord, Hash)]
-    pub enum Kind {
+    pub enum ListKind {
         Gnmic = "gnmic",
         Snmp = "snmp",
         Icmp = "icmp",
@@ -25,7 +25,7 @@ helios_metrics::label_set! {
     }
 }
 
-impl Kind {
+impl ListKind {
     /// The ending of its files.
     pub const fn extension(self) -> &'static str {
         match self {
@@ -56,10 +56,10 @@ const GNMIC_HEAD: &str = "# Written by `helios targets`. Changes are overwritten
 
 impl Document {
     /// Adds an entry; a later one replaces an earlier one with the same key.
-    fn insert(&mut self, kind: Kind, key: Option<&str>, value: Value) -> Result<(), String> {
+    fn insert(&mut self, kind: ListKind, key: Option<&str>, value: Value) -> Result<(), String> {
         let device = entries::device(kind, &value).ok_or("the entry has no label `device`")?;
         let key = match (kind, key) {
-            (Kind::Gnmic, Some(name)) => name.to_owned(),
+            (ListKind::Gnmic, Some(name)) => name.to_owned(),
             // A device has one target, and of TCP one for each port.
             _ => match entries::label(&value, "port") {
                 Some(port) => format!("{device} {port:>5}"),
@@ -98,10 +98,10 @@ impl Document {
     }
 
     /// The text that the collector reads.
-    pub fn render(&self, kind: Kind) -> String {
+    pub fn render(&self, kind: ListKind) -> String {
         let mut text = String::new();
         match kind {
-            Kind::Gnmic => {
+            ListKind::Gnmic => {
                 text.push_str(GNMIC_HEAD);
                 if self.is_empty() {
                     text.push_str("{}\n");
@@ -111,7 +111,7 @@ impl Document {
                     let _ = writeln!(text, "{name:?}: {}", yaml_line(value));
                 }
             }
-            Kind::Snmp | Kind::Icmp | Kind::Tcp => {
+            ListKind::Snmp | ListKind::Icmp | ListKind::Tcp => {
                 text.push('[');
                 for (at, value) in self.0.values().enumerate() {
                     let _ = write!(text, "{}\n{value}", if at == 0 { "" } else { "," });
@@ -132,12 +132,12 @@ impl Document {
     ///
     /// # Errors
     /// When Helios did not write it.
-    pub fn parse(kind: Kind, text: &str) -> Result<Self, ParseError> {
+    pub fn parse(kind: ListKind, text: &str) -> Result<Self, ParseError> {
         let mut document = Self::default();
         for (at, line) in text.lines().enumerate() {
             let entry = match kind {
-                Kind::Gnmic => gnmic_line(line),
-                Kind::Snmp | Kind::Icmp | Kind::Tcp => file_sd_line(line),
+                ListKind::Gnmic => gnmic_line(line),
+                ListKind::Snmp | ListKind::Icmp | ListKind::Tcp => file_sd_line(line),
             };
             let inserted = match entry {
                 Ok(Some((key, value))) => document.insert(kind, key.as_deref(), value),
@@ -197,7 +197,7 @@ fn yaml_line(value: &Value) -> String {
 
 /// A document for each kind.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Documents(BTreeMap<Kind, Document>);
+pub struct Documents(BTreeMap<ListKind, Document>);
 
 impl Documents {
     /// What the collectors are to read by the plan.
@@ -212,26 +212,26 @@ impl Documents {
         documents
     }
 
-    pub fn get(&self, kind: Kind) -> Option<&Document> {
+    pub fn get(&self, kind: ListKind) -> Option<&Document> {
         self.0.get(&kind)
     }
 
-    pub fn get_mut(&mut self, kind: Kind) -> &mut Document {
+    pub fn get_mut(&mut self, kind: ListKind) -> &mut Document {
         self.0.entry(kind).or_default()
     }
 
     /// Entries of a kind.
-    pub fn len(&self, kind: Kind) -> usize {
+    pub fn len(&self, kind: ListKind) -> usize {
         self.get(kind).map_or(0, Document::len)
     }
 
     /// The text of a kind.
-    pub fn render(&self, kind: Kind) -> String {
+    pub fn render(&self, kind: ListKind) -> String {
         self.get(kind).cloned().unwrap_or_default().render(kind)
     }
 
     /// All entries: kind, label `device`, key, value.
-    pub fn entries(&self) -> impl Iterator<Item = (Kind, &str, &str, &Value)> {
+    pub fn entries(&self) -> impl Iterator<Item = (ListKind, &str, &str, &Value)> {
         self.0.iter().flat_map(|(kind, document)| {
             document
                 .entries()

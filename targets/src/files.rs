@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::document::{Document, Documents, Kind, ParseError};
+use crate::document::{Document, Documents, ListKind, ParseError};
 
 /// A directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum FilesError {
 /// When a file cannot be read, or was not written by Helios.
 pub fn read(directory: &Path) -> Result<Documents, FilesError> {
     let mut documents = Documents::default();
-    for kind in Kind::ALL {
+    for kind in ListKind::ALL {
         let path = directory.join(kind.file_name());
         match fs::read_to_string(&path) {
             Ok(text) => {
@@ -44,7 +44,7 @@ pub fn read(directory: &Path) -> Result<Documents, FilesError> {
 pub fn write(directory: &Path, documents: &Documents) -> Result<Vec<String>, FilesError> {
     fs::create_dir_all(directory).map_err(|source| FilesError::Write { path: directory.to_owned(), source })?;
     let mut written = Vec::new();
-    for kind in Kind::ALL {
+    for kind in ListKind::ALL {
         let path = directory.join(kind.file_name());
         let text = documents.render(kind);
         if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
@@ -73,7 +73,7 @@ mod tests {
     fn one(device: &str) -> Documents {
         let mut documents = Documents::default();
         let text = format!("[\n{{\"targets\":[\"192.0.2.1\"],\"labels\":{{\"device\":\"{device}\"}}}}\n]\n");
-        *documents.get_mut(Kind::Icmp) = Document::parse(Kind::Icmp, &text).unwrap();
+        *documents.get_mut(ListKind::Icmp) = Document::parse(ListKind::Icmp, &text).unwrap();
         documents
     }
 
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(write(&directory, &one("b")).unwrap(), ["icmp.json"]);
         assert_eq!(inode("gnmic.yaml"), gnmic);
         assert_ne!(inode("icmp.json"), icmp, "a new file takes the place of the old one");
-        assert_eq!(read(&directory).unwrap().get(Kind::Icmp), one("b").get(Kind::Icmp));
+        assert_eq!(read(&directory).unwrap().get(ListKind::Icmp), one("b").get(ListKind::Icmp));
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 4, "nothing temporary is left");
     }
 

@@ -1,7 +1,7 @@
 //! Refuses a plan that lost too much: an emptied list makes every collector stop, and a NetBox that lost a permission or a
 //! custom field looks just like a network that was switched off.
 
-use crate::document::{Documents, Kind};
+use crate::document::{Documents, ListKind};
 
 /// Targets that went, and more than may go.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -21,7 +21,7 @@ pub struct Refused {
 /// # Errors
 /// For each collector that would lose all of its targets, or a larger share of them than `max_loss`.
 pub fn check(published: &Documents, planned: &Documents, max_loss: f64) -> Result<(), Vec<Refused>> {
-    let lost = Kind::ALL.into_iter().filter_map(|kind| {
+    let lost = ListKind::ALL.into_iter().filter_map(|kind| {
         let (before, after) = (published.len(kind), planned.len(kind));
         // What stays counts, not what there is: as many new targets do not make up for those that went.
         let stay = published.get(kind).map_or(0, |old| {
@@ -38,7 +38,7 @@ pub fn check(published: &Documents, planned: &Documents, max_loss: f64) -> Resul
 mod tests {
     use super::*;
 
-    fn documents(kind: Kind, devices: std::ops::Range<u32>) -> Documents {
+    fn documents(kind: ListKind, devices: std::ops::Range<u32>) -> Documents {
         let mut documents = Documents::default();
         let text: String =
             devices.map(|at| format!("{{\"targets\":[\"a\"],\"labels\":{{\"device\":\"d{at}\"}}}},\n")).collect();
@@ -48,8 +48,8 @@ mod tests {
 
     #[test]
     fn a_share_may_go_and_never_all() {
-        let ten = documents(Kind::Icmp, 0..10);
-        let check = |after, max_loss| check(&ten, &documents(Kind::Icmp, after), max_loss);
+        let ten = documents(ListKind::Icmp, 0..10);
+        let check = |after, max_loss| check(&ten, &documents(ListKind::Icmp, after), max_loss);
         assert_eq!(check(0..5, 0.5), Ok(()));
         let refused = check(0..4, 0.5).unwrap_err();
         assert_eq!((refused[0].before, refused[0].after), (10, 4));
@@ -61,15 +61,15 @@ mod tests {
 
     #[test]
     fn one_collector_that_loses_all_is_enough() {
-        let mut before = documents(Kind::Icmp, 0..10);
-        *before.get_mut(Kind::Snmp) = documents(Kind::Snmp, 0..1).get(Kind::Snmp).cloned().unwrap();
-        let refused = check(&before, &documents(Kind::Icmp, 0..10), 0.5).unwrap_err();
+        let mut before = documents(ListKind::Icmp, 0..10);
+        *before.get_mut(ListKind::Snmp) = documents(ListKind::Snmp, 0..1).get(ListKind::Snmp).cloned().unwrap();
+        let refused = check(&before, &documents(ListKind::Icmp, 0..10), 0.5).unwrap_err();
         assert_eq!(refused.iter().map(|refused| refused.kind).collect::<Vec<_>>(), ["snmp"]);
     }
 
     #[test]
     fn the_first_plan_may_be_anything() {
         assert_eq!(check(&Documents::default(), &Documents::default(), 0.0), Ok(()));
-        assert_eq!(check(&Documents::default(), &documents(Kind::Tcp, 0..3), 0.0), Ok(()));
+        assert_eq!(check(&Documents::default(), &documents(ListKind::Tcp, 0..3), 0.0), Ok(()));
     }
 }

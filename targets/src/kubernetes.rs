@@ -14,7 +14,7 @@ use helios_web::{Bytes, Client, Content, Method, Request, RequestError, Settings
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::document::{Document, Documents, Kind, ParseError};
+use crate::document::{Document, Documents, ListKind, ParseError};
 use crate::parts::{self, PART_BYTES, PARTS_MAX, TooLarge};
 
 mod access;
@@ -72,13 +72,13 @@ pub struct ConfigMaps {
 /// What is there: the text of each part by its kind and number.
 #[derive(Debug, Default)]
 pub struct Published {
-    texts: BTreeMap<(Kind, u32), String>,
+    texts: BTreeMap<(ListKind, u32), String>,
     pub documents: Documents,
 }
 
 impl Published {
     /// Parts of a kind: one more than the highest number that has targets.
-    fn parts(&self, kind: Kind) -> u32 {
+    fn parts(&self, kind: ListKind) -> u32 {
         let filled = self.texts.iter().filter(|((known, _), text)| {
             *known == kind && Document::parse(kind, text).is_ok_and(|document| !document.is_empty())
         });
@@ -89,7 +89,7 @@ impl Published {
 /// One ConfigMap as it is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    pub kind: Kind,
+    pub kind: ListKind,
     pub number: u32,
     pub text: String,
 }
@@ -100,7 +100,7 @@ impl Part {
     }
 }
 
-fn name(kind: Kind, part: u32) -> String {
+fn name(kind: ListKind, part: u32) -> String {
     format!("helios-targets-{}-{part}", kind.name())
 }
 
@@ -111,9 +111,9 @@ fn name(kind: Kind, part: u32) -> String {
 /// [`TooLarge`].
 pub fn changes(published: &Published, planned: &Documents, gnmic_parts: u32) -> Result<Vec<Part>, TooLarge> {
     let mut changes = Vec::new();
-    for kind in Kind::ALL {
+    for kind in ListKind::ALL {
         let document = planned.get(kind).cloned().unwrap_or_default();
-        let at_least = if kind == Kind::Gnmic { gnmic_parts } else { 1 };
+        let at_least = if kind == ListKind::Gnmic { gnmic_parts } else { 1 };
         let count = parts::count(kind, &document, PART_BYTES, at_least, published.parts(kind))?;
         let texts = parts::split(kind, &document, count);
         let there = published.texts.keys().filter(|(known, _)| *known == kind).map(|(_, part)| part + 1).max();
@@ -171,7 +171,7 @@ impl ConfigMaps {
     /// When the API does not answer or refuses, or a ConfigMap of these names is somebody else's.
     pub async fn read(&self) -> Result<Published, KubernetesError> {
         let mut published = Published::default();
-        for kind in Kind::ALL {
+        for kind in ListKind::ALL {
             let mut missing = 0;
             for part in 0..PARTS_MAX {
                 let Some(text) = self.get(kind, part).await? else {
@@ -192,7 +192,7 @@ impl ConfigMaps {
     }
 
     /// The text of a part; empty for a ConfigMap without data, as a chart may have made it.
-    async fn get(&self, kind: Kind, part: u32) -> Result<Option<String>, KubernetesError> {
+    async fn get(&self, kind: ListKind, part: u32) -> Result<Option<String>, KubernetesError> {
         let name = name(kind, part);
         let url = self.url(&name);
         let request = Request {

@@ -22,5 +22,5 @@ pub mod kubernetes;
 
 pub use config::TargetsConfig;
 pub use device::Device;
-pub use document::{Document, Documents, Kind};
+pub use document::{Document, Documents, ListKind};
 pub use plan::Plan;

@@ -3,7 +3,7 @@
 //! An entry's part depends on its key and the number of parts alone, and when a part is added only the entries that move
 //! into it move (jump consistent hash: Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm", 2014).
 
-use crate::document::{Document, Kind};
+use crate::document::{Document, ListKind};
 use crate::name::stable_hash;
 
 /// More parts than this are refused: with 768 KiB each they hold some 200,000 targets.
@@ -36,7 +36,13 @@ pub fn part_of(key: &str, parts: u32) -> u32 {
 ///
 /// # Errors
 /// When no number of parts is enough.
-pub fn count(kind: Kind, document: &Document, limit: usize, at_least: u32, published: u32) -> Result<u32, TooLarge> {
+pub fn count(
+    kind: ListKind,
+    document: &Document,
+    limit: usize,
+    at_least: u32,
+    published: u32,
+) -> Result<u32, TooLarge> {
     let sizes: Vec<(&str, usize)> =
         document.entries().map(|(key, value)| (key, Document::rendered_len(key, value))).collect();
     let total: usize = sizes.iter().map(|(_, size)| size).sum();
@@ -56,7 +62,7 @@ pub fn count(kind: Kind, document: &Document, limit: usize, at_least: u32, publi
 }
 
 /// The texts of the parts, the first one first.
-pub fn split(kind: Kind, document: &Document, parts: u32) -> Vec<String> {
+pub fn split(kind: ListKind, document: &Document, parts: u32) -> Vec<String> {
     (0..parts).map(|part| document.filtered(|key| part_of(key, parts) == part).render(kind)).collect()
 }
 

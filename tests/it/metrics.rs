@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use helios::metrics::declarations;
-use helios_metrics::{Kind, Metric};
+use helios_metrics::{Metric, MetricKind};
 
 use crate::expect::{expect, head, pages};
 use crate::running::{Helios, wait_for};
@@ -66,13 +66,13 @@ fn every_page_names_metrics_that_exist() {
 
 /// Name, type and label names of everything on the page.
 fn scraped(page: &str) -> BTreeSet<(String, &'static str)> {
-    let kinds = [Kind::Counter, Kind::Gauge, Kind::Histogram];
+    let kinds = [MetricKind::Counter, MetricKind::Gauge, MetricKind::Histogram];
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     types
         .map(|line| {
             let (name, kind) = line.split_once(' ').unwrap();
             let kind = kinds.iter().find(|known| known.name() == kind).unwrap();
-            let suffix = if *kind == Kind::Counter { "_total" } else { "" };
+            let suffix = if *kind == MetricKind::Counter { "_total" } else { "" };
             (format!("{name}{suffix}"), kind.name())
         })
         .collect()

@@ -10,9 +10,9 @@
 
 use helios_common::columns::extra;
 use helios_common::columns::{
-    BYTES, Col, Column, DST_ADDR, DST_VLAN, FLOW_DIRECTION, FLOW_END_REASON, FORWARDING_STATUS, ICMP_CODE, ICMP_TYPE,
-    INNER_VLAN, IPV6_FLOW_LABEL, Kind, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR, SRC_VLAN, TCP_FLAGS, TOS,
-    TUNNEL_ID, TUNNEL_TYPE, Value,
+    BYTES, Col, Column, ColumnKind, DST_ADDR, DST_VLAN, FLOW_DIRECTION, FLOW_END_REASON, FORWARDING_STATUS, ICMP_CODE,
+    ICMP_TYPE, INNER_VLAN, IPV6_FLOW_LABEL, MPLS_LABELS, PACKETS, SAMPLING_INTERVAL, SRC_ADDR, SRC_VLAN, TCP_FLAGS,
+    TOS, TUNNEL_ID, TUNNEL_TYPE, Value,
 };
 use helios_common::exporter::{Address, mapped};
 use helios_common::flow::FlowBatch;
@@ -420,14 +420,14 @@ fn op_for(element: Ie, column: Column) -> Option<Op> {
         Type::Unsigned if forward == SEGMENT => Op::SegmentId,
         Type::Unsigned if column == TUNNEL_TYPE.column() => Op::TunnelType,
         Type::Unsigned => match column.spec().kind {
-            Kind::U8 => Op::U8(column.typed()?),
-            Kind::U16 if [SRC_VLAN, DST_VLAN, INNER_VLAN, TCP_FLAGS].iter().any(|col| col.column() == column) => {
+            ColumnKind::U8 => Op::U8(column.typed()?),
+            ColumnKind::U16 if [SRC_VLAN, DST_VLAN, INNER_VLAN, TCP_FLAGS].iter().any(|col| col.column() == column) => {
                 Op::Bits12(column.typed()?)
             }
-            Kind::U16 => Op::U16(column.typed()?),
-            Kind::U32 if column == IPV6_FLOW_LABEL.column() => Op::Bits20(column.typed()?),
-            Kind::U32 => Op::U32(column.typed()?),
-            Kind::U64 => Op::U64(column.typed()?),
+            ColumnKind::U16 => Op::U16(column.typed()?),
+            ColumnKind::U32 if column == IPV6_FLOW_LABEL.column() => Op::Bits20(column.typed()?),
+            ColumnKind::U32 => Op::U32(column.typed()?),
+            ColumnKind::U64 => Op::U64(column.typed()?),
             _ => return None,
         },
         Type::MacAddress => Op::U64(column.typed()?),
@@ -446,13 +446,13 @@ fn op_for(element: Ie, column: Column) -> Option<Op> {
 /// The operation for a column that the configuration added: its type says how octets are read, not the element's.
 fn op_by_kind(column: Column) -> Option<Op> {
     Some(match column.spec().kind {
-        Kind::U8 => Op::U8(column.typed()?),
-        Kind::U16 => Op::U16(column.typed()?),
-        Kind::U32 => Op::U32(column.typed()?),
-        Kind::U64 | Kind::Mac => Op::U64(column.typed()?),
-        Kind::Address => Op::Ip(column.typed()?),
-        Kind::Name => Op::Text(column.typed()?),
-        Kind::Time | Kind::Enum(_) | Kind::U32List | Kind::U128List => return None,
+        ColumnKind::U8 => Op::U8(column.typed()?),
+        ColumnKind::U16 => Op::U16(column.typed()?),
+        ColumnKind::U32 => Op::U32(column.typed()?),
+        ColumnKind::U64 | ColumnKind::Mac => Op::U64(column.typed()?),
+        ColumnKind::Address => Op::Ip(column.typed()?),
+        ColumnKind::Name => Op::Text(column.typed()?),
+        ColumnKind::Time | ColumnKind::Enum(_) | ColumnKind::U32List | ColumnKind::U128List => return None,
     })
 }
 

@@ -53,7 +53,7 @@ mod meters;
 
 pub use meters::{MAX_WORKER_SOURCES, Metered, Meters};
 use rows::{Route, Row, Rows};
-use sample::{Kind, Sample};
+use sample::{PacketSample, Sample};
 
 /// Samples that one message may hold. A message is made to fit a frame: 1500 octets are some ten samples, a jumbo
 /// frame of 9000 octets is at most 225. This leaves room for 64 KiB of the shortest flow samples, 40 octets each.
@@ -190,7 +190,7 @@ pub fn decode_samples(
         };
         counts.rows += 1;
         counts.malformed_records += malformed_records;
-        if kind != Kind::Discarded {
+        if kind != PacketSample::Discarded {
             out.meters.observe(&meter, out.room, &mut counts.metered);
             counts.add_frame(row.frame_octets(), row.sampling_interval);
         }
@@ -207,11 +207,11 @@ impl SampleCounts {
     /// Counts a sample by its type; returns how to read it.
     fn classify(&mut self, format: u32) -> Sample {
         let (counter, sample) = match format {
-            1 => (&mut self.flow_samples, Sample::Packet(Kind::Flow)),
+            1 => (&mut self.flow_samples, Sample::Packet(PacketSample::Flow)),
             2 => (&mut self.counter_samples, Sample::Counters { expanded: false }),
-            3 => (&mut self.expanded_flow_samples, Sample::Packet(Kind::ExpandedFlow)),
+            3 => (&mut self.expanded_flow_samples, Sample::Packet(PacketSample::ExpandedFlow)),
             4 => (&mut self.expanded_counter_samples, Sample::Counters { expanded: true }),
-            5 => (&mut self.other_samples, Sample::Packet(Kind::Discarded)),
+            5 => (&mut self.other_samples, Sample::Packet(PacketSample::Discarded)),
             _ => (&mut self.other_samples, Sample::Other),
         };
         *counter += 1;

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use helios_collector::encode::{Put, enterprise_field, field};
-use helios_common::columns::{APPLICATION, Column, ColumnData, Direction, Kind, Rollup, SAMPLING_INTERVAL};
+use helios_common::columns::{APPLICATION, Column, ColumnData, ColumnKind, Direction, Rollup, SAMPLING_INTERVAL};
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{self, Ie, REVERSE_PEN, Type, iana};
 
@@ -105,7 +105,7 @@ fn a_reverse_element_fills_its_own_direction_only() {
     // Counters have elements of their own for the reverse direction; the test above has them.
     let is_one = |column: &Column| column.spec().direction == Direction::OneWay && column.spec().rollup != Rollup::Sum;
     for column in Column::all().filter(is_one) {
-        let is_list = matches!(column.spec().kind, Kind::U32List | Kind::U128List);
+        let is_list = matches!(column.spec().kind, ColumnKind::U32List | ColumnKind::U128List);
         for element in column.elements().into_iter().filter(|element| element.pen == 0 && !is_list) {
             let bench = decode(Ie { pen: REVERSE_PEN, id: element.id });
             let of_it = [0, 1].map(|row| cell(&bench.out, column, row));

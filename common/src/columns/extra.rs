@@ -6,7 +6,7 @@
 
 use std::sync::OnceLock;
 
-use super::{COLUMNS, Column, Direction, Kind, Rollup, Spec};
+use super::{COLUMNS, Column, ColumnKind, Direction, Rollup, Spec};
 use crate::ie::{self, Ie};
 
 /// Columns that a table can have: a set of them is 128 bits wide.
@@ -32,7 +32,7 @@ pub struct Definition {
     /// The information element that fills it.
     pub element: Ie,
     /// One of the integers, an address, a MAC or a name.
-    pub kind: Kind,
+    pub kind: ColumnKind,
 }
 
 /// Why a column cannot be added.
@@ -85,8 +85,16 @@ impl Fill {
     pub fn check(&self) -> Result<(), FillError> {
         let spec = COLUMNS.iter().find(|spec| spec.name == self.column);
         let spec = spec.ok_or_else(|| FillError::NoColumn(self.column.clone()))?;
-        let by_kind =
-            matches!(spec.kind, Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 | Kind::Address | Kind::Mac | Kind::Name);
+        let by_kind = matches!(
+            spec.kind,
+            ColumnKind::U8
+                | ColumnKind::U16
+                | ColumnKind::U32
+                | ColumnKind::U64
+                | ColumnKind::Address
+                | ColumnKind::Mac
+                | ColumnKind::Name
+        );
         // Sampling intervals have rules of their own; who sent a flow is not for its record to say.
         if spec.elements.is_empty() || !by_kind || spec.name == "sampling_interval" {
             return Err(FillError::NotFromElements(self.column.clone()));
@@ -208,7 +216,7 @@ mod tests {
     use crate::ie::iana;
 
     fn definition(name: &str, element: Ie) -> Definition {
-        Definition { name: name.to_owned(), element, kind: Kind::U32 }
+        Definition { name: name.to_owned(), element, kind: ColumnKind::U32 }
     }
 
     fn wrong(name: &str, element: Ie) -> Vec<ColumnError> {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
-use helios_common::columns::{Column, ColumnData, Kind};
+use helios_common::columns::{Column, ColumnData, ColumnKind};
 use helios_common::exporter::{Address, NO_ADDRESS, ip_of};
 use helios_common::flow::FlowBatch;
 use helios_common::names::NamesView;
@@ -34,11 +34,11 @@ impl<'a> Cell<'a> {
             ColumnData::U8(values) => small(kind, at(values, row)),
             ColumnData::U16(values) => Self::Number(at(values, row).into()),
             ColumnData::U32(values) => match kind {
-                Kind::Name => Self::Name(names.get(at(values, row))),
+                ColumnKind::Name => Self::Name(names.get(at(values, row))),
                 _ => Self::Number(at(values, row).into()),
             },
             ColumnData::U64(values) => match kind {
-                Kind::Mac => Self::Mac(at(values, row)),
+                ColumnKind::Mac => Self::Mac(at(values, row)),
                 _ => Self::Number(at(values, row)),
             },
             ColumnData::I64(values) => Self::Time(at(values, row)),
@@ -111,9 +111,9 @@ fn at<T: Copy + Default>(values: &[T], row: usize) -> T {
     values.get(row).copied().unwrap_or_default()
 }
 
-fn small<'a>(kind: Kind, value: u8) -> Cell<'a> {
+fn small<'a>(kind: ColumnKind, value: u8) -> Cell<'a> {
     match kind {
-        Kind::Enum(labels) => match labels.iter().find(|(number, _)| *number == value) {
+        ColumnKind::Enum(labels) => match labels.iter().find(|(number, _)| *number == value) {
             Some((_, label)) => Cell::Label(label),
             None => Cell::Number(value.into()),
         },

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use helios_common::columns::{
-    BYTES, Column, DST_ADDR, DST_PORT, EXPORT_PROTOCOL, EXPORTER_ADDRESS, IN_IF_INDEX, Kind, OUT_IF_INDEX, PACKETS,
-    PROTO, RECEIVED_AT, SAMPLING_INTERVAL, SRC_ADDR, SRC_PORT,
+    BYTES, Column, ColumnKind, DST_ADDR, DST_PORT, EXPORT_PROTOCOL, EXPORTER_ADDRESS, IN_IF_INDEX, OUT_IF_INDEX,
+    PACKETS, PROTO, RECEIVED_AT, SAMPLING_INTERVAL, SRC_ADDR, SRC_PORT,
 };
 use helios_common::flow::FlowBatch;
 use helios_common::names::NamesView;
@@ -195,7 +195,8 @@ impl<W: Write> Table<W> {
         let mut line = String::new();
         let widths = self.widths.as_deref().unwrap_or(&[]);
         for ((text, width), column) in texts.iter().zip(widths).zip(&self.columns) {
-            let number = matches!(column.spec().kind, Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64);
+            let number =
+                matches!(column.spec().kind, ColumnKind::U8 | ColumnKind::U16 | ColumnKind::U32 | ColumnKind::U64);
             let _ = if number { write!(line, "{text:>width$}  ") } else { write!(line, "{text:<width$}  ") };
         }
         writeln!(self.out, "{}", line.trim_end())

@@ -57,12 +57,12 @@ pub struct RecordPool {
     layout: Layout,
     stride: usize,
     octets: Vec<u8>,
-    kinds: Vec<Kind>,
+    facts: Vec<RecordFacts>,
 }
 
 /// What of a record the drawing depends on.
 #[derive(Debug, Clone, Copy)]
-struct Kind {
+struct RecordFacts {
     /// Where the client's port stands, if there is one.
     client_port: Option<u16>,
     size_class: SizeClass,
@@ -89,7 +89,7 @@ impl RecordPool {
     ) -> Self {
         let conversations = Conversations::new(family);
         let mut octets = Vec::new();
-        let mut kinds = Vec::with_capacity(POOL_RECORDS);
+        let mut facts = Vec::with_capacity(POOL_RECORDS);
         for _ in 0..POOL_RECORDS {
             let conversation = conversations.draw(random);
             write(&conversation, &mut octets);
@@ -98,11 +98,11 @@ impl RecordPool {
                 ClientPort::Destination => Some(layout.dst_port as u16),
                 ClientPort::None => None,
             };
-            kinds.push(Kind { client_port, size_class: conversation.size_class });
+            facts.push(RecordFacts { client_port, size_class: conversation.size_class });
         }
         let stride = octets.len() / POOL_RECORDS;
         debug_assert_eq!(stride * POOL_RECORDS, octets.len(), "records of different lengths");
-        Self { layout, stride, octets, kinds }
+        Self { layout, stride, octets, facts }
     }
 
     /// Octets of a record.
@@ -118,12 +118,12 @@ impl RecordPool {
             let bits = draw.random.next();
             let more = draw.random.next();
             let at = (draw.window + bits as usize % WINDOW_RECORDS) % POOL_RECORDS;
-            let kind = self.kinds[at];
+            let facts = self.facts[at];
             let start = out.len();
             out.extend_from_slice(&self.octets[at * self.stride..(at + 1) * self.stride]);
             let record = &mut out[start..];
 
-            let size = draw.sizes.pick(kind.size_class, (bits >> 13) as usize);
+            let size = draw.sizes.pick(facts.size_class, (bits >> 13) as usize);
             let packets = u64::from(size.packets);
             // The mean varies by flow, and not all packets are of one length.
             let octets = packets * u64::from(size.mean_octets + (more as u32 & 15))
@@ -134,7 +134,7 @@ impl RecordPool {
             put::<W>(record, self.layout.packets, packets);
             put::<W>(record, self.layout.end, end);
             put::<W>(record, self.layout.start, end.wrapping_sub(duration));
-            if let Some(port_at) = kind.client_port {
+            if let Some(port_at) = facts.client_port {
                 let port = FIRST_CLIENT_PORT | (bits >> 37 & CLIENT_PORT_BITS) as u16;
                 record[usize::from(port_at)..][..2].copy_from_slice(&port.to_be_bytes());
             }

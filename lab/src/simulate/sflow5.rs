@@ -89,12 +89,12 @@ pub struct SamplePool {
 struct Samples {
     octets: Vec<u8>,
     stride: usize,
-    kinds: Vec<Kind>,
+    facts: Vec<SampleFacts>,
 }
 
 /// What of a sample its sending depends on.
 #[derive(Debug, Clone, Copy)]
-struct Kind {
+struct SampleFacts {
     packet_octets: u16,
     in_if_index: u32,
     /// Where the client's port and the checksum over it stand, if there is a port.
@@ -108,7 +108,7 @@ impl SamplePool {
         let shapes = SHAPES.map(|shape| {
             let conversations = if shape.family == Family::V4 { &v4 } else { &v6 };
             let mut samples = Samples::default();
-            while samples.kinds.len() < SAMPLES_PER_SHAPE {
+            while samples.facts.len() < SAMPLES_PER_SHAPE {
                 let conversation = conversations.draw(random);
                 // The length of a gateway record depends on the path, and there is one to the Internet only.
                 if !shape.gateway || conversation.dst.side == Side::Internet {
@@ -152,7 +152,11 @@ impl Samples {
         message.flow_sample(&sample, |records| write_records(records, shape, conversation, &frame));
         self.octets.extend_from_slice(octets.get(start..).unwrap_or_default());
         let port = client_port(conversation, transport);
-        self.kinds.push(Kind { packet_octets: packet_octets as u16, in_if_index: conversation.in_if_index, port });
+        self.facts.push(SampleFacts {
+            packet_octets: packet_octets as u16,
+            in_if_index: conversation.in_if_index,
+            port,
+        });
     }
 }
 
@@ -273,9 +277,9 @@ impl Exporting {
         let samples = &self.pool.shapes[shape];
         let bits = visit.random.next();
         let drawn = bits as usize % SAMPLES_PER_SHAPE;
-        let kind = samples.kinds[drawn];
+        let facts = samples.facts[drawn];
         let rate = visit.identity.sampling_interval;
-        let port = &mut self.ports[kind.in_if_index as usize];
+        let port = &mut self.ports[facts.in_if_index as usize];
         port.samples = port.samples.wrapping_add(1);
         port.pool = port.pool.wrapping_add(rate);
         port.octets += u64::from(rate) * OCTETS_PER_PACKET;
@@ -286,13 +290,13 @@ impl Exporting {
             put(sample, at::SEQUENCE, port.samples.to_be_bytes());
             put(sample, at::RATE, rate.to_be_bytes());
             put(sample, at::POOL, port.pool.to_be_bytes());
-            if let Some((port_at, checksum_at)) = kind.port {
+            if let Some((port_at, checksum_at)) = facts.port {
                 let client_port = 0x8000 | (bits >> 32) as u16;
                 put(sample, usize::from(port_at), client_port.to_be_bytes());
                 adjust_checksum(sample, usize::from(checksum_at), client_port);
             }
         });
-        u64::from(kind.packet_octets)
+        u64::from(facts.packet_octets)
     }
 }
 

@@ -16,7 +16,7 @@ use tonic::Code;
 
 use super::*;
 use crate::description::Description;
-use crate::fault::{Kind, Switch};
+use crate::fault::{FaultKind, Switch};
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -182,7 +182,7 @@ async fn a_change_is_sent_when_it_happens_and_samples_are_sent_anyway() {
     assert!(next(&mut changes).await.is_some() && next(&mut changes).await.is_none());
     let name = network.lock().description.devices[0].name.clone();
     let fault =
-        |undo| Switch { fault: Kind::LinkDown, device: name.clone(), interface: Some("Ethernet1".into()), undo };
+        |undo| Switch { fault: FaultKind::LinkDown, device: name.clone(), interface: Some("Ethernet1".into()), undo };
     // A second in which nothing changes is not told of: the next message is of the fault.
     network.tick(NOW + 1_000);
     network.change(|state| fault(false).apply(state)).unwrap();
@@ -203,7 +203,7 @@ async fn an_unreachable_device_ends_its_streams_and_comes_back() {
         subscribe(&mut client, subscription_list::Mode::Stream, watch(SubscriptionMode::OnChange)).await;
     assert!(next(&mut changes).await.is_some() && next(&mut changes).await.is_none());
     let name = network.lock().description.devices[0].name.clone();
-    let fault = |undo| Switch { fault: Kind::Unreachable, device: name.clone(), interface: None, undo };
+    let fault = |undo| Switch { fault: FaultKind::Unreachable, device: name.clone(), interface: None, undo };
     network.change(|state| fault(false).apply(state)).unwrap();
     assert_eq!(changes.message().await.unwrap_err().code(), Code::Unavailable);
     network.change(|state| fault(true).apply(state)).unwrap();

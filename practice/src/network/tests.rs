@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::fault::{Kind, Switch};
+use crate::fault::{FaultKind, Switch};
 use crate::tree::edit;
 
 /// A network that has run for so many seconds.
@@ -19,7 +19,7 @@ fn run(state: &mut State, seconds: i64) {
     }
 }
 
-fn switch(state: &mut State, fault: Kind, device: &str, interface: Option<&str>, undo: bool) {
+fn switch(state: &mut State, fault: FaultKind, device: &str, interface: Option<&str>, undo: bool) {
     let switch = Switch { fault, device: device.into(), interface: interface.map(Into::into), undo };
     switch.apply(state).unwrap();
     state.settle();
@@ -100,35 +100,35 @@ fn each_fault_does_its_own_and_undoing_ends_it() {
     let mut state = running(30);
     let (here, there) = busy_link(&state);
     let (device, interface) = names(&state, here);
-    switch(&mut state, Kind::LinkDown, &device, Some(&interface), false);
+    switch(&mut state, FaultKind::LinkDown, &device, Some(&interface), false);
     assert!(!state.devices[here.0].interfaces[here.1].up && !state.devices[there.0].interfaces[there.1].up);
     assert!(state.is_enabled(here.0, here.1), "the port is not switched off");
-    switch(&mut state, Kind::LinkDown, &device, Some(&interface), true);
+    switch(&mut state, FaultKind::LinkDown, &device, Some(&interface), true);
     run(&mut state, 10);
 
-    switch(&mut state, Kind::Errors, &device, Some(&interface), false);
+    switch(&mut state, FaultKind::Errors, &device, Some(&interface), false);
     run(&mut state, 20);
     let errors = counters(&state, here).in_errors;
     assert!(errors > 0);
     assert!(counters(&state, here).in_octets < counters(&state, there).out_octets, "damaged packets do not arrive");
-    switch(&mut state, Kind::Errors, &device, Some(&interface), true);
+    switch(&mut state, FaultKind::Errors, &device, Some(&interface), true);
     run(&mut state, 20);
     assert_eq!(counters(&state, here).in_errors, errors);
 
     let transitions =
         |state: &State| state.devices[here.0].sessions.iter().map(|session| session.transitions).sum::<u64>();
     let before = transitions(&state);
-    switch(&mut state, Kind::BgpFlap, &device, None, false);
+    switch(&mut state, FaultKind::BgpFlap, &device, None, false);
     run(&mut state, 120);
     assert!(transitions(&state) >= before + 2 * state.devices[here.0].sessions.len() as u64);
-    switch(&mut state, Kind::BgpFlap, &device, None, true);
+    switch(&mut state, FaultKind::BgpFlap, &device, None, true);
     run(&mut state, 10);
     assert!(state.devices[here.0].sessions.iter().all(|session| session.state == SessionState::Established));
 
-    switch(&mut state, Kind::Cpu, &device, None, false);
+    switch(&mut state, FaultKind::Cpu, &device, None, false);
     assert_eq!(tree::cpu_percent(&state, here.0), 97);
     assert_eq!(state.faults.list(&state).len(), 1);
-    switch(&mut state, Kind::Cpu, &device, None, true);
+    switch(&mut state, FaultKind::Cpu, &device, None, true);
     assert!(tree::cpu_percent(&state, here.0) < 30);
     assert_eq!(state.faults, Faults::default());
 }
@@ -141,10 +141,10 @@ fn a_fault_of_what_does_not_exist_says_so() {
             .apply(&mut state)
             .unwrap_err()
     };
-    assert!(refused(Kind::Cpu, "nobody", None).contains("no device nobody"));
-    assert!(refused(Kind::Errors, "zrh-core-1", None).contains("name the interface"));
-    assert!(refused(Kind::LinkDown, "zrh-core-1", Some("Ethernet99")).contains("no interface Ethernet99"));
-    assert!(refused(Kind::Cpu, "zrh-core-1", Some("Ethernet1")).contains("DEVICE alone"));
+    assert!(refused(FaultKind::Cpu, "nobody", None).contains("no device nobody"));
+    assert!(refused(FaultKind::Errors, "zrh-core-1", None).contains("name the interface"));
+    assert!(refused(FaultKind::LinkDown, "zrh-core-1", Some("Ethernet99")).contains("no interface Ethernet99"));
+    assert!(refused(FaultKind::Cpu, "zrh-core-1", Some("Ethernet1")).contains("DEVICE alone"));
 }
 
 fn configure(state: &mut State, device: usize, path: &str, value: &serde_json::Value) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::{ArrowError, Field, Schema};
 use bytes::Bytes;
-use helios_common::columns::{ColumnData, Kind};
+use helios_common::columns::{ColumnData, ColumnKind};
 use helios_common::flow::ColumnSet;
 use helios_common::names::Names;
 
@@ -19,8 +19,9 @@ use crate::stream::{self, Messages};
 /// Makes a body of a stream: calls back with what the stream is to be written to.
 pub(crate) type MakeBody<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&mut dyn FnMut(&[u8]))) -> Bytes;
 
-const TIME: (&str, Kind) = ("received_at", Kind::Time);
-const SUMS: [(&str, Kind); 3] = [("bytes", Kind::U64), ("packets", Kind::U64), ("flows", Kind::U64)];
+const TIME: (&str, ColumnKind) = ("received_at", ColumnKind::Time);
+const SUMS: [(&str, ColumnKind); 3] =
+    [("bytes", ColumnKind::U64), ("packets", ColumnKind::U64), ("flows", ColumnKind::U64)];
 
 /// Makes rollups of what was added up; keeps its memory.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(database: &str, table: Table, keys: &[(&'static str, Kind)]) -> Result<Self, ArrowError> {
+    fn new(database: &str, table: Table, keys: &[(&'static str, ColumnKind)]) -> Result<Self, ArrowError> {
         let columns = || [TIME].into_iter().chain(keys.iter().copied()).chain(SUMS);
         let fields: Vec<Field> =
             columns().map(|(name, kind)| Field::new(name, arrow::data_type(kind), false)).collect();

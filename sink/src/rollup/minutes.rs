@@ -1,6 +1,6 @@
 //! Traffic by minute and all dimensions of `flows_1m`: exact, a row for every combination that a block has.
 
-use helios_common::columns::{Column, ColumnData, Kind};
+use helios_common::columns::{Column, ColumnData, ColumnKind};
 use helios_common::flow::FlowBatch;
 
 use super::keyed::{folded, numbers, word};
@@ -159,7 +159,7 @@ impl Minutes {
                 ColumnData::U16(values) => (&[][..], part(values, from, to)),
                 other => unreachable!("a dimension holds {other:?}: see `dimensions`"),
             };
-            let width = if let Kind::U16 = column.spec().kind { u16::BITS } else { u8::BITS };
+            let width = if let ColumnKind::U16 = column.spec().kind { u16::BITS } else { u8::BITS };
             if bits + width > u64::BITS {
                 add_words(hashes, narrow, number());
                 narrow.clear();

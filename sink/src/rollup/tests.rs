@@ -124,7 +124,7 @@ fn value(batch: &RecordBatch, name: &str, row: usize) -> String {
 
 /// A value of a batch as [`value`] shows it.
 fn text(batch: &FlowBatch, column: Column, row: usize, names: &Names) -> String {
-    let name = matches!(column.spec().kind, helios_common::columns::Kind::Name);
+    let name = matches!(column.spec().kind, helios_common::columns::ColumnKind::Name);
     match batch.data(column) {
         ColumnData::U8(values) => values.get(row).copied().unwrap_or_default().to_string(),
         ColumnData::U16(values) => values.get(row).copied().unwrap_or_default().to_string(),

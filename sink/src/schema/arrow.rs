@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema, TimeUnit};
-use helios_common::columns::{Column, Kind};
+use helios_common::columns::{Column, ColumnKind};
 use helios_common::flow::ColumnSet;
 
 /// Octets of an address and of a large community.
@@ -27,23 +27,23 @@ fn field(column: Column) -> Field {
 }
 
 /// The Arrow type of a column.
-pub(crate) fn data_type(kind: Kind) -> DataType {
+pub(crate) fn data_type(kind: ColumnKind) -> DataType {
     match kind {
-        Kind::U8 | Kind::Enum(_) => DataType::UInt8,
-        Kind::U16 => DataType::UInt16,
-        Kind::U32 => DataType::UInt32,
-        Kind::U64 | Kind::Mac => DataType::UInt64,
-        Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
-        Kind::Address => DataType::FixedSizeBinary(WIDE),
+        ColumnKind::U8 | ColumnKind::Enum(_) => DataType::UInt8,
+        ColumnKind::U16 => DataType::UInt16,
+        ColumnKind::U32 => DataType::UInt32,
+        ColumnKind::U64 | ColumnKind::Mac => DataType::UInt64,
+        ColumnKind::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
+        ColumnKind::Address => DataType::FixedSizeBinary(WIDE),
         // A chunk's dictionary has at most one entry a row, and a chunk has at most 65,536 rows.
-        Kind::Name => DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8)),
-        Kind::U32List | Kind::U128List => DataType::List(item(kind)),
+        ColumnKind::Name => DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8)),
+        ColumnKind::U32List | ColumnKind::U128List => DataType::List(item(kind)),
     }
 }
 
 /// The field of a list column's items.
-pub(crate) fn item(kind: Kind) -> FieldRef {
-    let item = if matches!(kind, Kind::U128List) { DataType::FixedSizeBinary(WIDE) } else { DataType::UInt32 };
+pub(crate) fn item(kind: ColumnKind) -> FieldRef {
+    let item = if matches!(kind, ColumnKind::U128List) { DataType::FixedSizeBinary(WIDE) } else { DataType::UInt32 };
     Arc::new(Field::new("item", item, false))
 }
 

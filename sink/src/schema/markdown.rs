@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use helios_common::columns::{COLUMNS, Column, Direction, Kind, Rollup, Spec};
+use helios_common::columns::{COLUMNS, Column, ColumnKind, Direction, Rollup, Spec};
 use helios_common::ie;
-use helios_common::side::{Kind as SideKind, SideColumn, SideTable};
+use helios_common::side::{SideColumn, SideKind, SideTable};
 
 use super::{Table, ddl};
 
@@ -45,7 +45,7 @@ pub fn columns_markdown() -> String {
     }
     page += "\n## Labels\n\n";
     for spec in COLUMNS {
-        if let Kind::Enum(labels) = spec.kind {
+        if let ColumnKind::Enum(labels) = spec.kind {
             let labels: Vec<_> = labels.iter().map(|(value, label)| format!("{value} `{label}`")).collect();
             let _ = writeln!(page, "- `{}`: {}", spec.name, labels.join(", "));
         }
@@ -108,21 +108,21 @@ fn about(table: SideTable) -> &'static str {
     }
 }
 
-fn clickhouse_type(kind: Kind) -> String {
+fn clickhouse_type(kind: ColumnKind) -> String {
     match kind {
-        Kind::Enum(_) => "Enum8".to_owned(),
+        ColumnKind::Enum(_) => "Enum8".to_owned(),
         _ => kind.clickhouse(),
     }
 }
 
-fn default(kind: Kind) -> &'static str {
+fn default(kind: ColumnKind) -> &'static str {
     match kind {
-        Kind::Time => "1970",
-        Kind::Address => "`::`",
-        Kind::Enum(labels) => labels.iter().find(|(value, _)| *value == 0).map_or("0", |(_, label)| label),
-        Kind::Name => "empty",
-        Kind::U32List | Kind::U128List => "[]",
-        Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 | Kind::Mac => "0",
+        ColumnKind::Time => "1970",
+        ColumnKind::Address => "`::`",
+        ColumnKind::Enum(labels) => labels.iter().find(|(value, _)| *value == 0).map_or("0", |(_, label)| label),
+        ColumnKind::Name => "empty",
+        ColumnKind::U32List | ColumnKind::U128List => "[]",
+        ColumnKind::U8 | ColumnKind::U16 | ColumnKind::U32 | ColumnKind::U64 | ColumnKind::Mac => "0",
     }
 }
 

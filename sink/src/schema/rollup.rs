@@ -14,7 +14,7 @@
 //! NAT and firewall event records without octets and packets are no traffic: they stay in `flows` and are left out
 //! of every rollup, where each would cost a row and count as a flow.
 
-use helios_common::columns::{COLUMNS, Column, Kind, Labels, Rollup, Spec};
+use helios_common::columns::{COLUMNS, Column, ColumnKind, Labels, Rollup, Spec};
 
 use super::{ColumnDef, Table, ddl};
 
@@ -51,13 +51,13 @@ impl Side {
 const SIDES: Labels = &[(1, "src"), (2, "dst"), (3, "pair"), (4, "service"), (5, "total")];
 
 /// The columns of `talkers_1m` and `talkers_1h` between time and sums.
-pub const TALKER_KEYS: [(&str, Kind); 6] = [
-    ("exporter_name", Kind::Name),
-    ("side", Kind::Enum(SIDES)),
-    ("host", Kind::Address),
-    ("peer", Kind::Address),
-    ("proto", Kind::U8),
-    ("port", Kind::U16),
+pub const TALKER_KEYS: [(&str, ColumnKind); 6] = [
+    ("exporter_name", ColumnKind::Name),
+    ("side", ColumnKind::Enum(SIDES)),
+    ("host", ColumnKind::Address),
+    ("peer", ColumnKind::Address),
+    ("proto", ColumnKind::U8),
+    ("port", ColumnKind::U16),
 ];
 
 fn talker_comment(key: &str) -> &'static str {
@@ -161,7 +161,7 @@ fn per_hour(database: &str, minutes: Table) -> String {
 ///
 /// The limits cost nothing and bound what a block adds. Totals come first, so that none is cut off.
 fn talkers(database: &str) -> String {
-    let sides = ddl::quoted(&Kind::Enum(SIDES).clickhouse());
+    let sides = ddl::quoted(&ColumnKind::Enum(SIDES).clickhouse());
     format!(
         "SELECT toStartOfMinute(f.received_at) AS received_at,\n    f.exporter_name AS exporter_name,\n    \
          CAST(end.1, {sides}) AS side,\n    end.2 AS host,\n    toIPv6('::') AS peer,\n    toUInt8(0) AS proto,\n    \

@@ -363,7 +363,7 @@ fn head(data: &[u8]) -> Result<(Head, &[u8]), FileError> {
     Ok((Head::decode(payload).ok_or(FileError::Newer)?, payload))
 }
 
-/// Kind and payload of the record at the begin, if it is whole.
+/// The kind and payload of the record at the begin, if it is whole.
 fn whole_record(data: &[u8]) -> Option<(u8, &[u8])> {
     let (lead, rest) = data.split_first_chunk::<RECORD>()?;
     let &[kind, a, b, c, d, e, f, g, h] = lead;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::Kind;
+use super::ListKind;
 use crate::config::{Encoding, GnmiConfig, GnmiTlsMode, SnmpConfig};
 use crate::plan::Target;
 
@@ -13,20 +13,20 @@ use crate::plan::Target;
 const SNMP_PORT: u16 = 161;
 
 /// The entries of a target.
-pub fn entries(target: &Target) -> impl Iterator<Item = (Kind, Value)> {
-    let gnmi = target.gnmi.iter().map(|gnmi| (Kind::Gnmic, gnmic(target, gnmi)));
-    let snmp = target.snmp.iter().map(|config| (Kind::Snmp, snmp(target, config)));
+pub fn entries(target: &Target) -> impl Iterator<Item = (ListKind, Value)> {
+    let gnmi = target.gnmi.iter().map(|gnmi| (ListKind::Gnmic, gnmic(target, gnmi)));
+    let snmp = target.snmp.iter().map(|config| (ListKind::Snmp, snmp(target, config)));
     let icmp = target.icmp.then(|| {
         let module = if target.address.is_ipv4() { "icmp4" } else { "icmp6" };
         let labels: Vec<_> = [("__param_module", module)].into_iter().chain(maintenance(target)).collect();
-        (Kind::Icmp, group(target, &target.address.to_string(), &labels))
+        (ListKind::Icmp, group(target, &target.address.to_string(), &labels))
     });
     let tcp = target.tcp.iter().map(|port| {
         let address = SocketAddr::new(target.address, *port).to_string();
         let port = port.to_string();
         let labels: Vec<_> =
             [("__param_module", "tcp"), ("port", &*port)].into_iter().chain(maintenance(target)).collect();
-        (Kind::Tcp, group(target, &address, &labels))
+        (ListKind::Tcp, group(target, &address, &labels))
     });
     gnmi.chain(snmp).chain(icmp).chain(tcp)
 }
@@ -38,10 +38,10 @@ fn maintenance(target: &Target) -> Option<(&'static str, &'static str)> {
 }
 
 /// The label `device` of an entry.
-pub fn device(kind: Kind, entry: &Value) -> Option<&str> {
+pub fn device(kind: ListKind, entry: &Value) -> Option<&str> {
     match kind {
-        Kind::Gnmic => entry.get("event-tags")?.get("device")?.as_str(),
-        Kind::Snmp | Kind::Icmp | Kind::Tcp => label(entry, "device"),
+        ListKind::Gnmic => entry.get("event-tags")?.get("device")?.as_str(),
+        ListKind::Snmp | ListKind::Icmp | ListKind::Tcp => label(entry, "device"),
     }
 }
 

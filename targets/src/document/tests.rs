@@ -42,7 +42,7 @@ fn the_collectors_files_look_like_this() {
     let (one, two) = (labels("Edge_1"), labels("edge-2"));
     let options = r#""subscriptions":["interfaces","bgp","system","platform","lldp"],"encoding":"json_ietf","skip-verify":true,"password":"${GNMIC_PW_EDGE}""#;
     assert_eq!(
-        documents.render(Kind::Gnmic),
+        documents.render(ListKind::Gnmic),
         format!(
             "# Written by `helios targets`. Changes are overwritten.\n\
              \"edge-1\": {{\"address\":\"192.0.2.1:9339\",{options},\"event-tags\":{{{one}}}}}\n\
@@ -50,7 +50,7 @@ fn the_collectors_files_look_like_this() {
         )
     );
     assert_eq!(
-        documents.render(Kind::Snmp),
+        documents.render(ListKind::Snmp),
         format!(
             "[\n\
              {{\"targets\":[\"192.0.2.1\"],\"labels\":{{\"__param_module\":\"printers,ups\",\"__param_auth\":\"helios_v3\",{one}}}}},\n\
@@ -58,25 +58,25 @@ fn the_collectors_files_look_like_this() {
              ]\n"
         )
     );
-    let icmp = documents.render(Kind::Icmp);
+    let icmp = documents.render(ListKind::Icmp);
     assert!(
         icmp.contains(r#""icmp4""#) && icmp.contains(r#"["2001:db8::2"],"labels":{"__param_module":"icmp6""#),
         "{icmp}"
     );
-    let tcp = documents.render(Kind::Tcp);
+    let tcp = documents.render(ListKind::Tcp);
     assert!(tcp.contains(r#"["[2001:db8::2]:22"]"#) && tcp.contains(r#""port":"9339""#), "{tcp}");
-    assert_eq!((documents.len(Kind::Tcp), documents.len(Kind::Icmp)), (4, 2));
+    assert_eq!((documents.len(ListKind::Tcp), documents.len(ListKind::Icmp)), (4, 2));
 }
 
 #[test]
 fn probes_say_that_a_device_is_in_maintenance_and_counters_keep_their_labels() {
     let working = device(1, "edge-1", "192.0.2.1");
     let (before, during) = (documents(vec![working.clone()]), documents(vec![Device { maintenance: true, ..working }]));
-    for kind in [Kind::Icmp, Kind::Tcp] {
+    for kind in [ListKind::Icmp, ListKind::Tcp] {
         assert!(!before.render(kind).contains("maintenance"));
         assert!(during.render(kind).contains(r#""maintenance":"true""#), "{}", during.render(kind));
     }
-    for kind in [Kind::Gnmic, Kind::Snmp] {
+    for kind in [ListKind::Gnmic, ListKind::Snmp] {
         assert_eq!(before.render(kind), during.render(kind));
     }
 }
@@ -84,9 +84,9 @@ fn probes_say_that_a_device_is_in_maintenance_and_counters_keep_their_labels() {
 #[test]
 fn no_targets_are_documents_too() {
     let none = Documents::default();
-    assert!(none.render(Kind::Gnmic).ends_with("\n{}\n"));
-    assert_eq!(none.render(Kind::Icmp), "[\n]\n");
-    for kind in Kind::ALL {
+    assert!(none.render(ListKind::Gnmic).ends_with("\n{}\n"));
+    assert_eq!(none.render(ListKind::Icmp), "[\n]\n");
+    for kind in ListKind::ALL {
         assert_eq!(Document::parse(kind, &none.render(kind)), Ok(Document::default()));
     }
 }
@@ -126,7 +126,7 @@ fn eight_thousand_devices_split_and_stay_where_they_are() {
     let more = device(9000, "router-new.pop.example.net", "10.9.9.9");
     let after = documents(devices.into_iter().chain([more]).collect());
     let limit = crate::parts::PART_BYTES;
-    for kind in Kind::ALL {
+    for kind in ListKind::ALL {
         let (before, after) = (before.get(kind).unwrap(), after.get(kind).unwrap());
         let count = parts::count(kind, before, limit, 1, 0).unwrap();
         let texts = parts::split(kind, before, count);
@@ -146,8 +146,8 @@ fn eight_thousand_devices_split_and_stay_where_they_are() {
 fn parts_are_added_when_they_are_full_and_given_up_when_half_would_do() {
     let devices = (0..400_u32).map(|id| device(id, &format!("r{id}"), &format!("10.0.{}.{}", id / 200, id % 200)));
     let documents = documents(devices.collect());
-    let icmp = documents.get(Kind::Icmp).unwrap();
-    let count = |at_least, published| parts::count(Kind::Icmp, icmp, 16_384, at_least, published).unwrap();
+    let icmp = documents.get(ListKind::Icmp).unwrap();
+    let count = |at_least, published| parts::count(ListKind::Icmp, icmp, 16_384, at_least, published).unwrap();
     let needed = count(1, 0);
     assert!((4..8).contains(&needed), "{needed}");
     assert_eq!((count(1, needed - 1), count(1, needed + 1)), (needed, needed + 1));
@@ -163,7 +163,7 @@ proptest! {
             Device { site: Named::plain(site), ..device(at, &format!("x{at}{name}"), &format!("192.0.2.{at}")) }
         });
         let documents = documents(devices.collect());
-        for kind in Kind::ALL {
+        for kind in ListKind::ALL {
             let text = documents.render(kind);
             let document = documents.get(kind).cloned().unwrap_or_default();
             let written: usize = document.entries().map(|(key, value)| Document::rendered_len(key, value)).sum();
@@ -176,7 +176,7 @@ proptest! {
     #[test]
     fn gnmics_file_is_yaml(site in any::<String>()) {
         let one = Device { site: Named::plain(site.clone()), ..device(1, "edge-1", "192.0.2.1") };
-        let text = documents(vec![one]).render(Kind::Gnmic);
+        let text = documents(vec![one]).render(ListKind::Gnmic);
         let read: BTreeMap<String, Value> = serde_saphyr::from_str(&text).unwrap();
         let tags = &read["edge-1"]["event-tags"];
         prop_assert_eq!(tags.get("site").and_then(Value::as_str).unwrap_or_default(), site);

@@ -36,7 +36,7 @@ fn documents(devices: std::ops::Range<u32>) -> Documents {
 }
 
 fn rendered(documents: &Documents) -> [String; 4] {
-    Kind::ALL.map(|kind| documents.render(kind))
+    ListKind::ALL.map(|kind| documents.render(kind))
 }
 
 fn maps(server: &Server, token: Token) -> ConfigMaps {

@@ -12,7 +12,7 @@ use super::{records, words};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sample {
     /// A row of flows.
-    Packet(Kind),
+    Packet(PacketSample),
     /// A row of interface counters.
     Counters { expanded: bool },
     /// Nothing.
@@ -21,7 +21,7 @@ pub enum Sample {
 
 /// Samples that become rows of flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PacketSample {
     Flow,
     ExpandedFlow,
     Discarded,
@@ -57,7 +57,7 @@ struct Head {
 /// [`DecodeError`] when the sample ends before its records do, or has more of them than a sample may.
 #[inline]
 pub fn read<'a>(
-    kind: Kind,
+    kind: PacketSample,
     octets: &'a [u8],
     decapsulate: Decapsulate,
     row: &mut Row,
@@ -65,9 +65,9 @@ pub fn read<'a>(
 ) -> Result<(Meter, u32), DecodeError> {
     let mut cursor = Cursor::new(octets);
     let head = match kind {
-        Kind::Flow => flow(&mut cursor)?,
-        Kind::ExpandedFlow => expanded_flow(&mut cursor)?,
-        Kind::Discarded => discarded(&mut cursor)?,
+        PacketSample::Flow => flow(&mut cursor)?,
+        PacketSample::ExpandedFlow => expanded_flow(&mut cursor)?,
+        PacketSample::Discarded => discarded(&mut cursor)?,
     };
     row.packets = u8::from(head.meter.source.class != LOGICAL_ENTITY);
     row.in_if_index = head.input.if_index();

@@ -5,8 +5,8 @@
 
 use helios_collector::encode::{Field, Put, enterprise_field, field};
 use helios_common::columns::{
-    BYTES, Column, DST_VLAN, FLOW_DIRECTION, FLOW_END_REASON, FLOW_START, FORWARDING_STATUS, ICMP_CODE, ICMP_TYPE,
-    INNER_VLAN, IPV6_FLOW_LABEL, Kind, SAMPLING_INTERVAL, SRC_VLAN, TCP_FLAGS, TOS, TUNNEL_ID, TUNNEL_TYPE,
+    BYTES, Column, ColumnKind, DST_VLAN, FLOW_DIRECTION, FLOW_END_REASON, FLOW_START, FORWARDING_STATUS, ICMP_CODE,
+    ICMP_TYPE, INNER_VLAN, IPV6_FLOW_LABEL, SAMPLING_INTERVAL, SRC_VLAN, TCP_FLAGS, TOS, TUNNEL_ID, TUNNEL_TYPE,
 };
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{self, Ie, REVERSE_PEN, Type};
@@ -35,10 +35,10 @@ fn wide(width: u16) -> u64 {
 /// The first row's value of an integer column; `None` for a column of another kind.
 fn read(out: &FlowBatch, column: Column) -> Option<u64> {
     match column.spec().kind {
-        Kind::U8 | Kind::Enum(_) => Some(out.get(column.typed::<u8>()?, 0).into()),
-        Kind::U16 => Some(out.get(column.typed::<u16>()?, 0).into()),
-        Kind::U32 => Some(out.get(column.typed::<u32>()?, 0).into()),
-        Kind::U64 => Some(out.get(column.typed::<u64>()?, 0)),
+        ColumnKind::U8 | ColumnKind::Enum(_) => Some(out.get(column.typed::<u8>()?, 0).into()),
+        ColumnKind::U16 => Some(out.get(column.typed::<u16>()?, 0).into()),
+        ColumnKind::U32 => Some(out.get(column.typed::<u32>()?, 0).into()),
+        ColumnKind::U64 => Some(out.get(column.typed::<u64>()?, 0)),
         _ => None,
     }
 }
@@ -75,9 +75,9 @@ fn expected(column: Column, element: Ie, value: u64) -> u64 {
             }
         }
         _ if is(&[SAMPLING_INTERVAL.column()]) && PACKETS_TAKEN.contains(&element.id) => 1,
-        Kind::U8 => value.min(u8::MAX.into()),
-        Kind::U16 => value.min(u16::MAX.into()),
-        Kind::U32 => value.min(u32::MAX.into()),
+        ColumnKind::U8 => value.min(u8::MAX.into()),
+        ColumnKind::U16 => value.min(u16::MAX.into()),
+        ColumnKind::U32 => value.min(u32::MAX.into()),
         _ => value,
     }
 }
