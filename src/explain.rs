@@ -11,12 +11,12 @@ use helios_sink::migrate::MigrateError;
 ///
 /// # Errors
 /// When the system has no thread or descriptor to spare.
-pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// What a failed question means.
-pub fn question(config: &SinkConfig, error: &Error) -> String {
+pub(crate) fn question(config: &SinkConfig, error: &Error) -> String {
     let SinkConfig { url, user, database, .. } = config;
     match error::code(error) {
         // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED
@@ -38,7 +38,7 @@ pub fn question(config: &SinkConfig, error: &Error) -> String {
 }
 
 /// What a failed migration means.
-pub fn migration(config: &SinkConfig, error: &MigrateError) -> String {
+pub(crate) fn migration(config: &SinkConfig, error: &MigrateError) -> String {
     match error {
         MigrateError::Newer { .. }
         | MigrateError::Missing { .. }

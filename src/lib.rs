@@ -3,6 +3,8 @@
 //! Start at [`cmd`] for what a subcommand does, at [`pipeline`] for how `helios run` joins the stages. The library
 //! target exists for the integration tests and benches; it promises no stable interface.
 
+#![deny(unreachable_pub)]
+
 pub mod cmd;
 pub mod config;
 pub mod pipeline;

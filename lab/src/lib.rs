@@ -6,6 +6,8 @@
 //!
 //! Nothing here runs in `helios run`.
 
+#![deny(unreachable_pub)]
+
 pub mod capture;
 pub mod decode;
 pub mod send;

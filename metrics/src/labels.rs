@@ -36,7 +36,11 @@ macro_rules! label_set {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         $vis enum $set {
-            $($(#[$value_meta])* $value $(= $number)?),*
+            $(
+                #[allow(missing_docs, reason = "the label says what it is")]
+                $(#[$value_meta])*
+                $value $(= $number)?
+            ),*
         }
 
         impl $set {
@@ -70,7 +74,11 @@ macro_rules! label_set {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         $vis enum $set {
-            $($(#[$value_meta])* $value,)*
+            $(
+                #[allow(missing_docs, reason = "the label says what it is")]
+                $(#[$value_meta])*
+                $value,
+            )*
             #[doc = concat!("One of [`", stringify!($inner), "`].")]
             $group($inner),
         }

@@ -35,7 +35,7 @@ const DETAIL_CHARS: usize = 200;
 
 /// What the requests cost.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub(crate) struct Counters {
     pub requests: AtomicU64,
     pub retries: AtomicU64,
     pub bytes: AtomicU64,
@@ -44,14 +44,14 @@ pub struct Counters {
 }
 
 /// NetBox's clock, or this machine's if the answer does not tell.
-pub fn time(answer: &Answer) -> SystemTime {
+pub(crate) fn time(answer: &Answer) -> SystemTime {
     let date = answer.headers.get(DATE).and_then(|date| date.to_str().ok());
     date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now)
 }
 
 /// Asks NetBox.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     web: helios_web::Client,
     /// Without a slash at the end.
     url: String,
@@ -65,7 +65,7 @@ impl Client {
     ///
     /// # Errors
     /// When a file that the configuration names cannot be used.
-    pub fn new(config: &NetBoxConfig, counters: Arc<Counters>) -> Result<Self, NetBoxError> {
+    pub(crate) fn new(config: &NetBoxConfig, counters: Arc<Counters>) -> Result<Self, NetBoxError> {
         let url = base(config.url.as_deref().unwrap_or_default()).to_owned();
         let settings = Settings {
             url: &url,
@@ -87,7 +87,7 @@ impl Client {
     ///
     /// # Errors
     /// What the last attempt failed by.
-    pub async fn get(&self, path: &str, query: &str) -> Result<Answer, NetBoxError> {
+    pub(crate) async fn get(&self, path: &str, query: &str) -> Result<Answer, NetBoxError> {
         let mut backoff = Backoff::new(RETRY_INITIAL, RETRY_MAX);
         for attempt in 1.. {
             let (error, retry_after) = match self.attempt(path, query).await {

@@ -11,7 +11,7 @@ use crate::snapshot::{Lists, Origin, Snapshot};
 use crate::text::{Text, Texts};
 
 /// A value that can be written and read. Reading checks every length against what is left.
-pub trait Code: Sized {
+pub(crate) trait Code: Sized {
     fn put(&self, out: &mut Vec<u8>);
     fn take(input: &mut &[u8]) -> Option<Self>;
 }
@@ -243,7 +243,7 @@ impl Value for CustomFields {
 macro_rules! tables {
     ($($table:ident: $row:ident,)*) => {
         /// A snapshot as octets, without what follows from its tables.
-        pub fn put_all(snapshot: &Snapshot) -> Vec<u8> {
+        pub(crate) fn put_all(snapshot: &Snapshot) -> Vec<u8> {
             let mut out = Vec::new();
             snapshot.origin.put(&mut out);
             snapshot.texts.put(&mut out);
@@ -253,7 +253,7 @@ macro_rules! tables {
         }
 
         /// A snapshot from all of the octets.
-        pub fn take_all(mut input: &[u8]) -> Option<Snapshot> {
+        pub(crate) fn take_all(mut input: &[u8]) -> Option<Snapshot> {
             let input = &mut input;
             let origin = Origin::take(input)?;
             let (texts, lists) = (Texts::take(input)?, Lists::take(input)?);

@@ -12,7 +12,7 @@ use crate::snapshot::{Snapshot, Tables};
 use crate::table::{Row, Table};
 
 /// What objects become rows with.
-pub struct Load<'a> {
+pub(crate) struct Load<'a> {
     /// Takes strings and lists.
     pub builder: &'a mut Builder,
     /// Says which custom fields count.
@@ -20,7 +20,7 @@ pub struct Load<'a> {
 }
 
 /// A value of a row.
-pub trait Value: Code + Copy + Debug + Default + PartialEq {
+pub(crate) trait Value: Code + Copy + Debug + Default + PartialEq {
     /// The same value for a snapshot in the making: strings and lists are kept there.
     #[must_use]
     fn carry(self, _from: &Snapshot, _to: &mut Builder) -> Self {
@@ -29,7 +29,7 @@ pub trait Value: Code + Copy + Debug + Default + PartialEq {
 }
 
 /// A value that one field of the API holds, under the same name.
-pub trait Field: Value {
+pub(crate) trait Field: Value {
     /// How the field is read.
     type Wire: DeserializeOwned + Default;
 
@@ -39,7 +39,7 @@ pub trait Field: Value {
 
 /// What is special about a kind.
 #[derive(Debug, Clone, Copy)]
-pub struct Spec {
+pub(crate) struct Spec {
     /// Readers that need the kind.
     pub purposes: &'static [Purpose],
     /// Whether names would be wrong without it, and not only missing: a token that may not view the kind is refused then.
@@ -53,11 +53,12 @@ pub struct Spec {
 
 impl Spec {
     /// For names of flows, without a filter.
-    pub const FLOWS: Self = Self { purposes: &[Purpose::Flows], required: false, filter: everything, follows: &[] };
+    pub(crate) const FLOWS: Self =
+        Self { purposes: &[Purpose::Flows], required: false, filter: everything, follows: &[] };
     /// For the configuration of collectors.
-    pub const TARGETS: Self = Self { purposes: &[Purpose::Targets], ..Self::FLOWS };
+    pub(crate) const TARGETS: Self = Self { purposes: &[Purpose::Targets], ..Self::FLOWS };
     /// For both.
-    pub const ALL: Self = Self { purposes: &[Purpose::Flows, Purpose::Targets], ..Self::FLOWS };
+    pub(crate) const ALL: Self = Self { purposes: &[Purpose::Flows, Purpose::Targets], ..Self::FLOWS };
 }
 
 fn everything(_config: &NetBoxConfig) -> String {
@@ -65,7 +66,7 @@ fn everything(_config: &NetBoxConfig) -> String {
 }
 
 /// A kind of objects.
-pub trait ObjectKind: Row + Copy + PartialEq + Send + Sync + 'static {
+pub(crate) trait ObjectKind: Row + Copy + PartialEq + Send + Sync + 'static {
     /// An object as NetBox writes it.
     type Wire: DeserializeOwned + Send;
     /// Unique among the kinds; the label of metrics.
@@ -213,11 +214,11 @@ macro_rules! kinds {
             use super::*;
             $(
                 #[derive(Debug, serde::Deserialize)]
-                pub struct $row {
-                    pub id: u32,
-                    $(#[serde(default)] pub $field: <$type as crate::declare::Field>::Wire,)*
-                    $($(#[serde(default)] pub $target: <$target_type as crate::declare::Field>::Wire,)*)?
-                    $($(#[serde(default)] pub $asked: $asked_type,)*)?
+                pub(crate) struct $row {
+                    pub(crate) id: u32,
+                    $(#[serde(default)] pub(crate) $field: <$type as crate::declare::Field>::Wire,)*
+                    $($(#[serde(default)] pub(crate) $target: <$target_type as crate::declare::Field>::Wire,)*)?
+                    $($(#[serde(default)] pub(crate) $asked: $asked_type,)*)?
                 }
             )*
         }

@@ -8,7 +8,7 @@
 //!
 //! The crate writes nothing to NetBox and knows nothing of flows: its users decide what a device's name is for.
 
-#![deny(missing_docs)]
+#![deny(missing_docs, unreachable_pub)]
 
 pub mod config;
 pub mod source;

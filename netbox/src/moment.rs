@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 /// A moment as filters take it: `2026-11-23T01:02:03Z`, made of the parts of an HTTP date.
-pub fn format(time: SystemTime) -> String {
+pub(crate) fn format(time: SystemTime) -> String {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let date = httpdate::fmt_http_date(time);
     let mut parts = date.split(' ').skip(1);
@@ -14,7 +14,7 @@ pub fn format(time: SystemTime) -> String {
 }
 
 /// Unix seconds of a moment in any time zone; `None` for what is none.
-pub fn parse(text: &str) -> Option<i64> {
+pub(crate) fn parse(text: &str) -> Option<i64> {
     let (date, time) = text.split_once('T')?;
     let mut date = date.split('-').map(|part| part.parse::<i64>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);

@@ -20,7 +20,7 @@ use crate::version::Version;
 
 /// What all requests of a refresh have in common.
 #[derive(Debug)]
-pub struct Context {
+pub(crate) struct Context {
     pub client: Client,
     pub config: NetBoxConfig,
     pub purpose: Purpose,
@@ -30,7 +30,7 @@ pub struct Context {
 /// A page of a list. `count` is null when NetBox pages by id.
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: serde::de::DeserializeOwned")]
-pub struct Page<T> {
+pub(crate) struct Page<T> {
     pub count: Option<u64>,
     pub next: Option<String>,
     pub results: Vec<T>,
@@ -45,40 +45,40 @@ struct Brief {
 
 /// Ids from the first to before the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ids {
+pub(crate) struct Ids {
     pub from: u32,
     pub to: Option<u32>,
 }
 
 /// How many objects there are and the highest id of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub(crate) struct Extent {
     pub count: u64,
     pub last_id: u32,
 }
 
 /// How many objects there are and when one of them was changed last, Unix seconds; `None` if NetBox does not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Probe {
+pub(crate) struct Probe {
     pub count: u64,
     pub changed_at: Option<i64>,
 }
 
 /// Asks how many objects there are and up to which id.
-pub async fn extent<K: ObjectKind>(context: &Context) -> Result<Extent, NetBoxError> {
+pub(crate) async fn extent<K: ObjectKind>(context: &Context) -> Result<Extent, NetBoxError> {
     let page = brief::<K>(context, "ordering=-id&fields=id").await?;
     Ok(Extent { count: page.count.unwrap_or(0), last_id: page.results.first().map_or(0, |object| object.id) })
 }
 
 /// Asks how many objects there are and when one of them was changed last.
-pub async fn probe<K: ObjectKind>(context: &Context) -> Result<Probe, NetBoxError> {
+pub(crate) async fn probe<K: ObjectKind>(context: &Context) -> Result<Probe, NetBoxError> {
     let page = brief::<K>(context, "ordering=-last_updated&fields=id,last_updated").await?;
     let changed_at = page.results.first().and_then(|object| moment::parse(object.last_updated.as_deref()?));
     Ok(Probe { count: page.count.unwrap_or(0), changed_at })
 }
 
 /// Asks how many objects there are up to an id: those that are added meanwhile have higher ones.
-pub async fn count_up_to<K: ObjectKind>(context: &Context, id: u32) -> Result<u64, NetBoxError> {
+pub(crate) async fn count_up_to<K: ObjectKind>(context: &Context, id: u32) -> Result<u64, NetBoxError> {
     let page = brief::<K>(context, &format!("id__lte={id}&fields=id")).await?;
     Ok(page.count.unwrap_or(0))
 }
@@ -91,14 +91,14 @@ async fn brief<K: ObjectKind>(context: &Context, what: &str) -> Result<Page<Brie
 }
 
 /// Cuts the ids of many objects into ranges that are read side by side.
-pub fn ranges(extent: Extent, config: &NetBoxConfig) -> Vec<Ids> {
+pub(crate) fn ranges(extent: Extent, config: &NetBoxConfig) -> Vec<Ids> {
     let parts = (extent.count / (2 * u64::from(config.page_size))).clamp(1, config.concurrency as u64) as u32;
     let step = extent.last_id / parts + 1;
     (0..parts).map(|part| Ids { from: part * step, to: (part + 1 < parts).then(|| (part + 1) * step) }).collect()
 }
 
 /// Reads the objects of a range, those changed since `since` if it is given, and sends every page as what `wrap` makes of it.
-pub async fn walk<K: ObjectKind, T>(
+pub(crate) async fn walk<K: ObjectKind, T>(
     context: &Context,
     ids: Ids,
     since: Option<&str>,

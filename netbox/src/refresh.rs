@@ -39,7 +39,7 @@ pub async fn read_once(config: &NetBoxConfig, purpose: Purpose) -> Result<Snapsh
 
 /// What a refresh brought.
 #[derive(Debug)]
-pub struct Refreshed {
+pub(crate) struct Refreshed {
     /// The next snapshot; `None` if nothing was changed.
     pub snapshot: Option<Snapshot>,
     /// Why some kinds are as they were before.
@@ -48,7 +48,7 @@ pub struct Refreshed {
 
 /// Makes snapshots one after the other.
 #[derive(Debug)]
-pub struct Refresher {
+pub(crate) struct Refresher {
     config: NetBoxConfig,
     purpose: Purpose,
     counters: Arc<Counters>,
@@ -73,7 +73,7 @@ impl Making<'_> {
 }
 
 impl Refresher {
-    pub fn new(config: NetBoxConfig, purpose: Purpose, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(config: NetBoxConfig, purpose: Purpose, counters: Arc<Counters>) -> Self {
         let (unreadable, refused) = (BTreeMap::new(), BTreeSet::new());
         Self { config, purpose, counters, since: None, unreadable, refused }
     }
@@ -82,7 +82,7 @@ impl Refresher {
     ///
     /// # Errors
     /// When NetBox cannot be read.
-    pub async fn refresh(&mut self, previous: Option<&Snapshot>, full: bool) -> Result<Refreshed, NetBoxError> {
+    pub(crate) async fn refresh(&mut self, previous: Option<&Snapshot>, full: bool) -> Result<Refreshed, NetBoxError> {
         let taken_at_ms = now_ms();
         let client = Client::new(&self.config, Arc::clone(&self.counters))?;
         let answer = client.get("status", "").await?;
@@ -239,6 +239,6 @@ fn unreadable(counts: &BTreeMap<&'static str, Count>, tables: &Tables) -> impl I
 }
 
 /// Unix milliseconds.
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -24,7 +24,7 @@ const MAGIC: &[u8] = b"helios-netbox 3\n";
 ///
 /// # Errors
 /// When the disk does not take it; the file from before is still there then.
-pub fn save(path: &Path, fingerprint: &str, snapshot: &Snapshot) -> io::Result<()> {
+pub(crate) fn save(path: &Path, fingerprint: &str, snapshot: &Snapshot) -> io::Result<()> {
     let body = put_all(snapshot);
     let mut head = MAGIC.to_vec();
     fingerprint.to_owned().put(&mut head);
@@ -43,7 +43,7 @@ pub fn save(path: &Path, fingerprint: &str, snapshot: &Snapshot) -> io::Result<(
 
 /// Why a saved snapshot is not used.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] io::Error),
     #[error("it is damaged or of another version of helios")]
@@ -56,7 +56,7 @@ pub enum LoadError {
 ///
 /// # Errors
 /// [`LoadError`]
-pub fn load(path: &Path, fingerprint: &str) -> Result<Option<Snapshot>, LoadError> {
+pub(crate) fn load(path: &Path, fingerprint: &str) -> Result<Option<Snapshot>, LoadError> {
     let octets = match fs::read(path) {
         Ok(octets) => octets,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

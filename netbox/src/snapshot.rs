@@ -236,7 +236,7 @@ pub(crate) struct Index {
 
 impl Index {
     /// From pairs of owner and position in any order; owner 0 stands for no owner.
-    pub fn new(pairs: impl Iterator<Item = (u32, u32)>) -> Self {
+    pub(crate) fn new(pairs: impl Iterator<Item = (u32, u32)>) -> Self {
         let mut pairs: Vec<(u32, u32)> = pairs.filter(|(owner, _)| *owner != 0).collect();
         pairs.sort_unstable();
         let (owners, rows) = pairs.into_iter().unzip();

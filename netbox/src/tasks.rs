@@ -24,7 +24,7 @@ const PAGES_WAITING: usize = 4;
 const SHRINK_ROWS_MIN: usize = 20;
 
 /// Turns a page of objects into rows.
-pub type Rows = Box<dyn FnOnce(&mut Builder, &NetBoxConfig) + Send>;
+pub(crate) type Rows = Box<dyn FnOnce(&mut Builder, &NetBoxConfig) + Send>;
 
 /// What a task reports to the refresh.
 enum Report {
@@ -39,7 +39,7 @@ enum Report {
 
 /// How many objects of a kind NetBox has.
 #[derive(Debug, Clone, Copy)]
-pub struct Count {
+pub(crate) struct Count {
     pub objects: u64,
     /// The highest id that was counted.
     pub up_to: u32,
@@ -47,7 +47,7 @@ pub struct Count {
 
 /// What can be done with a kind.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     pub name: &'static str,
     pub path: &'static str,
     pub permission: &'static str,
@@ -87,14 +87,14 @@ const fn entry<K: ObjectKind>() -> Entry {
 macro_rules! entries {
     ($($table:ident: $row:ident,)*) => {
         /// All kinds.
-        pub static ENTRIES: &[Entry] = &[$(entry::<crate::model::$row>(),)*];
+        pub(crate) static ENTRIES: &[Entry] = &[$(entry::<crate::model::$row>(),)*];
     };
 }
 
 each_kind!(entries);
 
 /// The kinds that a reader needs.
-pub fn wanted(config: &NetBoxConfig, purpose: Purpose) -> impl Iterator<Item = &'static Entry> {
+pub(crate) fn wanted(config: &NetBoxConfig, purpose: Purpose) -> impl Iterator<Item = &'static Entry> {
     let machines = config.virtual_machines;
     let unwanted = move |name| !machines && matches!(name, "virtual-machines" | "vm-interfaces" | "clusters");
     ENTRIES.iter().filter(move |entry| entry.spec.purposes.contains(&purpose) && !unwanted(entry.name))
@@ -102,12 +102,12 @@ pub fn wanted(config: &NetBoxConfig, purpose: Purpose) -> impl Iterator<Item = &
 
 impl Entry {
     /// How many rows there are.
-    pub fn rows(&self, tables: &Tables) -> usize {
+    pub(crate) fn rows(&self, tables: &Tables) -> usize {
         (self.rows_up_to)(tables, u32::MAX)
     }
 
     /// The error for a kind of which too many rows are gone.
-    pub fn shrunk(&self, before: usize, after: usize, max_shrink: f64) -> Option<NetBoxError> {
+    pub(crate) fn shrunk(&self, before: usize, after: usize, max_shrink: f64) -> Option<NetBoxError> {
         let too_few = before >= SHRINK_ROWS_MIN && (after as f64) < before as f64 * (1.0 - max_shrink);
         too_few.then_some(NetBoxError::Shrunk { kind: self.name, before, after, max_shrink })
     }
@@ -123,7 +123,7 @@ impl Entry {
 }
 
 /// What is under way.
-pub struct Tasks {
+pub(crate) struct Tasks {
     context: Arc<Context>,
     reports: mpsc::Sender<Report>,
     receiver: mpsc::Receiver<Report>,
@@ -132,7 +132,7 @@ pub struct Tasks {
 
 /// What all tasks together reported, beside rows.
 #[derive(Default)]
-pub struct Collected {
+pub(crate) struct Collected {
     /// By kind.
     pub counts: BTreeMap<&'static str, Count>,
     /// Kinds that the token may not view, with the refusal.
@@ -143,25 +143,25 @@ pub struct Collected {
 
 impl Collected {
     /// Kinds of which nothing new is known.
-    pub fn kept(&self) -> BTreeSet<&'static str> {
+    pub(crate) fn kept(&self) -> BTreeSet<&'static str> {
         self.refused.keys().chain(self.shrunk.keys()).copied().collect()
     }
 }
 
 impl Tasks {
     /// Nothing is under way yet.
-    pub fn new(context: &Arc<Context>) -> Self {
+    pub(crate) fn new(context: &Arc<Context>) -> Self {
         let (reports, receiver) = mpsc::channel(PAGES_WAITING);
         Self { context: Arc::clone(context), reports, receiver, set: JoinSet::new() }
     }
 
     /// Reads all objects of a kind, of which there were so many `before`.
-    pub fn full(&mut self, entry: &'static Entry, before: usize) {
+    pub(crate) fn full(&mut self, entry: &'static Entry, before: usize) {
         (entry.full)(self, entry, before);
     }
 
     /// Reads what was changed since a moment, and how many objects there are.
-    pub fn changes(&mut self, entry: &'static Entry, before: &Tables, since: &str) {
+    pub(crate) fn changes(&mut self, entry: &'static Entry, before: &Tables, since: &str) {
         (entry.changes)(self, entry, before, since);
     }
 
@@ -214,7 +214,7 @@ impl Tasks {
     ///
     /// # Errors
     /// The first failure.
-    pub async fn collect(self, mut add: impl FnMut(Rows, &NetBoxConfig)) -> Result<Collected, NetBoxError> {
+    pub(crate) async fn collect(self, mut add: impl FnMut(Rows, &NetBoxConfig)) -> Result<Collected, NetBoxError> {
         let Self { context, reports, mut receiver, set: _running } = self;
         drop(reports);
         let mut collected = Collected::default();

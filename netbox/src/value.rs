@@ -13,7 +13,7 @@ use crate::text::Text;
 
 /// Any value as text: null is empty, a choice its value, an object its name, a list its elements joined by commas.
 #[derive(Debug, Clone, PartialEq, Eq, Default, PartialOrd, Ord)]
-pub struct Str(pub String);
+pub(crate) struct Str(pub String);
 
 impl AsRef<str> for Str {
     fn as_ref(&self) -> &str {
@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for StrVisitor {
 
 /// A number; null and what is none are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Number(pub u64);
+pub(crate) struct Number(pub u64);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for Number {
 
 /// The id of another object: of itself, or in the object that NetBox embeds; 0 for null. Also a plain number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Id(pub u32);
+pub(crate) struct Id(pub u32);
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -170,7 +170,7 @@ impl Field for Ids {
 /// An address object that is embedded, or its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
-pub struct EmbeddedAddress {
+pub(crate) struct EmbeddedAddress {
     id: u32,
     address: Address,
 }
@@ -194,7 +194,7 @@ impl Field for Cidr {
 
 /// An address or network with its length: `192.0.2.1/24`, or an object that holds one; nothing if it is neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Address(pub Option<Cidr>);
+pub(crate) struct Address(pub Option<Cidr>);
 
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -17,7 +17,7 @@ struct Status {
 ///
 /// # Errors
 /// When the answer is not NetBox's.
-pub fn version_of(status: &[u8]) -> Result<String, NetBoxError> {
+pub(crate) fn version_of(status: &[u8]) -> Result<String, NetBoxError> {
     let path = || "status".to_owned();
     let status: Status =
         serde_json::from_slice(status).map_err(|source| NetBoxError::NotNetBox { path: path(), source })?;
@@ -30,16 +30,16 @@ pub fn version_of(status: &[u8]) -> Result<String, NetBoxError> {
 
 /// Major and minor version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Version(u16, u16);
+pub(crate) struct Version(u16, u16);
 
 impl Version {
     /// The parameter `fields` of 4.0 leaves out the parts of an object that nobody asked for.
-    pub const FIELDS: Self = Self(4, 0);
+    pub(crate) const FIELDS: Self = Self(4, 0);
     /// Paging by id, which costs the same for the last page as for the first.
-    pub const CURSORS: Self = Self(4, 6);
+    pub(crate) const CURSORS: Self = Self(4, 6);
 
     /// Reads `4.2.3` or `v3.7.8-Docker-2.8.0`; what is none is 0.0, which has nothing new.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut numbers = text.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
         let mut number = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
         Self(number(), number())

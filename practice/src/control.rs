@@ -39,7 +39,11 @@ struct Control {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, network: Arc<Network>, blackbox: Option<String>) -> std::io::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    network: Arc<Network>,
+    blackbox: Option<String>,
+) -> std::io::Result<()> {
     let pages = Router::new()
         .route("/api/network", get(network_page))
         .route("/api/faults", post(switch))

@@ -10,7 +10,7 @@ use crate::tree::native;
 /// Sites, devices and the links between them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Description {
+pub(crate) struct Description {
     pub sites: Vec<Site>,
     pub devices: Vec<Device>,
     pub links: Vec<Link>,
@@ -18,7 +18,7 @@ pub struct Description {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Site {
+pub(crate) struct Site {
     pub name: String,
     pub region: String,
     pub tenant: String,
@@ -27,7 +27,7 @@ pub struct Site {
 /// A router or switch. It sends flows from its address, and answers gNMI and SNMP there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Device {
+pub(crate) struct Device {
     pub name: String,
     pub site: String,
     pub role: String,
@@ -42,7 +42,7 @@ pub struct Device {
 /// Position + 1 in the device's list is its ifIndex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Interface {
+pub(crate) struct Interface {
     pub name: String,
     pub speed_mbps: u64,
     pub description: String,
@@ -54,7 +54,7 @@ pub struct Interface {
 
 impl Device {
     /// The id of BGP and OSPF, which is of 32 bits: the address, or for ::1 the autonomous system.
-    pub fn router_id(&self) -> Ipv4Addr {
+    pub(crate) fn router_id(&self) -> Ipv4Addr {
         match self.address {
             IpAddr::V4(address) => address,
             IpAddr::V6(_) => Ipv4Addr::from(self.asn),
@@ -65,7 +65,7 @@ impl Device {
 /// What lies behind an interface that leads out of the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Edge {
+pub(crate) struct Edge {
     /// First address of a /24 that hosts are drawn from.
     pub network: Ipv4Addr,
     /// Autonomous system of the hosts; a session of BGP with it where it is not the device's own.
@@ -74,14 +74,14 @@ pub struct Edge {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Link {
+pub(crate) struct Link {
     pub a: End,
     pub b: End,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct End {
+pub(crate) struct End {
     pub device: String,
     pub interface: String,
 }
@@ -105,18 +105,18 @@ const TRANSITS: [(Ipv4Addr, u32); 2] =
     [(Ipv4Addr::new(198, 51, 100, 0), 64_496), (Ipv4Addr::new(203, 0, 113, 0), 64_497)];
 
 /// Fewer make no network; more do not fit into the addresses that [`Description::generated`] gives.
-pub const DEVICES: std::ops::RangeInclusive<usize> = 4..=2_000;
+pub(crate) const DEVICES: std::ops::RangeInclusive<usize> = 4..=2_000;
 
 /// A description that describes no network.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Mistake(String);
+pub(crate) struct Mistake(String);
 
 impl Description {
     /// A network of so many devices: sites in a ring, each with two core routers, one or two edges with transit, and access
     /// switches. Every second access switch is of a platform that is asked by SNMP, the edges of every second site are of
     /// one that has a native model. `base` is the second octet of the first site's addresses.
-    pub fn generated(devices: usize, base: u8) -> Self {
+    pub(crate) fn generated(devices: usize, base: u8) -> Self {
         let n_sites = (devices / 4).clamp(1, SITES.len());
         let mut made = Self { sites: Vec::new(), devices: Vec::new(), links: Vec::new() };
         for (at, (name, _, region)) in SITES.iter().enumerate().take(n_sites) {
@@ -226,14 +226,14 @@ impl Description {
     ///
     /// # Errors
     /// With the first mistake.
-    pub fn parse(text: &str) -> Result<Self, Mistake> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
         let description: Self = serde_saphyr::from_str(text).map_err(|error| Mistake(error.to_string()))?;
         description.check()?;
         Ok(description)
     }
 
     /// The file's text.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         serde_saphyr::to_string(self).expect("a description has no value that YAML lacks")
     }
 

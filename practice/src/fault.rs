@@ -8,7 +8,7 @@ use crate::network::State;
 
 /// What is broken now; devices and interfaces by their positions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// The cable is cut: both ends go down.
     pub link_down: BTreeSet<(usize, usize)>,
     /// Every 25th packet arrives damaged.
@@ -28,7 +28,7 @@ pub struct Faults {
 /// The kinds, as `tools/lab fault` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
+pub(crate) enum FaultKind {
     LinkDown,
     Errors,
     BgpFlap,
@@ -41,7 +41,7 @@ pub enum FaultKind {
 /// A fault to be switched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Switch {
+pub(crate) struct Switch {
     pub fault: FaultKind,
     pub device: String,
     #[serde(default)]
@@ -56,7 +56,7 @@ impl Switch {
     ///
     /// # Errors
     /// With what does not exist, or is missing.
-    pub fn apply(&self, state: &mut State) -> Result<(), String> {
+    pub(crate) fn apply(&self, state: &mut State) -> Result<(), String> {
         let Self { fault, device: name, interface, undo } = self;
         let device = state.device(name).ok_or_else(|| format!("there is no device {name}"))?;
         let interface = match (fault, interface) {
@@ -93,7 +93,7 @@ fn toggle<T: Ord>(set: &mut BTreeSet<T>, value: T, off: bool) {
 
 impl Faults {
     /// All that are on, as they were switched.
-    pub fn list(&self, state: &State) -> Vec<Switch> {
+    pub(crate) fn list(&self, state: &State) -> Vec<Switch> {
         let switch = |fault, device: usize, interface: Option<usize>| {
             let described = &state.description.devices[device];
             let interface = interface.map(|at| described.interfaces[at].name.clone());

@@ -11,7 +11,7 @@ use crate::network::{Ms, Network, State};
 use crate::tree::intent;
 
 /// The active time-out of the exporters.
-pub const INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Flows that a device makes of one demand and interval.
 const FLOWS: u64 = 4;
@@ -58,7 +58,7 @@ struct Flow {
 
 /// The exporters of all devices.
 #[derive(Debug)]
-pub struct Exporters {
+pub(crate) struct Exporters {
     collector: SocketAddr,
     sockets: Vec<UdpSocket>,
     sequence: Vec<u32>,
@@ -71,7 +71,7 @@ impl Exporters {
     ///
     /// # Errors
     /// When an address cannot be sent from.
-    pub fn new(network: &Network, collector: SocketAddr) -> std::io::Result<Self> {
+    pub(crate) fn new(network: &Network, collector: SocketAddr) -> std::io::Result<Self> {
         let state = network.lock();
         let sockets = state.description.devices.iter().map(|device| UdpSocket::bind((device.address, 0)));
         let sockets: Vec<UdpSocket> = sockets.collect::<Result<_, _>>()?;
@@ -80,7 +80,7 @@ impl Exporters {
 
     /// Sends what every device saw since the last call. A device that is silent or unreachable loses it, as a device does
     /// whose datagrams nobody gets. One without traffic sends its templates, as a real exporter does: it is not silent.
-    pub fn export(&mut self, network: &Network) {
+    pub(crate) fn export(&mut self, network: &Network) {
         let (flows, now) = {
             let mut state = network.lock();
             let taken: Vec<Option<Vec<Flow>>> =
@@ -187,7 +187,7 @@ fn seed(demand: usize, now: Ms) -> u64 {
 }
 
 /// How many of a demand's octets are for hosts whose routes discard.
-pub fn discarded(state: &State, demand: usize, octets: u64) -> u64 {
+pub(crate) fn discarded(state: &State, demand: usize, octets: u64) -> u64 {
     if !state.discards_anything() {
         return 0;
     }

@@ -21,18 +21,18 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::network::{Network, State};
 use crate::tree::{self, bare, edit, native};
 
-pub mod commit;
+pub(crate) mod commit;
 mod subscribe;
 
 /// IANA's port of gNMI.
-pub const PORT: u16 = 9339;
+pub(crate) const PORT: u16 = 9339;
 
 /// How late the answer to a Set comes with the fault `slow-set`: after the time-outs of clients.
 const SLOW_SET: Duration = Duration::from_secs(120);
 
 /// Where a device listens, and who may log in.
 #[derive(Debug, Clone)]
-pub struct Login {
+pub(crate) struct Login {
     pub port: u16,
     pub user: String,
     pub password: String,
@@ -40,14 +40,14 @@ pub struct Login {
 
 /// Certificate and key of a device, as PEM.
 #[derive(Debug, Clone)]
-pub struct Certificate {
+pub(crate) struct Certificate {
     pub certificate: String,
     pub key: String,
 }
 
 /// A device's service.
 #[derive(Debug)]
-pub struct Device {
+pub(crate) struct Device {
     network: Arc<Network>,
     device: usize,
     login: Login,
@@ -58,7 +58,7 @@ pub struct Device {
 ///
 /// # Errors
 /// When the address cannot be listened on, or the certificate cannot be used.
-pub async fn serve(
+pub(crate) async fn serve(
     network: Arc<Network>,
     device: usize,
     login: Login,

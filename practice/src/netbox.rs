@@ -9,7 +9,7 @@ use crate::description::{Description, Device};
 
 /// The tables that objects get their ids from: position + 1.
 #[derive(Debug)]
-pub struct Inventory {
+pub(crate) struct Inventory {
     description: Description,
     regions: Vec<String>,
     tenants: Vec<String>,
@@ -55,7 +55,7 @@ fn primary(address: IpAddr) -> String {
 }
 
 impl Inventory {
-    pub fn new(description: Description) -> Self {
+    pub(crate) fn new(description: Description) -> Self {
         let devices = &description.devices;
         let interfaces: Vec<(usize, usize)> = devices
             .iter()

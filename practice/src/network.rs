@@ -35,11 +35,11 @@ const SESSION_SETUP_MS: i64 = 4_000;
 const FLAP_MS: i64 = 20_000;
 
 /// Unix time in ms.
-pub type Ms = i64;
+pub(crate) type Ms = i64;
 
 /// Everything that has a state.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     pub description: Description,
     pub devices: Vec<Device>,
     pub faults: Faults,
@@ -54,7 +54,7 @@ pub struct State {
 }
 
 #[derive(Debug)]
-pub struct Device {
+pub(crate) struct Device {
     /// What a gNMI client may change, without `state`.
     pub config: Value,
     /// The change that is taken back unless it is confirmed.
@@ -67,7 +67,7 @@ pub struct Device {
 }
 
 #[derive(Debug, Clone)]
-pub struct Interface {
+pub(crate) struct Interface {
     /// Device and interface at the other end.
     pub far: Option<(usize, usize)>,
     pub up: bool,
@@ -76,7 +76,7 @@ pub struct Interface {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
+pub(crate) struct Counters {
     pub in_octets: u64,
     pub in_packets: u64,
     pub in_errors: u64,
@@ -86,7 +86,7 @@ pub struct Counters {
 
 /// A session of BGP over an interface.
 #[derive(Debug, Clone)]
-pub struct Session {
+pub(crate) struct Session {
     pub interface: usize,
     pub peer: String,
     pub peer_as: u32,
@@ -100,14 +100,14 @@ pub struct Session {
 
 /// As bgpPeerState (RFC 4273).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionState {
+pub(crate) enum SessionState {
     Idle = 1,
     Active = 3,
     Established = 6,
 }
 
 impl SessionState {
-    pub const fn openconfig(self) -> &'static str {
+    pub(crate) const fn openconfig(self) -> &'static str {
         match self {
             Self::Idle => "IDLE",
             Self::Active => "ACTIVE",
@@ -118,7 +118,7 @@ impl SessionState {
 
 /// A demand on its way through a device; the interfaces are positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FlowKey {
+pub(crate) struct FlowKey {
     pub demand: usize,
     pub input: usize,
     /// `None` for what the device discards.
@@ -127,7 +127,7 @@ pub struct FlowKey {
 
 /// Traffic from one edge interface to another.
 #[derive(Debug)]
-pub struct Demand {
+pub(crate) struct Demand {
     pub from: (usize, usize),
     pub to: (usize, usize),
     octets_per_s: f64,
@@ -145,32 +145,32 @@ impl Demand {
 
 /// The state, shared by all servers, and its version: it grows with every second and every change.
 #[derive(Debug)]
-pub struct Network {
+pub(crate) struct Network {
     state: Mutex<State>,
     version: watch::Sender<u64>,
 }
 
 impl Network {
-    pub fn new(description: Description, now: Ms) -> Self {
+    pub(crate) fn new(description: Description, now: Ms) -> Self {
         Self { state: Mutex::new(State::new(description, now)), version: watch::Sender::new(0) }
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
 
     /// Lets time pass.
-    pub fn tick(&self, now: Ms) {
+    pub(crate) fn tick(&self, now: Ms) {
         self.lock().advance(now);
         self.version.send_modify(|version| *version += 1);
     }
 
     /// Changes something that links depend on; its effect is there when this returns.
-    pub fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = {
             let mut state = self.lock();
             let result = change(&mut state);
@@ -183,7 +183,7 @@ impl Network {
 }
 
 impl State {
-    pub fn new(description: Description, now: Ms) -> Self {
+    pub(crate) fn new(description: Description, now: Ms) -> Self {
         let position: BTreeMap<&str, usize> =
             description.devices.iter().enumerate().map(|(at, device)| (device.name.as_str(), at)).collect();
         let mut devices: Vec<Device> = description
@@ -244,19 +244,19 @@ impl State {
         state
     }
 
-    pub fn device(&self, name: &str) -> Option<usize> {
+    pub(crate) fn device(&self, name: &str) -> Option<usize> {
         self.description.devices.iter().position(|device| device.name == name)
     }
 
-    pub fn interface(&self, device: usize, name: &str) -> Option<usize> {
+    pub(crate) fn interface(&self, device: usize, name: &str) -> Option<usize> {
         self.description.devices.get(device)?.interfaces.iter().position(|interface| interface.name == name)
     }
 
-    pub fn demand(&self, number: usize) -> Option<&Demand> {
+    pub(crate) fn demand(&self, number: usize) -> Option<&Demand> {
         self.demands.get(number)
     }
 
-    pub fn is_enabled(&self, device: usize, interface: usize) -> bool {
+    pub(crate) fn is_enabled(&self, device: usize, interface: usize) -> bool {
         tree::interface_enabled(
             &self.devices[device].config,
             &self.description.devices[device].interfaces[interface].name,
@@ -264,7 +264,7 @@ impl State {
     }
 
     /// Sets what follows from configuration and faults: interfaces, sessions, paths.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let up: Vec<Vec<bool>> = (0..self.devices.len())
             .map(|device| (0..self.devices[device].interfaces.len()).map(|at| self.is_up(device, at)).collect())
             .collect();
@@ -303,12 +303,12 @@ impl State {
     }
 
     /// Whether any route discards.
-    pub fn discards_anything(&self) -> bool {
+    pub(crate) fn discards_anything(&self) -> bool {
         !self.discards.is_empty()
     }
 
     /// Whether a route discards what is for this address.
-    pub fn is_discarded(&self, address: Ipv4Addr) -> bool {
+    pub(crate) fn is_discarded(&self, address: Ipv4Addr) -> bool {
         self.discards.iter().any(|prefix| prefix.holds(mapped(address.octets())))
     }
 
@@ -377,7 +377,7 @@ impl State {
     }
 
     /// Lets time pass: at most so much at once that no curve is missed.
-    pub fn advance(&mut self, now: Ms) {
+    pub(crate) fn advance(&mut self, now: Ms) {
         let elapsed = (now - self.now).max(0);
         self.now = now;
         for device in &mut self.devices {
@@ -452,7 +452,7 @@ impl Session {
     }
 
     /// Prefixes that the neighbor has sent, which go with the session.
-    pub fn prefixes_now(&self) -> u64 {
+    pub(crate) fn prefixes_now(&self) -> u64 {
         if self.state == SessionState::Established { self.prefixes } else { 0 }
     }
 }

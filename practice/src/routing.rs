@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 /// From a device to the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hop {
+pub(crate) struct Hop {
     pub output: usize,
     pub next: usize,
     /// The interface at the next device.
@@ -16,7 +16,7 @@ pub struct Hop {
 
 /// For each device the one before it on the way from `start`, and the hop from there. `passes` says which devices let traffic of
 /// others through.
-pub fn tree(neighbors: &[Vec<Hop>], start: usize, passes: &[bool]) -> Vec<Option<(usize, Hop)>> {
+pub(crate) fn tree(neighbors: &[Vec<Hop>], start: usize, passes: &[bool]) -> Vec<Option<(usize, Hop)>> {
     let mut before = vec![None; neighbors.len()];
     let mut costs = vec![u64::MAX; neighbors.len()];
     costs[start] = 0;
@@ -40,7 +40,7 @@ pub fn tree(neighbors: &[Vec<Hop>], start: usize, passes: &[bool]) -> Vec<Option
 }
 
 /// The hops from `start`, whose tree it is, to `end`; `None` where no way leads.
-pub fn path(tree: &[Option<(usize, Hop)>], start: usize, end: usize) -> Option<Vec<Hop>> {
+pub(crate) fn path(tree: &[Option<(usize, Hop)>], start: usize, end: usize) -> Option<Vec<Hop>> {
     let mut hops = Vec::new();
     let mut at = end;
     while at != start {

@@ -12,11 +12,11 @@ use tokio::net::UdpSocket;
 use crate::network::Network;
 use ber::{Message, Oid, Pdu, PduKind, Value};
 
-pub mod ber;
+pub(crate) mod ber;
 mod mib;
 
 /// Above 1,023, which an ordinary user may not listen on.
-pub const PORT: u16 = 1161;
+pub(crate) const PORT: u16 = 1161;
 
 /// Octets of a datagram that is sent or taken.
 const DATAGRAM_MAX: usize = 60_000;
@@ -28,7 +28,7 @@ const VARIABLES_MAX: usize = 1_000;
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(network: Arc<Network>, device: usize, port: u16, community: String) -> std::io::Result<()> {
+pub(crate) async fn serve(network: Arc<Network>, device: usize, port: u16, community: String) -> std::io::Result<()> {
     let address = network.lock().description.devices[device].address;
     let socket = UdpSocket::bind(SocketAddr::from((address, port))).await?;
     let mut datagram = vec![0; DATAGRAM_MAX];

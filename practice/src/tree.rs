@@ -9,15 +9,15 @@ use serde_json::{Map, Value, json};
 use crate::description;
 use crate::network::{Session, State};
 
-pub mod edit;
-pub mod intent;
-pub mod native;
+pub(crate) mod edit;
+pub(crate) mod intent;
+pub(crate) mod native;
 
 /// Octets of the memory that every device has.
 const MEMORY: u64 = 8 << 30;
 
 /// The configuration that a device starts with.
-pub fn first_config(device: &description::Device, sessions: &[Session]) -> Value {
+pub(crate) fn first_config(device: &description::Device, sessions: &[Session]) -> Value {
     let interfaces = device.interfaces.iter().map(|interface| {
         json!({
             "name": interface.name,
@@ -59,13 +59,13 @@ fn entries<'a>(list: &'a Value, key: &str, value: &str) -> Option<&'a Value> {
 }
 
 /// Whether an interface is switched on; what is not said is yes, as the model has it.
-pub fn interface_enabled(config: &Value, name: &str) -> bool {
+pub(crate) fn interface_enabled(config: &Value, name: &str) -> bool {
     let entry = entries(&config["interfaces"]["interface"], "name", name);
     entry.and_then(|entry| entry["config"]["enabled"].as_bool()).unwrap_or(true)
 }
 
 /// Whether a neighbor is configured and switched on.
-pub fn neighbor_enabled(config: &Value, peer: &str) -> bool {
+pub(crate) fn neighbor_enabled(config: &Value, peer: &str) -> bool {
     let bgp = entries(&config["network-instances"]["network-instance"], "name", "default").and_then(|instance| {
         instance["protocols"]["protocol"].as_array()?.iter().find(|protocol| protocol["identifier"] == "BGP")
     });
@@ -74,7 +74,7 @@ pub fn neighbor_enabled(config: &Value, peer: &str) -> bool {
 }
 
 /// Percent of the processor.
-pub fn cpu_percent(state: &State, device: usize) -> u64 {
+pub(crate) fn cpu_percent(state: &State, device: usize) -> u64 {
     match state.faults.cpu.contains(&device) {
         true => 97,
         // Never quite the same: 15 to 29 per cent.
@@ -83,17 +83,17 @@ pub fn cpu_percent(state: &State, device: usize) -> u64 {
 }
 
 /// Octets of memory in use.
-pub fn memory_used(device: usize) -> (u64, u64) {
+pub(crate) fn memory_used(device: usize) -> (u64, u64) {
     (MEMORY / 100 * (30 + device as u64 % 20), MEMORY)
 }
 
 /// Degrees Celsius, in tenths.
-pub fn temperature_tenths(state: &State, device: usize) -> u64 {
+pub(crate) fn temperature_tenths(state: &State, device: usize) -> u64 {
     380 + 2 * cpu_percent(state, device)
 }
 
 /// Everything that a device tells.
-pub fn whole(state: &State, device: usize) -> Value {
+pub(crate) fn whole(state: &State, device: usize) -> Value {
     let mut tree = state.devices[device].config.clone();
     reflect(&mut tree);
     merge(&mut tree, &operational(state, device));
@@ -118,7 +118,7 @@ fn reflect(node: &mut Value) {
 }
 
 /// Lays `over` on `base`: entries of lists with the same keys become one.
-pub fn merge(base: &mut Value, over: &Value) {
+pub(crate) fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (name, value) in over {
@@ -161,7 +161,7 @@ const KEYS: [&str; 15] = [
 ];
 
 /// The keys of a list's entry: its scalars of these names.
-pub fn keys_of(entry: &Value) -> Vec<(String, String)> {
+pub(crate) fn keys_of(entry: &Value) -> Vec<(String, String)> {
     let scalar = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -258,12 +258,12 @@ fn is_configured(config: &Value, peer: &str) -> bool {
 }
 
 /// The name of an element without its module.
-pub fn bare(name: &str) -> &str {
+pub(crate) fn bare(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, name)| name)
 }
 
 /// What a path leads to: every match with the path to it, `*`, `...` and missing keys resolved.
-pub fn find<'a>(tree: &'a Value, path: &[PathElem]) -> Vec<(Vec<PathElem>, &'a Value)> {
+pub(crate) fn find<'a>(tree: &'a Value, path: &[PathElem]) -> Vec<(Vec<PathElem>, &'a Value)> {
     let mut found = Vec::new();
     walk(tree, path, &mut Vec::new(), &mut found);
     found
@@ -319,7 +319,7 @@ fn step<'a>(
 }
 
 /// The leaves below a node, each with its path. A list of scalars is one leaf.
-pub fn leaves<'a>(node: &'a Value, at: &mut Vec<PathElem>, out: &mut Vec<(Vec<PathElem>, &'a Value)>) {
+pub(crate) fn leaves<'a>(node: &'a Value, at: &mut Vec<PathElem>, out: &mut Vec<(Vec<PathElem>, &'a Value)>) {
     let Value::Object(members) = node else {
         out.push((at.clone(), node));
         return;
@@ -344,7 +344,7 @@ pub fn leaves<'a>(node: &'a Value, at: &mut Vec<PathElem>, out: &mut Vec<(Vec<Pa
 }
 
 /// JSON as RFC 7951 writes it: numbers of 64 bits are strings.
-pub fn ietf(value: &Value, name: &str, parent: &str) -> Value {
+pub(crate) fn ietf(value: &Value, name: &str, parent: &str) -> Value {
     match value {
         Value::Object(members) => {
             let member = |(member, value): (&String, &Value)| (member.clone(), ietf(value, member, name));

@@ -53,12 +53,12 @@ pub(crate) enum Wanted {
 pub(crate) struct Pattern(pub String);
 
 impl Pattern {
-    pub fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         !self.0.contains('*')
     }
 
     /// Whether `name` matches; the work is bounded by the product of both lengths.
-    pub fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let Some(rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
         let Some(last) = self.0.rsplit_once('*').map(|(_, last)| last) else { return rest.is_empty() };

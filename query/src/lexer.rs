@@ -6,7 +6,7 @@ use crate::filter::FilterError;
 
 /// A piece of a filter.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Token {
+pub(crate) struct Token {
     pub what: What,
     /// Octets of the text that it stands at.
     pub at: Range<usize>,
@@ -14,7 +14,7 @@ pub struct Token {
 
 /// What a token is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
+pub(crate) enum What {
     /// Letters, digits and whatever else addresses and names of interfaces are made of.
     Word(String),
     /// A word in quotes: never a keyword, and it holds spaces.
@@ -32,7 +32,7 @@ pub enum What {
 
 /// A comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compare {
+pub(crate) enum Compare {
     Equal,
     NotEqual,
     Less,
@@ -47,7 +47,7 @@ const PUNCTUATION: &str = "()[],=!<>&|\"'";
 
 /// # Errors
 /// A quote without its end, or a character that no token starts with.
-pub fn tokens(text: &str) -> Result<Vec<Token>, FilterError> {
+pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, FilterError> {
     let mut tokens = Vec::new();
     let mut rest = text;
     loop {

@@ -7,6 +7,8 @@
 //! Start at [`Filter::parse`], then [`Question`]: it chooses the coarsest table that can answer and writes the statement.
 //! This crate does no I/O: it turns text into predicates and statements.
 
+#![deny(missing_docs, unreachable_pub)]
+
 mod lexer;
 mod vocabulary;
 mod value;

@@ -30,7 +30,7 @@ const FAMILIES: &[(&str, u64)] = &[("ipv4", 0x0800), ("inet", 0x0800), ("ipv6", 
 
 /// # Errors
 /// The first thing that is wrong, with its place.
-pub fn parse(text: &str) -> Result<Expression, FilterError> {
+pub(crate) fn parse(text: &str) -> Result<Expression, FilterError> {
     if text.len() > MAX_OCTETS {
         let message = format!("the filter has {} octets; the most is {MAX_OCTETS}", text.len());
         return Err(FilterError::new(0..text.len(), message));

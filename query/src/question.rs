@@ -14,8 +14,13 @@ use crate::table::{Choice, Retention, Table, choose};
 pub enum Range {
     /// Up to now.
     Last(Duration),
-    /// `from` included, `to` not.
-    Between { from: u64, to: u64 },
+    /// From one moment to another, in Unix seconds.
+    Between {
+        /// The first second that is in it.
+        from: u64,
+        /// The first second behind it.
+        to: u64,
+    },
 }
 
 impl Range {

@@ -66,7 +66,7 @@ pub struct Choice {
 
 /// The coarsest table that has `columns`, has [`MIN_BUCKETS`] within `length`, and still holds rows of `age`; where none
 /// reaches back so far, the one that reaches furthest, with a warning.
-pub fn choose(columns: &[Column], length: Duration, age: Duration, retention: &Retention) -> Choice {
+pub(crate) fn choose(columns: &[Column], length: Duration, age: Duration, retention: &Retention) -> Choice {
     let able: Vec<&'static Table> =
         TABLES.iter().filter(|table| columns.iter().all(|column| table.has(*column))).collect();
     let reaches = |table: &&&'static Table| retention.of(table) >= age;

@@ -27,7 +27,7 @@ const TCP_FLAG_LETTERS: &[(char, u64)] = &[
 ///
 /// # Errors
 /// The place in `texts` of the first that is none, and what it should be.
-pub fn read(operand: Operand, texts: &[&str]) -> Result<Wanted, (usize, String)> {
+pub(crate) fn read(operand: Operand, texts: &[&str]) -> Result<Wanted, (usize, String)> {
     let Operand::Column(column) = operand else { return numbers(texts, u64::MAX, number) };
     let kind = column.spec().kind;
     match kind {

@@ -4,7 +4,7 @@ use helios_common::columns::{BYTES, Column, FLOW_END, FLOW_START, PACKETS};
 
 /// What a test reads of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operand {
+pub(crate) enum Operand {
     Column(Column),
     /// flow_end - flow_start in milliseconds.
     Duration,
@@ -17,7 +17,7 @@ pub enum Operand {
 }
 
 impl Operand {
-    pub fn columns(self) -> Vec<Column> {
+    pub(crate) fn columns(self) -> Vec<Column> {
         let times = [FLOW_START.column(), FLOW_END.column()];
         match self {
             Self::Column(column) => vec![column],
@@ -31,7 +31,7 @@ impl Operand {
 
 /// What a field stands for. Of the alternatives the first counts whose type can hold the value: `exporter 192.0.2.1` is an
 /// address, `exporter core1` a name. Within an alternative, one of the operands has to match: `port 443` is either port.
-pub type Field = Vec<Vec<Operand>>;
+pub(crate) type Field = Vec<Vec<Operand>>;
 
 /// One side of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,7 @@ const COMPUTED: &[(&str, Operand)] = &[
 ];
 
 /// The field that `words` begin with, and how many of them name it. Words are lower case.
-pub fn field(words: &[String]) -> Option<(Field, usize)> {
+pub(crate) fn field(words: &[String]) -> Option<(Field, usize)> {
     let first = words.first()?.as_str();
     if let Some((_, side)) = DIRECTIONS.iter().find(|(word, _)| *word == first) {
         let noun = words.get(1).and_then(|second| noun(second, Some(first)));
@@ -167,7 +167,7 @@ pub fn field(words: &[String]) -> Option<(Field, usize)> {
 }
 
 /// Every word that a field can begin with, for suggestions.
-pub fn words() -> impl Iterator<Item = &'static str> {
+pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     let nouns = NOUNS.iter().flat_map(|noun| noun.words.iter().copied());
     let directions = DIRECTIONS.iter().map(|(word, _)| *word);
     let short = SHORT.iter().map(|(word, ..)| *word);

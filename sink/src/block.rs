@@ -441,7 +441,7 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
         // Keyed by the operating system's randomness; the clock and the process id are in it as well.
         let mut hasher = RandomState::new().build_hasher();
@@ -450,7 +450,7 @@ impl Tokens {
         Self { process: hasher.finish(), blocks: 0 }
     }
 
-    pub fn next(&mut self) -> String {
+    pub(crate) fn next(&mut self) -> String {
         self.blocks += 1;
         format!("helios-{:016x}-{}", self.process, self.blocks)
     }

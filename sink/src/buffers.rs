@@ -13,7 +13,7 @@ const KEPT_OCTETS: usize = 128 << 20;
 
 /// A pool of buffers. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Pool(Arc<Mutex<Free>>);
+pub(crate) struct Pool(Arc<Mutex<Free>>);
 
 #[derive(Debug, Default)]
 struct Free {
@@ -31,7 +31,7 @@ struct Lent {
 
 impl Pool {
     /// An empty buffer: one that was used before, or a new one with the room that the last piece took.
-    pub fn take(&self) -> Vec<u8> {
+    pub(crate) fn take(&self) -> Vec<u8> {
         let mut free = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Some(buffer) = free.buffers.pop() else { return Vec::with_capacity(free.room) };
         free.octets -= buffer.capacity();
@@ -41,7 +41,7 @@ impl Pool {
     /// The buffer's octets as they are sent. Its memory comes back when the last reference to them is gone.
     ///
     /// A buffer that is mostly empty is copied, so that what waits for ClickHouse holds no more memory than it counts.
-    pub fn freeze(&self, buffer: Vec<u8>) -> Bytes {
+    pub(crate) fn freeze(&self, buffer: Vec<u8>) -> Bytes {
         if buffer.len() < buffer.capacity() / 2 {
             let piece = Bytes::copy_from_slice(&buffer);
             give_back(&self.0, buffer);

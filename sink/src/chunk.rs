@@ -91,7 +91,7 @@ impl NameKeys {
     }
 
     /// Appends rows: of equal names in a row, which is the rule, only the first is looked up.
-    pub fn extend(&mut self, mut names: &[NameId]) {
+    pub(crate) fn extend(&mut self, mut names: &[NameId]) {
         self.keys.reserve(names.len());
         while let Some(&name) = names.first() {
             let (same, rest) = names.split_at(equal_at_front(names));
@@ -214,7 +214,7 @@ pub(crate) fn write_rows(
 }
 
 impl Values {
-    pub fn new(kind: ColumnKind) -> Self {
+    pub(crate) fn new(kind: ColumnKind) -> Self {
         match kind {
             ColumnKind::U8 | ColumnKind::Enum(_) => Self::U8(Vec::new()),
             ColumnKind::U16 => Self::U16(Vec::new()),
@@ -229,7 +229,7 @@ impl Values {
     }
 
     /// Appends the rows `from..to`, as far as the batch's column reaches.
-    pub fn append(&mut self, data: &ColumnData, from: usize, to: usize) {
+    pub(crate) fn append(&mut self, data: &ColumnData, from: usize, to: usize) {
         match (self, data) {
             (Self::U8(mine), ColumnData::U8(theirs)) => mine.extend_from_slice(part(theirs, from, to)),
             (Self::U16(mine), ColumnData::U16(theirs)) => mine.extend_from_slice(part(theirs, from, to)),

@@ -94,7 +94,7 @@ pub(crate) struct Inserter {
 }
 
 impl Inserter {
-    pub fn new(config: SinkConfig, backlog: Arc<Backlog>, ledgers: Ledgers) -> Self {
+    pub(crate) fn new(config: SinkConfig, backlog: Arc<Backlog>, ledgers: Ledgers) -> Self {
         let stats = InsertStats {
             blocks: 0,
             rows: 0,
@@ -125,12 +125,12 @@ impl Inserter {
         }
     }
 
-    pub fn stats(&self) -> MutexGuard<'_, InsertStats> {
+    pub(crate) fn stats(&self) -> MutexGuard<'_, InsertStats> {
         self.stats.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Why rows are not stored now because of the schema; `None` if it is in place.
-    pub fn schema_trouble(&self) -> Option<String> {
+    pub(crate) fn schema_trouble(&self) -> Option<String> {
         let stats = self.stats();
         if stats.schema_ready {
             return None;
@@ -142,13 +142,13 @@ impl Inserter {
     }
 
     /// Where blocks go.
-    pub fn cluster(&self) -> Arc<Cluster> {
+    pub(crate) fn cluster(&self) -> Arc<Cluster> {
         Arc::clone(&self.cluster.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
     /// Brings the schema up to date, or waits until somebody else has, as often as it takes. The end of draining cuts
     /// it short: a server that does not answer must not hold up a stop.
-    pub async fn prepare(&self) {
+    pub(crate) async fn prepare(&self) {
         let mut abandon = self.abandon.subscribe();
         tokio::select! {
             () = self.prepare_with_retries() => {
@@ -197,7 +197,7 @@ impl Inserter {
     }
 
     /// Prepares the shards that could not be reached at first, one as soon as the other.
-    pub async fn prepare_rest(&self) {
+    pub(crate) async fn prepare_rest(&self) {
         let cluster = self.cluster();
         let mut retry = Retry::new(&self.config);
         loop {
@@ -244,7 +244,7 @@ impl Inserter {
     /// Looks after the schema once it was ready: when ClickHouse refuses blocks, and once in a while. `/readyz` says what is
     /// missing. A database that was dropped is made again unless `clickhouse.migrate` is off. A single table, column or
     /// view that is missing is waited for: somebody may be at work on it, and have moved it out of the way.
-    pub async fn keep_schema(&self) {
+    pub(crate) async fn keep_schema(&self) {
         let mut retry = Retry::new(&self.config);
         loop {
             let _ = tokio::time::timeout(SCHEMA_INTERVAL, self.schema_doubted.notified()).await;
@@ -311,7 +311,7 @@ impl Inserter {
     }
 
     /// Drops what is beyond the budgets, again and again.
-    pub async fn keep_within_budget(&self) {
+    pub(crate) async fn keep_within_budget(&self) {
         if !self.config.max_table_bytes.is_set() {
             return;
         }
@@ -352,7 +352,7 @@ impl Inserter {
     }
 
     /// Sends blocks until the backlog is closed and nothing waits in memory.
-    pub async fn run(self: Arc<Self>) {
+    pub(crate) async fn run(self: Arc<Self>) {
         while let Some(block) = self.backlog.next().await {
             let Some(block) = self.on_disk(move |backlog| backlog.sending(block)).await else { continue };
             let lane = self.backlog.lane(&block);

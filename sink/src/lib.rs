@@ -6,6 +6,8 @@
 //! and [`ledgers`] knows whose accounts a block's rows are in. [`schema`] derives the tables from the column table,
 //! [`migrate`] makes them, [`retention`] keeps them small.
 
+#![deny(unreachable_pub)]
+
 pub mod config;
 pub mod schema;
 pub mod chunk;

@@ -126,7 +126,7 @@ pub(crate) struct Rollups {
 
 impl Rollups {
     /// Rollups in the tables of `database`.
-    pub fn new(database: &str) -> Self {
+    pub(crate) fn new(database: &str) -> Self {
         Self {
             measures: Measures::default(),
             minutes: Minutes::new(),
@@ -136,7 +136,7 @@ impl Rollups {
     }
 
     /// Adds the rows `from..to` of a sealed batch.
-    pub fn add(&mut self, batch: &FlowBatch, from: usize, to: usize) {
+    pub(crate) fn add(&mut self, batch: &FlowBatch, from: usize, to: usize) {
         let mut begin = from;
         while begin < to {
             let end = to.min(begin + ROWS_AT_ONCE);
@@ -152,7 +152,12 @@ impl Rollups {
     ///
     /// # Errors
     /// [`ArrowError`] if columns and schema do not fit together, which is a bug.
-    pub fn finish(&mut self, carried: ColumnSet, names: &Names, body: MakeBody<'_>) -> Result<Vec<Rollup>, ArrowError> {
+    pub(crate) fn finish(
+        &mut self,
+        carried: ColumnSet,
+        names: &Names,
+        body: MakeBody<'_>,
+    ) -> Result<Vec<Rollup>, ArrowError> {
         let minutes = self.pieces.minutes(&mut self.minutes, carried, names, body)?;
         let talkers = self.pieces.talkers(&mut self.busiest, names, body)?;
         Ok([minutes, talkers].into_iter().flatten().collect())

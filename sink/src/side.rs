@@ -256,7 +256,7 @@ pub(crate) struct SideThread {
 }
 
 impl SideThread {
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         loop {
             match self.input.receive(TICK) {
                 ReceivedRows::Rows(rows) => self.append(&rows),

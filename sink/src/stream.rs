@@ -24,19 +24,19 @@ const BUFFER_ALIGNMENT: usize = 64;
 const PADDING: [u8; BUFFER_ALIGNMENT] = [0; BUFFER_ALIGNMENT];
 
 /// Ends a stream: a message without metadata.
-pub const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+pub(crate) const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// The first message of a stream.
 ///
 /// # Errors
 /// [`ArrowError`] for a schema that cannot travel; none of the tables' is one.
-pub fn schema(schema: &Schema) -> Result<Vec<u8>, ArrowError> {
+pub(crate) fn schema(schema: &Schema) -> Result<Vec<u8>, ArrowError> {
     Ok(StreamWriter::try_new(Vec::new(), schema)?.get_ref().clone())
 }
 
 /// The columns of a batch in the order of the schema, each a node and its buffers.
 #[derive(Debug, Default)]
-pub struct Body<'a> {
+pub(crate) struct Body<'a> {
     nodes: Vec<FieldNode>,
     buffers: Vec<Buffer>,
     octets: Vec<&'a [u8]>,
@@ -45,13 +45,13 @@ pub struct Body<'a> {
 
 impl<'a> Body<'a> {
     /// Begins an array of `values` without nulls: its validity is a buffer of length 0.
-    pub fn array(&mut self, values: usize) {
+    pub(crate) fn array(&mut self, values: usize) {
         self.nodes.push(FieldNode::new(values as i64, 0));
         self.buffer(&[]);
     }
 
     /// Adds a buffer to the array: offsets, keys or values.
-    pub fn buffer(&mut self, octets: &'a [u8]) {
+    pub(crate) fn buffer(&mut self, octets: &'a [u8]) {
         self.buffers.push(Buffer::new(self.length as i64, octets.len() as i64));
         self.octets.push(octets);
         self.length += octets.len().next_multiple_of(BUFFER_ALIGNMENT);
@@ -60,18 +60,18 @@ impl<'a> Body<'a> {
 
 /// Writes messages; keeps the memory of their metadata.
 #[derive(Default)]
-pub struct Messages(FlatBufferBuilder<'static>);
+pub(crate) struct Messages(FlatBufferBuilder<'static>);
 
 impl Messages {
     /// Writes a record batch of `rows`.
-    pub fn record_batch(&mut self, rows: usize, body: &Body<'_>, write: &mut dyn FnMut(&[u8])) {
+    pub(crate) fn record_batch(&mut self, rows: usize, body: &Body<'_>, write: &mut dyn FnMut(&[u8])) {
         self.0.reset();
         let batch = self.batch(rows, body);
         self.message(MessageHeader::RecordBatch, batch.as_union_value(), body, write);
     }
 
     /// Writes the values of the dictionary `id`, in place of all earlier ones.
-    pub fn dictionary(&mut self, id: usize, values: usize, body: &Body<'_>, write: &mut dyn FnMut(&[u8])) {
+    pub(crate) fn dictionary(&mut self, id: usize, values: usize, body: &Body<'_>, write: &mut dyn FnMut(&[u8])) {
         self.0.reset();
         let data = self.batch(values, body);
         let mut dictionary = DictionaryBatchBuilder::new(&mut self.0);

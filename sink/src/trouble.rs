@@ -57,7 +57,7 @@ struct Open {
 
 impl Troubles {
     /// Notes a failed attempt.
-    pub fn failed(&mut self, url: &str, task: Task, class: Class, error: &str, now: UnixMs) {
+    pub(crate) fn failed(&mut self, url: &str, task: Task, class: Class, error: &str, now: UnixMs) {
         if self.open.is_empty() {
             (self.since, self.failures, self.logged) = (now, 0, false);
         }
@@ -66,12 +66,12 @@ impl Troubles {
     }
 
     /// Notes that the log has an error of this period.
-    pub fn logged(&mut self) {
+    pub(crate) fn logged(&mut self) {
         self.logged = true;
     }
 
     /// Notes that something worked. Tells how the trouble was if none stands any more.
-    pub fn worked(&mut self, url: &str, task: Task, now: UnixMs) -> Option<Ended> {
+    pub(crate) fn worked(&mut self, url: &str, task: Task, now: UnixMs) -> Option<Ended> {
         if self.open.is_empty() {
             return None;
         }
@@ -85,7 +85,7 @@ impl Troubles {
     }
 
     /// Notes that the schema is in place, whichever server was asked for it.
-    pub fn schema_in_place(&mut self, now: UnixMs) -> Option<Ended> {
+    pub(crate) fn schema_in_place(&mut self, now: UnixMs) -> Option<Ended> {
         let stood = !self.open.is_empty();
         self.open.retain(|(_, tried), _| *tried != Task::Schema);
         if stood { self.end(now) } else { None }
@@ -97,7 +97,7 @@ impl Troubles {
     }
 
     /// The error that came last of those that stand.
-    pub fn latest(&self) -> Option<Trouble> {
+    pub(crate) fn latest(&self) -> Option<Trouble> {
         let latest = self.open.values().max_by_key(|open| open.at)?;
         Some(Trouble { since: self.since, at: latest.at, error: latest.error.clone() })
     }

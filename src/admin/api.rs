@@ -17,12 +17,12 @@ use crate::pipeline::{QueueDepth, Snapshot, View};
 use helios_common::time::Utc;
 
 mod clickhouse;
-pub mod exporters;
+pub(super) mod exporters;
 mod problems;
 
 /// `/api/v1/pipeline`.
 #[derive(Debug, Serialize)]
-pub struct Pipeline {
+pub(super) struct Pipeline {
     version: &'static str,
     uptime_seconds: f64,
     ready: bool,
@@ -146,7 +146,7 @@ struct Source {
 }
 
 impl Pipeline {
-    pub fn new(view: &View) -> Self {
+    pub(super) fn new(view: &View) -> Self {
         let snapshot = &view.snapshot();
         let total = snapshot.collector.total();
         let accounts = &snapshot.accounts;

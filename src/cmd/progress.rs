@@ -11,7 +11,7 @@ const FILE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A line on standard error: rewritten in a terminal, added now and then elsewhere.
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     terminal: bool,
     shown: Instant,
     dirty: bool,
@@ -25,7 +25,7 @@ impl Default for Progress {
 
 impl Progress {
     /// Shows the line that `line` makes, if it is time.
-    pub fn show(&mut self, line: impl FnOnce() -> String) {
+    pub(super) fn show(&mut self, line: impl FnOnce() -> String) {
         let interval = if self.terminal { TERMINAL_INTERVAL } else { FILE_INTERVAL };
         if self.shown.elapsed() < interval {
             return;
@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// Leaves the terminal as other output expects it.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if std::mem::take(&mut self.dirty) {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }

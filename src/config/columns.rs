@@ -26,7 +26,7 @@ pub struct UserColumn {
 
 /// What is wrong with an entry of `columns`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UserColumnError {
+pub(super) enum UserColumnError {
     #[error(transparent)]
     Column(#[from] ColumnError),
     #[error(transparent)]
@@ -82,7 +82,7 @@ fn definitions(columns: &[UserColumn]) -> (Vec<usize>, Vec<Definition>) {
 }
 
 /// What is wrong with the columns, each with the place of the one that is.
-pub fn check(columns: &[UserColumn]) -> Vec<(usize, UserColumnError)> {
+pub(super) fn check(columns: &[UserColumn]) -> Vec<(usize, UserColumnError)> {
     let (places, new) = definitions(columns);
     let new = extra::check(&new).into_iter();
     let mut found: Vec<_> =
@@ -103,7 +103,7 @@ pub fn check(columns: &[UserColumn]) -> Vec<(usize, UserColumnError)> {
 ///
 /// # Panics
 /// When the table is in use already: a subcommand then reads its configuration too late, which no user can mend.
-pub fn install(columns: &[UserColumn]) {
+pub(super) fn install(columns: &[UserColumn]) {
     let fills: Vec<Fill> = columns.iter().filter(|column| column.fill).map(UserColumn::fill).collect();
     let installed = extra::install(&definitions(columns).1).and_then(|()| extra::install_fills(&fills));
     installed.expect("the configuration is read before the first use of the table");

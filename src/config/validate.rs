@@ -4,7 +4,7 @@ use super::{Config, columns};
 use helios_service::config::Problem;
 
 /// Every value that cannot work.
-pub fn problems(config: &Config) -> Vec<Problem> {
+pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     if let Err(error) = config.collector.validate() {
         found.push(Problem::new(format!("collector.{}", error.key), error.problem));

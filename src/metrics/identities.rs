@@ -6,11 +6,11 @@ use crate::pipeline::Identity;
 
 /// Exporters that have series of their own, by the value of their label `exporter`.
 #[derive(Debug)]
-pub struct Identities(Vec<(String, Identity)>);
+pub(super) struct Identities(Vec<(String, Identity)>);
 
 impl Identities {
     /// Leaves out who has no name: that is all of them once the enricher has stopped.
-    pub fn new(identities: Vec<(Address, Identity)>) -> Self {
+    pub(super) fn new(identities: Vec<(Address, Identity)>) -> Self {
         let named = identities.into_iter().filter(|(_, identity)| !identity.name.is_empty());
         Self(named.map(|(address, identity)| (ip_of(address).to_string(), identity)).collect())
     }

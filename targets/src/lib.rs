@@ -6,6 +6,8 @@
 //! much. All of these are pure. [`netbox`] and [`statics`] make devices, [`files`] reads and writes a directory, [`kubernetes`]
 //! ConfigMaps.
 
+#![deny(unreachable_pub)]
+
 pub mod config;
 pub mod device;
 pub mod netbox;

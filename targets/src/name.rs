@@ -4,13 +4,13 @@
 //! of at most 63 octets (RFC 1123 §2.1): lower-case letters, digits and hyphens, a letter or digit at both ends.
 
 /// Octets of a name; leaves 23 for `gnmic-<cluster>-targets-`, so a cluster's name may have 8.
-pub const NAME_LEN_MAX: usize = 40;
+pub(crate) const NAME_LEN_MAX: usize = 40;
 
 /// Octets of the hash that ends a name which was too long.
 const HASH_LEN: usize = 8;
 
 /// The name of a device as a DNS label; empty if nothing of it is left. Two devices may get the same one.
-pub fn dns_label(device: &str) -> String {
+pub(crate) fn dns_label(device: &str) -> String {
     let mut label = String::with_capacity(device.len());
     for char in device.chars() {
         match char.to_ascii_lowercase() {
@@ -30,7 +30,7 @@ pub fn dns_label(device: &str) -> String {
 
 /// A hash of a text that is the same in every version of Helios and on every machine: FNV-1a of 64 bits
 /// (draft-eastlake-fnv), mixed once more so that every bit depends on every octet.
-pub fn stable_hash(text: &str) -> u64 {
+pub(crate) fn stable_hash(text: &str) -> u64 {
     let fnv = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3));

@@ -5,7 +5,7 @@ use crate::device::{Device, Named};
 
 /// How one device is collected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collection {
+pub(crate) struct Collection {
     /// Names of the profiles that it comes from, the first one first.
     pub profiles: Vec<String>,
     pub gnmi: Option<GnmiConfig>,
@@ -31,7 +31,7 @@ pub enum NoCollection {
 }
 
 /// Decides how a device is collected: by the first profile that matches, or by what the device's own field says.
-pub fn choose(device: &Device, config: &TargetsConfig) -> Result<Collection, NoCollection> {
+pub(crate) fn choose(device: &Device, config: &TargetsConfig) -> Result<Collection, NoCollection> {
     let matching = || config.profiles.iter().filter(|profile| matches(&profile.r#match, device));
     let first = matching().next().ok_or(NoCollection::NoProfile)?;
     let words = words(&device.collectors)?;

@@ -5,6 +5,8 @@
 //!
 //! `make engine` installs the engine. A test that needs it and does not find it fails and says so; it is never skipped.
 
+#![deny(unreachable_pub)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

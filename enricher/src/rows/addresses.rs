@@ -56,7 +56,13 @@ const SIDES: [Side; 2] = [
     },
 ];
 
-pub fn write(batch: &mut FlowBatch, snapshot: &Snapshot, exporters: &Exporters, memo: &mut Memo, tally: &mut Tally) {
+pub(super) fn write(
+    batch: &mut FlowBatch,
+    snapshot: &Snapshot,
+    exporters: &Exporters,
+    memo: &mut Memo,
+    tally: &mut Tally,
+) {
     let mut vrfs = std::mem::take(&mut memo.ids);
     vrfs.clear();
     let named = !batch.values(INGRESS_VRF_ID).is_empty() || !batch.values(VRF_NAME).is_empty();

@@ -51,7 +51,13 @@ const SIDES: [Side; 2] = [
     },
 ];
 
-pub fn write(batch: &mut FlowBatch, snapshot: &Snapshot, exporters: &Exporters, memo: &mut Memo, tally: &mut Tally) {
+pub(super) fn write(
+    batch: &mut FlowBatch,
+    snapshot: &Snapshot,
+    exporters: &Exporters,
+    memo: &mut Memo,
+    tally: &mut Tally,
+) {
     let mut ids = std::mem::take(&mut memo.ids);
     for side in &SIDES {
         // Rows beyond the end of the column have no interface.

@@ -21,7 +21,7 @@ const NS_PER_SEC: u128 = 1_000_000_000;
 
 /// A captured packet.
 #[derive(Debug, Clone, Copy)]
-pub struct Packet<'a> {
+pub(super) struct Packet<'a> {
     pub timestamp_ns: u64,
     /// `None` for a link type that is not known here.
     pub link: Option<Link>,
@@ -30,7 +30,7 @@ pub struct Packet<'a> {
 
 /// What earlier blocks say about the packets of later ones.
 #[derive(Debug, Default)]
-pub struct Blocks {
+pub(super) struct Blocks {
     interfaces: Vec<Interface>,
 }
 
@@ -63,7 +63,7 @@ impl Interface {
 
 impl Blocks {
     /// The packet that a block holds, if it holds one.
-    pub fn packet<'a>(&mut self, block: &'a PcapBlockOwned<'_>) -> Option<Packet<'a>> {
+    pub(super) fn packet<'a>(&mut self, block: &'a PcapBlockOwned<'_>) -> Option<Packet<'a>> {
         match block {
             PcapBlockOwned::LegacyHeader(header) => {
                 let units_per_sec = if header.is_nanosecond_precision() { NS_PER_SEC } else { 1_000_000 };
@@ -105,7 +105,7 @@ impl Blocks {
 }
 
 /// Reads as much of a capture as it takes to recognise it, however little a pipe gives at a time.
-pub fn read_head(input: &mut impl Read) -> io::Result<Vec<u8>> {
+pub(super) fn read_head(input: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     read_up_to(input, HEAD_OCTETS, &mut head)?;
     if let Some((magic, rest)) = head.split_first_chunk::<4>()

@@ -17,7 +17,7 @@ const MAX_OCTETS: usize = 65_535;
 
 /// Datagrams of which fragments are missing, the one that got none for longest first.
 #[derive(Debug, Default)]
-pub struct Fragments {
+pub(super) struct Fragments {
     incomplete: Vec<Incomplete>,
 }
 
@@ -42,7 +42,7 @@ struct Key {
 
 impl Fragments {
     /// Takes a fragment in and returns the payload of the packet that it completes.
-    pub fn join(&mut self, ip: &Ip<'_>, fragment: Fragment, counts: &mut Counts) -> Option<Vec<u8>> {
+    pub(super) fn join(&mut self, ip: &Ip<'_>, fragment: Fragment, counts: &mut Counts) -> Option<Vec<u8>> {
         let key = Key { src: ip.src, dst: ip.dst, id: fragment.id };
         let at = self.incomplete.iter().position(|incomplete| incomplete.key == key);
         let mut incomplete = at.map_or_else(|| Incomplete::new(key), |at| self.incomplete.remove(at));
@@ -66,7 +66,7 @@ impl Fragments {
     }
 
     /// Gives up what is incomplete and returns how many fragments that were.
-    pub fn abandon(&mut self) -> u64 {
+    pub(super) fn abandon(&mut self) -> u64 {
         self.incomplete.drain(..).map(|incomplete| incomplete.fragments).sum()
     }
 }

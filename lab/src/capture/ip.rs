@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use helios_collector::decode::cursor::Cursor;
 
-pub const UDP: u8 = 17;
+pub(super) const UDP: u8 = 17;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
@@ -18,7 +18,7 @@ const UDP_HEADER_OCTETS: usize = 8;
 
 /// An IP packet.
 #[derive(Debug, Clone, Copy)]
-pub struct Ip<'a> {
+pub(super) struct Ip<'a> {
     pub src: IpAddr,
     pub dst: IpAddr,
     pub protocol: u8,
@@ -29,7 +29,7 @@ pub struct Ip<'a> {
 
 /// Which part of a packet a fragment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fragment {
+pub(super) struct Fragment {
     pub id: u32,
     /// In octets.
     pub offset: usize,
@@ -45,7 +45,7 @@ impl Fragment {
 
 /// A UDP datagram.
 #[derive(Debug, Clone, Copy)]
-pub struct Udp<'a> {
+pub(super) struct Udp<'a> {
     pub source: SocketAddr,
     pub destination: SocketAddr,
     pub payload: &'a [u8],
@@ -55,7 +55,7 @@ pub struct Udp<'a> {
 
 impl<'a> Ip<'a> {
     /// Parses an IPv4 or IPv6 packet; `None` if the octets are neither.
-    pub fn parse(packet: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(packet: &'a [u8]) -> Option<Self> {
         match packet.first()? >> 4 {
             4 => Self::parse_v4(packet),
             6 => Self::parse_v6(packet),
@@ -115,7 +115,7 @@ impl<'a> Ip<'a> {
     }
 
     /// Parses the whole payload of the packet, or of its fragments joined, as a datagram.
-    pub fn udp<'b>(&self, payload: &'b [u8]) -> Option<Udp<'b>> {
+    pub(super) fn udp<'b>(&self, payload: &'b [u8]) -> Option<Udp<'b>> {
         let mut cursor = Cursor::new(payload);
         let source = SocketAddr::new(self.src, cursor.u16().ok()?);
         let destination = SocketAddr::new(self.dst, cursor.u16().ok()?);

@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use super::{Counts, Datagram, End};
 
 /// A file begins with the version of its first message.
-pub const VERSION: [u8; 2] = [0, 10];
+pub(super) const VERSION: [u8; 2] = [0, 10];
 
 const HEADER_OCTETS: usize = 16;
 const NS_PER_SEC: u64 = 1_000_000_000;
@@ -18,7 +18,7 @@ const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPEC
 ///
 /// # Errors
 /// When the input cannot be read.
-pub fn next_message(input: &mut dyn Read, counts: &mut Counts) -> io::Result<Option<Datagram>> {
+pub(super) fn next_message(input: &mut dyn Read, counts: &mut Counts) -> io::Result<Option<Datagram>> {
     let mut payload = vec![0; HEADER_OCTETS];
     let read = fill(input, &mut payload)?;
     let &[v0, v1, l0, l1, e0, e1, e2, e3, ..] = payload.as_slice() else { return Ok(None) };

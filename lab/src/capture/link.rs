@@ -11,7 +11,7 @@ const VLAN_TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 
 /// Link types in which IP is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
+pub(super) enum Link {
     /// 4 octets of address family, in the byte order of the host (NULL) or of the network (LOOP).
     Loopback,
     Ethernet,
@@ -23,7 +23,7 @@ pub enum Link {
 }
 
 impl Link {
-    pub fn of(number: i32) -> Option<Self> {
+    pub(super) fn of(number: i32) -> Option<Self> {
         // The upper bits tell how long the frame check sequence is, which IP's own length makes irrelevant.
         Some(match number & 0xffff {
             0 | 108 => Self::Loopback,
@@ -37,7 +37,7 @@ impl Link {
     }
 
     /// The IP packet in a frame; `None` if it holds something else.
-    pub fn ip_packet(self, frame: &[u8]) -> Option<&[u8]> {
+    pub(super) fn ip_packet(self, frame: &[u8]) -> Option<&[u8]> {
         let mut cursor = Cursor::new(frame);
         match self {
             Self::Raw => {}

@@ -82,13 +82,13 @@ impl<'a> Cell<'a> {
 }
 
 /// A string in JSON's quotes.
-pub fn write_json_text(text: &str, out: &mut String) -> fmt::Result {
+pub(super) fn write_json_text(text: &str, out: &mut String) -> fmt::Result {
     escape_controls(&serde_json::to_string(text).map_err(|_| fmt::Error)?, out)
 }
 
 /// JSON with its control characters escaped. serde_json escapes those below U+0020; terminals also obey those from U+007F
 /// to U+009F.
-pub fn escape_controls(json: &str, out: &mut String) -> fmt::Result {
+pub(super) fn escape_controls(json: &str, out: &mut String) -> fmt::Result {
     for c in json.chars() {
         if c.is_control() { write!(out, "\\u{:04x}", u32::from(c))? } else { out.push(c) }
     }

@@ -19,7 +19,7 @@ static NUMBERS: LazyLock<HashMap<IANAIPFixField, u16>> =
     LazyLock::new(|| (0..=LAST_ELEMENT).map(|number| (IANAIPFixField::from(number), number)).collect());
 
 /// The name of an IPFIX element: IANA's, or `enterprise/id` where there is none.
-pub fn ipfix(field: IpfixField) -> String {
+pub(super) fn ipfix(field: IpfixField) -> String {
     match field {
         IPFixField::IANA(IANAIPFixField::Unknown(number)) => format!("0/{number}"),
         IPFixField::IANA(field) => match NUMBERS.get(&field).and_then(|&number| info(iana(number))) {
@@ -37,7 +37,7 @@ pub fn ipfix(field: IpfixField) -> String {
 }
 
 /// The number of an element of IANA's.
-pub fn number(field: IpfixField) -> Option<u16> {
+pub(super) fn number(field: IpfixField) -> Option<u16> {
     match field {
         IPFixField::IANA(field) => NUMBERS.get(&field).copied(),
         _ => None,
@@ -45,7 +45,7 @@ pub fn number(field: IpfixField) -> Option<u16> {
 }
 
 /// The name of a NetFlow v9 field type: that of the element with its number.
-pub fn netflow9(field: V9Field) -> String {
+pub(super) fn netflow9(field: V9Field) -> String {
     let number = u16::from(field);
     match info(iana(number)) {
         Some(element) => element.name.to_owned(),

@@ -31,44 +31,44 @@ impl Value {
 
 /// Types beyond 7 are written as 0 with the rest in an octet of its own.
 mod kind {
-    pub const POINTER: u8 = 1;
-    pub const TEXT: u8 = 2;
-    pub const DOUBLE: u8 = 3;
-    pub const BYTES: u8 = 4;
-    pub const U16: u8 = 5;
-    pub const U32: u8 = 6;
-    pub const MAP: u8 = 7;
-    pub const I32: u8 = 8;
-    pub const U64: u8 = 9;
-    pub const U128: u8 = 10;
-    pub const ARRAY: u8 = 11;
-    pub const BOOL: u8 = 14;
-    pub const FLOAT: u8 = 15;
+    pub(super) const POINTER: u8 = 1;
+    pub(super) const TEXT: u8 = 2;
+    pub(super) const DOUBLE: u8 = 3;
+    pub(super) const BYTES: u8 = 4;
+    pub(super) const U16: u8 = 5;
+    pub(super) const U32: u8 = 6;
+    pub(super) const MAP: u8 = 7;
+    pub(super) const I32: u8 = 8;
+    pub(super) const U64: u8 = 9;
+    pub(super) const U128: u8 = 10;
+    pub(super) const ARRAY: u8 = 11;
+    pub(super) const BOOL: u8 = 14;
+    pub(super) const FLOAT: u8 = 15;
 }
 
 /// Values one after the other.
 #[derive(Debug, Default)]
-pub struct Section {
+pub(super) struct Section {
     bytes: Vec<u8>,
     texts: HashMap<String, u32, foldhash::fast::FixedState>,
 }
 
 impl Section {
     /// The octets of one value on its own, without pointers.
-    pub fn single(value: &Value) -> Vec<u8> {
+    pub(super) fn single(value: &Value) -> Vec<u8> {
         let mut section = Self::default();
         section.value(value);
         section.bytes
     }
 
     /// Appends a value and says where it begins.
-    pub fn append(&mut self, value: &Value) -> u32 {
+    pub(super) fn append(&mut self, value: &Value) -> u32 {
         let offset = self.bytes.len() as u32;
         self.value(value);
         offset
     }
 
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 

@@ -2,7 +2,7 @@
 
 /// What a pointer of the tree leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slot {
+pub(super) enum Slot {
     Empty,
     Node(u32),
     /// Offset in the data section.
@@ -11,7 +11,7 @@ pub enum Slot {
 
 /// Nodes in order of creation; the first one is the root.
 #[derive(Debug)]
-pub struct Tree {
+pub(super) struct Tree {
     nodes: Vec<[Slot; 2]>,
 }
 
@@ -25,14 +25,14 @@ impl Default for Tree {
 }
 
 impl Tree {
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }
 
     /// Puts `slot` at the end of a path of left-aligned bits. A longer path divides data that it passes.
     ///
     /// A path of no bits stands for both halves of the root.
-    pub fn insert(&mut self, path: u128, bits: u8, slot: Slot) {
+    pub(super) fn insert(&mut self, path: u128, bits: u8, slot: Slot) {
         if bits == 0 {
             self.nodes[0] = [slot; 2];
             return;
@@ -54,7 +54,7 @@ impl Tree {
     }
 
     /// Lets the aliases of IPv4 lead to the subtree at `::/96`, where networks have not taken their place.
-    pub fn alias_ipv4(&mut self) {
+    pub(super) fn alias_ipv4(&mut self) {
         let Slot::Node(ipv4) = self.find(0, 96) else { return };
         for (path, bits) in ALIASES {
             if self.find(path, bits) == Slot::Empty {
@@ -74,7 +74,7 @@ impl Tree {
     }
 
     /// The octets of all nodes, `None` if a pointer does not fit into `record_size` bits.
-    pub fn encode(&self, record_size: u16) -> Option<Vec<u8>> {
+    pub(super) fn encode(&self, record_size: u16) -> Option<Vec<u8>> {
         let nodes = self.nodes.len() as u64;
         let pointer = |slot| match slot {
             Slot::Node(node) => u64::from(node),

@@ -9,16 +9,16 @@ use super::internet::{Family, Host, Internet, Side};
 use super::random::{Random, Weighted};
 
 /// Interfaces of an exporter: two uplinks, then one for each site and two that are idle.
-pub const INTERFACES: u32 = 12;
+pub(super) const INTERFACES: u32 = 12;
 const UPLINKS: u32 = 2;
 
-pub const PROTO_ICMP: u8 = 1;
-pub const PROTO_TCP: u8 = 6;
-pub const PROTO_UDP: u8 = 17;
-pub const PROTO_ICMPV6: u8 = 58;
+pub(super) const PROTO_ICMP: u8 = 1;
+pub(super) const PROTO_TCP: u8 = 6;
+pub(super) const PROTO_UDP: u8 = 17;
+pub(super) const PROTO_ICMPV6: u8 = 58;
 
 /// Sizes that are drawn for a flow at run time; a power of two, so that random bits are an index.
-pub const SIZES_PER_CLASS: usize = 1_024;
+pub(super) const SIZES_PER_CLASS: usize = 1_024;
 
 /// Forwarding status (RFC 7270): forwarded, or dropped by an access list.
 const FORWARDED: u8 = 0x40;
@@ -27,7 +27,7 @@ const DROPPED_BY_ACL: u8 = 0x82;
 /// How much is said in one direction of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum SizeClass {
+pub(super) enum SizeClass {
     /// Content: elephants and mice, full packets.
     Content,
     /// What is sent back for content: acknowledgements and requests.
@@ -46,26 +46,26 @@ impl SizeClass {
 
 /// Packets of a flow and the mean octets of one.
 #[derive(Debug, Clone, Copy)]
-pub struct Size {
+pub(super) struct Size {
     pub packets: u32,
     pub mean_octets: u32,
 }
 
 /// Sizes to draw from, by class.
 #[derive(Debug)]
-pub struct Sizes {
+pub(super) struct Sizes {
     classes: [Vec<Size>; SizeClass::ALL.len()],
 }
 
 impl Sizes {
-    pub fn new(random: &mut Random) -> Self {
+    pub(super) fn new(random: &mut Random) -> Self {
         let classes = SizeClass::ALL.map(|class| (0..SIZES_PER_CLASS).map(|_| draw_size(class, random)).collect());
         Self { classes }
     }
 
     /// One of the sizes of a class, by random bits.
     #[inline]
-    pub fn pick(&self, class: SizeClass, bits: usize) -> Size {
+    pub(super) fn pick(&self, class: SizeClass, bits: usize) -> Size {
         self.classes[class as usize][bits % SIZES_PER_CLASS]
     }
 }
@@ -130,7 +130,7 @@ const SERVICES: &[Service] = &[
 
 /// Which port a flow draws anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientPort {
+pub(super) enum ClientPort {
     Source,
     Destination,
     /// Protocols without ports.
@@ -139,7 +139,7 @@ pub enum ClientPort {
 
 /// All of a flow that stays the same from flow to flow.
 #[derive(Debug, Clone, Copy)]
-pub struct Conversation {
+pub(super) struct Conversation {
     pub src: Host,
     pub dst: Host,
     /// 0 for the client's.
@@ -160,19 +160,19 @@ pub struct Conversation {
 
 /// Draws conversations of one address family.
 #[derive(Debug)]
-pub struct Conversations {
+pub(super) struct Conversations {
     family: Family,
     internet: Internet,
     services: Weighted,
 }
 
 impl Conversations {
-    pub fn new(family: Family) -> Self {
+    pub(super) fn new(family: Family) -> Self {
         let services = Weighted::new(SERVICES.iter().map(|service| service.weight));
         Self { family, internet: Internet::new(family), services }
     }
 
-    pub fn draw(&self, random: &mut Random) -> Conversation {
+    pub(super) fn draw(&self, random: &mut Random) -> Conversation {
         let service = &SERVICES[self.services.draw(random)];
         let (client, server) = self.ends(random);
         let to_client = random.chance(0.5);
@@ -247,7 +247,7 @@ fn next_hop(family: Family, side: Side) -> IpAddr {
 }
 
 /// Name and description of an interface.
-pub fn interface_texts(index: u32) -> (String, String) {
+pub(super) fn interface_texts(index: u32) -> (String, String) {
     let description = if index <= UPLINKS { format!("transit {index}") } else { format!("site {}", index - UPLINKS) };
     (format!("Ethernet1/{index}"), description)
 }

@@ -18,7 +18,7 @@ const ANNOUNCE_AFTER_DATAGRAMS: usize = 1_000;
 const ANNOUNCE_AFTER_MS: u64 = 20_000;
 
 /// Payload of a datagram: fits an Ethernet frame with room for a tunnel around it.
-pub const MAX_PAYLOAD: usize = 1_400;
+pub(super) const MAX_PAYLOAD: usize = 1_400;
 
 /// A time, since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Datagrams {
 
 /// What a device needs to know to write datagrams.
 #[derive(Debug)]
-pub struct Visit<'a> {
+pub(super) struct Visit<'a> {
     pub identity: &'a Identity,
     pub now: Now,
     pub sizes: &'a Sizes,
@@ -115,18 +115,18 @@ pub struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    pub fn uptime_ms(&self) -> u32 {
+    pub(super) fn uptime_ms(&self) -> u32 {
         self.identity.uptime_ms(self.now)
     }
 
     /// Uptime before it wraps, so that times before the wrap can be computed from it.
-    pub fn unwrapped_uptime_ms(&self) -> u64 {
+    pub(super) fn unwrapped_uptime_ms(&self) -> u64 {
         self.now.ms().saturating_sub(self.identity.boot_ms)
     }
 }
 
 /// How a protocol is spoken. Called once a burst, never per flow.
-pub trait Device: Send + std::fmt::Debug {
+pub(super) trait Device: Send + std::fmt::Debug {
     /// Appends what the records to come rely on, and what is sent beside them.
     fn announce(&mut self, visit: &mut Visit<'_>, out: &mut Datagrams);
 
@@ -168,13 +168,13 @@ impl Exporter {
 }
 
 /// Splits `n` flows into datagrams of at most `most` and yields how many each holds.
-pub fn portions(n: usize, most: usize) -> impl Iterator<Item = usize> {
+pub(super) fn portions(n: usize, most: usize) -> impl Iterator<Item = usize> {
     let most = most.max(1);
     (0..n).step_by(most).map(move |sent| most.min(n - sent))
 }
 
 /// Splits the numbers 1 to `n` into runs of at most `most`.
-pub fn runs(n: u32, most: u32) -> impl Iterator<Item = Range<u32>> {
+pub(super) fn runs(n: u32, most: u32) -> impl Iterator<Item = Range<u32>> {
     (1..=n).step_by(most as usize).map(move |first| first..(first + most).min(n + 1))
 }
 

@@ -13,7 +13,7 @@ use super::records::{Layout, RecordPool};
 const IPV6_PER_CENT: u64 = 15;
 
 /// The sampler that all flows refer to.
-pub const SAMPLER: u32 = 1;
+pub(super) const SAMPLER: u32 = 1;
 
 /// Values of flowEndReason (RFC 5102): idle timeout, active timeout, end of flow.
 const END_IDLE: u64 = 1;
@@ -23,13 +23,13 @@ const TCP_FIN: u8 = 0x01;
 
 /// Pools of IPv4 and IPv6 records, each with its template.
 #[derive(Debug)]
-pub struct FamilyPools {
+pub(super) struct FamilyPools {
     pub v4: RecordPool,
     pub v6: RecordPool,
 }
 
 impl FamilyPools {
-    pub fn new(v4: &[Field], v6: &[Field], random: &mut Random) -> Self {
+    pub(super) fn new(v4: &[Field], v6: &[Field], random: &mut Random) -> Self {
         let mut pool = |family, fields: &[Field]| {
             RecordPool::new(family, layout(fields), random, |conversation, out| record(fields, conversation, out))
         };
@@ -39,13 +39,13 @@ impl FamilyPools {
 
 /// Chooses the family of the next burst so that the share of IPv6 is kept.
 #[derive(Debug, Default)]
-pub struct Shares {
+pub(super) struct Shares {
     flows: u64,
     v6_flows: u64,
 }
 
 impl Shares {
-    pub fn next(&mut self, n: usize) -> Family {
+    pub(super) fn next(&mut self, n: usize) -> Family {
         let n = n as u64;
         let behind = self.v6_flows * 100 < self.flows * IPV6_PER_CENT;
         self.flows += n;

@@ -21,14 +21,14 @@ const NETWORK_EXPONENT: f64 = 0.8;
 
 /// Address family of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub(super) enum Family {
     V4,
     V6,
 }
 
 /// An end of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Host {
+pub(super) struct Host {
     pub address: IpAddr,
     /// Length of the routed prefix.
     pub mask: u8,
@@ -39,7 +39,7 @@ pub struct Host {
 
 /// Where a host is, which decides the interface its packets take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub(super) enum Side {
     /// At this site of the network.
     Site(u32),
     Internet,
@@ -107,14 +107,14 @@ const NETWORKS_V6: &[Network<Ipv6Addr>] = &[
 ];
 
 /// Every prefix of the simulated Internet: address, length and origin AS.
-pub fn networks() -> impl Iterator<Item = (IpAddr, u8, u32)> {
+pub(super) fn networks() -> impl Iterator<Item = (IpAddr, u8, u32)> {
     let v4 = NETWORKS_V4.iter().map(|network| (IpAddr::V4(network.prefix), network.length, network.asn));
     v4.chain(NETWORKS_V6.iter().map(|network| (IpAddr::V6(network.prefix), network.length, network.asn)))
 }
 
 /// Draws hosts.
 #[derive(Debug)]
-pub struct Internet {
+pub(super) struct Internet {
     family: Family,
     networks: Weighted,
     hosts: Weighted,
@@ -122,7 +122,7 @@ pub struct Internet {
 }
 
 impl Internet {
-    pub fn new(family: Family) -> Self {
+    pub(super) fn new(family: Family) -> Self {
         let networks = match family {
             Family::V4 => NETWORKS_V4.len(),
             Family::V6 => NETWORKS_V6.len(),
@@ -136,7 +136,7 @@ impl Internet {
     }
 
     /// A host somewhere in the Internet.
-    pub fn remote(&self, random: &mut Random) -> Host {
+    pub(super) fn remote(&self, random: &mut Random) -> Host {
         let at = self.networks.draw(random);
         let rank = self.hosts.draw(random) as u32;
         let (address, mask, asn) = match self.family {
@@ -153,7 +153,7 @@ impl Internet {
     }
 
     /// A host of the network itself.
-    pub fn local(&self, random: &mut Random) -> Host {
+    pub(super) fn local(&self, random: &mut Random) -> Host {
         let site = random.below(SITES);
         let rank = self.site_hosts.draw(random) as u32;
         let (address, mask) = match self.family {

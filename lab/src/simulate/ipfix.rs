@@ -58,13 +58,13 @@ const INTERFACES_PER_DATAGRAM: u32 = 32;
 /// Header of a data Set.
 const SET_OCTETS: usize = 4;
 
-pub fn pools(random: &mut Random) -> FamilyPools {
+pub(super) fn pools(random: &mut Random) -> FamilyPools {
     FamilyPools::new(&V4_FIELDS, &V6_FIELDS, random)
 }
 
 /// A device that speaks IPFIX.
 #[derive(Debug)]
-pub struct Exporting {
+pub(super) struct Exporting {
     pools: Arc<FamilyPools>,
     window: usize,
     shares: Shares,
@@ -74,7 +74,7 @@ pub struct Exporting {
 
 impl Exporting {
     /// `templates` in all, if those that are used are fewer.
-    pub fn new(pools: Arc<FamilyPools>, templates: u16, random: &mut Random) -> Self {
+    pub(super) fn new(pools: Arc<FamilyPools>, templates: u16, random: &mut Random) -> Self {
         let unused_templates = templates.saturating_sub(TEMPLATES);
         Self { pools, window: RecordPool::window(random), shares: Shares::default(), records_sent: 0, unused_templates }
     }

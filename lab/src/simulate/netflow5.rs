@@ -23,15 +23,15 @@ const RANDOM_SAMPLING: u16 = 2 << 14;
 /// The router whose shortcuts the Catalyst took.
 const ROUTER: [u8; 4] = [10, 255, 0, 1];
 
-pub fn pool_v1(random: &mut Random) -> RecordPool {
+pub(super) fn pool_v1(random: &mut Random) -> RecordPool {
     RecordPool::new(Family::V4, LAYOUT, random, |conversation, out| netflow1::write(&record(conversation), out))
 }
 
-pub fn pool_v5(random: &mut Random) -> RecordPool {
+pub(super) fn pool_v5(random: &mut Random) -> RecordPool {
     RecordPool::new(Family::V4, LAYOUT, random, |conversation, out| record(conversation).write(out))
 }
 
-pub fn pool_v7(random: &mut Random) -> RecordPool {
+pub(super) fn pool_v7(random: &mut Random) -> RecordPool {
     RecordPool::new(Family::V4, LAYOUT, random, |conversation, out| {
         netflow7::Record { common: record(conversation), flags: 0, more_flags: 0, router: ROUTER }.write(out);
     })
@@ -39,7 +39,7 @@ pub fn pool_v7(random: &mut Random) -> RecordPool {
 
 /// A device that speaks v1, v5 or v7.
 #[derive(Debug)]
-pub struct Exporting {
+pub(super) struct Exporting {
     version: Version,
     pool: Arc<RecordPool>,
     window: usize,
@@ -54,15 +54,15 @@ enum Version {
 }
 
 impl Exporting {
-    pub fn v1(pool: Arc<RecordPool>, random: &mut Random) -> Self {
+    pub(super) fn v1(pool: Arc<RecordPool>, random: &mut Random) -> Self {
         Self { version: Version::V1, pool, window: RecordPool::window(random), flows_sent: 0 }
     }
 
-    pub fn v5(pool: Arc<RecordPool>, random: &mut Random) -> Self {
+    pub(super) fn v5(pool: Arc<RecordPool>, random: &mut Random) -> Self {
         Self { version: Version::V5, pool, window: RecordPool::window(random), flows_sent: 0 }
     }
 
-    pub fn v7(pool: Arc<RecordPool>, random: &mut Random) -> Self {
+    pub(super) fn v7(pool: Arc<RecordPool>, random: &mut Random) -> Self {
         Self { version: Version::V7, pool, window: RecordPool::window(random), flows_sent: 0 }
     }
 

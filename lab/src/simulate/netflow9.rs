@@ -59,13 +59,13 @@ const INTERFACES_PER_DATAGRAM: u32 = 12;
 /// Header and padding of a data FlowSet.
 const FLOWSET_OCTETS: usize = 4 + 3;
 
-pub fn pools(random: &mut Random) -> FamilyPools {
+pub(super) fn pools(random: &mut Random) -> FamilyPools {
     FamilyPools::new(&V4_FIELDS, &V6_FIELDS, random)
 }
 
 /// A device that speaks v9.
 #[derive(Debug)]
-pub struct Exporting {
+pub(super) struct Exporting {
     pools: Arc<FamilyPools>,
     window: usize,
     shares: Shares,
@@ -75,7 +75,7 @@ pub struct Exporting {
 
 impl Exporting {
     /// `templates` in all, if those that are used are fewer.
-    pub fn new(pools: Arc<FamilyPools>, templates: u16, random: &mut Random) -> Self {
+    pub(super) fn new(pools: Arc<FamilyPools>, templates: u16, random: &mut Random) -> Self {
         let unused_templates = templates.saturating_sub(TEMPLATES);
         Self {
             pools,

@@ -8,20 +8,20 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A stream of random numbers.
 #[derive(Debug, Clone)]
-pub struct Random {
+pub(super) struct Random {
     state: u64,
 }
 
 impl Random {
     /// The stream of `seed` for one `purpose`; streams of other purposes are unrelated to it.
-    pub fn new(seed: u64, purpose: u64) -> Self {
+    pub(super) fn new(seed: u64, purpose: u64) -> Self {
         let mut random = Self { state: seed ^ purpose.wrapping_mul(GOLDEN).rotate_left(32) };
         random.state = random.next();
         random
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GOLDEN);
         let mixed = (self.state ^ self.state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -29,17 +29,17 @@ impl Random {
     }
 
     /// A number below `n`, 0 if `n` is 0.
-    pub fn below(&mut self, n: u32) -> u32 {
+    pub(super) fn below(&mut self, n: u32) -> u32 {
         scale(self.next() as u32, n)
     }
 
     /// A number from 0 to just below 1.
-    pub fn unit(&mut self) -> f64 {
+    pub(super) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Whether something of the given probability happens.
-    pub fn chance(&mut self, probability: f64) -> bool {
+    pub(super) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
@@ -47,24 +47,24 @@ impl Random {
     ///
     /// # Panics
     /// When there are none.
-    pub fn choose<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+    pub(super) fn choose<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len() as u32) as usize]
     }
 }
 
 /// Maps 32 random bits to a number below `n`, without a division.
-pub fn scale(bits: u32, n: u32) -> u32 {
+pub(super) fn scale(bits: u32, n: u32) -> u32 {
     ((u64::from(bits) * u64::from(n)) >> 32) as u32
 }
 
 /// Ranks by weight: what comes first comes often.
 #[derive(Debug, Clone)]
-pub struct Weighted {
+pub(super) struct Weighted {
     cumulative: Vec<f64>,
 }
 
 impl Weighted {
-    pub fn new(weights: impl IntoIterator<Item = f64>) -> Self {
+    pub(super) fn new(weights: impl IntoIterator<Item = f64>) -> Self {
         let mut sum = 0.0;
         let cumulative = weights.into_iter().map(|weight| {
             sum += weight;
@@ -74,12 +74,12 @@ impl Weighted {
     }
 
     /// Zipf's law: rank r with weight 1 / r^exponent.
-    pub fn zipf(n: usize, exponent: f64) -> Self {
+    pub(super) fn zipf(n: usize, exponent: f64) -> Self {
         Self::new((1..=n).map(|rank| (rank as f64).powf(-exponent)))
     }
 
     /// A rank, counted from 0.
-    pub fn draw(&self, random: &mut Random) -> usize {
+    pub(super) fn draw(&self, random: &mut Random) -> usize {
         let at = random.unit() * self.cumulative.last().copied().unwrap_or(0.0);
         self.cumulative.partition_point(|&sum| sum <= at).min(self.cumulative.len().saturating_sub(1))
     }

@@ -26,7 +26,7 @@ const MAX_DURATION_MS: u64 = 60_000;
 
 /// Where in a record stands what changes from flow to flow.
 #[derive(Debug, Clone, Copy)]
-pub struct Layout {
+pub(super) struct Layout {
     pub octets: usize,
     pub packets: usize,
     pub start: usize,
@@ -53,7 +53,7 @@ impl Volume {
 
 /// Records of one layout.
 #[derive(Debug)]
-pub struct RecordPool {
+pub(super) struct RecordPool {
     layout: Layout,
     stride: usize,
     octets: Vec<u8>,
@@ -70,7 +70,7 @@ struct RecordFacts {
 
 /// What an exporter's flows depend on besides its pool.
 #[derive(Debug)]
-pub struct Draw<'a> {
+pub(super) struct Draw<'a> {
     pub sizes: &'a Sizes,
     pub random: &'a mut Random,
     /// First record of the exporter's window, anywhere in the pool.
@@ -81,7 +81,7 @@ pub struct Draw<'a> {
 
 impl RecordPool {
     /// Draws conversations and writes the record of each by `write`; all have to be of one length.
-    pub fn new(
+    pub(super) fn new(
         family: Family,
         layout: Layout,
         random: &mut Random,
@@ -106,13 +106,13 @@ impl RecordPool {
     }
 
     /// Octets of a record.
-    pub fn record_octets(&self) -> usize {
+    pub(super) fn record_octets(&self) -> usize {
         self.stride
     }
 
     /// Appends `n` flows. Counters and times are `W` octets wide, 4 or 8; wider values lose their upper octets, as
     /// a wrapping uptime does.
-    pub fn write<const W: usize>(&self, n: usize, draw: &mut Draw<'_>, out: &mut Vec<u8>) -> Volume {
+    pub(super) fn write<const W: usize>(&self, n: usize, draw: &mut Draw<'_>, out: &mut Vec<u8>) -> Volume {
         let mut volume = Volume { flows: n as u64, ..Volume::default() };
         for _ in 0..n {
             let bits = draw.random.next();
@@ -145,7 +145,7 @@ impl RecordPool {
     }
 
     /// A window for one more exporter.
-    pub fn window(random: &mut Random) -> usize {
+    pub(super) fn window(random: &mut Random) -> usize {
         random.below(POOL_RECORDS as u32) as usize
     }
 }

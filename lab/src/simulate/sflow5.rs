@@ -71,16 +71,16 @@ const SHAPES: [Shape; 6] = [
 
 /// Offsets in a flow sample.
 mod at {
-    pub const SEQUENCE: usize = 0;
-    pub const RATE: usize = 8;
-    pub const POOL: usize = 12;
+    pub(super) const SEQUENCE: usize = 0;
+    pub(super) const RATE: usize = 8;
+    pub(super) const POOL: usize = 12;
     /// Behind the sample's fields and the fields of the sampled header, the first record.
-    pub const FRAME: usize = 32 + 8 + 16;
+    pub(super) const FRAME: usize = 32 + 8 + 16;
 }
 
 /// Samples to draw from, by shape.
 #[derive(Debug)]
-pub struct SamplePool {
+pub(super) struct SamplePool {
     shapes: [Samples; SHAPES.len()],
 }
 
@@ -102,7 +102,7 @@ struct SampleFacts {
 }
 
 impl SamplePool {
-    pub fn new(random: &mut Random) -> Self {
+    pub(super) fn new(random: &mut Random) -> Self {
         let v4 = Conversations::new(Family::V4);
         let v6 = Conversations::new(Family::V6);
         let shapes = SHAPES.map(|shape| {
@@ -253,7 +253,7 @@ struct Port {
 
 /// A device that speaks sFlow.
 #[derive(Debug)]
-pub struct Exporting {
+pub(super) struct Exporting {
     pool: Arc<SamplePool>,
     datagrams_sent: u32,
     /// By ifIndex.
@@ -261,7 +261,7 @@ pub struct Exporting {
 }
 
 impl Exporting {
-    pub fn new(pool: Arc<SamplePool>) -> Self {
+    pub(super) fn new(pool: Arc<SamplePool>) -> Self {
         Self { pool, datagrams_sent: 0, ports: Default::default() }
     }
 

@@ -13,7 +13,7 @@ const ROLLBACK_MS: Ms = 600_000;
 
 /// A commit that waits for its confirmation.
 #[derive(Debug)]
-pub struct Pending {
+pub(crate) struct Pending {
     id: String,
     /// The configuration that comes back.
     before: Value,
@@ -22,13 +22,13 @@ pub struct Pending {
 
 impl Pending {
     /// The configuration that comes back, once the time is over.
-    pub fn expired(&mut self, now: Ms) -> Option<Value> {
+    pub(crate) fn expired(&mut self, now: Ms) -> Option<Value> {
         (self.until <= now).then(|| self.before.take())
     }
 }
 
 /// Does a Set, with or without a commit.
-pub fn set(state: &mut State, device: usize, request: &SetRequest) -> Result<Vec<UpdateResult>, Status> {
+pub(crate) fn set(state: &mut State, device: usize, request: &SetRequest) -> Result<Vec<UpdateResult>, Status> {
     let pending = state.devices[device].commit.as_ref().map(|pending| pending.id.clone());
     let Some(commit) = Commit::of(&request.extension) else {
         return match pending {

@@ -32,7 +32,7 @@ const SAMPLE_MIN: Duration = Duration::from_secs(1);
 const UPDATES_MAX: usize = 2_000;
 
 /// Answers a stream until either side ends it.
-pub async fn answer(network: &Network, device: usize, mut requests: Streaming<SubscribeRequest>, out: Out) {
+pub(super) async fn answer(network: &Network, device: usize, mut requests: Streaming<SubscribeRequest>, out: Out) {
     let first = match requests.message().await {
         Ok(Some(SubscribeRequest { request: Some(Asked::Subscribe(list)) })) => list,
         Ok(None) | Err(_) => return,

@@ -8,27 +8,27 @@ const VARIABLES_MAX: usize = 512;
 
 /// An object identifier.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Oid(pub Vec<u32>);
+pub(crate) struct Oid(pub Vec<u32>);
 
 impl Oid {
     /// The OID with so many more sub-identifiers.
-    pub fn child(&self, rest: &[u32]) -> Self {
+    pub(crate) fn child(&self, rest: &[u32]) -> Self {
         Self(self.0.iter().chain(rest).copied().collect())
     }
 
     /// Without the last sub-identifier.
-    pub fn parent(&self) -> Self {
+    pub(crate) fn parent(&self) -> Self {
         Self(self.0[..self.0.len().saturating_sub(1)].to_vec())
     }
 
-    pub fn starts_with(&self, other: &Self) -> bool {
+    pub(crate) fn starts_with(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
     }
 }
 
 /// A value (RFC 3416 §3).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     Null,
     Integer(i64),
     Octets(Vec<u8>),
@@ -45,7 +45,7 @@ pub enum Value {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PduKind {
+pub(crate) enum PduKind {
     Get,
     GetNext,
     Response,
@@ -53,7 +53,7 @@ pub enum PduKind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pdu {
+pub(crate) struct Pdu {
     pub kind: PduKind,
     pub id: i64,
     /// Error status; of GETBULK non-repeaters.
@@ -64,7 +64,7 @@ pub struct Pdu {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     pub community: Vec<u8>,
     pub pdu: Pdu,
 }
@@ -149,7 +149,7 @@ fn oid(content: &[u8]) -> Option<Oid> {
 
 impl Message {
     /// Reads a message of version 2c; `None` for anything else.
-    pub fn parse(datagram: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(datagram: &[u8]) -> Option<Self> {
         let mut message = Reader(Reader(datagram).content(SEQUENCE)?);
         if message.integer()? != VERSION_2C {
             return None;
@@ -174,7 +174,7 @@ impl Message {
     }
 
     /// The octets of the message.
-    pub fn write(&self) -> Vec<u8> {
+    pub(crate) fn write(&self) -> Vec<u8> {
         let Pdu { kind, id, first, second, variables } = &self.pdu;
         let mut list = Vec::new();
         for (name, value) in variables {

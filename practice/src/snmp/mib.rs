@@ -35,7 +35,7 @@ fn ticks(ms: i64) -> u32 {
 }
 
 /// All objects of a device.
-pub fn table(state: &State, device: usize) -> Table {
+pub(super) fn table(state: &State, device: usize) -> Table {
     let mut table = Table::new();
     system(state, device, &mut table);
     interfaces(state, device, &mut table);

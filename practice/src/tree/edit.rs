@@ -23,7 +23,7 @@ const MODELS: [&str; 10] = [
 /// A change that the device refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Refused(pub String);
+pub(crate) struct Refused(pub String);
 
 fn refuse<T>(text: impl Into<String>) -> Result<T, Refused> {
     Err(Refused(text.into()))
@@ -47,7 +47,7 @@ fn check(path: &[PathElem]) -> Result<(), Refused> {
 }
 
 /// Removes what a path leads to; what is not there is removed already.
-pub fn delete(tree: &mut Value, path: &[PathElem]) -> Result<(), Refused> {
+pub(crate) fn delete(tree: &mut Value, path: &[PathElem]) -> Result<(), Refused> {
     check(path)?;
     for (found, _) in find(&tree.clone(), path) {
         remove(tree, &found);
@@ -80,7 +80,7 @@ fn has_keys(entry: &Value, elem: &PathElem) -> bool {
 }
 
 /// Puts a value in the place of all that is below the path.
-pub fn replace(tree: &mut Value, path: &[PathElem], value: &Value) -> Result<(), Refused> {
+pub(crate) fn replace(tree: &mut Value, path: &[PathElem], value: &Value) -> Result<(), Refused> {
     check(path)?;
     let place = place(tree, path)?;
     let keys = super::keys_of(place);
@@ -96,7 +96,7 @@ pub fn replace(tree: &mut Value, path: &[PathElem], value: &Value) -> Result<(),
 }
 
 /// Lays a value over what is below the path.
-pub fn update(tree: &mut Value, path: &[PathElem], value: &Value) -> Result<(), Refused> {
+pub(crate) fn update(tree: &mut Value, path: &[PathElem], value: &Value) -> Result<(), Refused> {
     check(path)?;
     let place = place(tree, path)?;
     let new = plain(value);
@@ -163,7 +163,7 @@ fn plain(value: &Value) -> Value {
 }
 
 /// Checks a whole configuration: leaves have their types, and ports exist.
-pub fn validate(tree: &Value, ports: &[&str]) -> Result<(), Refused> {
+pub(crate) fn validate(tree: &Value, ports: &[&str]) -> Result<(), Refused> {
     for entry in tree["interfaces"]["interface"].as_array().into_iter().flatten() {
         let name = entry["name"].as_str().unwrap_or_default();
         if !ports.contains(&name) && !name.starts_with("Loopback") && !name.starts_with("Port-Channel") {

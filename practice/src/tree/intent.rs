@@ -7,13 +7,13 @@ use super::entries;
 use crate::description;
 
 /// IS-IS' metric of an interface where none is configured (ISO 10589).
-pub const METRIC: u32 = 10;
+pub(crate) const METRIC: u32 = 10;
 
 /// The largest metric of 24 bits (RFC 5305 §3.7): 16777215 takes the link out of the computation of paths, so it is not one.
-pub const METRIC_MAX: u64 = 16_777_214;
+pub(crate) const METRIC_MAX: u64 = 16_777_214;
 
 /// IS-IS of a device at its start: every link to another device, with the usual metric.
-pub fn isis(device: &description::Device) -> Value {
+pub(crate) fn isis(device: &description::Device) -> Value {
     let interfaces = device.interfaces.iter().filter(|interface| interface.edge.is_none()).map(|interface| {
         json!({
             "interface-id": interface.name,
@@ -34,7 +34,7 @@ pub fn isis(device: &description::Device) -> Value {
 }
 
 /// Static routes of a device at its start: the protocol is there, and has none.
-pub fn routes() -> Value {
+pub(crate) fn routes() -> Value {
     json!({
         "identifier": "STATIC", "name": "static", "config": {"identifier": "STATIC", "name": "static"},
         "static-routes": {"static": []},
@@ -42,7 +42,7 @@ pub fn routes() -> Value {
 }
 
 /// Sampling of a device at its start: of every packet, on every interface.
-pub fn sampling(device: &description::Device) -> Value {
+pub(crate) fn sampling(device: &description::Device) -> Value {
     let interface = |interface: &description::Interface| json!({"name": interface.name, "config": {"name": interface.name, "enabled": true}});
     let interfaces: Vec<Value> = device.interfaces.iter().map(interface).collect();
     json!({"sflow": {"config": {"enabled": true, "ingress-sampling-rate": 1}, "interfaces": {"interface": interfaces}}})
@@ -54,7 +54,7 @@ fn protocol<'a>(config: &'a Value, identifier: &str) -> Option<&'a Value> {
 }
 
 /// The metric of an interface.
-pub fn metric(config: &Value, interface: &str) -> u32 {
+pub(crate) fn metric(config: &Value, interface: &str) -> u32 {
     let metric = || {
         let isis = &protocol(config, "ISIS")?["isis"];
         let level = &entries(&isis["interfaces"]["interface"], "interface-id", interface)?["levels"]["level"][0];
@@ -64,14 +64,14 @@ pub fn metric(config: &Value, interface: &str) -> u32 {
 }
 
 /// Whether the device asks to be left out of paths that only pass it (RFC 3787 §4).
-pub fn overloaded(config: &Value) -> bool {
+pub(crate) fn overloaded(config: &Value) -> bool {
     let bit =
         protocol(config, "ISIS").map(|isis| &isis["isis"]["global"]["lsp-bit"]["overload-bit"]["config"]["set-bit"]);
     bit.and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// The prefixes of static routes whose next hop is DROP.
-pub fn discards(config: &Value) -> Vec<Prefix> {
+pub(crate) fn discards(config: &Value) -> Vec<Prefix> {
     let routes = protocol(config, "STATIC").and_then(|protocol| protocol["static-routes"]["static"].as_array());
     let drops = |route: &&Value| {
         let hops = route["next-hops"]["next-hop"].as_array();
@@ -82,12 +82,12 @@ pub fn discards(config: &Value) -> Vec<Prefix> {
 }
 
 /// One packet of how many is seen.
-pub fn sampling_rate(config: &Value) -> u64 {
+pub(crate) fn sampling_rate(config: &Value) -> u64 {
     config["sampling"]["sflow"]["config"]["ingress-sampling-rate"].as_u64().unwrap_or(1).max(1)
 }
 
 /// Whether flows of an interface are exported.
-pub fn is_sampled(config: &Value, interface: &str) -> bool {
+pub(crate) fn is_sampled(config: &Value, interface: &str) -> bool {
     let entry = entries(&config["sampling"]["sflow"]["interfaces"]["interface"], "name", interface);
     entry.and_then(|entry| entry["config"]["enabled"].as_bool()).unwrap_or(true)
 }

@@ -9,7 +9,7 @@ use super::{bare, cpu_percent, is_configured, memory_used, neighbor_enabled, tem
 use crate::network::{Ms, State};
 
 /// The platform whose devices have this model.
-pub const PLATFORM: &str = "srlinux";
+pub(crate) const PLATFORM: &str = "srlinux";
 
 /// The modules of the model: element, module that defines it.
 const MODULES: [(&str, &str); 9] = [
@@ -25,7 +25,7 @@ const MODULES: [(&str, &str); 9] = [
 ];
 
 /// Whether a path is of this model, and not of OpenConfig.
-pub fn is_native(path: &[PathElem]) -> bool {
+pub(crate) fn is_native(path: &[PathElem]) -> bool {
     let name = |at: usize| path.get(at).map_or("", |elem| bare(&elem.name));
     match name(0) {
         "interface" | "network-instance" | "platform" => true,
@@ -35,7 +35,7 @@ pub fn is_native(path: &[PathElem]) -> bool {
 }
 
 /// The path as SR Linux writes it: an element that another module defines than its parent carries the module's name.
-pub fn with_modules(path: Vec<PathElem>) -> Vec<PathElem> {
+pub(crate) fn with_modules(path: Vec<PathElem>) -> Vec<PathElem> {
     if !is_native(&path) {
         return path;
     }
@@ -47,7 +47,7 @@ pub fn with_modules(path: Vec<PathElem>) -> Vec<PathElem> {
 }
 
 /// What the device measures.
-pub fn operational(state: &State, device: usize) -> Value {
+pub(crate) fn operational(state: &State, device: usize) -> Value {
     let cpu = cpu_percent(state, device);
     let (used, physical) = memory_used(device);
     json!({

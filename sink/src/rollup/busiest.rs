@@ -51,7 +51,7 @@ impl Talker {
     }
 
     /// Protocol and port of a service.
-    pub fn proto_and_port(&self) -> (u8, u16) {
+    pub(crate) fn proto_and_port(&self) -> (u8, u16) {
         let [proto, high, low, ..] = self.host;
         (proto, u16::from(high) << 8 | u16::from(low))
     }
@@ -67,7 +67,7 @@ pub(crate) struct Total {
 
 impl Total {
     /// The begin of the minute, in Unix milliseconds.
-    pub fn time(&self) -> i64 {
+    pub(crate) fn time(&self) -> i64 {
         i64::from(self.minute) * MINUTE_MS
     }
 }
@@ -112,7 +112,7 @@ struct Entry {
 }
 
 impl Busiest {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             totals: Vec::new(),
             places: vec![0; 64],
@@ -123,7 +123,7 @@ impl Busiest {
     }
 
     /// Adds the rows `from..to`.
-    pub fn add(&mut self, batch: &FlowBatch, from: usize, to: usize, measures: &Measures) {
+    pub(crate) fn add(&mut self, batch: &FlowBatch, from: usize, to: usize, measures: &Measures) {
         let exporters = part(batch.values(EXPORTER_NAME), from, to);
         let (sources, targets) = (part(batch.values(SRC_ADDR), from, to), part(batch.values(DST_ADDR), from, to));
         let protos = part(batch.values(PROTO), from, to);
@@ -192,7 +192,7 @@ impl Busiest {
     /// sixteenth of its flows, at most [`TALKERS_PER_EXPORTER`]: so an exporter's hosts are listed by how much it tells of
     /// them, and rows cost ClickHouse a fraction of what the flows do. Where a block has few rows or exporters, there is
     /// room for more.
-    pub fn finish(&mut self, mut row: impl FnMut(&Total, Side, &Talker, Sums)) {
+    pub(crate) fn finish(&mut self, mut row: impl FnMut(&Total, Side, &Talker, Sums)) {
         for total in &self.totals {
             row(total, Side::Total, &Talker::default(), total.sums);
         }

@@ -79,12 +79,12 @@ impl Stream {
 }
 
 impl Pieces {
-    pub fn new(database: &str) -> Self {
+    pub(super) fn new(database: &str) -> Self {
         Self { database: database.to_owned(), messages: Messages::default(), minutes: None, talkers: None }
     }
 
     /// The rows of `flows_1m`; `None` if there are none. Only dimensions that are among `carried` can hold anything.
-    pub fn minutes(
+    pub(super) fn minutes(
         &mut self,
         minutes: &mut Minutes,
         carried: ColumnSet,
@@ -117,7 +117,7 @@ impl Pieces {
     }
 
     /// The rows of `talkers_1m`; `None` if there are none.
-    pub fn talkers(
+    pub(super) fn talkers(
         &mut self,
         busiest: &mut Busiest,
         names: &Names,

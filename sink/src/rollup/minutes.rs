@@ -50,7 +50,7 @@ struct Scratch {
 }
 
 impl Minutes {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let keys = dimensions().map(|column| (column, ColumnData::new(column.spec().kind))).collect();
         Self {
             keys,
@@ -63,12 +63,12 @@ impl Minutes {
     }
 
     /// Groups so far.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.groups.len()
     }
 
     /// Adds the rows `from..to`, at most [`ROWS_AT_ONCE`].
-    pub fn add(&mut self, batch: &FlowBatch, from: usize, to: usize, measures: &Measures) {
+    pub(crate) fn add(&mut self, batch: &FlowBatch, from: usize, to: usize, measures: &Measures) {
         debug_assert!(to - from <= ROWS_AT_ONCE);
         self.hash(batch, from, to, measures);
         while self.slots.len() < 2 * (self.len() + to - from) {
@@ -177,7 +177,7 @@ impl Minutes {
     }
 
     /// Forgets all groups; keeps their memory, unless this block had far fewer of them than others before.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         let (groups, wanted) = (self.len(), (self.len() * 4).next_power_of_two().max(SLOTS));
         self.slots.clear();
         self.slots.truncate(wanted);

@@ -46,7 +46,7 @@ struct Told {
 }
 
 impl Scanner {
-    pub fn run(self) {
+    pub(crate) fn run(self) {
         let mut told = Told::default();
         while !self.stop.load(Ordering::Acquire) {
             if let Err(error) = self.look() {
@@ -87,7 +87,7 @@ impl Scanner {
     ///
     /// # Errors
     /// When the spool's own folders cannot be read.
-    pub fn look(&self) -> io::Result<()> {
+    pub(crate) fn look(&self) -> io::Result<()> {
         for run in directory::runs(&self.spool.root)? {
             if run == self.spool.folder.path {
                 continue;

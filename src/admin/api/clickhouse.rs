@@ -12,7 +12,7 @@ use crate::pipeline::Target;
 use helios_common::time::Utc;
 
 #[derive(Debug, Serialize)]
-pub struct ClickHouse {
+pub(super) struct ClickHouse {
     url: String,
     database: String,
     /// The version of the schema that this program makes.
@@ -86,7 +86,7 @@ impl Spool {
 }
 
 impl ClickHouse {
-    pub fn new(target: &Target, stats: &SinkStats) -> Self {
+    pub(super) fn new(target: &Target, stats: &SinkStats) -> Self {
         let backlog = &stats.backlog;
         let trouble = stats.insert.trouble.as_ref();
         Self {
@@ -114,7 +114,7 @@ impl ClickHouse {
 
 /// Quantiles over all rows since the start.
 #[derive(Debug, Serialize)]
-pub struct Latency {
+pub(super) struct Latency {
     p50: u64,
     p90: u64,
     p99: u64,
@@ -124,7 +124,7 @@ pub struct Latency {
 
 impl Latency {
     /// `None` until a row has been stored.
-    pub fn of(stats: &SinkStats) -> Option<Self> {
+    pub(super) fn of(stats: &SinkStats) -> Option<Self> {
         let latency = &stats.insert.latency;
         let quantile = |quantile| latency.value_at_quantile(quantile);
         (!latency.is_empty()).then(|| Self {

@@ -14,7 +14,7 @@ use super::named;
 use crate::pipeline::{Identity, View};
 
 /// An exporter that sent nothing for so long is silent: as in the example of an alert in docs/metrics.md.
-pub const SILENT_AFTER_MS: i64 = 600_000;
+pub(crate) const SILENT_AFTER_MS: i64 = 600_000;
 
 helios_metrics::label_set! {
     /// How an exporter is, the worst first.
@@ -28,7 +28,7 @@ helios_metrics::label_set! {
 }
 
 impl State {
-    pub fn of(exporter: &ExporterStats, now: UnixMs) -> Self {
+    pub(crate) fn of(exporter: &ExporterStats, now: UnixMs) -> Self {
         if now - exporter.stats.last_seen > SILENT_AFTER_MS {
             Self::Silent
         } else if exporter.stats.waits_for_template_since.is_some() {
@@ -41,7 +41,7 @@ impl State {
 
 /// Which exporters are asked for, and in which order: all by address without a question.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Question {
+pub(crate) struct Question {
     /// In lower case; part of an address, name, site, region, role, tenant, group or protocol.
     search: String,
     state: Option<State>,
@@ -56,7 +56,7 @@ impl Question {
     ///
     /// # Errors
     /// The part that is not understood, and what there is.
-    pub fn parse(query: &str) -> Result<Self, String> {
+    pub(crate) fn parse(query: &str) -> Result<Self, String> {
         let mut question = Self::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let number = || value.parse().map_err(|_| format!("{key} must be a number, found `{value}`"));
@@ -100,7 +100,7 @@ impl Question {
 
 /// `/api/v1/exporters`.
 #[derive(Debug, Serialize)]
-pub struct Exporters {
+pub(crate) struct Exporters {
     /// When this answer was made, by the clock that the other times are of.
     now: String,
     exporters: Vec<Exporter>,
@@ -115,7 +115,7 @@ pub struct Exporters {
 }
 
 impl Exporters {
-    pub fn new(view: &View, question: &Question) -> Self {
+    pub(crate) fn new(view: &View, question: &Question) -> Self {
         let (snapshot, now) = (view.snapshot(), unix_ms());
         let all = snapshot.exporters.iter();
         let mut exporters: Vec<Exporter> = all

@@ -15,7 +15,7 @@ use super::super::counted;
 use crate::config::{Config, UserColumn};
 
 /// The report; `databases` are the GeoIP databases as they were found.
-pub fn describe(config: &Config, databases: &[String]) -> String {
+pub(super) fn describe(config: &Config, databases: &[String]) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let mut line = |name: &str, what: String| {

@@ -13,7 +13,7 @@ use crate::plan::Target;
 const SNMP_PORT: u16 = 161;
 
 /// The entries of a target.
-pub fn entries(target: &Target) -> impl Iterator<Item = (ListKind, Value)> {
+pub(super) fn entries(target: &Target) -> impl Iterator<Item = (ListKind, Value)> {
     let gnmi = target.gnmi.iter().map(|gnmi| (ListKind::Gnmic, gnmic(target, gnmi)));
     let snmp = target.snmp.iter().map(|config| (ListKind::Snmp, snmp(target, config)));
     let icmp = target.icmp.then(|| {
@@ -38,7 +38,7 @@ fn maintenance(target: &Target) -> Option<(&'static str, &'static str)> {
 }
 
 /// The label `device` of an entry.
-pub fn device(kind: ListKind, entry: &Value) -> Option<&str> {
+pub(super) fn device(kind: ListKind, entry: &Value) -> Option<&str> {
     match kind {
         ListKind::Gnmic => entry.get("event-tags")?.get("device")?.as_str(),
         ListKind::Snmp | ListKind::Icmp | ListKind::Tcp => label(entry, "device"),
@@ -46,7 +46,7 @@ pub fn device(kind: ListKind, entry: &Value) -> Option<&str> {
 }
 
 /// A label of a group of `file_sd`.
-pub fn label<'a>(entry: &'a Value, name: &str) -> Option<&'a str> {
+pub(super) fn label<'a>(entry: &'a Value, name: &str) -> Option<&'a str> {
     entry.get("labels")?.get(name)?.as_str()
 }
 

@@ -23,7 +23,7 @@ enum Length {
 
 impl Request {
     /// Reads up to the empty line; `None` if the client leaves without a word.
-    pub fn read_head(client: &mut impl Read) -> io::Result<Option<Self>> {
+    pub(super) fn read_head(client: &mut impl Read) -> io::Result<Option<Self>> {
         let mut head = Vec::new();
         let mut octet = [0];
         while !head.ends_with(b"\r\n\r\n") {
@@ -54,12 +54,12 @@ impl Request {
     }
 
     /// Whether the statement is an insert whose rows are the body.
-    pub fn is_insert(&self) -> bool {
+    pub(super) fn is_insert(&self) -> bool {
         self.insert
     }
 
     /// The body as it travels, chunks and all.
-    pub fn read_body(&self, client: &mut impl Read) -> io::Result<Vec<u8>> {
+    pub(super) fn read_body(&self, client: &mut impl Read) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         match self.length {
             Length::Octets(length) => {

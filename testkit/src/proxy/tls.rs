@@ -19,7 +19,7 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = KeyPair::generate().expect("a key of the authority");
         let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -42,11 +42,11 @@ impl Authority {
         Self { server: Arc::new(server), folder }
     }
 
-    pub fn server(&self) -> Arc<ServerConfig> {
+    pub(super) fn server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server)
     }
 
-    pub fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 }

@@ -29,22 +29,22 @@ const BLOCK_HEADER_OCTETS: u16 = 4;
 
 /// The fields of the templates of one exporter, by observation domain and id.
 #[derive(Debug, Default)]
-pub struct Templates(HashMap<(u32, u16), Vec<TemplateField>>);
+pub(super) struct Templates(HashMap<(u32, u16), Vec<TemplateField>>);
 
 impl Templates {
-    pub fn define(&mut self, domain: u32, id: u16, fields: &[TemplateField]) {
+    pub(super) fn define(&mut self, domain: u32, id: u16, fields: &[TemplateField]) {
         self.0.insert((domain, id), fields.to_vec());
     }
 
     /// Those of one observation domain.
-    pub fn of(&self, domain: u32) -> Walk<'_> {
+    pub(super) fn of(&self, domain: u32) -> Walk<'_> {
         Walk { templates: self, domain, depth: 0 }
     }
 }
 
 /// The way into the lists of a domain's records.
 #[derive(Debug, Clone, Copy)]
-pub struct Walk<'t> {
+pub(super) struct Walk<'t> {
     templates: &'t Templates,
     domain: u32,
     depth: usize,
@@ -52,7 +52,7 @@ pub struct Walk<'t> {
 
 impl Walk<'_> {
     /// A field of a record as JSON.
-    pub fn value(&self, field: IpfixField, found: &FieldValue) -> Value {
+    pub(super) fn value(&self, field: IpfixField, found: &FieldValue) -> Value {
         let octets = match found {
             FieldValue::Vec(octets) => octets.as_slice(),
             FieldValue::String(string) => string.raw.as_slice(),

@@ -11,7 +11,7 @@ use super::value::{fields, hex, shown, value};
 use super::{Datagram, Head};
 
 /// The lines of a message.
-pub fn lines(datagram: &Datagram, message: &NetflowPacket, templates: &mut Templates, lines: &mut Vec<Value>) {
+pub(super) fn lines(datagram: &Datagram, message: &NetflowPacket, templates: &mut Templates, lines: &mut Vec<Value>) {
     match message {
         NetflowPacket::V5(message) => {
             fixed(&Head::new(datagram, "netflow5", None, message.header.flow_sequence), &message.flowsets, lines);

@@ -10,7 +10,7 @@ const HEADER_OCTETS: usize = 16;
 const RECORD_OCTETS: usize = 48;
 
 /// The lines of a message, and whether it held as many records as its header says.
-pub fn lines(datagram: &Datagram, lines: &mut Vec<Value>) -> bool {
+pub(super) fn lines(datagram: &Datagram, lines: &mut Vec<Value>) -> bool {
     let head = Head { sequence: None, ..Head::new(datagram, "netflow1", None, 0) };
     let (header, records) = datagram.payload.split_at(datagram.payload.len().min(HEADER_OCTETS));
     let count = usize::from(number::<2>(header, 2) as u16);

@@ -16,7 +16,7 @@ const NTP_TO_UNIX: Duration = Duration::from_secs(2_208_988_800);
 const YEAR: Duration = Duration::from_secs(31_536_000);
 
 /// Numbers as numbers, addresses, MACs and moments as text, octets that have no other form in hexadecimal digits.
-pub fn value(field: &FieldValue) -> Value {
+pub(super) fn value(field: &FieldValue) -> Value {
     match field {
         FieldValue::ApplicationId(id) => {
             // RFC 6759 §4.1: classification engine and selector.
@@ -69,12 +69,12 @@ fn moment(value: &DurationValue) -> Value {
     Utc(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX)).to_string().into()
 }
 
-pub fn hex(octets: &[u8]) -> String {
+pub(super) fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// A structure of the crates as JSON, without the names of its enum variants: `{"DataNumber":{"U32":5}}` is 5.
-pub fn shown<T: Serialize>(value: &T) -> Value {
+pub(super) fn shown<T: Serialize>(value: &T) -> Value {
     unwrapped(serde_json::to_value(value).unwrap_or(Value::Null))
 }
 
@@ -120,7 +120,7 @@ fn boolean(value: Value) -> Value {
 }
 
 /// Fields by name, in the order of the record; an element that is there several times has its values in a list.
-pub fn fields(record: impl Iterator<Item = (String, Value)>) -> Value {
+pub(super) fn fields(record: impl Iterator<Item = (String, Value)>) -> Value {
     let mut all: Map<String, Value> = Map::new();
     let mut repeated = Vec::new();
     for (name, value) in record {
