@@ -16,6 +16,8 @@ use crate::step::Action;
 
 /// How long an execution waits for its runbook: both may be applied together, in any order.
 const RUNBOOK_WAIT_SECS: i64 = 60;
+/// The longest time between two looks at an execution that is to be deleted later.
+const FINISHED_LOOK_SECS: i64 = 3_600;
 /// Between two looks at what is not watched.
 pub(crate) const LOOK_AGAIN_SECS: i64 = 15;
 
@@ -64,6 +66,8 @@ pub enum Effect {
     AddFinalizer,
     /// Let the object go.
     RemoveFinalizer,
+    /// Delete the object: it is over, and its time to be kept as well.
+    Delete,
     /// Replace the status, and log this event of this person.
     Write { status: Box<ExecutionStatus>, event: &'static str, by: String },
     /// Take the lock of every device in `status`, and one of those of the runbook's `maxConcurrent`; then replace the status. Where
@@ -78,11 +82,7 @@ pub enum Effect {
 pub fn decide(view: &View<'_>) -> Effect {
     let phase = view.status.phase;
     if phase.is_final() {
-        return match (view.status.closed, view.finalizer && view.deleted) {
-            (false, _) => Effect::Close(Box::new(ExecutionStatus { closed: true, ..view.status.clone() })),
-            (true, true) => Effect::RemoveFinalizer,
-            (true, false) => Effect::Rest,
-        };
+        return finished(view);
     }
     if !view.finalizer {
         // The API server takes no finalizer for an object that is being deleted; without one nothing was begun.
@@ -104,6 +104,26 @@ pub fn decide(view: &View<'_>) -> Effect {
         Phase::Pending => start(view, snapshot, &plan),
         _ => follow(view, snapshot, &plan),
     }
+}
+
+fn finished(view: &View<'_>) -> Effect {
+    if !view.status.closed {
+        return Effect::Close(Box::new(ExecutionStatus { closed: true, ..view.status.clone() }));
+    }
+    match (view.deleted, deletion_time(view)) {
+        (true, _) if view.finalizer => Effect::RemoveFinalizer,
+        (true, _) | (false, None) => Effect::Rest,
+        (false, Some(time)) if time <= view.now => Effect::Delete,
+        (false, Some(time)) => Effect::Again(time.saturating_sub(view.now).min(FINISHED_LOOK_SECS)),
+    }
+}
+
+/// When the execution is to be deleted, seconds since 1970-01-01 UTC. A person has to see a rollback that failed, whenever that
+/// person comes.
+fn deletion_time(view: &View<'_>) -> Option<i64> {
+    let seconds = view.spec.ttl_seconds_after_finished?;
+    let finished = view.status.finished_at.filter(|_| view.status.phase != Phase::RollbackFailed)?;
+    Some(finished.saturating_add(seconds))
 }
 
 /// An executor began by a runbook that this version of the operator does not understand.

@@ -169,6 +169,17 @@ class Runbooks(Case):
         verified, _ = rig.audit()
         self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
 
+    def test_9_z_an_execution_with_a_time_to_live_is_deleted_after_its_end(self):
+        rig = self.rig
+        self.assertEqual(self.create(execution("stays", requestedBy="alice"), user="alice"), "")
+        self.assertEqual(self.create(execution("goes", requestedBy="alice", ttlSecondsAfterFinished=1), user="alice"), "")
+        rig.reach("stays", "Denied")
+        there = lambda: self.kubectl("get", "rbx", "-n", NAMESPACE, "-o", "name").stdout.split()
+        runbook_rig.wait_for("deletion", lambda: "runbookexecution.helios.io/goes" not in there())
+        self.assertIn("runbookexecution.helios.io/stays", there())
+        verified, _ = rig.audit()
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
     def test_9a_an_alert_starts_its_runbook_once(self):
         rig = self.rig
         trigger = {"alertname": "LinkFlaps", "labels": {"severity": "critical"}, "parameters": {"device": "device"}}

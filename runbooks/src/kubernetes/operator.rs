@@ -11,7 +11,7 @@ use futures::StreamExt;
 use helios_common::clock;
 use helios_service::signals::Signals;
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -401,6 +401,16 @@ impl Operator {
                 let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
                 let patched = self.executions().patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
                 self.settle(patched.map(|_| ())).map(|(action, _)| action)
+            }
+            // What ClickHouse does not have yet is in the log and in the object alone.
+            Effect::Delete if self.servers.unsent() > 0 => Ok(Action::requeue(RESEND)),
+            Effect::Delete => {
+                // The object as it was decided on, not one of the same name that came since.
+                let resource_version = execution.metadata.resource_version.clone();
+                let preconditions = Some(Preconditions { uid: Some(uid.to_owned()), resource_version });
+                let parameters = DeleteParams { preconditions, ..DeleteParams::default() };
+                let deleted = self.executions().delete(&name, &parameters).await;
+                self.settle(deleted.map(|_| ())).map(|(action, _)| action)
             }
             Effect::Write { status, event, by } => {
                 if event == "approved" && !self.proves().await? {

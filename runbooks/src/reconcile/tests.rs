@@ -80,6 +80,10 @@ impl Case {
                 "created"
             }
             Effect::RemoveFinalizer => "finalizer removed",
+            Effect::Delete => {
+                self.deleted = true;
+                "deleted"
+            }
             Effect::AddFinalizer => {
                 self.finalizer = true;
                 "finalizer added"
@@ -312,4 +316,29 @@ fn a_script_of_an_image_that_is_not_allowed_is_denied_before_anybody_is_asked() 
     let (event, message) = with("other:1");
     assert_eq!(event, "denied");
     assert!(message.contains("scripts are off but for") && message.contains("other:1"), "{message}");
+}
+
+#[test]
+fn an_execution_is_deleted_when_its_time_after_the_end_is_over() {
+    let mut case = Case::new();
+    case.status = ExecutionStatus { phase: Phase::Succeeded, finished_at: Some(1_000), ..ExecutionStatus::default() };
+    assert_eq!((case.step(), case.step()), ("closed", "rest"), "without a time it stays");
+    case.spec.ttl_seconds_after_finished = Some(5_000);
+    assert_eq!(case.decide(), Effect::Again(3_600));
+    case.now = 5_999;
+    assert_eq!(case.decide(), Effect::Again(1));
+    case.now = 6_000;
+    assert_eq!((case.step(), case.step()), ("deleted", "finalizer removed"));
+}
+
+#[test]
+fn what_is_not_closed_or_could_not_be_undone_is_not_deleted() {
+    let mut case = Case::new();
+    case.now = 9_000;
+    case.spec.ttl_seconds_after_finished = Some(0);
+    case.status = ExecutionStatus { phase: Phase::Failed, finished_at: Some(1_000), ..ExecutionStatus::default() };
+    assert_eq!((case.step(), case.step()), ("closed", "deleted"), "its locks are freed first");
+    case.deleted = false;
+    case.status.phase = Phase::RollbackFailed;
+    assert_eq!(case.step(), "rest");
 }
