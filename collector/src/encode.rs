@@ -25,20 +25,25 @@ use helios_common::ie::{Ie, iana};
 
 /// Appends big-endian integers and octets: the counterpart of [`Cursor`](crate::decode::cursor::Cursor).
 pub trait Put {
+    /// Appends octets as they are.
     fn put(&mut self, octets: &[u8]);
 
+    /// Appends one octet.
     fn put_u8(&mut self, value: u8) {
         self.put(&[value]);
     }
 
+    /// Appends 2 octets.
     fn put_u16(&mut self, value: u16) {
         self.put(&value.to_be_bytes());
     }
 
+    /// Appends 4 octets.
     fn put_u32(&mut self, value: u32) {
         self.put(&value.to_be_bytes());
     }
 
+    /// Appends 8 octets.
     fn put_u64(&mut self, value: u64) {
         self.put(&value.to_be_bytes());
     }

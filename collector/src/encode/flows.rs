@@ -27,24 +27,41 @@ pub const INTERVAL: u32 = 100;
 /// A flow of IPv4 in the widths that v5 has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flow {
+    /// sourceIPv4Address (IANA element 8).
     pub src: [u8; 4],
+    /// destinationIPv4Address (element 12).
     pub dst: [u8; 4],
+    /// ipNextHopIPv4Address (element 15); 0.0.0.0 if there is none.
     pub next_hop: [u8; 4],
+    /// sourceTransportPort (element 7).
     pub src_port: u16,
+    /// destinationTransportPort (element 11).
     pub dst_port: u16,
+    /// protocolIdentifier (element 4).
     pub proto: u8,
+    /// The lower octet of tcpControlBits (element 6).
     pub tcp_flags: u8,
+    /// ipClassOfService (element 5).
     pub tos: u8,
+    /// packetDeltaCount (element 2).
     pub packets: u32,
+    /// octetDeltaCount (element 1).
     pub octets: u32,
+    /// ingressInterface (element 10): an ifIndex, 0 is unknown.
     pub in_if_index: u16,
+    /// egressInterface (element 14): an ifIndex, 0 is unknown.
     pub out_if_index: u16,
+    /// bgpSourceAsNumber (element 16); 0 is unknown.
     pub src_as: u16,
+    /// bgpDestinationAsNumber (element 17); 0 is unknown.
     pub dst_as: u16,
+    /// sourceIPv4PrefixLength (element 9), in bits.
     pub src_mask: u8,
+    /// destinationIPv4PrefixLength (element 13), in bits.
     pub dst_mask: u8,
-    /// Milliseconds from the first packet to the export, and from the last.
+    /// Milliseconds from the first packet to the export.
     pub began_ms_ago: u32,
+    /// Milliseconds from the last packet to the export.
     pub ended_ms_ago: u32,
 }
 
@@ -84,18 +101,31 @@ impl Flow {
 /// A row in the columns that flows have; `None` where the version has no such field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
+    /// Source and destination.
     pub addresses: (Address, Address),
+    /// Source and destination.
     pub ports: (u16, u16),
+    /// IANA protocol number.
     pub proto: u8,
+    /// The 12 bits of tcpControlBits (RFC 7125).
     pub tcp_flags: u16,
+    /// DSCP in the upper six bits, ECN in the lower two.
     pub tos: u8,
+    /// As exported, not multiplied by the sampling interval.
     pub packets: u64,
+    /// The column `bytes`: as exported, not multiplied by the sampling interval.
     pub octets: u64,
+    /// ifIndex of the ingress and of the egress interface; 0 is unknown.
     pub interfaces: (u32, u32),
+    /// All zeros if there is none.
     pub next_hop: Address,
+    /// Source and destination AS number; 0 is unknown.
     pub systems: (u32, u32),
+    /// Prefix lengths of source and destination, in bits of the address family.
     pub masks: (u8, u8),
+    /// First and last packet, Unix milliseconds.
     pub times: Option<(i64, i64)>,
+    /// N of 1-in-N packets.
     pub sampling_interval: Option<u32>,
 }
 

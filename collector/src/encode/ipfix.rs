@@ -24,9 +24,11 @@ pub const ALL_OPTIONS_TEMPLATES: u16 = OPTIONS_TEMPLATE_SET;
 /// The message header (RFC 7011 §3.1), but for version and length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Header {
+    /// Export Time: Unix seconds.
     pub export_secs: u32,
     /// Data records, options data included, sent in this domain before this message.
     pub sequence: u32,
+    /// Observation Domain ID; 0 if no single domain fits the whole message.
     pub observation_domain_id: u32,
 }
 

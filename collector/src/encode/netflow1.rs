@@ -19,6 +19,7 @@ const VERSION: u16 = 1;
 pub struct Header {
     /// Milliseconds since the device booted.
     pub sys_uptime_ms: u32,
+    /// `unix_secs`: when the message leaves, Unix seconds.
     pub export_secs: u32,
     /// Nanoseconds of the export time beyond its seconds.
     pub export_nanos: u32,

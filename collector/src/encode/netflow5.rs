@@ -17,12 +17,15 @@ const VERSION: u16 = 5;
 pub struct Header {
     /// Milliseconds since the device booted.
     pub sys_uptime_ms: u32,
+    /// `unix_secs`: when the message leaves, Unix seconds.
     pub export_secs: u32,
     /// Nanoseconds of the export time beyond its seconds.
     pub export_nanos: u32,
     /// Flows sent before this datagram.
     pub sequence: u32,
+    /// `engine_type`: type of the switching engine.
     pub engine_type: u8,
+    /// `engine_id`: slot of the switching engine. Each engine numbers its flows on its own.
     pub engine_id: u8,
     /// Two bits of mode (1 deterministic, 2 random), then the interval in 14 bits.
     pub sampling: u16,
@@ -31,24 +34,41 @@ pub struct Header {
 /// A flow record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Record {
+    /// `srcaddr`.
     pub src_addr: [u8; 4],
+    /// `dstaddr`.
     pub dst_addr: [u8; 4],
+    /// `nexthop`: address of the next router; 0.0.0.0 if there is none.
     pub next_hop: [u8; 4],
+    /// `input`: ifIndex; 0 is unknown.
     pub in_if_index: u16,
+    /// `output`: ifIndex; 0 is unknown.
     pub out_if_index: u16,
+    /// `dPkts`: packets of the flow, as sampled.
     pub packets: u32,
+    /// `dOctets`: octets of these packets from their IP headers on.
     pub octets: u32,
-    /// sysUptime at the first and at the last packet.
+    /// `First`: sysUptime at the first packet, in milliseconds.
     pub first_ms: u32,
+    /// `Last`: sysUptime at the last packet, in milliseconds.
     pub last_ms: u32,
+    /// `srcport`: of TCP or UDP; 0 for protocols without ports.
     pub src_port: u16,
+    /// `dstport`: of TCP or UDP; for ICMP, type * 256 + code.
     pub dst_port: u16,
+    /// `tcp_flags`: the flags of all packets, combined with OR.
     pub tcp_flags: u8,
+    /// `prot`: IANA protocol number.
     pub proto: u8,
+    /// `tos`: type of service of the IP header.
     pub tos: u8,
+    /// `src_as`: AS number of the origin or of the peer, as the device is configured; 0 is unknown.
     pub src_as: u16,
+    /// `dst_as`: the same for the destination.
     pub dst_as: u16,
+    /// `src_mask`: prefix length of the route to the source, in bits.
     pub src_mask: u8,
+    /// `dst_mask`: prefix length of the route to the destination, in bits.
     pub dst_mask: u8,
 }
 

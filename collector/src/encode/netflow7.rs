@@ -19,6 +19,7 @@ const VERSION: u16 = 7;
 pub struct Header {
     /// Milliseconds since the device booted.
     pub sys_uptime_ms: u32,
+    /// `unix_secs`: when the message leaves, Unix seconds.
     pub export_secs: u32,
     /// Nanoseconds of the export time beyond its seconds.
     pub export_nanos: u32,
@@ -29,9 +30,11 @@ pub struct Header {
 /// A flow record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Record {
+    /// The fields that v5 has as well.
     pub common: CommonRecord,
-    /// Which fields are invalid, one octet beside the TCP flags and two at the record's end.
+    /// `flags` beside the TCP flags, octet 36: which fields are invalid.
     pub flags: u8,
+    /// `flags` at the record's end, octets 46 and 47: which fields are invalid.
     pub more_flags: u16,
     /// The router that the Catalyst switched the flow past.
     pub router: [u8; 4],

@@ -20,9 +20,11 @@ pub const HEADER_OCTETS: usize = 20;
 pub struct Header {
     /// Milliseconds since the device booted.
     pub sys_uptime_ms: u32,
+    /// UNIX Secs: when the message leaves, Unix seconds.
     pub export_secs: u32,
     /// Messages sent before this one.
     pub sequence: u32,
+    /// Source ID: the observation domain.
     pub source_id: u32,
 }
 
@@ -30,10 +32,15 @@ pub struct Header {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Scope {
+    /// The whole exporter.
     System = 1,
+    /// An interface, by its ifIndex.
     Interface = 2,
+    /// A line card.
     LineCard = 3,
+    /// A cache of flows.
     Cache = 4,
+    /// A template, by its id.
     Template = 5,
 }
 

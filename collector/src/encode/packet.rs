@@ -12,11 +12,14 @@ use crate::checksum::{Pseudo, checksum, seal_transport};
 /// The port of VXLAN (RFC 7348 §5).
 pub const VXLAN_PORT: u16 = 4789;
 
-/// Tag protocol identifiers of customer and service VLAN tags.
+/// Tag protocol identifier of customer VLAN tags (IEEE 802.1Q).
 pub const TPID_8021Q: u16 = 0x8100;
+/// Tag protocol identifier of service VLAN tags (IEEE 802.1ad).
 pub const TPID_8021AD: u16 = 0x88a8;
 
+/// EtherType of IPv4 (RFC 894).
 pub const ETHER_TYPE_IPV4: u16 = 0x0800;
+/// EtherType of IPv6 (RFC 2464 §3).
 pub const ETHER_TYPE_IPV6: u16 = 0x86dd;
 const ETHER_TYPE_MPLS: u16 = 0x8847;
 /// Ethernet inside GRE (RFC 1701 appendix A).
@@ -37,60 +40,94 @@ const PROTO_EXPERIMENTAL: u8 = 253;
 /// One header of a packet, or its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer<'a> {
+    /// An Ethernet header of 14 octets (IEEE 802.3); its EtherType follows from the next layer.
     Ethernet {
+        /// Destination MAC address.
         dst: [u8; 6],
+        /// Source MAC address.
         src: [u8; 6],
     },
-    /// A VLAN tag: the kind by [`TPID_8021Q`] or [`TPID_8021AD`], priority in the upper 4 bits of `tci`.
+    /// A VLAN tag (IEEE 802.1Q).
     Vlan {
+        /// Tag protocol identifier, [`TPID_8021Q`] or [`TPID_8021AD`]; the layer before has it as EtherType.
         tpid: u16,
+        /// Tag control information: priority and drop eligibility in the upper 4 bits, VLAN id in the lower 12.
         tci: u16,
     },
     /// One label; the last one in a row gets the bottom-of-stack bit.
     Mpls {
+        /// 20 bits.
         label: u32,
+        /// Time to live of the label (RFC 3032 §2.1).
         ttl: u8,
     },
+    /// An IPv4 header with the options that it has.
     Ipv4(Ipv4<'a>),
+    /// An IPv6 header without extension headers.
     Ipv6(Ipv6),
+    /// A TCP header of 20 octets (RFC 9293 §3.1).
     Tcp {
+        /// Source port.
         src_port: u16,
+        /// Destination port.
         dst_port: u16,
+        /// The 12 bits behind the data offset: tcpControlBits of RFC 7125.
         flags: u16,
     },
+    /// A UDP header (RFC 768).
     Udp {
+        /// Source port.
         src_port: u16,
+        /// Destination port; [`VXLAN_PORT`] in front of [`Vxlan`](Self::Vxlan).
         dst_port: u16,
     },
+    /// An ICMP header of 8 octets (RFC 792), the last four of them 0.
     Icmp {
+        /// Type of the message, such as 8 for an echo request.
         icmp_type: u8,
+        /// Code within the type.
         code: u8,
     },
+    /// An ICMPv6 header of 8 octets (RFC 4443), the last four of them 0.
     Icmpv6 {
+        /// Type of the message, such as 128 for an echo request.
         icmp_type: u8,
+        /// Code within the type.
         code: u8,
     },
+    /// A GRE header of version 0 without checksum and sequence number (RFC 2784).
     Gre {
+        /// Key with its flag (RFC 2890 §2.1); `None` leaves both out.
         key: Option<u32>,
     },
+    /// A VXLAN header (RFC 7348 §5).
     Vxlan {
+        /// VXLAN Network Identifier of 24 bits.
         vni: u32,
     },
     /// A part of an IP payload, its transport header included: what follows the IP header of a fragment.
     Fragment {
+        /// IANA protocol number of the whole payload, for the IP header before.
         protocol: u8,
+        /// What this fragment carries.
         octets: &'a [u8],
     },
+    /// Octets of no known protocol.
     Payload(&'a [u8]),
 }
 
-/// An IPv4 header, but for what follows from the packet.
+/// An IPv4 header (RFC 791 §3.1), but for what follows from the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ipv4<'a> {
+    /// Source Address, as on the wire.
     pub src: [u8; 4],
+    /// Destination Address, as on the wire.
     pub dst: [u8; 4],
+    /// Type of service: DSCP in the upper six bits, ECN in the lower two.
     pub tos: u8,
+    /// Time to Live: hops that the packet has left.
     pub ttl: u8,
+    /// Identification, which the fragments of a packet share.
     pub id: u16,
     /// Flags in the upper three bits (0x2000 more fragments), offset in units of 8 octets.
     pub fragment: u16,
@@ -98,13 +135,18 @@ pub struct Ipv4<'a> {
     pub options: &'a [u8],
 }
 
-/// An IPv6 header, but for what follows from the packet.
+/// An IPv6 header (RFC 8200 §3), but for what follows from the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ipv6 {
+    /// Source Address, as on the wire.
     pub src: [u8; 16],
+    /// Destination Address, as on the wire.
     pub dst: [u8; 16],
+    /// DSCP in the upper six bits, ECN in the lower two.
     pub traffic_class: u8,
+    /// 20 bits; higher ones are cut off.
     pub flow_label: u32,
+    /// Hop Limit: hops that the packet has left.
     pub hop_limit: u8,
 }
 

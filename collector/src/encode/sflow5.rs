@@ -15,10 +15,13 @@ const VERSION: u32 = 5;
 const ADDRESS_IPV4: u32 = 1;
 const ADDRESS_IPV6: u32 = 2;
 
-/// Sample formats of enterprise 0.
+/// Format of `flow_sample`, of enterprise 0.
 pub const FLOW_SAMPLE: u32 = 1;
+/// Format of `counters_sample`.
 pub const COUNTER_SAMPLE: u32 = 2;
+/// Format of `flow_sample_expanded`.
 pub const EXPANDED_FLOW_SAMPLE: u32 = 3;
+/// Format of `counters_sample_expanded`.
 pub const EXPANDED_COUNTER_SAMPLE: u32 = 4;
 
 /// The compact forms hold two values in 32 bits: a class in the upper 8 or a format in the upper 2 bits.
@@ -28,7 +31,9 @@ const INTERFACE_VALUE_BITS: u32 = 30;
 /// The datagram's header (`sample_datagram_v5`), but for the number of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
+    /// `agent_address`: names the device, whatever address the datagram is sent from.
     pub agent: IpAddr,
+    /// `sub_agent_id`: tells apart the parts of a device that number their datagrams independently.
     pub sub_agent_id: u32,
     /// Datagrams sent by this sub-agent, this one included.
     pub sequence: u32,
@@ -41,16 +46,18 @@ pub struct Header {
 pub struct Source {
     /// 0 ifIndex, 1 smonVlanDataSource, 2 entPhysicalEntry.
     pub class: u32,
+    /// Index within the class; below 2^24 in the compact form.
     pub index: u32,
 }
 
 /// Where a packet came in or went out (`interface`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interface {
+    /// An ifIndex (format 0); 0 is unknown.
     Index(u32),
-    /// Dropped, for this reason.
+    /// Dropped, for this reason (format 1).
     Discarded(u32),
-    /// Sent out of so many interfaces; 0 is an unknown number.
+    /// Sent out of so many interfaces (format 2); 0 is an unknown number.
     Multiple(u32),
 }
 
@@ -70,21 +77,28 @@ impl Interface {
 /// A flow sample (`flow_sample`, `flow_sample_expanded`), but for its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowSample {
+    /// `sequence_number`: flow samples of this source, this one included.
     pub sequence: u32,
+    /// `source_id`: what took the sample.
     pub source: Source,
     /// N of 1-in-N packets.
     pub sampling_rate: u32,
     /// Packets that could have been sampled so far.
     pub sample_pool: u32,
+    /// `drops`: samples that the agent took and had to drop so far.
     pub drops: u32,
+    /// `input`: where the packet came in.
     pub input: Interface,
+    /// `output`: where the packet went out.
     pub output: Interface,
 }
 
 /// A counter sample (`counters_sample`, `counters_sample_expanded`), but for its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CounterSample {
+    /// `sequence_number`: counter samples of this source, this one included.
     pub sequence: u32,
+    /// `source_id`: what the counters are of.
     pub source: Source,
 }
 
