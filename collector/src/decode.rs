@@ -84,6 +84,7 @@ const MAX_SAVED_SEQUENCES: usize = 1 << 17;
 /// What is known of a datagram besides its octets.
 #[derive(Debug, Clone, Copy)]
 pub struct DatagramMeta {
+    /// Address and port that the datagram came from; IPv4 may be mapped into IPv6 (RFC 4291 §2.5.5.2).
     pub source: SocketAddr,
     /// Read from the clock once per receive call.
     pub received_at: UnixMs,
@@ -166,6 +167,7 @@ impl Transport {
 /// What became of a message that was decoded. Counts are of this message alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoded {
+    /// Told by the first octets of the message.
     pub protocol: Protocol,
     /// Rows appended to the batch.
     pub rows: u32,
@@ -173,8 +175,11 @@ pub struct Decoded {
     pub held_rows: u32,
     /// Flow records on the wire, without held ones; a biflow record counts once.
     pub data_records: u32,
+    /// Options data records (RFC 7011 §3.4.2, RFC 3954 §6.2).
     pub options_records: u32,
+    /// Definitions of templates, refreshes and refused ones included (RFC 7011 §3.4.1, RFC 3954 §5.2).
     pub templates: u32,
+    /// Definitions of options templates, refreshes and refused ones included (RFC 7011 §3.4.2.2, RFC 3954 §6.1).
     pub options_templates: u32,
     /// Sets whose template was not known on arrival.
     pub sets_without_template: u32,
@@ -184,6 +189,7 @@ pub struct Decoded {
     pub unreadable_lists: u32,
     /// 1 if lengths inside the message contradict each other: what could be told from them was decoded.
     pub contradictions: u32,
+    /// Samples of an sFlow message; all 0 for the other protocols.
     pub sflow: SampleCounts,
 }
 
@@ -225,10 +231,13 @@ impl Decoded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct Discarded {
+    /// Why the message was discarded.
     pub error: DecodeError,
     /// `None` if the first octets told no version.
     pub protocol: Option<Protocol>,
+    /// Definitions of templates that came before the fault.
     pub templates: u32,
+    /// Definitions of options templates that came before the fault.
     pub options_templates: u32,
 }
 
@@ -262,6 +271,8 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// A decoder that knows no exporter yet. `exporters` and `names` number addresses and texts for all decoders of the
+    /// process, so that the rows of all of them have the same numbers.
     pub fn new(config: DecoderConfig, exporters: Arc<Exporters>, names: Arc<Names>) -> Self {
         let known = Known {
             registry: exporters,

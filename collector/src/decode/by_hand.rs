@@ -12,16 +12,20 @@ use super::sampling::{EGRESS, Source};
 /// An interval for exporters, or for one interface of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SamplingRule {
+    /// Addresses of the exporters that the rule is for. Of several rules, the one with the longest prefix counts.
     pub exporters: Prefix,
     /// ifIndex; `None` for all interfaces.
     pub interface: Option<u32>,
+    /// What these exporters sample with.
     pub rate: Rate,
 }
 
 /// N of 1-in-N, and whether it stands before what the exporter says or only where that says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
+    /// N of 1-in-N packets, 1 or more.
     pub interval: u32,
+    /// `true`: counts before what the exporter announces; `false`: only where the exporter announces nothing.
     pub overrides: bool,
 }
 

@@ -23,6 +23,7 @@ pub struct DecoderConfig {
     pub sampling: Arc<[SamplingRule]>,
     /// Octets of data sets that one exporter may have held for templates, all of its domains together.
     pub held_octets: usize,
+    /// What the messages come over. Over TCP and TLS, templates may be withdrawn and do not expire (RFC 7011 §8.1).
     pub transport: Transport,
     /// Templates of all exporters of the decoder.
     pub max_templates: usize,

@@ -9,14 +9,17 @@ pub struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    /// A cursor at the first octet.
     pub const fn new(octets: &'a [u8]) -> Self {
         Self { rest: octets }
     }
 
+    /// Octets that have not been read yet.
     pub const fn remaining(&self) -> usize {
         self.rest.len()
     }
 
+    /// Whether all octets have been read.
     pub const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
@@ -36,28 +39,52 @@ impl<'a> Cursor<'a> {
         Ok(head)
     }
 
+    /// Passes over `n` octets.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] when fewer are left; none is passed over then.
     pub fn skip(&mut self, n: usize) -> Result<(), DecodeError> {
         self.take(n).map(|_| ())
     }
 
+    /// The next `N` octets, copied.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] when fewer are left; none is read then.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (head, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Truncated)?;
         self.rest = rest;
         Ok(*head)
     }
 
+    /// The next octet.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] at the end.
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array().map(|[octet]| octet)
     }
 
+    /// The next 2 octets, big-endian.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] when fewer are left; none is read then.
     pub fn u16(&mut self) -> Result<u16, DecodeError> {
         self.array().map(u16::from_be_bytes)
     }
 
+    /// The next 4 octets, big-endian.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] when fewer are left; none is read then.
     pub fn u32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_be_bytes)
     }
 
+    /// The next 8 octets, big-endian.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] when fewer are left; none is read then.
     pub fn u64(&mut self) -> Result<u64, DecodeError> {
         self.array().map(u64::from_be_bytes)
     }

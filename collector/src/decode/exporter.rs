@@ -185,18 +185,23 @@ fn estimated_octets(out: &FlowBatch, rows: usize) -> u64 {
 /// An exporter as metrics and the API show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExporterStats {
+    /// Of an sFlow agent, the address that its messages name; of any other exporter, the one that they come from.
     pub address: Address,
     /// What its messages came over, indexed as [`Transport::ALL`].
     pub transports: [bool; Transport::ALL.len()],
+    /// Messages, traffic and times since the exporter was first seen.
     pub stats: Stats,
+    /// Observation domains that are known now; of NetFlow v5 engines, of sFlow sub-agents.
     pub domains: usize,
     /// Addresses that its messages come from: more than one for senders with one sFlow agent address.
     pub senders: usize,
     /// Templates that are known now.
     pub templates: usize,
+    /// Templates that gave way to newer ones because no room was left.
     pub templates_evicted: u64,
     /// Templates that were not defined again in time.
     pub templates_expired: u64,
+    /// Definitions of templates that no record could be read with, or that no room was left for.
     pub templates_refused: u64,
     /// Definitions of templates that went back to one that was there before.
     pub templates_alternated: u64,
@@ -206,6 +211,7 @@ pub struct ExporterStats {
     pub unfit_sequences: usize,
     /// Entries of options data that there was no room for.
     pub options_refused: u64,
+    /// Data sets that came before their template.
     pub held_sets: HeldCounts,
     /// By sequence numbers, in the units of each protocol; indexed as [`Protocol::ALL`].
     pub loss: [LossCounts; Protocol::ALL.len()],

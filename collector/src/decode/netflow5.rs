@@ -86,8 +86,11 @@ pub fn v7_template() -> Compiled {
 /// The header of a v1, v5 or v7 message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
+    /// `count`: records that the message claims to hold.
     pub count: u16,
+    /// When the message left by the exporter's clock, Unix milliseconds (`unix_secs` and `unix_nsecs`).
     pub export_ms: i64,
+    /// `sysUptime`: milliseconds since the device booted; wraps after 49.7 days.
     pub sys_uptime_ms: u32,
     /// Flows sent before this message; `None` for v1.
     pub flow_sequence: Option<u32>,
@@ -122,7 +125,7 @@ impl Header {
         })
     }
 
-    pub fn clock(&self) -> Clock {
+    pub(crate) fn clock(&self) -> Clock {
         Clock::new(self.export_ms, Some(self.sys_uptime_ms))
     }
 

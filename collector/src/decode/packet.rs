@@ -54,9 +54,13 @@ pub const MAX_TUNNELS: usize = 4;
 /// What a sampled header begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
+    /// A MAC header of Ethernet, with or without VLAN tags.
     Ethernet,
+    /// An IPv4 header.
     Ipv4,
+    /// An IPv6 header.
     Ipv6,
+    /// A stack of MPLS labels (RFC 3032).
     Mpls,
     /// With or without the address and control octets of its framing; Cisco HDLC is told by them.
     Ppp,
@@ -100,6 +104,7 @@ pub struct Decapsulate {
 }
 
 impl Decapsulate {
+    /// No tunnel is taken apart.
     pub const NONE: Self = Self::of(0);
     /// GRE with IP, MPLS or Ethernet inside, and NVGRE.
     pub const GRE: Self = Self::of(1);
@@ -107,6 +112,7 @@ impl Decapsulate {
     pub const IPIP: Self = Self::of(1 << 1);
     /// VXLAN and VXLAN-GPE.
     pub const VXLAN: Self = Self::of(1 << 2);
+    /// Geneve (RFC 8926).
     pub const GENEVE: Self = Self::of(1 << 3);
     /// Mirrored frames over GRE: ERSPAN types I, II and III.
     pub const ERSPAN: Self = Self::of(1 << 4);
@@ -114,6 +120,7 @@ impl Decapsulate {
     pub const GTP: Self = Self::of(1 << 5);
     /// MPLS over UDP.
     pub const MPLS: Self = Self::of(1 << 6);
+    /// Every tunnel of [`NAMES`](Self::NAMES).
     pub const ALL: Self = Self::of(0x7f);
 
     /// Every tunnel type by the name that configuration has for it.
@@ -141,11 +148,11 @@ impl Decapsulate {
         Self { ports, ..self }
     }
 
-    pub const fn ports(self) -> &'static TunnelPorts {
+    pub(crate) const fn ports(self) -> &'static TunnelPorts {
         self.ports
     }
 
-    pub const fn contains(self, other: Self) -> bool {
+    pub(crate) const fn contains(self, other: Self) -> bool {
         self.set & other.set == other.set
     }
 }
@@ -160,53 +167,81 @@ impl BitOr for Decapsulate {
 
 /// Values of the `tunnel_type` column that are written here.
 pub mod tunnel_type {
+    /// The packet was in no tunnel.
     pub const NONE: u8 = 0;
+    /// GRE (RFC 2784).
     pub const GRE: u8 = 1;
+    /// IPv4 or IPv6 directly in either (RFC 2003, RFC 4213).
     pub const IPIP: u8 = 2;
+    /// VXLAN (RFC 7348), VXLAN-GPE included.
     pub const VXLAN: u8 = 3;
+    /// Geneve (RFC 8926).
     pub const GENEVE: u8 = 4;
+    /// MPLS over UDP (RFC 7510), or an Ethernet pseudowire (RFC 4448).
     pub const MPLS: u8 = 5;
+    /// NVGRE (RFC 7637).
     pub const NVGRE: u8 = 6;
+    /// A tunnel without a value of its own, such as EtherIP and backbone bridges (IEEE 802.1ah).
     pub const OTHER: u8 = 7;
+    /// ERSPAN types I, II and III.
     pub const ERSPAN: u8 = 8;
+    /// GTP-U (3GPP TS 29.281).
     pub const GTP: u8 = 9;
 }
 
 /// What a sampled header says. Fields that were not found are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Packet {
+    /// Source of the IP header; IPv4 is mapped into IPv6, as in every [`Address`].
     pub src_addr: Address,
+    /// Destination of the IP header.
     pub dst_addr: Address,
-    /// Of the outermost tunnel that was taken apart.
+    /// Source of the outermost tunnel that was taken apart.
     pub outer_src_addr: Address,
+    /// Destination of the outermost tunnel that was taken apart.
     pub outer_dst_addr: Address,
+    /// Source MAC address in the lower 48 bits.
     pub src_mac: u64,
+    /// Destination MAC address in the lower 48 bits.
     pub dst_mac: u64,
     /// Octets of the packet from its IP header on, as that header tells; 0 if it does not (no IP header, or a length
     /// of 0 as segmentation offload and jumbograms leave it).
     pub layer3_length: u32,
     /// Octets before the layer 3 header that the plain fields describe.
     pub layer3_offset: u32,
+    /// The 20 bits of the flow label (RFC 8200 §3).
     pub ipv6_flow_label: u32,
+    /// VNI of VXLAN and Geneve, key of GRE, TEID of GTP-U, I-SID of a backbone bridge.
     pub tunnel_id: u32,
-    /// Top of stack first, the first `n_mpls_labels` count.
+    /// Labels of 20 bits, top of stack first; the first `n_mpls_labels` count.
     pub mpls_labels: [u32; MAX_LABELS],
+    /// Labels in `mpls_labels`, 0 to [`MAX_LABELS`].
     pub n_mpls_labels: u8,
     /// 4 or 6 once an IP header was read.
     pub ip_version: u8,
+    /// EtherType behind the tags; that of the IP header, if there is one.
     pub ether_type: u16,
+    /// VLAN id of the outermost tag, 1 to 4095.
     pub vlan: u16,
+    /// VLAN id of the second tag, 1 to 4095.
     pub inner_vlan: u16,
+    /// Source port of TCP, UDP, UDP-Lite, SCTP or DCCP.
     pub src_port: u16,
+    /// Destination port of the same.
     pub dst_port: u16,
     /// The 12 bits of tcpControlBits (RFC 7125).
     pub tcp_flags: u16,
     /// In units of 8 octets.
     pub fragment_offset: u16,
+    /// IANA protocol number of what follows the IP header and its extension headers.
     pub proto: u8,
+    /// Type of service of IPv4, traffic class of IPv6: DSCP in the upper six bits, ECN in the lower two.
     pub tos: u8,
+    /// Time to live of IPv4, hop limit of IPv6.
     pub ttl: u8,
+    /// Type of ICMP (RFC 792) or ICMPv6 (RFC 4443).
     pub icmp_type: u8,
+    /// Code of ICMP or ICMPv6.
     pub icmp_code: u8,
     /// See [`tunnel_type`]. MPLS means an Ethernet pseudowire; it gives way to a tunnel found inside it, because
     /// its labels are known anyway.

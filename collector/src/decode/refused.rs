@@ -17,10 +17,13 @@ pub const SENDERS_PER_REASON: usize = 16;
 pub struct RefusedSender {
     /// Where the datagrams came from.
     pub address: Address,
+    /// Why its datagrams were discarded; a sender has an entry for each reason.
     pub reason: DecodeError,
     /// Datagrams discarded for this reason since it was first kept here.
     pub datagrams: u64,
+    /// Arrival of the first of these datagrams.
     pub first_seen: UnixMs,
+    /// Arrival of the last of these datagrams.
     pub last_seen: UnixMs,
 }
 

@@ -19,7 +19,9 @@ use super::{DecodeError, Protocol};
 /// The state of one exporter.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SavedExporter {
+    /// Its observation domains that have templates.
     pub domains: Vec<SavedDomain>,
+    /// What its options data told: samplers, interfaces, applications, VRFs.
     #[serde(default)]
     pub tables: SavedTables,
     /// Saved apart: they change with every message.
@@ -30,11 +32,15 @@ pub struct SavedExporter {
 /// The number that the next message of a transport session should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SavedSequence {
+    /// Protocol of the messages.
     pub protocol: Protocol,
+    /// Observation Domain ID of IPFIX, Source ID of v9, engine of v5, sub-agent of sFlow.
     pub domain: u32,
     /// Where the messages come from.
     pub socket: Address,
+    /// Source port of the messages.
     pub port: u16,
+    /// The number that is expected, in the unit that the session numbers.
     pub next: u32,
 }
 

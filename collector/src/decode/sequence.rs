@@ -112,11 +112,12 @@ pub struct LossCounts {
     pub reordered: u64,
     /// Messages that came twice.
     pub duplicates: u64,
+    /// Jumps too far for a gap or a late message: the exporter numbers from another start.
     pub restarts: u64,
 }
 
 impl LossCounts {
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.lost += other.lost;
         self.reordered += other.reordered;
         self.duplicates += other.duplicates;

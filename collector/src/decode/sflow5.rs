@@ -71,7 +71,9 @@ pub struct Header {
     pub sub_agent: u32,
     /// Messages that the sub-agent sent.
     pub sequence: u32,
+    /// Milliseconds since the agent booted.
     pub uptime_ms: u32,
+    /// Samples that the message claims to hold, [`MAX_SAMPLES`] at the most.
     pub n_samples: u32,
 }
 
@@ -106,23 +108,32 @@ impl Header {
 /// What the rows of a message share besides its header.
 #[derive(Debug, Clone, Copy)]
 pub struct SampleContext<'a> {
+    /// Arrival of the message, Unix milliseconds.
     pub received_at: UnixMs,
+    /// The exporter's number in this process.
     pub exporter: ExporterId,
+    /// The agent's address, or the sender's if the agent does not know its own.
     pub exporter_address: Address,
     /// Where the message came from, if that is not the exporter's address.
     pub socket_address: Option<Address>,
     /// Sampling intervals that the configuration sets for the exporter.
     pub by_hand: Option<&'a ByHand>,
+    /// Tunnels whose inner packet fills the plain columns.
     pub decapsulate: Decapsulate,
 }
 
 /// What a message held. Samples are counted by their type, malformed ones included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SampleCounts {
+    /// Samples of any type.
     pub samples: u32,
+    /// Samples of format 1, `flow_sample`.
     pub flow_samples: u32,
+    /// Samples of format 3, `flow_sample_expanded`.
     pub expanded_flow_samples: u32,
+    /// Samples of format 2, `counters_sample`.
     pub counter_samples: u32,
+    /// Samples of format 4, `counters_sample_expanded`.
     pub expanded_counter_samples: u32,
     /// Counter samples that became rows of `interface_counters`.
     pub counter_rows: u32,
@@ -140,16 +151,21 @@ pub struct SampleCounts {
     pub malformed_records: u32,
     /// What the sample pools of the flow samples say.
     pub metered: Metered,
-    /// Octets of the flow samples' frames, as they are and times the sampling interval.
+    /// Octets of the flow samples' frames on the wire.
     pub frame_bytes: u64,
+    /// The same, each frame times its sampling interval.
     pub frame_bytes_scaled: u64,
+    /// Rows of flows: one for each flow sample and each discarded packet that could be read.
     pub rows: u32,
 }
 
 /// Where the samples of a message go.
 pub struct Output<'a> {
+    /// Takes a row for each sampled or discarded packet.
     pub flows: &'a mut FlowBatch,
+    /// Takes a row for each counter sample that tells anything.
     pub counters: &'a mut Vec<InterfaceCounters>,
+    /// The sample pools of the agent's sources, from message to message.
     pub meters: &'a mut Meters,
     /// Whether the worker has room for further sources of samples.
     pub room: bool,

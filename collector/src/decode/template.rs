@@ -61,6 +61,7 @@ const MAX_PORTS: usize = 8;
 /// A field of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Field {
+    /// Enterprise and id of the information element.
     pub ie: Ie,
     /// Octets, or [`VARIABLE_LENGTH`].
     pub length: u16,
@@ -78,11 +79,13 @@ pub enum Content {
 /// A definition, compiled. Devices of one kind send the same ones: they share it.
 #[derive(Debug, Clone)]
 pub struct Compiled {
+    /// In the order of the records, scope fields first.
     pub fields: Vec<Field>,
     /// Where each field lies, if all are of fixed length.
     pub places: Option<Vec<Place>>,
     /// Length of a record, or of the shortest possible one.
     pub record_octets: usize,
+    /// What the records are read into.
     pub content: Content,
     /// How many of the fields are scope; 0 for data templates.
     pub scope_fields: usize,
@@ -299,7 +302,9 @@ fn places(fields: &[Field]) -> Vec<Place> {
 /// What a template's records are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordKind {
+    /// Flow records: the template has no scope fields.
     Data,
+    /// Options data: the template has scope fields (RFC 7011 §3.4.2.1).
     Options,
 }
 
@@ -325,8 +330,11 @@ pub struct TemplateStore {
     uses: u64,
     /// Whether a definition came, changed or went since this was last set to false.
     pub changed: bool,
+    /// Templates that gave way to newer ones because no room was left.
     pub evicted: u64,
+    /// Definitions that no record could be read with, or that no room was left for.
     pub refused: u64,
+    /// Templates that were not defined again in time.
     pub expired: u64,
     /// Definitions that went back to one that was there before: two senders disagree about an id.
     pub alternated: u64,
@@ -366,10 +374,12 @@ impl TemplateStore {
         self.templates.values().filter(|template| !template.others.is_empty()).count()
     }
 
+    /// Template ids that have a definition.
     pub fn len(&self) -> usize {
         self.templates.len()
     }
 
+    /// Whether no id has a definition.
     pub fn is_empty(&self) -> bool {
         self.templates.is_empty()
     }
@@ -529,7 +539,9 @@ struct Most {
 /// One definition as it stands in a (options) template set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Definition {
+    /// Template id; valid ones begin at [`MIN_DATA_SET_ID`], which is for the caller to check.
     pub id: u16,
+    /// How many of the fields are scope; 0 for data templates, at least 1 for options templates.
     pub scope_fields: usize,
     /// RFC 7011 §8.1: no fields. Never set for NetFlow v9, which has no withdrawals.
     pub withdrawal: bool,

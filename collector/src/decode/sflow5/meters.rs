@@ -23,18 +23,20 @@ const MAX_LATE: u32 = 64;
 pub struct Metered {
     /// Samples that `pool` is of. The first one of a source measures nothing.
     pub samples: u64,
+    /// Packets that these samples were chosen from (`sample_pool`).
     pub pool: u64,
+    /// Samples that the agent took and had to drop (`drops`).
     pub drops: u64,
 }
 
 impl Metered {
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.samples += other.samples;
         self.pool += other.pool;
         self.drops += other.drops;
     }
 
-    pub fn since(&self, before: &Self) -> Self {
+    pub(crate) fn since(&self, before: &Self) -> Self {
         Self { samples: self.samples - before.samples, pool: self.pool - before.pool, drops: self.drops - before.drops }
     }
 
@@ -85,7 +87,7 @@ struct Counts {
 }
 
 impl Meters {
-    pub fn n_sources(&self) -> usize {
+    pub(crate) fn n_sources(&self) -> usize {
         self.latest.len()
     }
 
