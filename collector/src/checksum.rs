@@ -3,8 +3,11 @@
 /// The addresses that TCP, UDP and ICMPv6 cover with their checksum.
 #[derive(Debug, Clone, Copy)]
 pub enum Pseudo {
+    /// No IP header is around the segment: only ICMP of IPv4 has a checksum without addresses.
     None,
+    /// Source and destination of the IPv4 header (RFC 9293 §3.1, RFC 768).
     Ipv4([u8; 4], [u8; 4]),
+    /// Source and destination of the IPv6 header (RFC 8200 §8.1).
     Ipv6([u8; 16], [u8; 16]),
 }
 

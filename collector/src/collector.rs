@@ -32,16 +32,22 @@ use crate::worker::{Limits, Source, Worker};
 /// The collector did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectorError {
+    /// A value of the section `collector` cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A UDP address of `collector.listen` could not be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// `collector.state_dir` could not be made or written.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A TCP address of `collector.tcp.listen` could not be opened, or its certificates cannot be used.
     #[error(transparent)]
     Tcp(#[from] ServerError),
+    /// A destination of `collector.relay` cannot be sent to.
     #[error(transparent)]
     Relay(#[from] RelayError),
+    /// The system refused a thread.
     #[error("cannot start a receive thread: {0}")]
     Thread(io::Error),
 }
@@ -51,12 +57,17 @@ pub enum CollectorError {
 pub struct CollectorStats {
     /// The UDP workers', then those of IPFIX over TCP if it is configured.
     pub workers: Vec<Counts>,
+    /// UDP sockets of all workers, one per worker and listening address, as they were at most a second ago.
     pub sockets: Vec<SocketReport>,
+    /// Connections of IPFIX over TCP; all 0 if it is not configured.
     pub connections: ConnectionStats,
+    /// What `collector.relay` passed on; without a destination if it is not configured.
     pub relay: RelayStats,
-    /// Octets that decoding keeps for all exporters, and how many it may keep (`collector.max_state_bytes`).
+    /// Octets that decoding keeps for all exporters.
     pub decoding_octets: usize,
+    /// Limit of `decoding_octets` (`collector.max_state_bytes`).
     pub max_decoding_octets: usize,
+    /// Faults of the state files; all 0 without `collector.state_dir`.
     pub state: StateStats,
 }
 
@@ -209,6 +220,7 @@ impl Collector {
         self.threads.iter().all(|thread| !thread.is_finished())
     }
 
+    /// The counts of all workers, sockets, connections and files, since the start.
     pub fn stats(&self) -> CollectorStats {
         CollectorStats {
             workers: self.shared.iter().map(|shared| *locked(&shared.counts)).collect(),

@@ -315,7 +315,9 @@ impl Default for CollectorConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("collector.{key}: {problem}")]
 pub struct ConfigError {
+    /// Key of the value below `collector`, with dots for sections: `tcp.idle_timeout_ms`.
     pub key: &'static str,
+    /// Why the value cannot work, and which values can.
     pub problem: String,
 }
 
@@ -433,7 +435,7 @@ impl CollectorConfig {
         })
     }
 
-    pub fn flush_interval(&self) -> Duration {
+    pub(crate) fn flush_interval(&self) -> Duration {
         Duration::from_millis(self.flush_interval_ms)
     }
 }

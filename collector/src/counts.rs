@@ -55,12 +55,17 @@ impl Counts {
 /// One socket of one worker.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketReport {
+    /// Number of the worker, from 0.
     pub worker: usize,
+    /// Address that the socket listens on, with the port that the kernel chose for port 0.
     pub local: SocketAddr,
-    /// Receive buffer asked for and granted, in octets.
+    /// Receive buffer that the configuration asks for, in octets (`collector.receive_buffer_bytes`).
     pub buffer_asked: usize,
+    /// Receive buffer that the kernel granted, in octets of the same measure.
     pub buffer_granted: usize,
+    /// Whether the kernel hands over several datagrams of one sender at once (UDP_GRO).
     pub gro: bool,
+    /// What waits in the socket and what the kernel dropped, as read at most a second ago.
     pub stats: SocketStats,
 }
 

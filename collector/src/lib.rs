@@ -5,6 +5,8 @@
 //! IPFIX over TCP and TLS, with a decoder for each connection. [`relay`]
 //! passes datagrams on to other collectors. [`Collector`] starts them all.
 
+#![deny(missing_docs)]
+
 pub mod config;
 pub mod decode;
 pub mod state;

@@ -37,6 +37,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(1);
 
 /// The relay did not start.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum RelayError {
     #[error(
         "collector.relay cannot send to {to} with the exporters' addresses: {source}. That takes CAP_NET_RAW (systemd: \
@@ -62,9 +63,13 @@ helios_metrics::label_set! {
 /// What went to one destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DestinationStats {
+    /// Address and UDP port of the destination.
     pub to: SocketAddr,
+    /// Which source address the datagrams carry.
     pub source: RelaySource,
+    /// Datagrams that the system took.
     pub sent: u64,
+    /// Octets of the payload of these datagrams.
     pub sent_octets: u64,
     /// By [`Failure::ALL`].
     pub failed: [u64; Failure::ALL.len()],
@@ -73,6 +78,7 @@ pub struct DestinationStats {
 /// The relay at one moment; empty if there is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RelayStats {
+    /// In the order of `collector.relay`.
     pub destinations: Vec<DestinationStats>,
     /// Datagrams that found no room in the queue and went to no destination.
     pub left_out: u64,

@@ -137,7 +137,7 @@ impl StateFile {
         self.jobs.clone().map(Saver)
     }
 
-    pub fn stats(&self) -> StateStats {
+    pub(crate) fn stats(&self) -> StateStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         StateStats {
             write_errors: read(&self.counts.write_errors),

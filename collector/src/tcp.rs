@@ -27,8 +27,9 @@ mod sessions;
 mod connection;
 mod tls;
 
-pub use connection::{CONNECTION_OCTETS, ConnectionStats, Connections};
-pub use sessions::{Limits, Sessions};
+pub use connection::ConnectionStats;
+pub(crate) use connection::Connections;
+pub(crate) use sessions::{Limits, Sessions};
 pub use tls::{TlsError, check_certificates};
 
 /// How long what exporters had sent before a stop is read for.
@@ -47,7 +48,7 @@ pub struct Server {
     listeners: Vec<std::net::TcpListener>,
     tls: TlsConfig,
     acceptor: Option<TlsAcceptor>,
-    pub connections: Arc<Connections>,
+    pub(crate) connections: Arc<Connections>,
 }
 
 impl Server {
@@ -70,12 +71,12 @@ impl Server {
         Ok(Some(Self { listeners, tls: config.tcp.tls.clone(), acceptor, connections: Arc::default() }))
     }
 
-    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+    pub(crate) fn local_addrs(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
     /// Serves connections until `stop`: what the thread `receive-tcp` does.
-    pub fn run(self, sessions: Sessions, stop: &AtomicBool) {
+    pub(crate) fn run(self, sessions: Sessions, stop: &AtomicBool) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "IPFIX over TCP cannot be served"),
@@ -119,8 +120,10 @@ impl Server {
 /// IPFIX over TCP cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// An address of `collector.tcp.listen` could not be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A file of `collector.tcp.tls` cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }

@@ -37,8 +37,9 @@ pub struct SocketOptions {
 pub struct UdpSocket {
     socket: Socket,
     local: SocketAddr,
-    /// Receive buffer as the kernel granted it.
+    /// Octets of the receive buffer as the kernel granted it, in the measure of what was asked for.
     pub receive_buffer: usize,
+    /// Whether the kernel granted UDP_GRO.
     pub gro: bool,
 }
 
@@ -55,6 +56,7 @@ pub struct SocketStats {
 
 /// A socket could not be opened or bound.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum BindError {
     #[error("cannot listen on {address}: the port is in use by another program; `ss -ulnp` shows which one")]
     InUse { address: SocketAddr },
@@ -122,10 +124,15 @@ impl UdpSocket {
         Ok(Self { socket, local, receive_buffer, gro })
     }
 
+    /// The address that the socket is bound to, with the port that the kernel chose for port 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
+    /// What waits in the socket now, and what the kernel dropped since the socket was made.
+    ///
+    /// # Errors
+    /// The error of the system call.
     pub fn stats(&self) -> io::Result<SocketStats> {
         meminfo(self.socket.as_raw_fd())
     }

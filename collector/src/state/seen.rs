@@ -27,8 +27,11 @@ const MAX_AGE_MS: i64 = 30 * 86_400_000;
 /// An exporter and its times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
+    /// The address that the exporter is known by.
     pub address: Address,
+    /// Arrival of its first datagram.
     pub first_seen: UnixMs,
+    /// Arrival of its last datagram.
     pub last_seen: UnixMs,
 }
 

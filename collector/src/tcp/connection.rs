@@ -45,15 +45,22 @@ pub struct Connections {
     pub slow: AtomicU64,
 }
 
-/// [`Connections`] at one moment.
+/// What became of connections of IPFIX over TCP since the start, and how many are open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnectionStats {
+    /// Connections that are open now.
     pub open: u64,
+    /// Connections within the limits, those included whose TLS handshake then failed.
     pub accepted: u64,
+    /// Turned away because as many as allowed were open, or because the budget of decoding state was used up.
     pub refused: u64,
+    /// Turned away because the address is in no prefix of `collector.allow`.
     pub not_allowed: u64,
+    /// Ended because of what came: no IPFIX, a failed handshake, an error of the connection.
     pub failed: u64,
+    /// Ended after a silence of `collector.tcp.idle_timeout_ms`.
     pub idle: u64,
+    /// Ended because a message did not come to its end in time.
     pub slow: u64,
 }
 

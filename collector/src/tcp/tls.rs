@@ -21,6 +21,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A file that TLS cannot be set up with.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum TlsError {
     #[error("collector.tcp.tls.{key}: cannot read {}: {source}; check the path and its permissions", path.display())]
     Read { key: &'static str, path: PathBuf, source: io::Error },

@@ -31,13 +31,16 @@ pub struct Ring {
 pub enum Wait {
     /// As long as the socket's timeout says.
     Timeout,
+    /// Not at all.
     No,
 }
 
 /// A received datagram.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
+    /// Address and port of the sender; IPv4 on a socket of IPv6 is mapped (RFC 4291 §2.5.5.2).
     pub source: SocketAddr,
+    /// UDP payload, at least one octet.
     pub octets: &'a [u8],
 }
 
