@@ -29,27 +29,38 @@ use crate::networks::{Flat, NetworkTables};
 pub struct Record {
     /// ISO 3166-1 alpha-2.
     pub country: NameId,
+    /// English name.
     pub city: NameId,
     /// Of the sources behind the flow itself; 0 if none knows one.
     pub asn: u32,
     /// Of `asn`.
     pub as_name: NameId,
+    /// Column `src_network` or `dst_network`: the name of the network.
     pub network: NameId,
+    /// Of the network.
     pub site: NameId,
+    /// Of the network.
     pub role: NameId,
+    /// Of the network.
     pub tenant: NameId,
 }
 
 /// Which columns the tables can say anything about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Knows {
+    /// From GeoIP or networks.
     pub country: bool,
+    /// From GeoIP.
     pub city: bool,
     /// Numbers of autonomous systems, or names for the numbers that flows bring.
     pub asn: bool,
+    /// Names of networks.
     pub network: bool,
+    /// Sites of networks.
     pub site: bool,
+    /// Roles of networks.
     pub role: bool,
+    /// Tenants of networks.
     pub tenant: bool,
 }
 
@@ -64,7 +75,7 @@ pub struct AsOrder {
 }
 
 impl AsOrder {
-    pub fn new(sources: &[AsSource]) -> Self {
+    pub(crate) fn new(sources: &[AsSource]) -> Self {
         let mut order = Self { before: [None; 2], after: [None; 2], except_private: false };
         let mut flow_seen = false;
         for &source in sources {
@@ -235,7 +246,7 @@ impl Addresses {
         self.as_names.get(as_key(asn))
     }
 
-    pub fn knows(&self) -> Knows {
+    pub(crate) fn knows(&self) -> Knows {
         self.knows
     }
 

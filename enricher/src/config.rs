@@ -65,6 +65,7 @@ pub struct GeoipConfig {
     pub asn: Option<PathBuf>,
 }
 
+/// Exporters and interfaces from files.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InventoryConfig {
@@ -74,6 +75,7 @@ pub struct InventoryConfig {
     pub files: Vec<PathBuf>,
 }
 
+/// Interfaces of exporters from monitoring.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InterfacesConfig {
@@ -81,6 +83,7 @@ pub struct InterfacesConfig {
     pub prometheus: PrometheusConfig,
 }
 
+/// A server with the HTTP API of Prometheus that has the series of snmp_exporter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrometheusConfig {
@@ -115,6 +118,7 @@ impl Default for PrometheusConfig {
     }
 }
 
+/// Your own networks, from files and web servers. They take precedence over prefixes of NetBox.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworksConfig {
@@ -162,7 +166,9 @@ const fn http_timeout_ms() -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkFormat {
+    /// A line for each network; the first line has the names of the columns.
     Csv,
+    /// A list with an entry for each network. JSON is valid YAML.
     Yaml,
 }
 
@@ -170,9 +176,13 @@ pub enum NetworkFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AsSource {
+    /// The number that the exporter sent.
     Flow,
+    /// The number that the exporter sent, unless it is private (RFC 6996) and another source knows one.
     FlowExceptPrivate,
+    /// The number that the GeoIP database has for the address.
     Geoip,
+    /// The number of the network that holds the address.
     Networks,
 }
 
@@ -202,7 +212,9 @@ const LISTS_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("enricher.{key}: {problem}")]
 pub struct ConfigError {
+    /// Below `enricher`, with dots: `rules.exporters`.
     pub key: &'static str,
+    /// What is wrong and what would work, as the end of a sentence.
     pub problem: String,
 }
 

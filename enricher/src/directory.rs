@@ -19,11 +19,17 @@ use crate::rules::{InterfaceClass, Rules};
 /// The columns of an exporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Exporter {
+    /// Column `exporter_name`: the address as text if no inventory knows the exporter.
     pub name: NameId,
+    /// Column `exporter_site`, from a rule or the inventory.
     pub site: NameId,
+    /// Column `exporter_region`, from a rule or the inventory.
     pub region: NameId,
+    /// Column `exporter_role`, from a rule or the inventory.
     pub role: NameId,
+    /// Column `exporter_tenant`, from a rule or the inventory.
     pub tenant: NameId,
+    /// Column `exporter_group`, which only rules set.
     pub group: NameId,
     /// Position in the directory; `None` if the inventory does not know it.
     pub known: Option<u32>,
@@ -34,12 +40,19 @@ pub struct Exporter {
 /// The columns of an interface. The default is that nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Interface {
+    /// Bits per second; 0 if not known.
     pub speed: u64,
+    /// ifName, from the exporter itself or the inventory.
     pub name: NameId,
+    /// ifAlias, from the exporter itself or the inventory.
     pub description: NameId,
+    /// From a rule or the inventory.
     pub role: NameId,
+    /// Only rules set it.
     pub provider: NameId,
+    /// Only rules set it.
     pub connectivity: NameId,
+    /// [`Boundary::value`](crate::config::rules::Boundary::value), which only rules set; 0 if not known.
     pub boundary: u8,
 }
 
@@ -298,6 +311,7 @@ impl Directory {
         self.exporters.len()
     }
 
+    /// Whether no source knows a device.
     pub fn is_empty(&self) -> bool {
         self.exporters.is_empty()
     }
@@ -312,6 +326,7 @@ impl Directory {
         self.sets.list()
     }
 
+    /// Interfaces of all devices in the directory.
     pub fn n_interfaces(&self) -> usize {
         self.interfaces.len()
     }

@@ -25,9 +25,11 @@ use layout::Wanted;
 pub struct Place {
     /// ISO 3166-1 alpha-2.
     pub country: NameId,
+    /// English name.
     pub city: NameId,
     /// 0 if none is known.
     pub asn: u32,
+    /// Organisation behind `asn`, as the database calls it.
     pub as_name: NameId,
 }
 
@@ -70,7 +72,9 @@ impl Places {
 /// What a configured file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
+    /// Countries and cities; also AS numbers if no file is configured for them.
     City,
+    /// AS numbers and names; also countries and cities if no file is configured for them.
     Asn,
 }
 
@@ -103,6 +107,7 @@ impl fmt::Display for Role {
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum GeoipError {
     #[error("{role}: cannot read {}: {error}; correct the path, or leave it out to run without", path.display())]
     Unreadable { role: Role, path: PathBuf, error: io::Error },

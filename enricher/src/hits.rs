@@ -15,7 +15,9 @@ use crate::snapshot::Snapshot;
 /// Sources that can be told apart. Those of the inventory count from 0, the three of below are the last.
 pub const SOURCES_MAX: usize = u128::BITS as usize;
 
+/// The file of `enricher.geoip.city`.
 pub const GEOIP_CITY: SourceId = 125;
+/// The file of `enricher.geoip.asn`.
 pub const GEOIP_ASN: SourceId = 126;
 /// What exporters say of their own interfaces.
 pub const OPTIONS_DATA: SourceId = 127;
@@ -39,11 +41,11 @@ impl SourceSet {
         Self(if (source as usize) < SOURCES_MAX { 1 << source } else { 0 })
     }
 
-    pub const fn with(self, other: Self) -> Self {
+    pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    pub fn sources(self) -> impl Iterator<Item = usize> {
+    pub(crate) fn sources(self) -> impl Iterator<Item = usize> {
         (0..SOURCES_MAX).filter(move |source| self.0 >> source & 1 == 1)
     }
 }
@@ -107,12 +109,12 @@ impl Uses {
         self.interfaces.resize(directory, 0);
     }
 
-    pub fn exporters(&mut self, set: u16, rows: u64) {
+    pub(crate) fn exporters(&mut self, set: u16, rows: u64) {
         add(&mut self.exporters, set, rows);
     }
 
     #[inline(always)]
-    pub fn interface(&mut self, tag: u16) {
+    pub(crate) fn interface(&mut self, tag: u16) {
         self.own += u64::from(tag / OWN);
         add(&mut self.interfaces, tag % OWN, 1);
     }
@@ -150,7 +152,7 @@ impl Default for Hits {
 }
 
 impl Hits {
-    pub fn ask(&self, asked: Asked, n: u64) {
+    pub(crate) fn ask(&self, asked: Asked, n: u64) {
         self.asked[asked as usize].fetch_add(n, Relaxed);
     }
 
@@ -186,7 +188,9 @@ impl Hits {
 pub struct SourceHits {
     /// Exporters, interfaces or addresses.
     pub asked: &'static str,
+    /// Look-ups of which the source knew something.
     pub hits: u64,
+    /// All other look-ups of the kind, whichever source answered them.
     pub misses: u64,
 }
 

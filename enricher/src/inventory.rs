@@ -16,8 +16,11 @@ use helios_common::prefix::Prefix;
 /// What one source says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inventory {
+    /// Earlier ones take precedence where two claim an address.
     pub devices: Vec<Device>,
+    /// In any order, of all routing tables.
     pub networks: Vec<Network>,
+    /// VRFs that the source names, also those without networks.
     pub vrfs: Vec<Vrf>,
     /// Names of autonomous systems, by their numbers.
     pub as_names: Vec<(u32, NameId)>,
@@ -30,6 +33,7 @@ impl Inventory {
         self.devices.len() + interfaces + self.networks.len() + self.vrfs.len() + self.as_names.len()
     }
 
+    /// Whether the source says nothing at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -40,9 +44,13 @@ impl Inventory {
 pub struct Device {
     /// [`NO_NAME`] from a source that knows addresses only: such an entry adds to the device with the address.
     pub name: NameId,
+    /// Site of the device; [`NO_NAME`] if the source does not know it, as in the three below.
     pub site: NameId,
+    /// Region that holds the site.
     pub region: NameId,
+    /// Role of the device, such as `edge`.
     pub role: NameId,
+    /// Tenant that the device belongs to.
     pub tenant: NameId,
     /// Addresses that the device may export from: primary ones first, then those of its interfaces, those of a VRF last.
     pub addresses: Vec<Address>,
@@ -50,6 +58,7 @@ pub struct Device {
     pub primary: usize,
     /// How many of them are of a VRF: global ones of other devices go before, since VRFs use the same space again.
     pub in_vrf: usize,
+    /// In any order.
     pub interfaces: Vec<Interface>,
 }
 
@@ -67,24 +76,34 @@ impl Device {
 pub struct Interface {
     /// ifIndex (RFC 2863); 0 where the source does not know it.
     pub index: u32,
+    /// ifName, or what the source calls the interface.
     pub name: NameId,
+    /// The operator's text (ifAlias).
     pub description: NameId,
     /// Bits per second; 0 where the source does not know it.
     pub speed: u64,
+    /// Role of the interface; [`NO_NAME`] if the source does not know it.
     pub role: NameId,
 }
 
 /// A network with a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
+    /// IPv4 or IPv6, host bits zero.
     pub prefix: Prefix,
     /// Name of the VRF; [`NO_NAME`] for the global table.
     pub vrf: NameId,
+    /// Column `src_network` or `dst_network`. [`NO_NAME`] here and below: the source does not know it.
     pub name: NameId,
+    /// Site that uses the network.
     pub site: NameId,
+    /// Role of the network, such as `servers`.
     pub role: NameId,
+    /// Tenant that the network belongs to.
     pub tenant: NameId,
+    /// ISO 3166-1 alpha-2.
     pub country: NameId,
+    /// AS number of the network's addresses; 0 if the source does not know it.
     pub asn: u32,
     /// The sources that know it. Merging the inventories fills this in.
     pub sources: SourceSet,
@@ -130,6 +149,7 @@ impl Network {
 /// A routing table of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vrf {
+    /// What [`Network::vrf`] refers to.
     pub name: NameId,
     /// Route distinguisher as text; exporters may call the VRF by it.
     pub rd: NameId,

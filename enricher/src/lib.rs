@@ -8,7 +8,7 @@
 //!
 //! Missing data never drops or delays a row: without any source rows pass on with the address of their exporter as name.
 
-#![deny(unreachable_pub)]
+#![deny(missing_docs, unreachable_pub)]
 
 pub mod config;
 pub mod worker;

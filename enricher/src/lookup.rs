@@ -40,7 +40,7 @@ impl PrefixTable {
         Self::from_runs(&Runs::flatten(entries.v4), &Runs::flatten(entries.v6))
     }
 
-    pub fn from_runs(v4: &Runs<u32>, v6: &Runs<u128>) -> Self {
+    pub(crate) fn from_runs(v4: &Runs<u32>, v6: &Runs<u128>) -> Self {
         Self { v4: Table::from_runs(v4), v6: Table::from_runs(v6), carried: false }
     }
 
@@ -108,12 +108,14 @@ impl PrefixTable {
 /// Prefixes by family, in any order.
 #[derive(Debug, Default)]
 pub struct Entries {
+    /// IPv4 prefixes.
     pub v4: Vec<Entry<u32>>,
+    /// IPv6 prefixes.
     pub v6: Vec<Entry<u128>>,
 }
 
 impl Entries {
-    pub fn push(&mut self, prefix: Prefix, value: u32) {
+    pub(crate) fn push(&mut self, prefix: Prefix, value: u32) {
         match prefix.ipv4() {
             Some((start, bits)) => self.v4.push(Entry { start, bits, value }),
             None => self.v6.push(Entry { start: prefix.start(), bits: prefix.bits(), value }),

@@ -21,9 +21,13 @@ const RECENT: usize = 1 << 12;
 /// What a row says of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct InterfaceKey {
+    /// The id that [`Exporters`](helios_common::exporter::Exporters) gave.
     pub exporter: u32,
+    /// ifIndex; 0 if the row has none.
     pub index: u32,
+    /// From options data or the flow itself; 0 if the exporter does not send it.
     pub name: NameId,
+    /// From options data or the flow itself; 0 if the exporter does not send it.
     pub description: NameId,
 }
 

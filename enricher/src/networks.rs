@@ -43,7 +43,9 @@ const PER_VRF: &[&str] = &["private", "cgnat", "link-local"];
 /// Networks of one routing table; values are positions in [`NetworkTables::networks`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Flat {
+    /// 0 where no network holds an IPv4 address.
     pub v4: Runs<u32>,
+    /// 0 where no network holds an IPv6 address.
     pub v6: Runs<u128>,
 }
 
@@ -52,6 +54,7 @@ pub struct Flat {
 pub struct NetworkTables {
     /// The first one stands for no network.
     pub networks: Vec<Network>,
+    /// The table of networks without a VRF, with the well-known ranges underneath.
     pub global: Flat,
     /// Tables of the VRFs, by the numbers that [`vrf`](Self::vrf) gives.
     pub vrfs: Vec<Flat>,

@@ -25,13 +25,16 @@ pub struct RuleError {
     pub list: &'static str,
     /// Position in the list.
     pub at: usize,
+    /// What is wrong with which key of the rule.
     pub problem: String,
 }
 
 /// What rules set. The position of the rule that set a value goes with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Set<T> {
+    /// The default as long as `rule` is `None`.
     pub value: T,
+    /// Counts from 0 in its list; `None` if no rule set the value.
     pub rule: Option<u16>,
 }
 
@@ -43,20 +46,31 @@ impl<T> Set<T> {
     }
 }
 
+/// What the rules for exporters set, for one exporter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExporterClass {
+    /// Column `exporter_group`.
     pub group: Set<NameId>,
+    /// Column `exporter_site`.
     pub site: Set<NameId>,
+    /// Column `exporter_region`.
     pub region: Set<NameId>,
+    /// Column `exporter_role`.
     pub role: Set<NameId>,
+    /// Column `exporter_tenant`.
     pub tenant: Set<NameId>,
 }
 
+/// What the rules for interfaces set, for one interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InterfaceClass {
+    /// Columns `in_if_role`, `out_if_role`.
     pub role: Set<NameId>,
+    /// Columns `in_if_provider`, `out_if_provider`.
     pub provider: Set<NameId>,
+    /// Columns `in_if_connectivity`, `out_if_connectivity`.
     pub connectivity: Set<NameId>,
+    /// Columns `in_if_boundary`, `out_if_boundary`; see [`Boundary::value`](crate::config::rules::Boundary::value).
     pub boundary: Set<u8>,
 }
 
@@ -105,7 +119,7 @@ impl Rules {
         Ok(Self { exporters: exporters.collect::<Result<_, _>>()?, interfaces: interfaces.collect::<Result<_, _>>()? })
     }
 
-    pub fn has_interface_rules(&self) -> bool {
+    pub(crate) fn has_interface_rules(&self) -> bool {
         !self.interfaces.is_empty()
     }
 

@@ -13,7 +13,9 @@ use crate::directory::Directory;
 pub struct Snapshot {
     /// Counts the snapshots of this process, the first one is 0.
     pub generation: u64,
+    /// GeoIP and networks.
     pub addresses: Addresses,
+    /// Exporters, their interfaces, and the numbers of VRFs.
     pub directory: Directory,
 }
 

@@ -41,6 +41,7 @@ use status::{SharedStatus, Status};
 
 /// Why the sources cannot be used as they are configured.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the variants are named by what they are errors of")]
 pub enum SourceError {
     #[error(transparent)]
     Geoip(#[from] GeoipError),
@@ -59,6 +60,7 @@ pub type News = Box<dyn FnMut(&Names) -> Option<Inventory> + Send>;
 pub struct External {
     /// How it is doing.
     pub status: SharedStatus,
+    /// Called at intervals by the thread that builds snapshots; must not wait.
     pub news: News,
 }
 
@@ -71,7 +73,9 @@ impl fmt::Debug for External {
 /// Whether servers are asked again and again, or once and before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remotes {
+    /// A thread for each server asks at its interval; the start does not wait for it.
     Poll,
+    /// `open` asks each server and waits for its answer, up to the server's timeout.
     AskOnce,
 }
 
@@ -204,7 +208,7 @@ impl Sources {
         self.parts.iter().map(|part| Status::stats(part.status()).source).collect()
     }
 
-    pub fn rules(&self) -> &Rules {
+    pub(crate) fn rules(&self) -> &Rules {
         &self.rules
     }
 

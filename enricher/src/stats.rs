@@ -11,7 +11,9 @@ use crate::hits::{Asked, Hits, SourceHits};
 /// Counters that the worker adds to once per batch.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// Batches taken in; as many were passed on.
     pub batches: AtomicU64,
+    /// Rows of these batches.
     pub rows: AtomicU64,
     answers: [Answers; Lookup::ALL.len()],
     /// By source.
@@ -43,21 +45,26 @@ helios_metrics::label_set! {
 /// What one batch adds to the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
+    /// Rows of the batch.
     pub rows: u64,
     /// Of these, rows of exporters that the inventory knows.
     pub exporter_hits: u64,
     /// Interfaces that were looked up.
     pub interfaces: u64,
+    /// Of these, interfaces that a source or the exporter itself knows.
     pub interface_hits: u64,
     /// Addresses that were looked up.
     pub addresses: u64,
+    /// Of these, addresses with a country or city.
     pub place_hits: u64,
+    /// Addresses with an AS number, those that came with the flow included.
     pub as_hits: u64,
+    /// Of these, addresses in a network, well-known ranges included.
     pub network_hits: u64,
 }
 
 impl Counters {
-    pub fn add(&self, tally: &Tally) {
+    pub(crate) fn add(&self, tally: &Tally) {
         self.batches.fetch_add(1, Relaxed);
         self.rows.fetch_add(tally.rows, Relaxed);
         self.hits.ask(Asked::Exporter, tally.rows);
@@ -86,6 +93,7 @@ impl Counters {
 /// The enricher at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnricherStats {
+    /// Batches taken in; as many were passed on.
     pub batches: u64,
     /// Rows taken in; as many were passed on.
     pub rows: u64,
@@ -97,6 +105,7 @@ pub struct EnricherStats {
     pub table_bytes: usize,
     /// Devices of the inventory, and their interfaces.
     pub devices: usize,
+    /// Interfaces of all devices.
     pub interfaces: usize,
     /// Interfaces that their exporter itself told of in options data.
     pub options_data: SourceHits,
@@ -130,10 +139,13 @@ pub struct SourceStats {
 /// What a database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
+    /// As configured.
     pub path: PathBuf,
+    /// `database_type` of the metadata, such as `GeoLite2-City`.
     pub database_type: String,
     /// Unix seconds.
     pub build_epoch: u64,
+    /// Size of the file.
     pub file_bytes: u64,
 }
 

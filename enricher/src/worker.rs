@@ -35,6 +35,7 @@ const REMOTE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why the enricher cannot start.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum EnricherError {
     /// A configured file or rule cannot be used: a mistake in the configuration.
     #[error(transparent)]
@@ -46,10 +47,15 @@ pub enum EnricherError {
 /// What the stage works with beside its configuration.
 #[derive(Debug)]
 pub struct Surroundings {
+    /// From the collector; the worker ends when it is closed and empty.
     pub input: BatchReceiver,
+    /// To the sink.
     pub output: BatchSender,
+    /// Where the worker accounts for rows that it cannot pass on.
     pub ledger: Arc<Ledger>,
+    /// What the name ids of the rows refer to, shared with the collector and the sink.
     pub names: Arc<Names>,
+    /// What the exporter ids of the rows refer to.
     pub exporters: Arc<Exporters>,
     /// Sources that somebody else keeps up to date.
     pub external: Vec<External>,
@@ -101,6 +107,7 @@ impl Enricher {
         Ok(Self { worker, reloader, snapshot, counters, monitor })
     }
 
+    /// Counters, sizes of the tables and states of the sources as they are now.
     pub fn stats(&self) -> EnricherStats {
         let snapshot = self.snapshot.load();
         EnricherStats {

@@ -14,6 +14,7 @@ pub struct RulesConfig {
     pub interfaces: Vec<InterfaceRule>,
 }
 
+/// What the name of an exporter says of it. A value that is left out is not set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExporterRule {
@@ -31,6 +32,8 @@ pub struct ExporterRule {
     pub tenant: Option<String>,
 }
 
+/// What the name or description of an interface says of it. All patterns of a rule must match; a value that is left out
+/// is not set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InterfaceRule {
@@ -54,7 +57,9 @@ pub struct InterfaceRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Boundary {
+    /// Out of the network: column value 1.
     External,
+    /// Inside of the network: column value 2.
     Internal,
 }
 

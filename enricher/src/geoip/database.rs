@@ -24,7 +24,9 @@ use helios_common::prefix::Prefix;
 pub struct Layer {
     /// Values are positions in `places`.
     pub v4: Runs<u32>,
+    /// As in `v4`.
     pub v6: Runs<u128>,
+    /// Distinct places; the first one is that nothing is known.
     pub places: Vec<Place>,
 }
 
@@ -51,6 +53,7 @@ impl Layer {
 /// What a file says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Info {
+    /// `database_type` of the metadata, such as `GeoLite2-City`.
     pub database_type: String,
     /// Unix seconds.
     pub build_epoch: u64,
@@ -58,6 +61,7 @@ pub struct Info {
     pub networks: u64,
     /// Distinct records.
     pub records: u64,
+    /// Size of the file.
     pub file_bytes: u64,
 }
 

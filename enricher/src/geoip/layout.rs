@@ -33,14 +33,18 @@ const AS_NAME: &[Path] = &[
 pub struct Wanted {
     /// Country and city.
     pub place: bool,
+    /// AS number and name.
     pub asn: bool,
 }
 
 /// A record, as far as the paths lead into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value<'de> {
+    /// UTF-8 string.
     Text(&'de str),
+    /// Unsigned integer of any width.
     Number(u64),
+    /// Entries whose keys a path goes by, in the order of the file.
     Map(Vec<(&'de str, Value<'de>)>),
     /// Whatever no path ends at.
     Other,

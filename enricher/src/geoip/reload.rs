@@ -28,7 +28,9 @@ pub struct Files {
 /// The state of one file, shared with whoever shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
+    /// Which key of the configuration names the file.
     pub role: Role,
+    /// As configured.
     pub path: PathBuf,
     /// Of the version that is in use.
     pub info: Info,

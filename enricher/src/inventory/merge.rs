@@ -13,12 +13,15 @@ use crate::hits::SourceSet;
 /// Which source a value is from: its position in the list that was merged; [`NO_SOURCE`] for an empty value.
 pub type SourceId = u8;
 
+/// Stands with a value that no source knows.
 pub const NO_SOURCE: SourceId = u8::MAX;
 
 /// A value and where it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sourced<T> {
+    /// The default (0, [`NO_NAME`]) if no source knows it.
     pub value: T,
+    /// [`NO_SOURCE`] beside the default.
     pub source: SourceId,
 }
 
@@ -40,12 +43,19 @@ impl<T: Copy + Default + PartialEq> Sourced<T> {
 /// A device as all sources together know it.
 #[derive(Debug, Clone, Default)]
 pub struct MergedDevice {
+    /// [`NO_NAME`] if only its addresses are known.
     pub name: Sourced<NameId>,
+    /// The first source that knows a value decides, here and below.
     pub site: Sourced<NameId>,
+    /// Region that holds the site.
     pub region: Sourced<NameId>,
+    /// Role of the device.
     pub role: Sourced<NameId>,
+    /// Tenant that the device belongs to.
     pub tenant: Sourced<NameId>,
+    /// Addresses that are the device's after all claims, each with the source of its claim.
     pub addresses: Vec<(Address, SourceId)>,
+    /// By the order in which sources name them.
     pub interfaces: Vec<MergedInterface>,
     /// All that know it, also those whose every value another one goes before.
     pub sources: SourceSet,
@@ -54,10 +64,15 @@ pub struct MergedDevice {
 /// An interface as all sources together know it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MergedInterface {
+    /// ifIndex (RFC 2863); 0 if no source knows it.
     pub index: Sourced<u32>,
+    /// ifName, or what the source calls the interface.
     pub name: Sourced<NameId>,
+    /// The operator's text (ifAlias).
     pub description: Sourced<NameId>,
+    /// Bits per second; 0 if no source knows it.
     pub speed: Sourced<u64>,
+    /// Role of the interface.
     pub role: Sourced<NameId>,
     /// Of the name; 0 if it has none.
     pub canonical: u64,
@@ -68,12 +83,16 @@ pub struct MergedInterface {
 /// All sources together.
 #[derive(Debug, Default)]
 pub struct Merged {
+    /// In the order in which sources first name them.
     pub devices: Vec<MergedDevice>,
+    /// Position in `devices` of the device that exports from the address.
     pub by_address: HashMap<Address, u32, foldhash::fast::RandomState>,
     by_name: HashMap<NameId, u32, foldhash::fast::RandomState>,
     /// Names of several devices: `by_name` has the first.
     shared_names: HashSet<NameId, foldhash::fast::RandomState>,
+    /// Of all sources, those of the first source last: of equal prefixes the last one counts.
     pub networks: Vec<Network>,
+    /// Of all sources; a VRF that several sources name is here several times.
     pub vrfs: Vec<Vrf>,
     /// Names of autonomous systems; of several for one number the first one counts.
     pub as_names: Vec<(u32, NameId)>,
@@ -172,7 +191,7 @@ impl Merged {
         self.devices.get(*self.by_address.get(&address)? as usize)
     }
 
-    pub fn named(&self, name: NameId) -> Option<&MergedDevice> {
+    pub(crate) fn named(&self, name: NameId) -> Option<&MergedDevice> {
         self.devices.get(*self.by_name.get(&name)? as usize)
     }
 }

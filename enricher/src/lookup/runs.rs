@@ -5,6 +5,7 @@
 
 /// An address of one family as a number.
 pub trait Key: Copy + Ord + Into<u128> {
+    /// Bits of an address: 32 or 128.
     const BITS: u32;
     /// The low bits of a number that fits.
     fn low(number: u128) -> Self;
@@ -33,13 +34,16 @@ pub struct Entry<K> {
     pub start: K,
     /// Leading bits that count.
     pub bits: u8,
+    /// What a look-up finds; 0 is the value of no prefix.
     pub value: u32,
 }
 
 /// The addresses from `start` up to the next run have this value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run<K> {
+    /// First address of the run.
     pub start: K,
+    /// 0: no prefix holds these addresses.
     pub value: u32,
 }
 
@@ -139,7 +143,7 @@ impl<K: Key> Runs<K> {
         mapped
     }
 
-    pub fn as_slice(&self) -> &[Run<K>] {
+    pub(crate) fn as_slice(&self) -> &[Run<K>] {
         &self.0
     }
 }

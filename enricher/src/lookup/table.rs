@@ -65,7 +65,7 @@ impl Node {
 }
 
 impl Table {
-    pub fn from_runs<K: Key>(runs: &Runs<K>) -> Self {
+    pub(crate) fn from_runs<K: Key>(runs: &Runs<K>) -> Self {
         let directory = Box::new([0; PAGE]);
         let divided = runs.as_slice().chunk_by(|a, b| page_of(a) == page_of(b)).count();
         let mut table = Self { directory, pages: Vec::with_capacity(divided), nodes: Vec::new(), slots: Vec::new() };
@@ -139,7 +139,7 @@ impl Table {
     }
 
     #[inline(always)]
-    pub fn get(&self, key: u128) -> u32 {
+    pub(crate) fn get(&self, key: u128) -> u32 {
         self.deeper(self.first(key), key)
     }
 

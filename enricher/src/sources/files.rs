@@ -36,6 +36,7 @@ impl Contents {
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum FileError {
     #[error("{key}: cannot read {}: {error}; correct the path, or leave it out", path.display())]
     Unreadable { key: &'static str, path: PathBuf, error: io::Error },
@@ -75,7 +76,7 @@ impl File {
         Ok((Self { contents, watched: Watched::new(path.into(), version), status }, inventory))
     }
 
-    pub fn status(&self) -> &SharedStatus {
+    pub(crate) fn status(&self) -> &SharedStatus {
         &self.status
     }
 

@@ -69,7 +69,7 @@ enum FetchError {
 }
 
 impl Remote {
-    pub fn networks(source: &HttpSource) -> Self {
+    pub(crate) fn networks(source: &HttpSource) -> Self {
         let path = source.url.split(['?', '#']).next().unwrap_or("");
         let by_name = if path.ends_with(".csv") { NetworkFormat::Csv } else { NetworkFormat::Yaml };
         Self {
@@ -177,6 +177,7 @@ enum Asked {
 /// A source that is asked at intervals by a thread of its own.
 #[derive(Debug)]
 pub struct Poller {
+    /// Each request updates it.
     pub status: SharedStatus,
     news: Arc<Mutex<Option<Inventory>>>,
     /// Dropping it ends the thread: at once while the thread waits, else when the answer comes. Nothing waits for that.

@@ -7,13 +7,15 @@ use tracing::{info, warn};
 
 use crate::stats::SourceStats;
 
+/// One writer, the source; metrics and the API read it.
 pub type SharedStatus = Arc<Mutex<Status>>;
 
+/// The state of a source, without its look-ups, which [`Hits`](crate::hits::Hits) counts.
 #[derive(Debug, Clone)]
 pub struct Status(SourceStats);
 
 impl Status {
-    pub fn shared(source: String, location: String) -> SharedStatus {
+    pub(crate) fn shared(source: String, location: String) -> SharedStatus {
         Arc::new(Mutex::new(Self(SourceStats {
             source,
             location,
@@ -61,7 +63,7 @@ impl Status {
         lock(status).0.refusal = None;
     }
 
-    pub fn stats(status: &Mutex<Self>) -> SourceStats {
+    pub(crate) fn stats(status: &Mutex<Self>) -> SourceStats {
         lock(status).0.clone()
     }
 }

@@ -56,6 +56,7 @@ pub enum Look {
     Wait,
     /// A new version to read.
     New(Version),
+    /// It cannot be read; the version in use stays.
     Gone(io::Error),
 }
 
@@ -65,11 +66,11 @@ impl Watched {
         Self { path, loaded, refused: None, settling: None }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub fn look(&mut self) -> Look {
+    pub(crate) fn look(&mut self) -> Look {
         let version = match Version::of(&self.path) {
             Ok(version) => version,
             Err(error) => return Look::Gone(error),
