@@ -33,7 +33,9 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 pub struct Occupancy {
     /// In memory, as the rows and octets below.
     pub blocks: usize,
+    /// Rows of flows and of side tables.
     pub rows: u64,
+    /// Compressed, rollups included: what `max_backlog_bytes` limits.
     pub octets: u64,
     /// Of these, blocks that an inserter has taken.
     pub in_flight: usize,
@@ -41,13 +43,16 @@ pub struct Occupancy {
     pub replaying: usize,
     /// In the spool only.
     pub kept_blocks: usize,
+    /// Rows of these blocks.
     pub kept_rows: u64,
 }
 
 /// A table of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lane {
+    /// Where the rows go.
     pub table: Table,
+    /// Counts from 0, in the order of [`Cluster`](crate::cluster::Cluster).
     pub shard: usize,
 }
 
@@ -97,7 +102,7 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    pub fn new(max_octets: u64, spool: Option<Arc<Spool>>, ledgers: Ledgers) -> Self {
+    pub(crate) fn new(max_octets: u64, spool: Option<Arc<Spool>>, ledgers: Ledgers) -> Self {
         Self { state: Mutex::default(), changed: Notify::new(), max_octets, spool, ledgers }
     }
 
@@ -105,11 +110,12 @@ impl Backlog {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Where the rows of blocks are entered.
     pub fn ledgers(&self) -> &Ledgers {
         &self.ledgers
     }
 
-    pub fn occupancy(&self) -> Occupancy {
+    pub(crate) fn occupancy(&self) -> Occupancy {
         self.state().occupancy
     }
 
@@ -133,7 +139,7 @@ impl Backlog {
         }
     }
 
-    pub fn held_shards(&self) -> Vec<usize> {
+    pub(crate) fn held_shards(&self) -> Vec<usize> {
         self.state().held.iter().copied().collect()
     }
 

@@ -38,6 +38,7 @@ pub struct Block {
     pub statement: Arc<str>,
     /// What ClickHouse recognises a repeated insert by.
     pub token: String,
+    /// Of `table`, without those of the rollups.
     pub rows: u64,
     /// The body, compressed as configured.
     pub pieces: Vec<Bytes>,
@@ -45,6 +46,7 @@ pub struct Block {
     pub rollups: Vec<Rollup>,
     /// Of the body and the rollups.
     pub octets: u64,
+    /// How `pieces` and the rollups are compressed.
     pub compression: Compression,
     /// Arrival of the first row of every batch of flows, and how many rows it had: what latency is measured from.
     pub arrivals: Vec<(UnixMs, u32)>,
@@ -67,22 +69,30 @@ helios_metrics::label_set! {
 /// When a block is full, and how it is written.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockLimits {
+    /// At most [`BLOCK_ROWS_MAX`](crate::config::BLOCK_ROWS_MAX).
     pub rows: u64,
     /// Before compression.
     pub octets: u64,
+    /// Of the whole body.
     pub compression: Compression,
 }
 
 /// What encoding cost so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EncodeCosts {
+    /// Without those of rollups.
     pub rows: u64,
+    /// Octets of ArrowStream before compression.
     pub octets_plain: u64,
+    /// Octets as they are sent, after compression.
     pub octets_written: u64,
+    /// Nanoseconds spent with writing ArrowStream, without compression.
     pub encode_ns: u64,
+    /// Nanoseconds spent with compression.
     pub compress_ns: u64,
     /// Rows of rollups, and nanoseconds spent with making them.
     pub rollup_rows: u64,
+    /// Nanoseconds, compression of the rollups included.
     pub rollup_ns: u64,
 }
 
@@ -100,6 +110,7 @@ pub struct Assembler {
     rollups: Rollups,
     spool: Option<Arc<Spool>>,
     chunk_rows: usize,
+    /// Of all blocks so far.
     pub costs: EncodeCosts,
 }
 

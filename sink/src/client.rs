@@ -24,6 +24,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A connection cannot be set up.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum ConnectError {
     #[error("clickhouse.{0}")]
     Tls(#[from] TlsError),

@@ -39,6 +39,7 @@ struct Shard {
 /// One server.
 #[derive(Debug)]
 pub struct Replica {
+    /// URL of the server's HTTP interface, as configured or made from `system.clusters`.
     pub url: String,
     state: Mutex<State>,
 }
@@ -59,6 +60,7 @@ impl std::fmt::Debug for State {
 
 /// The shards cannot be found out.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum DiscoverError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -106,7 +108,7 @@ impl Cluster {
         Ok(Self::of(&shards))
     }
 
-    pub fn n_shards(&self) -> usize {
+    pub(crate) fn n_shards(&self) -> usize {
         self.shards.len()
     }
 

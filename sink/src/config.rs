@@ -27,6 +27,7 @@ pub struct SinkConfig {
     /// URL of ClickHouse's HTTP interface, `http://host:8123` or `https://host:8443`.
     pub url: String,
 
+    #[expect(missing_docs, reason = "the reference of the configuration prints the text of the struct")]
     pub cluster: ClusterConfig,
 
     /// Database of all tables: letters, digits and underscores. Helios creates it if it is missing.
@@ -51,6 +52,7 @@ pub struct SinkConfig {
     /// Days that each table keeps its rows; 0: for ever. A change applies to the existing tables.
     pub retention_days: Retention,
 
+    #[expect(missing_docs, reason = "the reference of the configuration prints the text of the struct")]
     pub max_table_bytes: Budget,
 
     /// Inserts at the same time, one per connection. While all connections are busy, the open block grows instead of
@@ -175,10 +177,12 @@ impl Retention {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compression {
+    /// ClickHouse's frames with LZ4.
     #[default]
     Lz4,
     /// LZ4 that gives up earlier on what does not compress.
     Lz4Fast,
+    /// No frames: the body is ArrowStream as it is.
     None,
 }
 
@@ -187,6 +191,7 @@ pub enum Compression {
 pub struct ConfigError {
     /// The key, below the section.
     pub key: &'static str,
+    /// What is wrong and what would work, as the end of a sentence.
     pub problem: String,
 }
 

@@ -51,7 +51,7 @@ pub struct Framer {
 }
 
 impl Framer {
-    pub fn new(compression: Compression) -> Self {
+    pub(crate) fn new(compression: Compression) -> Self {
         let acceleration = if compression == Compression::Lz4Fast { FAST_ACCELERATION } else { ACCELERATION };
         Self { compression, acceleration, small: Vec::new(), scratch: Vec::new(), raw_bytes: 0, compress_ns: 0 }
     }

@@ -11,7 +11,9 @@ use crate::schema::Table;
 /// Enters what becomes of closed blocks.
 #[derive(Debug, Clone)]
 pub struct Ledgers {
+    /// The pipeline's, for rows of `flows`.
     pub flows: Arc<Ledger>,
+    /// For rows of side tables.
     pub side: Arc<SideLedger>,
 }
 

@@ -6,7 +6,7 @@
 //! and [`ledgers`] knows whose accounts a block's rows are in. [`schema`] derives the tables from the column table,
 //! [`migrate`] makes them, [`retention`] keeps them small.
 
-#![deny(unreachable_pub)]
+#![deny(missing_docs, unreachable_pub)]
 
 pub mod config;
 pub mod schema;

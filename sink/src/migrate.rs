@@ -30,12 +30,15 @@ const DDL_TIMEOUT_SECS: &str = "60";
 /// A statement of the plan, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
+    /// What it does, such as `create table flows`.
     pub purpose: String,
+    /// One statement, without a semicolon.
     pub sql: String,
 }
 
 /// The schema cannot be brought up to date.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum MigrateError {
     #[error(
         "the schema in database `{database}` is version {found}, newer than the {SCHEMA_VERSION} of this helios: \

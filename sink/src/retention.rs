@@ -23,21 +23,26 @@ pub const INTERVAL: Duration = Duration::from_secs(300);
 /// A partition that has to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excess {
+    /// Without the database: `sql` has the local table's.
     pub table: Table,
     /// As ClickHouse names it: a date.
     pub partition: String,
+    /// Active rows at this server.
     pub rows: u64,
     /// On disk.
     pub bytes: u64,
+    /// The statement that drops the partition.
     pub sql: String,
 }
 
 /// What a table with a budget takes at one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
+    /// A table that `max_table_bytes` limits.
     pub table: Table,
     /// On disk.
     pub bytes: u64,
+    /// Bytes on disk, from `max_table_bytes`; never 0.
     pub budget: u64,
     /// None of a table that is empty or not there.
     pub partitions: usize,

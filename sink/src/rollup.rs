@@ -40,9 +40,11 @@ const MINUTE_MS: i64 = 60_000;
 /// replica; the block is stored when all of it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollup {
+    /// A table of minutes: `flows_1m` or `talkers_1m`.
     pub table: Table,
     /// The statement that the body is the data of.
     pub statement: Arc<str>,
+    /// Of the rollup, after its flows are added up.
     pub rows: u64,
     /// The body, compressed as the block's pieces are.
     pub body: Bytes,

@@ -60,10 +60,14 @@ impl Table {
 /// A column of a table in ClickHouse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnDef {
+    /// As in ClickHouse, not quoted.
     pub name: &'static str,
+    /// ClickHouse's type, such as `LowCardinality(String)`.
     pub clickhouse: String,
+    /// What is between the parentheses of `CODEC(...)`; `None` for ClickHouse's default.
     pub codec: Option<&'static str>,
     /// An expression where ClickHouse's own default (zero, empty) is not right.
     pub default: Option<&'static str>,
+    /// What the column holds, in words; empty for no comment.
     pub comment: &'static str,
 }

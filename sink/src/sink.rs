@@ -34,6 +34,7 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// The sink did not start.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum SinkError {
     #[error("clickhouse.{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; clickhouse."))]
     Config(Vec<ConfigError>),
@@ -46,15 +47,19 @@ pub enum SinkError {
 /// The sink at one moment.
 #[derive(Debug, Clone)]
 pub struct SinkStats {
+    /// Inserts and their outcomes.
     pub insert: InsertStats,
     /// Closed blocks that are not stored yet.
     pub backlog: Occupancy,
+    /// Rows of the block that is being filled.
     pub open_rows: u64,
     /// Of these, rows that are not encoded yet.
     pub unwritten_rows: u64,
     /// Closed blocks by [`CloseReason::ALL`].
     pub closed: [u64; CloseReason::ALL.len()],
+    /// Of flows.
     pub encode: EncodeCosts,
+    /// Without a spool all figures are 0.
     pub spool: SpoolStats,
     /// Rows of side tables, indexed by [`SideTable`].
     pub side: [SideAccounts; SideTable::ALL.len()],
@@ -230,6 +235,7 @@ impl Sink {
         Ok(Self { inserter, assembly, block_thread, side_thread, stop_side, spool: disk, tasks, upkeep })
     }
 
+    /// Everything that metrics and the API show. Sends no request and does not wait for ClickHouse.
     pub fn stats(&self) -> SinkStats {
         let assembly = self.assembly.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         SinkStats {

@@ -57,6 +57,7 @@ const IN_THE_WAY: Duration = Duration::from_secs(30);
 /// Where a block is in the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
+    /// Name of its file without the ending.
     pub name: Arc<str>,
     /// Whether ClickHouse may have it already.
     pub sent: bool,
@@ -67,10 +68,13 @@ pub struct Kept {
 /// A kept block of which only this is in memory.
 #[derive(Debug, Clone)]
 pub struct Stub {
+    /// Where it is.
     pub kept: Kept,
+    /// Where the rows go.
     pub table: Table,
     /// Of its token: see [`cluster::number`](crate::cluster::number).
     pub number: usize,
+    /// As the last record of the file says.
     pub rows: u64,
 }
 
@@ -85,17 +89,23 @@ pub struct SpoolStats {
     pub last_error: Option<String>,
     /// When it was last met.
     pub last_error_at: Option<UnixMs>,
+    /// Block files in the folder of this process, those that are being filled included.
     pub files: usize,
+    /// Octets of these files.
     pub octets: u64,
     /// Blocks and rows that an earlier process left and this one took over.
     pub recovered_blocks: u64,
+    /// Rows of these blocks.
     pub recovered_rows: u64,
     /// Whether everything that earlier processes left has been found.
     pub scanned: bool,
+    /// Attempts to write that failed since the start.
     pub write_failures: u64,
+    /// Files found damaged since the start; they are in `aside`.
     pub damaged_files: u64,
     /// Files in the folders `aside` and `retry`, and their octets.
     pub aside_files: usize,
+    /// Limited by `max_aside_bytes`.
     pub aside_octets: u64,
 }
 
@@ -141,7 +151,7 @@ impl State {
 
 /// The spool of this process.
 pub struct Spool {
-    pub config: SpoolConfig,
+    pub(crate) config: SpoolConfig,
     root: PathBuf,
     folder: RunFolder,
     /// In every name, since clocks jump and process ids come again.
@@ -184,7 +194,7 @@ impl Spool {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    pub fn stats(&self) -> SpoolStats {
+    pub(crate) fn stats(&self) -> SpoolStats {
         let state = self.state();
         let available = state.failure.is_none() && state.no_room.is_none();
         let mut stats = SpoolStats { available, ..state.stats.clone() };

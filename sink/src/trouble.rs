@@ -27,6 +27,7 @@ pub struct Trouble {
     pub since: UnixMs,
     /// The latest one, and when it came.
     pub at: UnixMs,
+    /// Text of the latest error, with its causes.
     pub error: String,
 }
 

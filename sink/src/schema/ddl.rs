@@ -23,7 +23,9 @@ const DEDUPLICATION_WINDOW_SECS: u32 = 604_800;
 /// Where statements make tables: a database, of one server or of all in a cluster.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
+    /// Letters, digits and underscores; not quoted in statements.
     pub database: &'a str,
+    /// Name of the cluster for `ON CLUSTER` and replicated engines; `None` for a single server.
     pub cluster: Option<&'a str>,
 }
 
@@ -45,7 +47,7 @@ impl Target<'_> {
     }
 }
 
-pub fn create_database(target: Target<'_>) -> String {
+pub(crate) fn create_database(target: Target<'_>) -> String {
     format!("CREATE DATABASE IF NOT EXISTS {}{}", target.database, target.on_cluster())
 }
 
@@ -102,7 +104,7 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-pub fn create_table(target: Target<'_>, table: Table, days: u32) -> String {
+pub(crate) fn create_table(target: Target<'_>, table: Table, days: u32) -> String {
     let lines: Vec<String> = columns(table).iter().map(column_definition).collect();
     // What a view feeds is added up when parts are merged, what helios feeds stays as it is.
     let engine = if table.view().is_some() { "AggregatingMergeTree" } else { "MergeTree" };

@@ -83,9 +83,12 @@ impl Default for SpoolConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
+    /// While the block is filled.
     #[default]
     Always,
+    /// When ClickHouse does not take it.
     OnFailure,
+    /// Never.
     Off,
 }
 
@@ -93,8 +96,10 @@ pub enum Policy {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WhenFull {
+    /// The oldest waiting block.
     #[default]
     DropOldest,
+    /// The new block, once the backlog in memory is full as well.
     DropNewest,
 }
 
@@ -102,9 +107,12 @@ pub enum WhenFull {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fsync {
+    /// Before the block is sent.
     Block,
+    /// Once a second.
     #[default]
     Interval,
+    /// Helios leaves it to the operating system.
     Never,
 }
 
@@ -112,8 +120,10 @@ pub enum Fsync {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplayOrder {
+    /// The one that was begun first.
     #[default]
     Oldest,
+    /// The one that was begun last.
     Newest,
 }
 

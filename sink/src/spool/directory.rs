@@ -26,12 +26,12 @@ use std::sync::Arc;
 
 use helios_common::clock;
 
-pub const OPEN: &str = "open";
-pub const BLOCK: &str = "block";
-pub const SENT: &str = "sent";
-pub const REFUSED: &str = "refused";
-pub const DAMAGED: &str = "damaged";
-pub const NOTE: &str = "txt";
+pub(crate) const OPEN: &str = "open";
+pub(crate) const BLOCK: &str = "block";
+pub(crate) const SENT: &str = "sent";
+pub(crate) const REFUSED: &str = "refused";
+pub(crate) const DAMAGED: &str = "damaged";
+pub(crate) const NOTE: &str = "txt";
 
 /// The mode of every file.
 pub(super) const FILE_MODE: u32 = 0o600;
@@ -47,11 +47,11 @@ const ASIDE: &str = "aside";
 const RETRY: &str = "retry";
 const LOCK: &str = "lock";
 
-pub fn aside(root: &Path) -> PathBuf {
+pub(crate) fn aside(root: &Path) -> PathBuf {
     root.join(ASIDE)
 }
 
-pub fn retry(root: &Path) -> PathBuf {
+pub(crate) fn retry(root: &Path) -> PathBuf {
     root.join(RETRY)
 }
 
@@ -89,7 +89,7 @@ fn make(folder: &Path) -> io::Result<()> {
 /// A process's own folder; it is the process's as long as this lives.
 #[derive(Debug)]
 pub struct RunFolder {
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     lock: File,
 }
 
@@ -175,9 +175,9 @@ pub fn runs(root: &Path) -> io::Result<Vec<PathBuf>> {
 /// A file by what its name says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Named {
-    pub name: Arc<str>,
-    pub kind: &'static str,
-    pub path: PathBuf,
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: &'static str,
+    pub(crate) path: PathBuf,
 }
 
 /// The block files of a folder in the order of their names; of a folder that is not there: none.

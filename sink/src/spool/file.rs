@@ -48,6 +48,7 @@ const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// A file is not what it should be.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum FileError {
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -77,18 +78,24 @@ impl FileError {
 /// What an insert is, apart from its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
+    /// Where the rows go.
     pub table: Table,
+    /// How the body is compressed.
     pub compression: Compression,
+    /// `insert_deduplication_token` of the insert.
     pub token: String,
+    /// `INSERT INTO ... FORMAT ArrowStream`, with the columns.
     pub statement: String,
 }
 
 /// A file's last record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct End {
+    /// Of the body, without those of the rollups.
     pub rows: u64,
     /// Of the body.
     pub octets: u64,
+    /// Records of the body.
     pub pieces: u32,
 }
 
@@ -180,7 +187,7 @@ fn records(data: &[u8]) -> Option<&[u8]> {
 }
 
 impl End {
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         record(END, &[&self.rows.to_le_bytes(), &self.octets.to_le_bytes(), &self.pieces.to_le_bytes()])
     }
 
@@ -199,6 +206,7 @@ impl End {
 /// What is behind the last whole record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tail {
+    /// The file ends with a whole record.
     Nothing,
     /// A record that was not written to its end: its process died.
     Torn,
@@ -209,8 +217,11 @@ pub enum Tail {
 /// The whole records of a file.
 #[derive(Debug)]
 pub struct Contents {
+    /// From the first record.
     pub head: Head,
+    /// The body in the order in which it is sent.
     pub pieces: Vec<Bytes>,
+    /// Arrival of the first row of every batch of flows, and how many rows it had.
     pub arrivals: Vec<(UnixMs, u32)>,
     /// Of a closed file.
     pub rollups: Vec<Rollup>,
@@ -218,6 +229,7 @@ pub struct Contents {
     pub sum: End,
     /// Whether the file has an end, which agrees with its pieces.
     pub closed: bool,
+    /// What no record covers.
     pub tail: Tail,
     /// Octets of the file up to the end of its last whole record.
     pub whole: u64,

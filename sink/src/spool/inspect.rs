@@ -18,6 +18,7 @@ use super::file::{self, Contents, FileError, Head};
 pub enum Status {
     /// Its process still adds rows, or died while it did.
     Filling,
+    /// It is closed and was never sent.
     Waiting,
     /// It was sent at least once and not acknowledged yet.
     Sent,
@@ -32,6 +33,7 @@ pub enum Status {
 }
 
 impl Status {
+    /// The word that `helios spool list` prints.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Filling => "filling",
@@ -68,13 +70,17 @@ impl Status {
 /// A file of the spool.
 #[derive(Debug, Clone)]
 pub struct Listed {
+    /// Name of the file without the ending.
     pub name: Arc<str>,
+    /// By the ending, the folder and, where it can be read, the head.
     pub status: Status,
+    /// Where the file is now; a running helios may move it.
     pub path: PathBuf,
     /// Of the file.
     pub octets: u64,
     /// What it would be as an insert; `None` if that cannot be read.
     pub head: Option<Head>,
+    /// Of whole records; `None` if they cannot be read.
     pub rows: Option<u64>,
     /// Why it was set aside.
     pub note: Option<String>,
@@ -82,6 +88,7 @@ pub struct Listed {
 
 /// A decision that cannot be carried out.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum InspectError {
     #[error("no spool in {}: {}", root.display(), inside.as_ref().map_or_else(
         || "is the directory right? It is clickhouse.spool.directory, or `spool` in collector.state_dir".to_owned(),
