@@ -83,11 +83,17 @@ pub struct ProfileConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MatchConfig {
+    /// Such as `eos` or `junos-*`.
     pub platforms: Vec<String>,
+    /// Roles of devices, such as `edge-router`.
     pub roles: Vec<String>,
+    /// Of the device type; virtual machines have none.
     pub manufacturers: Vec<String>,
+    /// Sites of devices.
     pub sites: Vec<String>,
+    /// Tenants of devices.
     pub tenants: Vec<String>,
+    /// One of the device's tags has to fit; only slugs are compared.
     pub tags: Vec<String>,
 }
 
@@ -95,10 +101,13 @@ pub struct MatchConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GnmiConfig {
+    /// TCP port of the device's gNMI server.
     pub port: u16,
     /// Names of subscriptions in gnmic's configuration.
     pub subscriptions: Vec<String>,
+    /// Encoding that the device is asked for.
     pub encoding: Encoding,
+    /// TLS between gnmic and the device.
     pub tls: GnmiTlsConfig,
     /// Name of gnmic's environment variable with the user; without it gnmic's own user is taken.
     pub username_variable: Option<String>,
@@ -110,9 +119,12 @@ pub struct GnmiConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
+    /// `JSON_IETF`: JSON by RFC 7951.
     #[default]
     JsonIetf,
+    /// `JSON`: JSON without the rules of RFC 7951.
     Json,
+    /// `PROTO`: values as protobuf scalars.
     Proto,
 }
 
@@ -120,6 +132,7 @@ pub enum Encoding {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GnmiTlsConfig {
+    /// Whether the certificate is checked, and whether there is TLS at all.
     pub mode: GnmiTlsMode,
     /// PEM file with the authorities to trust; without it the operating system's are trusted.
     pub ca_file: Option<PathBuf>,
@@ -148,6 +161,7 @@ pub enum GnmiTlsMode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SnmpConfig {
+    /// UDP port of the device's SNMP agent.
     pub port: u16,
     /// Modules of snmp.yml.
     pub modules: Vec<String>,

@@ -29,7 +29,9 @@ impl fmt::Display for Source {
 /// Name and slug; a static target has the name alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Named {
+    /// As people read it, such as `Arista EOS`.
     pub name: String,
+    /// NetBox's slug, such as `arista-eos`; empty for a static target.
     pub slug: String,
 }
 
@@ -43,6 +45,7 @@ impl Named {
 /// The virtual chassis that a device is a member of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chassis {
+    /// NetBox's id of the virtual chassis.
     pub id: u32,
     /// Whether NetBox names this device as the master.
     pub master: bool,
@@ -51,6 +54,7 @@ pub struct Chassis {
 /// A device, or a virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
+    /// Also decides which of two devices is the target where both cannot be.
     pub source: Source,
     /// Empty for a device without a name.
     pub name: String,
@@ -64,15 +68,21 @@ pub struct Device {
     pub collectors: String,
     /// The primary address; IPv4 where a device has both.
     pub address: Option<IpAddr>,
+    /// Here and below both texts are empty for what is not known.
     pub site: Named,
     /// The region's name.
     pub region: String,
+    /// Role of the device or virtual machine.
     pub role: Named,
+    /// Operating system of the device.
     pub platform: Named,
+    /// Of the device type; empty for a virtual machine.
     pub manufacturer: Named,
+    /// Tenant that the device belongs to.
     pub tenant: Named,
     /// Slugs.
     pub tags: Vec<String>,
+    /// `None` for a device that is no member of one.
     pub chassis: Option<Chassis>,
 }
 

@@ -12,6 +12,7 @@ use crate::plan::{Plan, Reason};
 
 /// What changes for one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum Change {
     /// With what it is collected, and by which profile.
     Added { with: Vec<String>, profiles: Vec<String> },
@@ -24,6 +25,7 @@ pub enum Change {
 /// What changes, by the label `device`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
+    /// Devices that come, change or go.
     pub devices: BTreeMap<String, Change>,
     /// Devices of which nothing changes.
     pub unchanged: usize,
@@ -59,6 +61,7 @@ impl Difference {
         difference
     }
 
+    /// Whether what is published is what is planned.
     pub fn is_empty(&self) -> bool {
         self.devices.is_empty()
     }

@@ -48,7 +48,9 @@ pub struct Document(BTreeMap<String, Value>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
 pub struct ParseError {
+    /// Counts from 1.
     pub line: usize,
+    /// What is not as Helios writes it.
     pub problem: String,
 }
 
@@ -75,14 +77,17 @@ impl Document {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
 
+    /// The entry with this key, which [`entries`](Self::entries) gives.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.get(key)
     }
 
+    /// Number of targets.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Whether there is no target.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -212,11 +217,11 @@ impl Documents {
         documents
     }
 
-    pub fn get(&self, kind: ListKind) -> Option<&Document> {
+    pub(crate) fn get(&self, kind: ListKind) -> Option<&Document> {
         self.0.get(&kind)
     }
 
-    pub fn get_mut(&mut self, kind: ListKind) -> &mut Document {
+    pub(crate) fn get_mut(&mut self, kind: ListKind) -> &mut Document {
         self.0.entry(kind).or_default()
     }
 

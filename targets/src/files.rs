@@ -8,6 +8,7 @@ use crate::document::{Document, Documents, ListKind, ParseError};
 
 /// A directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum FilesError {
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },

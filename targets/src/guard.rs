@@ -10,9 +10,13 @@ use crate::document::{Documents, ListKind};
      written. Look at `helios targets --dry-run`; if it is right, run once with --allow-loss"
 )]
 pub struct Refused {
+    /// Label of the [`ListKind`].
     pub kind: &'static str,
+    /// Published targets.
     pub before: usize,
+    /// Published targets that stay: new ones do not count.
     pub after: usize,
+    /// `targets.max_loss`: a share from 0 to 1.
     pub max_loss: f64,
 }
 

@@ -38,6 +38,7 @@ const GAP: u32 = 3;
 
 /// ConfigMaps cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum KubernetesError {
     #[error("{0}")]
     Tls(#[from] TlsError),
@@ -73,6 +74,7 @@ pub struct ConfigMaps {
 #[derive(Debug, Default)]
 pub struct Published {
     texts: BTreeMap<(ListKind, u32), String>,
+    /// The entries of all parts.
     pub documents: Documents,
 }
 
@@ -89,12 +91,13 @@ impl Published {
 /// One ConfigMap as it is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    pub kind: ListKind,
-    pub number: u32,
-    pub text: String,
+    pub(crate) kind: ListKind,
+    pub(crate) number: u32,
+    pub(crate) text: String,
 }
 
 impl Part {
+    /// Name of the ConfigMap: `helios-targets-gnmic-0`.
     pub fn name(&self) -> String {
         name(self.kind, self.number)
     }

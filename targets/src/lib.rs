@@ -6,7 +6,7 @@
 //! much. All of these are pure. [`netbox`] and [`statics`] make devices, [`files`] reads and writes a directory, [`kubernetes`]
 //! ConfigMaps.
 
-#![deny(unreachable_pub)]
+#![deny(missing_docs, unreachable_pub)]
 
 pub mod config;
 pub mod device;

@@ -16,7 +16,9 @@ pub const PART_BYTES: usize = 768 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the targets of {kind} do not fit into {PARTS_MAX} parts of {limit} bytes: give each part more bytes")]
 pub struct TooLarge {
+    /// Label of the [`ListKind`].
     pub kind: &'static str,
+    /// Bytes of a part.
     pub limit: usize,
 }
 

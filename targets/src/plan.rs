@@ -13,6 +13,7 @@ use crate::profile::{self, Collection, NoCollection};
 
 /// Why a device is no target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "what `Display` writes of a variant says what its fields are")]
 pub enum Reason {
     NotMonitored,
     Status {
@@ -71,18 +72,26 @@ impl fmt::Display for Reason {
 pub struct LeftOut {
     /// The label `device` that it would have had.
     pub device: String,
+    /// Where the device is described.
     pub source: Source,
+    /// The first one that was found.
     pub reason: Reason,
 }
 
 /// The labels of every series of a device: names, with the values that flows of it have in `exporter_*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
+    /// [`Device::label`]: the device's name, or its address if it has none.
     pub device: String,
+    /// `exporter_site`. Here and below, an empty value is no label.
     pub site: String,
+    /// `exporter_region`.
     pub region: String,
+    /// `exporter_role`.
     pub role: String,
+    /// Name of the platform; flows have no such column.
     pub platform: String,
+    /// `exporter_tenant`.
     pub tenant: String,
 }
 
@@ -120,15 +129,21 @@ impl Labels {
 pub struct Target {
     /// A DNS label, see [`crate::plan`].
     pub name: String,
+    /// Where the device is described.
     pub source: Source,
+    /// The same for every collector.
     pub labels: Labels,
     /// Alerts about it are to be silent.
     pub maintenance: bool,
+    /// The primary address, at which all collectors reach the device.
     pub address: IpAddr,
     /// Names of the profiles that decided.
     pub profiles: Vec<String>,
+    /// `None`: gnmic does not collect the device.
     pub gnmi: Option<GnmiConfig>,
+    /// `None`: snmp_exporter does not collect the device.
     pub snmp: Option<SnmpConfig>,
+    /// Whether blackbox_exporter sends echo requests.
     pub icmp: bool,
     /// Ports.
     pub tcp: Vec<u16>,

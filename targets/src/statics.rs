@@ -49,6 +49,7 @@ const fn yes() -> bool {
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum StaticsError {
     #[error("targets.static_file: cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },

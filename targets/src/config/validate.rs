@@ -14,6 +14,7 @@ use super::{GnmiConfig, GnmiTlsMode, ProfileConfig, TargetsConfig};
 pub struct ConfigError {
     /// The key, below the section.
     pub key: &'static str,
+    /// What is wrong and what would work, as the end of a sentence.
     pub problem: String,
 }
 

@@ -21,6 +21,7 @@ pub struct Access {
     pub authorities: Option<String>,
     /// PEM texts of the client's certificate and key.
     pub client: Option<(String, String)>,
+    /// Goes into the header `Authorization: Bearer`.
     pub token: Token,
     /// Of the pod, or of the kubeconfig's context.
     pub namespace: Option<String>,
@@ -29,8 +30,10 @@ pub struct Access {
 /// What a request proves itself with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Token {
+    /// No header: a client certificate or a proxy does it.
     #[default]
     None,
+    /// As the kubeconfig has it.
     Text(String),
     /// Read anew for every request: the kubelet replaces it before it expires.
     File(PathBuf),
@@ -38,6 +41,7 @@ pub enum Token {
 
 /// There is no way to the API.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum AccessError {
     #[error(
         "the Kubernetes API is not known: in a pod, mount the service account's token (automountServiceAccountToken); \
