@@ -41,15 +41,20 @@ const MAX_BLOCK_OCTETS: usize = 4 << 20;
 pub struct Datagram {
     /// Since the Unix epoch.
     pub timestamp_ns: u64,
+    /// From the IP and UDP headers; unspecified in a file of IPFIX messages, which has no headers.
     pub source: SocketAddr,
+    /// From the IP and UDP headers, as `source`.
     pub destination: SocketAddr,
+    /// UDP payload: one export message of NetFlow, IPFIX or sFlow.
     pub payload: Vec<u8>,
 }
 
 /// What a capture held, and what became of its packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
+    /// Packets of every kind, fragments counted one by one.
     pub packets: u64,
+    /// Whole UDP datagrams, to whatever port.
     pub datagrams: u64,
     /// IP, but another protocol than UDP.
     pub not_udp: u64,
@@ -63,6 +68,7 @@ pub struct Counts {
     pub fragments_lost: u64,
     /// Datagrams, counted as such as well, that are shorter than their headers say.
     pub cut_datagrams: u64,
+    /// How the reading ended.
     pub end: End,
 }
 
@@ -80,6 +86,7 @@ pub enum End {
 
 /// Why a capture cannot be read. Each says what to do.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum CaptureError {
     #[error("cannot read capture {name}: {source}")]
     Io { name: String, source: io::Error },

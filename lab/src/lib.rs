@@ -6,7 +6,7 @@
 //!
 //! Nothing here runs in `helios run`.
 
-#![deny(unreachable_pub)]
+#![deny(missing_docs, unreachable_pub)]
 
 pub mod capture;
 pub mod decode;

@@ -39,14 +39,18 @@ pub struct Writer {
 /// Bits per pointer of the search tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordSize {
+    /// Up to 2^24 nodes and octets of data.
     Bits24 = 24,
+    /// Up to 2^28: what most databases have.
     Bits28 = 28,
+    /// Up to 2^32.
     Bits32 = 32,
 }
 
 /// Which addresses the search tree holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
+    /// IPv4 only: IPv6 networks are an error.
     V4 = 4,
     /// IPv6, with IPv4 in `::/96` and its aliases `::ffff:0:0/96`, `2002::/16` (6to4) and `2001::/32` (Teredo).
     V6 = 6,
@@ -58,6 +62,7 @@ pub struct Record(u32);
 
 /// Why a database cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum WriteError {
     #[error("{networks} networks need larger pointers than {record_size} bits: choose a larger record size")]
     TooLarge { networks: usize, record_size: u16 },
@@ -78,11 +83,13 @@ impl Writer {
         }
     }
 
+    /// 28 bits if it is not called.
     pub fn record_size(mut self, record_size: RecordSize) -> Self {
         self.record_size = record_size;
         self
     }
 
+    /// IPv6, which holds IPv4 as well, if it is not called.
     pub fn family(mut self, family: Family) -> Self {
         self.family = family;
         self
@@ -99,6 +106,7 @@ impl Writer {
         Record(self.data.append(value))
     }
 
+    /// Gives the record to a network; inside of it a longer prefix takes precedence, whatever the order.
     pub fn insert(&mut self, network: Prefix, record: Record) {
         self.networks.push((network, record));
     }

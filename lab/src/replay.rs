@@ -32,14 +32,18 @@ const MAPPED_SOURCES: u32 = 0x7f80_0000;
 pub enum Speed {
     /// So many times as fast as captured.
     Captured(f64),
+    /// Evenly spaced, whatever the times in the capture.
     DatagramsPerSec(f64),
+    /// As fast as the kernel takes them.
     Max,
 }
 
 /// What to do with a capture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// The collector.
     pub target: SocketAddr,
+    /// When each datagram is due.
     pub speed: Speed,
     /// Longer pauses of the capture are shortened to this.
     pub max_gap: Duration,
@@ -56,11 +60,15 @@ pub struct Settings {
 /// What a replay did.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
+    /// Since the replay began, pauses included.
     pub elapsed: Duration,
     /// Datagrams and octets that the kernel took.
     pub datagrams: u64,
+    /// UDP payload; the headers do not count.
     pub octets: u64,
+    /// Datagrams before which an ICMP answer said that nobody listens at the target.
     pub refused: u64,
+    /// Datagrams that the kernel did not take for another reason.
     pub failed: u64,
     /// The last failure that was not a refusal.
     pub failure: Option<Failure>,
@@ -68,6 +76,7 @@ pub struct Report {
     pub other_ports: u64,
     /// Not one IPFIX message each, which over TCP they have to be.
     pub not_ipfix: u64,
+    /// Pauses of the capture that were longer than `max_gap`.
     pub shortened_gaps: u64,
     /// Each source of the capture and the address it was sent from, in order of appearance.
     pub sources: Vec<(SocketAddr, SocketAddr)>,
@@ -77,6 +86,7 @@ pub struct Report {
 
 /// Why a replay ended early.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum ReplayError {
     #[error(transparent)]
     Capture(#[from] CaptureError),

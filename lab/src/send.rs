@@ -40,6 +40,7 @@ pub struct Burst {
 }
 
 impl Burst {
+    /// Takes all datagrams out and keeps the memory.
     pub fn clear(&mut self) {
         self.octets.clear();
         self.ends.clear();
@@ -50,6 +51,7 @@ impl Burst {
         self.ends.len()
     }
 
+    /// Whether it holds no datagram.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -104,6 +106,7 @@ pub enum Failure {
     Unreachable,
     /// Longer than UDP or the path allows.
     TooLong,
+    /// Whatever else the system call failed with.
     Other(Errno),
 }
 

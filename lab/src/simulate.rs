@@ -55,7 +55,9 @@ pub struct Settings {
     pub exporters: u32,
     /// Exporters speak them in turn.
     pub protocols: Vec<Protocol>,
+    /// The same seed makes the same exporters and flows.
     pub seed: u64,
+    /// What a collector can tell the exporters apart by.
     pub addresses: Addresses,
     /// That exporters of NetFlow v9 and IPFIX announce, those that they use included.
     pub templates: u16,
@@ -140,6 +142,7 @@ impl Simulation {
         Self { exporters: exporters.collect(), sizes }
     }
 
+    /// By their numbers.
     pub fn exporters(&self) -> &[Exporter] {
         &self.exporters
     }

@@ -17,6 +17,7 @@ const STOP_CHECK: Duration = Duration::from_millis(50);
 /// What a live capture has to tell.
 #[derive(Debug)]
 pub enum Event {
+    /// The next datagram, in the order of the capture.
     Datagram(Datagram),
     /// Nothing more is there at the moment: what was made of the datagrams so far should be shown now.
     Idle,

@@ -14,13 +14,19 @@ use helios_common::time::Utc;
 /// A value with the meaning of its column.
 #[derive(Debug, PartialEq)]
 pub enum Cell<'a> {
+    /// Also a value of an enumeration that has no label.
     Number(u64),
+    /// Unix milliseconds; 0 is no time.
     Time(UnixMs),
     /// `None` for the unspecified address, the default.
     Address(Option<IpAddr>),
+    /// The lower 48 bits are the address; 0 is none.
     Mac(u64),
+    /// Label of an enumeration.
     Label(&'static str),
+    /// Empty where the row has no name.
     Name(&'a str),
+    /// In the order of the message, such as the ASes of a path.
     Numbers(&'a [u32]),
     /// 128-bit numbers, least significant octet first.
     Octets16(&'a [[u8; 16]]),

@@ -43,6 +43,7 @@ pub struct JsonLines<W> {
 }
 
 impl<W: Write> JsonLines<W> {
+    /// `None` for the columns that each message fills.
     pub fn new(out: W, columns: Option<Vec<Column>>) -> Self {
         Self { out, columns, line: String::new() }
     }
@@ -172,6 +173,7 @@ pub struct Table<W> {
 }
 
 impl<W: Write> Table<W> {
+    /// `None` for a choice of columns that fits a terminal.
     pub fn new(out: W, columns: Option<Vec<Column>>) -> Self {
         Self { out, columns: columns.unwrap_or_else(|| TABLE_COLUMNS.to_vec()), waiting: Vec::new(), widths: None }
     }

@@ -66,6 +66,7 @@ impl<'a> Head<'a> {
 }
 
 impl<W: Write> Raw<W> {
+    /// Knows no templates yet; writes one JSON object a line.
     pub fn new(out: W) -> Self {
         Self { out, netflow: HashMap::new(), sflow: SflowParser::default(), failed: 0 }
     }

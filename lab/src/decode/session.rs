@@ -23,6 +23,7 @@ pub struct Session {
 }
 
 impl Session {
+    /// Knows no exporters and no templates yet.
     pub fn new(config: DecoderConfig) -> Self {
         let names = Arc::new(Names::new());
         let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
@@ -55,6 +56,7 @@ impl Session {
         Ok(())
     }
 
+    /// What was decoded so far.
     pub fn summary(&self) -> &Summary {
         &self.summary
     }

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 /// A value of the format, with the width that it is written in.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variants are named by the data types of the MaxMind DB format")]
 pub enum Value {
     Text(String),
     Bytes(Vec<u8>),
@@ -20,10 +21,12 @@ pub enum Value {
 }
 
 impl Value {
+    /// A UTF-8 string.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
+    /// A map whose entries stay in this order.
     pub fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
         Self::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     }

@@ -23,19 +23,20 @@ pub(super) const MAX_PAYLOAD: usize = 1_400;
 /// A time, since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
+    /// Nanoseconds.
     pub unix_ns: u64,
 }
 
 impl Now {
-    pub fn ms(self) -> u64 {
+    pub(crate) fn ms(self) -> u64 {
         self.unix_ns / 1_000_000
     }
 
-    pub fn secs(self) -> u32 {
+    pub(crate) fn secs(self) -> u32 {
         (self.unix_ns / 1_000_000_000) as u32
     }
 
-    pub fn nanos(self) -> u32 {
+    pub(crate) fn nanos(self) -> u32 {
         (self.unix_ns % 1_000_000_000) as u32
     }
 }
@@ -43,7 +44,9 @@ impl Now {
 /// What distinguishes an exporter from the others.
 #[derive(Debug, Clone)]
 pub struct Identity {
+    /// Counts from 0.
     pub number: u32,
+    /// The only one that the exporter speaks.
     pub protocol: Protocol,
     /// Address to send from; `None` for the sender's own.
     pub source: Option<IpAddr>,
@@ -53,6 +56,7 @@ pub struct Identity {
     pub domain: u32,
     /// N of 1-in-N packets.
     pub sampling_interval: u32,
+    /// When the device started, in Unix milliseconds: NetFlow's and sFlow's uptime counts from here.
     pub boot_ms: u64,
 }
 
@@ -74,20 +78,24 @@ pub struct Content {
 /// Datagrams of one exporter and what they hold.
 #[derive(Debug, Default)]
 pub struct Datagrams {
+    /// The datagrams in the order in which they are sent.
     pub burst: Burst,
+    /// One for each datagram of `burst`.
     pub contents: Vec<Content>,
 }
 
 impl Datagrams {
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.burst.clear();
         self.contents.clear();
     }
 
+    /// Number of datagrams.
     pub fn len(&self) -> usize {
         self.contents.len()
     }
 
+    /// Whether there is no datagram.
     pub fn is_empty(&self) -> bool {
         self.contents.is_empty()
     }
@@ -149,6 +157,7 @@ impl Exporter {
         Self { identity, device, random, announced: None, datagrams_since: 0 }
     }
 
+    /// What stays the same as long as the exporter lives.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }

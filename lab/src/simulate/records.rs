@@ -38,12 +38,16 @@ pub(super) struct Layout {
 /// What some flows add up to, as their exporter reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Volume {
+    /// Rows that a collector makes of them.
     pub flows: u64,
+    /// As reported: not multiplied by the sampling interval.
     pub bytes: u64,
+    /// As reported: not multiplied by the sampling interval.
     pub packets: u64,
 }
 
 impl Volume {
+    /// Adds what other flows add up to.
     pub fn add(&mut self, other: Self) {
         self.flows += other.flows;
         self.bytes += other.bytes;

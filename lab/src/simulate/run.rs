@@ -43,6 +43,7 @@ pub struct Load {
     pub flows_per_sec: Option<f64>,
     /// At least one of the limits is set.
     pub flows: Option<u64>,
+    /// `None`: until the flows are sent.
     pub duration: Option<Duration>,
 }
 
@@ -60,8 +61,11 @@ impl Load {
 pub enum Output {
     /// A socket for each exporter, in the order of their numbers.
     Network(Vec<Sender>),
+    /// A capture file; nothing is sent.
     File {
+        /// Writes the datagrams with the headers that they would have.
         writer: capture::Writer<BufWriter<File>>,
+        /// Destination of the datagrams in the file.
         target: SocketAddr,
     },
 }
@@ -161,9 +165,13 @@ pub fn wall_clock() -> Now {
 /// What a run has done so far.
 #[derive(Debug, Clone, Copy)]
 pub struct Status {
+    /// Since the start; of a file, in the times that it holds.
     pub elapsed: Duration,
+    /// Flows that were sent.
     pub flows: u64,
+    /// Datagrams that were sent, those without flows included.
     pub datagrams: u64,
+    /// Datagrams that the kernel did not take.
     pub not_sent: u64,
 }
 

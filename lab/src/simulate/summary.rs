@@ -23,9 +23,11 @@ pub struct Sent {
     pub flows: u64,
     /// Sums of what the flows report.
     pub bytes: u64,
+    /// As `bytes`, in packets.
     pub packets: u64,
     /// The same, each times the sampling interval of its exporter.
     pub bytes_scaled: u64,
+    /// As `bytes_scaled`, in packets.
     pub packets_scaled: u64,
 }
 
@@ -59,19 +61,26 @@ impl Sent {
 /// What the kernel did not take, by reason in datagrams.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct NotSent {
+    /// Sum of the five reasons below.
     pub datagrams: u64,
+    /// Flows in these datagrams.
     pub flows: u64,
+    /// [`Failure::Refused`].
     pub refused: u64,
+    /// [`Failure::NoBuffers`].
     pub no_buffers: u64,
+    /// [`Failure::Unreachable`].
     pub unreachable: u64,
+    /// [`Failure::TooLong`].
     pub too_long: u64,
+    /// [`Failure::Other`].
     pub other: u64,
     /// The system's words for the last failure under `other`.
     pub other_error: Option<String>,
 }
 
 impl NotSent {
-    pub fn count(&mut self, content: &Content, failure: Failure) {
+    pub(crate) fn count(&mut self, content: &Content, failure: Failure) {
         self.datagrams += 1;
         self.flows += content.volume.flows;
         match failure {
@@ -108,9 +117,13 @@ pub struct ExporterSummary {
     pub source: Option<IpAddr>,
     /// Agent address inside sFlow datagrams.
     pub agent: IpAddr,
+    /// Name of the protocol and its version.
     pub protocol: &'static str,
+    /// Observation domain, source id or sub-agent id.
     pub domain: u32,
+    /// N of 1-in-N packets.
     pub sampling_interval: u32,
+    /// Its fields are on one level with those above in JSON.
     #[serde(flatten)]
     pub sent: Sent,
 }
@@ -118,7 +131,9 @@ pub struct ExporterSummary {
 /// The exporters of a protocol, or all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Group {
+    /// How many exporters the sums are of.
     pub exporters: u64,
+    /// Sums over the exporters; in JSON on one level with `exporters`.
     #[serde(flatten)]
     pub sent: Sent,
 }
@@ -133,10 +148,15 @@ impl Group {
 /// The whole run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
+    /// Of a file, the time that its datagrams span.
     pub elapsed_secs: f64,
+    /// By the protocol's name.
     pub protocols: BTreeMap<&'static str, Group>,
+    /// All exporters.
     pub total: Group,
+    /// All exporters.
     pub not_sent: NotSent,
+    /// By their numbers.
     pub exporters: Vec<ExporterSummary>,
 }
 
@@ -160,6 +180,7 @@ impl Summary {
         Self { elapsed_secs: elapsed.as_secs_f64(), protocols, total, not_sent, exporters: summaries }
     }
 
+    /// Flows that were sent per second of `elapsed_secs`; 0 for a run that took no time.
     pub fn flows_per_sec(&self) -> f64 {
         if self.elapsed_secs > 0.0 { self.total.sent.flows as f64 / self.elapsed_secs } else { 0.0 }
     }
