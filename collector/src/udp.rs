@@ -51,7 +51,15 @@ pub struct SocketStats {
     /// Size of the receive buffer in the same measure.
     pub capacity: u32,
     /// Datagrams that the kernel dropped because the buffer was full, since the socket was made.
-    pub dropped: u32,
+    pub dropped: u64,
+}
+
+impl SocketStats {
+    /// The same figures with the losses counted on from `before`: the kernel's counter has 32 bits and wraps around.
+    pub(crate) fn following(self, before: Self) -> Self {
+        let more = (self.dropped as u32).wrapping_sub(before.dropped as u32);
+        Self { dropped: before.dropped + u64::from(more), ..self }
+    }
 }
 
 /// A socket could not be opened or bound.
@@ -129,7 +137,7 @@ impl UdpSocket {
         self.local
     }
 
-    /// What waits in the socket now, and what the kernel dropped since the socket was made.
+    /// What waits in the socket now, and the lower 32 bits of what the kernel dropped since the socket was made.
     ///
     /// # Errors
     /// The error of the system call.
@@ -165,7 +173,7 @@ fn meminfo(fd: RawFd) -> io::Result<SocketStats> {
         return Err(io::Error::last_os_error());
     }
     let [queued, capacity, .., dropped] = values;
-    Ok(SocketStats { queued, capacity, dropped })
+    Ok(SocketStats { queued, capacity, dropped: dropped.into() })
 }
 
 #[cfg(test)]
@@ -180,6 +188,13 @@ mod tests {
 
     fn loopback(port: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn losses_are_counted_on_when_the_kernels_counter_wraps() {
+        let of = |dropped| SocketStats { dropped, ..SocketStats::default() };
+        let total = [u64::from(u32::MAX) - 1, 3, 3, 7].into_iter().fold(of(0), |before, now| of(now).following(before));
+        assert_eq!(total.dropped, u64::from(u32::MAX) + 8);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! exporters once a second. Rows of side tables are offered to the sink once per receive call.
 
 use std::io::ErrorKind;
+use std::iter;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,7 @@ use crate::output::Output;
 use crate::proxy::{NoHeader, Proxies};
 use crate::relay::Copier;
 use crate::state::Saver;
-use crate::udp::{Ring, UdpSocket, Wait};
+use crate::udp::{Ring, SocketStats, UdpSocket, Wait};
 
 /// Buffers per receive call, see [`Ring::new`].
 const RING_BUFFERS: usize = 16;
@@ -282,7 +283,10 @@ impl Worker {
         }
         // The last figures stay when the sockets are gone.
         if !self.sockets.is_empty() {
-            *locked(&self.shared.sockets) = self.sockets.iter().map(|socket| self.report(socket)).collect();
+            let before: Vec<SocketStats> = locked(&self.shared.sockets).iter().map(|report| report.stats).collect();
+            let before = before.into_iter().chain(iter::repeat(SocketStats::default()));
+            let reports = self.sockets.iter().zip(before).map(|(socket, before)| self.report(socket, before)).collect();
+            *locked(&self.shared.sockets) = reports;
         }
         if minute_of(now) != self.minute.begin {
             self.close_minute(now);
@@ -317,7 +321,7 @@ impl Worker {
 
     /// Offers the rows of `exporters` of the minute that is over, and begins another.
     fn close_minute(&mut self, now: UnixMs) {
-        let dropped: u64 = locked(&self.shared.sockets).iter().map(|socket| u64::from(socket.stats.dropped)).sum();
+        let dropped: u64 = locked(&self.shared.sockets).iter().map(|socket| socket.stats.dropped).sum();
         let mut rows = self.decoder.close_minute();
         for row in &mut rows {
             *row = ExporterMinute {
@@ -331,14 +335,15 @@ impl Worker {
         self.minute = Minute { begin: minute_of(now), kernel_drops: dropped };
     }
 
-    fn report(&self, socket: &UdpSocket) -> SocketReport {
+    fn report(&self, socket: &UdpSocket, before: SocketStats) -> SocketReport {
         SocketReport {
             worker: self.number,
             local: socket.local_addr(),
             buffer_asked: self.limits.receive_buffer,
             buffer_granted: socket.receive_buffer,
             gro: socket.gro,
-            stats: socket.stats().unwrap_or_default(),
+            // Figures that cannot be read stay: a counter that fell to 0 would count everything again.
+            stats: socket.stats().map_or(before, |stats| stats.following(before)),
         }
     }
 }

@@ -92,7 +92,7 @@ struct Socket {
     capacity_bytes: u32,
     buffer_bytes: usize,
     buffer_asked_bytes: usize,
-    dropped_datagrams: u32,
+    dropped_datagrams: u64,
     gro: bool,
 }
 
