@@ -2,6 +2,10 @@
 //!
 //! Sans I/O: no socket, no clock, no log. One [`Decoder`] per receive worker; an exporter always reaches the same
 //! worker, so state needs no lock.
+//!
+//! Nothing that comes from the wire is an index: octets are taken by [`cursor`], and what is indexed says why it cannot miss.
+
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
@@ -55,7 +59,7 @@ use known::{EXPORTER_IDLE_MS, Known, Restored};
 pub use known::{MAX_EXPORTERS, Memory};
 pub use packet::Decapsulate;
 pub use pending::HeldCounts;
-pub use plan::{MAX_WORKER_TOTALS, MIN_SESSION_TOTALS};
+pub(crate) use plan::{MAX_WORKER_TOTALS, MIN_SESSION_TOTALS};
 use refused::Refused;
 pub use refused::{RefusedSender, SENDERS_PER_REASON};
 use rows::{Context, Message, Scratch, SetCounts};

@@ -8,13 +8,13 @@ use nix::sys::resource::{Resource, getrlimit};
 const RESERVE: usize = 512;
 
 /// How many files this process may have open.
-pub fn limit() -> usize {
+pub(crate) fn limit() -> usize {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft.try_into().unwrap_or(usize::MAX))
 }
 
 /// How many of `wanted` connections there is room for under a limit of open files: the reserve stays, or three quarters
 /// where the limit is low.
-pub const fn connections(wanted: usize, limit: usize) -> usize {
+pub(crate) const fn connections(wanted: usize, limit: usize) -> usize {
     let (beyond, quarter) = (limit.saturating_sub(RESERVE), limit / 4);
     let most = if beyond > quarter { beyond } else { quarter };
     if wanted < most { wanted } else { most }

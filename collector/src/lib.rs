@@ -5,7 +5,7 @@
 //! IPFIX over TCP and TLS, with a decoder for each connection. [`relay`]
 //! passes datagrams on to other collectors. [`Collector`] starts them all.
 
-#![deny(missing_docs)]
+#![deny(missing_docs, unreachable_pub)]
 
 pub mod config;
 pub mod decode;

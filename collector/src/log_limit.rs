@@ -7,7 +7,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// When lines of each kind were written last. Kinds are a closed set: they are looked for one by one.
 #[derive(Debug)]
-pub struct LogLimit<K> {
+pub(crate) struct LogLimit<K> {
     kinds: Vec<(K, Instant, u64)>,
 }
 
@@ -19,7 +19,7 @@ impl<K> Default for LogLimit<K> {
 
 impl<K: PartialEq> LogLimit<K> {
     /// Whether a line of this kind is written now, and how many were left out since the last one.
-    pub fn allow(&mut self, kind: K, now: Instant) -> Option<u64> {
+    pub(crate) fn allow(&mut self, kind: K, now: Instant) -> Option<u64> {
         let Some((_, written, left_out)) = self.kinds.iter_mut().find(|(known, ..)| *known == kind) else {
             self.kinds.push((kind, now, 0));
             return Some(0);

@@ -9,7 +9,7 @@ use helios_common::queue::BatchSender;
 use helios_common::side::SideSender;
 
 /// The open batch and where it goes.
-pub struct Output {
+pub(crate) struct Output {
     sender: BatchSender,
     pub side: SideSender,
     ledger: Arc<Ledger>,
@@ -21,13 +21,13 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn new(sender: BatchSender, side: SideSender, ledger: Arc<Ledger>) -> Self {
+    pub(crate) fn new(sender: BatchSender, side: SideSender, ledger: Arc<Ledger>) -> Self {
         let batch = sender.take_empty();
         Self { sender, side, ledger, batch, unbooked: 0, opened: None }
     }
 
     /// Whether the open batch has had rows for so long.
-    pub fn is_due(&mut self, interval: Duration) -> bool {
+    pub(crate) fn is_due(&mut self, interval: Duration) -> bool {
         if self.batch.is_empty() {
             self.opened = None;
             return false;
@@ -36,14 +36,14 @@ impl Output {
     }
 
     /// Tells the ledger what was decoded since the last call.
-    pub fn book(&mut self) {
+    pub(crate) fn book(&mut self) {
         if self.unbooked > 0 {
             self.ledger.decoded(std::mem::take(&mut self.unbooked));
         }
     }
 
     /// Hands the open batch on. One that the queue does not take is dropped and counted: a UDP socket cannot wait.
-    pub fn hand_on(&mut self) {
+    pub(crate) fn hand_on(&mut self) {
         let Some((full, rows)) = self.take_full() else { return };
         if let Err(mut refused) = self.sender.send(full) {
             self.ledger.dropped(Stage::Enrich, DropReason::ChannelFull, rows);
@@ -53,7 +53,7 @@ impl Output {
     }
 
     /// Hands the open batch on and waits until the queue takes it: TCP makes the exporter wait meanwhile.
-    pub fn hand_on_waiting(&mut self) {
+    pub(crate) fn hand_on_waiting(&mut self) {
         let Some((full, rows)) = self.take_full() else { return };
         if let Err(mut refused) = self.sender.send_waiting(full) {
             // The enricher has gone before its time: its own error stops the process.

@@ -122,7 +122,7 @@ impl Relay {
     ///
     /// # Errors
     /// [`RelayError`] with what to do about it.
-    pub fn start(config: &[RelayConfig]) -> Result<Option<Self>, RelayError> {
+    pub(crate) fn start(config: &[RelayConfig]) -> Result<Option<Self>, RelayError> {
         if config.is_empty() {
             return Ok(None);
         }
@@ -139,12 +139,12 @@ impl Relay {
     }
 
     /// What a worker hands its datagrams to.
-    pub fn copier(&self) -> Copier {
+    pub(crate) fn copier(&self) -> Copier {
         let (queue, spare) = (self.queue.clone(), self.spare.clone());
         Copier { shared: Arc::clone(&self.shared), queue, spare, open: Copies::default() }
     }
 
-    pub fn stats(&self) -> RelayStats {
+    pub(crate) fn stats(&self) -> RelayStats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let destination = |(config, counters): &(RelayConfig, Counters)| DestinationStats {
             to: config.to,
@@ -160,7 +160,7 @@ impl Relay {
     }
 
     /// Sends what waits and ends, once all workers have.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         drop(self.queue);
         if self.thread.join().is_err() {
             tracing::error!("the relay thread panicked");
@@ -179,13 +179,13 @@ pub(crate) struct Copier {
 
 impl Copier {
     /// Copies a datagram.
-    pub fn copy(&mut self, source: SocketAddr, octets: &[u8]) {
+    pub(crate) fn copy(&mut self, source: SocketAddr, octets: &[u8]) {
         self.open.octets.extend_from_slice(octets);
         self.open.datagrams.push((source, octets.len()));
     }
 
     /// Hands on what was copied since the last time, or leaves it out where too much waits.
-    pub fn hand_on(&mut self) {
+    pub(crate) fn hand_on(&mut self) {
         if self.open.datagrams.is_empty() {
             return;
         }

@@ -17,7 +17,7 @@ use crate::decode::ExporterStats;
 use crate::state::Seen;
 
 /// Exporters with their own series by default: those of the largest network that Helios is made for, and some more.
-pub const DEFAULT_LIMIT: usize = 10_000;
+pub(crate) const DEFAULT_LIMIT: usize = 10_000;
 
 /// A series of an exporter that no decoder knows goes to another one after so long a silence, and no sooner: an exporter
 /// that connects anew is the same one.
@@ -45,11 +45,11 @@ impl ExporterList {
 
 /// Keeps who has a series and what exporters counted that are gone.
 #[derive(Debug)]
-pub struct Roster(Mutex<Table>);
+pub(crate) struct Roster(Mutex<Table>);
 
 /// The roster while it is changed.
 #[derive(Debug)]
-pub struct Table {
+pub(crate) struct Table {
     limit: usize,
     own: HashMap<Address, Own>,
     /// Known exporters that are counted under `other`.
@@ -59,7 +59,7 @@ pub struct Table {
 
 /// An exporter with a series of its own.
 #[derive(Debug, Default)]
-pub struct Own {
+pub(crate) struct Own {
     past: Option<ExporterStats>,
     first_seen: UnixMs,
     last_seen: UnixMs,
@@ -75,7 +75,7 @@ impl Default for Roster {
 impl Roster {
     /// Locks the table. A thread takes this lock before the lock of its list of exporters, and changes both under it, so
     /// that no exporter is counted twice.
-    pub fn lock(&self) -> MutexGuard<'_, Table> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
@@ -83,13 +83,13 @@ impl Roster {
 impl Table {
     /// Sets how many exporters have series of their own. Those that have one keep it, but for exporters of an earlier
     /// process.
-    pub fn limit(&mut self, limit: usize) {
+    pub(crate) fn limit(&mut self, limit: usize) {
         self.limit = limit;
         while self.own.len() > self.limit && self.free_one(UnixMs::MAX) {}
     }
 
     /// Gives exporters of an earlier process their series back, with nothing counted.
-    pub fn restore(&mut self, seen: &[Seen]) {
+    pub(crate) fn restore(&mut self, seen: &[Seen]) {
         for &Seen { address, first_seen, last_seen } in seen.iter().take(self.limit) {
             let past = Some(ExporterStats::silent(address, first_seen, last_seen));
             self.own.insert(address, Own { past, first_seen, last_seen, known: false });
@@ -97,7 +97,7 @@ impl Table {
     }
 
     /// Takes note of an exporter that a decoder knows. Returns what is kept of it, if it has a series of its own.
-    pub fn note(&mut self, stats: &ExporterStats, now: UnixMs) -> Option<&mut Own> {
+    pub(crate) fn note(&mut self, stats: &ExporterStats, now: UnixMs) -> Option<&mut Own> {
         let own = self.own(stats.address, now)?;
         own.known = true;
         own.first_seen = own.first_seen.min(stats.stats.first_seen);
@@ -106,7 +106,7 @@ impl Table {
     }
 
     /// When the exporters with series of their own were seen.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         let seen = |(&address, own): (&Address, &Own)| {
             let Own { first_seen, last_seen, .. } = *own;
             Seen { address, first_seen, last_seen }
@@ -115,7 +115,7 @@ impl Table {
     }
 
     /// Keeps what an exporter had counted that a decoder forgot or whose session ended.
-    pub fn retire(&mut self, gone: &ExporterStats, now: UnixMs) {
+    pub(crate) fn retire(&mut self, gone: &ExporterStats, now: UnixMs) {
         let gone = gone.past();
         let past = match self.own(gone.address, now) {
             Some(own) => {
@@ -131,7 +131,7 @@ impl Table {
     }
 
     /// All exporters, `known` being those that decoders keep state for.
-    pub fn list(&mut self, known: BTreeMap<Address, ExporterStats>, now: UnixMs) -> ExporterList {
+    pub(crate) fn list(&mut self, known: BTreeMap<Address, ExporterStats>, now: UnixMs) -> ExporterList {
         self.others.retain(|address| known.contains_key(address));
         for (address, own) in &mut self.own {
             own.known = known.contains_key(address);

@@ -74,7 +74,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub fn new(config: &CollectorConfig) -> Self {
+    pub(crate) fn new(config: &CollectorConfig) -> Self {
         Self {
             batch_rows: config.batch_rows,
             flush_interval: config.flush_interval(),
@@ -121,7 +121,7 @@ struct Minute {
 }
 
 impl Worker {
-    pub fn new(source: Source, output: Output, limits: Limits, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(source: Source, output: Output, limits: Limits, shared: Arc<Shared>) -> Self {
         let Source { number, sockets, decoder, saver, copier, proxies } = source;
         let mut worker = Self {
             number,
@@ -145,7 +145,7 @@ impl Worker {
         worker
     }
 
-    pub fn run(mut self, stop: &AtomicBool) {
+    pub(crate) fn run(mut self, stop: &AtomicBool) {
         let gather = gather_time(self.sockets.iter().map(|socket| socket.receive_buffer).min().unwrap_or(0));
         while !stop.load(Ordering::Relaxed) {
             let datagrams = match self.sockets.len() {

@@ -4,6 +4,8 @@
 //! ([`flows`]) from an address of its own, NetBox ([`netbox`]) has them all, and faults are switched on and off
 //! ([`control`]). [`network`] is what happens between the devices.
 
+#![deny(unreachable_pub)]
+
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};

@@ -13,7 +13,7 @@ use super::{DecodeError, MAX_DOMAINS, Protocol};
 /// Domains of one worker. 8,000 devices with 30 each have room. An exporter's first domain is always taken in, so that
 /// made-up ones take away the line cards of newcomers at the most; an eighth is kept for exporters that are established
 /// (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)). The [budget](super::budget) bounds what they take.
-pub const MAX_WORKER_DOMAINS: usize = 1 << 18;
+pub(super) const MAX_WORKER_DOMAINS: usize = 1 << 18;
 
 /// What a domain takes, with room for another as vectors have it, its sequence numbers, and the smallest size of its tables.
 pub(super) const DOMAIN_OCTETS: usize = 2 * size_of::<Domain>() + MAX_SESSIONS_OCTETS + 1024;
@@ -37,7 +37,7 @@ pub(super) struct Domain {
 
 impl Domain {
     /// The row of what came since the last call; `None` if nothing did.
-    pub fn close_minute(&mut self, exporter_address: Address) -> Option<ExporterMinute> {
+    pub(super) fn close_minute(&mut self, exporter_address: Address) -> Option<ExporterMinute> {
         let row = self.minutes.close(self.protocol, self.sessions.counts())?;
         let templates = self.templates.len() as u32;
         Some(ExporterMinute {
@@ -65,6 +65,7 @@ pub(super) struct DomainRoom<'a> {
 ///
 /// # Errors
 /// [`DecodeError::TooManyDomains`] where the limits of the exporter, the worker or the memory leave no room.
+#[expect(clippy::indexing_slicing, reason = "`at` was found or pushed just before")]
 pub(super) fn find_or_add<'d>(
     domains: &'d mut Vec<Domain>,
     protocol: Protocol,

@@ -42,7 +42,7 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub fn new(id: ExporterId, address: Address, socket: Address, now: UnixMs) -> Self {
+    pub(super) fn new(id: ExporterId, address: Address, socket: Address, now: UnixMs) -> Self {
         let stats = Stats { first_seen: now, last_seen: now, ..Stats::default() };
         Self {
             id,
@@ -60,7 +60,7 @@ impl Exporter {
     }
 
     /// Whether there is something new to save since the last time this was asked.
-    pub fn take_changed(&mut self) -> bool {
+    pub(super) fn take_changed(&mut self) -> bool {
         let mut changed = std::mem::take(&mut self.tables.changed);
         for domain in &mut self.domains {
             changed |= std::mem::take(&mut domain.templates.changed);
@@ -69,7 +69,7 @@ impl Exporter {
     }
 
     /// Forgets what is too old: held sets, and templates that were last defined before `oldest_template`.
-    pub fn expire(&mut self, now: UnixMs, oldest_template: Option<UnixMs>) {
+    pub(super) fn expire(&mut self, now: UnixMs, oldest_template: Option<UnixMs>) {
         for domain in &mut self.domains {
             domain.pending.expire(now);
             if let Some(oldest) = oldest_template {
@@ -82,7 +82,7 @@ impl Exporter {
     }
 
     /// The domains that have something to report, with the exporter's address.
-    pub fn due(&mut self) -> impl Iterator<Item = (Address, &mut Domain)> {
+    pub(super) fn due(&mut self) -> impl Iterator<Item = (Address, &mut Domain)> {
         let address = self.address;
         self.domains.iter_mut().filter(|domain| domain.minutes.unreported() > 0).map(move |domain| (address, domain))
     }
@@ -93,7 +93,8 @@ impl Exporter {
         self.domains.iter().enumerate().filter(|(at, domain)| is_first(*at, domain.socket)).count()
     }
 
-    pub fn snapshot(&self, transport: Transport) -> ExporterStats {
+    #[expect(clippy::indexing_slicing, reason = "an array of `ALL.len()` values has every `place`")]
+    pub(super) fn snapshot(&self, transport: Transport) -> ExporterStats {
         let mut held = HeldCounts::default();
         let mut loss = [LossCounts::default(); Protocol::ALL.len()];
         let (mut last, mut metered) = (Last::default(), Metered::default());
@@ -166,6 +167,7 @@ impl Stats {
         self.discarded.iter_mut().zip(other.discarded).for_each(|(mine, theirs)| *mine += theirs);
     }
 
+    #[expect(clippy::indexing_slicing, reason = "an array of `ALL.len()` values has every `place`")]
     pub(super) fn discarded(&mut self, error: DecodeError, now: UnixMs) {
         self.last_seen = now;
         self.discarded[error.place()] += 1;

@@ -13,7 +13,7 @@ use helios_common::flow::FlowBatch;
 use super::packet::{Decapsulate, Link, Packet, dissect};
 
 /// The link that `dataLinkFrameType` tells (RFC 7133): 1 is Ethernet, 2 is IEEE 802.11, 0 is nothing. `None` for others.
-pub fn link_of(frame_type: u64) -> Option<Link> {
+pub(super) fn link_of(frame_type: u64) -> Option<Link> {
     match frame_type {
         0 | 1 => Some(Link::Ethernet),
         2 => Some(Link::Wireless),
@@ -22,7 +22,13 @@ pub fn link_of(frame_type: u64) -> Option<Link> {
 }
 
 /// Fills row `row` of `n` open rows from the packet that begins with `octets`.
-pub fn write(octets: &[u8], link: Link, decapsulate: Decapsulate, (row, n): (usize, usize), out: &mut FlowBatch) {
+pub(super) fn write(
+    octets: &[u8],
+    link: Link,
+    decapsulate: Decapsulate,
+    (row, n): (usize, usize),
+    out: &mut FlowBatch,
+) {
     let mut packet = Packet::default();
     dissect(link, octets, decapsulate, &mut packet);
     let (labels, at) = (packet.labels(), out.rows() + row);

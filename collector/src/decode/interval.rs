@@ -73,7 +73,7 @@ impl Pair {
 
 impl Parameters {
     /// Takes an element of the record in; others than parameters are ignored.
-    pub fn learn(&mut self, id: u16, octets: &[u8]) {
+    pub(super) fn learn(&mut self, id: u16, octets: &[u8]) {
         let value = || Some(super::cursor::unsigned(octets));
         match id {
             34 => self.interval = value(),
@@ -100,7 +100,7 @@ impl Parameters {
     }
 
     /// The interval; `None` if the parameters do not tell one.
-    pub fn interval(&self) -> Option<u32> {
+    pub(super) fn interval(&self) -> Option<u32> {
         let told = [self.interval, self.random_interval];
         let whole = told.into_iter().flatten().find_map(|interval| ratio(interval, 1));
         whole.or_else(|| self.selected())

@@ -52,7 +52,7 @@ pub trait Memory: std::fmt::Debug + Send + Sync {
 impl Known {
     /// Forgets exporters that were silent for `idle_ms`, and finds ids for those that there was none for. Returns what the
     /// forgotten ones had sent.
-    pub fn expire(&mut self, now: UnixMs, idle_ms: i64, transport: Transport) -> Vec<ExporterStats> {
+    pub(super) fn expire(&mut self, now: UnixMs, idle_ms: i64, transport: Transport) -> Vec<ExporterStats> {
         let mut forgotten = Vec::new();
         let Self { registry, exporters, .. } = self;
         exporters.retain(|&address, exporter| {
@@ -72,7 +72,7 @@ impl Known {
     }
 
     /// The state of the exporter at `address`, made when it is first seen.
-    pub fn exporter(
+    pub(super) fn exporter(
         &mut self,
         address: Address,
         now: UnixMs,
@@ -82,7 +82,7 @@ impl Known {
     }
 
     /// The same for one that names itself and sends from `socket`.
-    pub fn exporter_behind(
+    pub(super) fn exporter_behind(
         &mut self,
         address: Address,
         socket: Address,

@@ -52,7 +52,13 @@ pub(super) struct Last {
 
 impl Minutes {
     /// Takes note of a message whose rows are the last of `out`. `export_ms` is its own time, if it has one.
-    pub fn message(&mut self, decoded: &Decoded, received_at: UnixMs, export_ms: Option<UnixMs>, out: &FlowBatch) {
+    pub(super) fn message(
+        &mut self,
+        decoded: &Decoded,
+        received_at: UnixMs,
+        export_ms: Option<UnixMs>,
+        out: &FlowBatch,
+    ) {
         let total = &mut self.total;
         total.datagrams += 1;
         total.records += u64::from(decoded.data_records + decoded.held_records);
@@ -73,18 +79,18 @@ impl Minutes {
         }
     }
 
-    pub fn metered(&self) -> Metered {
+    pub(super) fn metered(&self) -> Metered {
         self.total.metered
     }
 
     /// Messages that were not reported yet.
-    pub fn unreported(&self) -> u64 {
+    pub(super) fn unreported(&self) -> u64 {
         self.total.datagrams - self.reported.datagrams
     }
 
     /// The row of the time since the last call, without what the caller knows: minute, exporter, domain, worker,
     /// templates. `None` if no message came.
-    pub fn close(&mut self, protocol: Protocol, loss: LossCounts) -> Option<ExporterMinute> {
+    pub(super) fn close(&mut self, protocol: Protocol, loss: LossCounts) -> Option<ExporterMinute> {
         self.total.loss = loss;
         let (total, before) = (self.total, self.reported);
         if self.unreported() == 0 {

@@ -22,20 +22,20 @@ const MAX_ENTRIES: usize = 16_384;
 /// Entries of all tables of one worker's exporters, at about 40 octets each: 80 MiB at the most. 8,000 devices with 250
 /// each have room. When the limit is reached, entries stay and further ones are refused, so that forged senders cannot
 /// replace them; an eighth is kept for exporters that are established (see [`ESTABLISHED_MS`](super::template::ESTABLISHED_MS)).
-pub const MAX_WORKER_ENTRIES: usize = 1 << 21;
+pub(super) const MAX_WORKER_ENTRIES: usize = 1 << 21;
 
 type Table<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
 
 /// How an exporter calls one of its interfaces.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct InterfaceNames {
+pub(super) struct InterfaceNames {
     pub name: NameId,
     pub description: NameId,
 }
 
 /// What one exporter announced.
 #[derive(Debug, Default)]
-pub struct Tables {
+pub(super) struct Tables {
     pub(super) samplers: Table<(u32, u64), u32>,
     /// By sampler id alone, the latest announcement of any domain.
     pub(super) samplers_any_domain: Table<u64, u32>,
@@ -66,7 +66,7 @@ pub(super) enum Put {
 
 impl Tables {
     /// Entries of all tables.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.samplers.len()
             + self.samplers_any_domain.len()
             + self.interfaces.len()
@@ -88,7 +88,7 @@ impl Tables {
     /// The interval of a sampler: as announced in `domain`, else in any, else the only one there is for id 0.
     ///
     /// Id 0 with a table that does not list it is what some Cisco devices send for "the sampler".
-    pub fn sampler(&self, domain: u32, id: u64) -> Option<u32> {
+    pub(super) fn sampler(&self, domain: u32, id: u64) -> Option<u32> {
         let known = self.samplers.get(&(domain, id)).or_else(|| self.samplers_any_domain.get(&id));
         known.copied().or_else(|| match (id, self.samplers_any_domain.len()) {
             (0, 1) => self.samplers_any_domain.values().next().copied(),
@@ -96,52 +96,52 @@ impl Tables {
         })
     }
 
-    pub fn interface(&self, domain: u32, if_index: u32) -> Option<u32> {
+    pub(super) fn interface(&self, domain: u32, if_index: u32) -> Option<u32> {
         self.interfaces.get(&(domain, if_index)).copied()
     }
 
-    pub fn has_interfaces(&self) -> bool {
+    pub(super) fn has_interfaces(&self) -> bool {
         !self.interfaces.is_empty()
     }
 
     /// The interval of records of a template.
-    pub fn template(&self, domain: u32, id: u16) -> Option<u32> {
+    pub(super) fn template(&self, domain: u32, id: u16) -> Option<u32> {
         self.templates.get(&(domain, id)).copied()
     }
 
     /// The interval of a whole domain; of the exporter's other domains if it has none itself and they agree.
-    pub fn domain(&self, domain: u32) -> Option<u32> {
+    pub(super) fn domain(&self, domain: u32) -> Option<u32> {
         of_domain(&self.domains, domain)
     }
 
-    pub fn application(&self, id: u64) -> Option<NameId> {
+    pub(super) fn application(&self, id: u64) -> Option<NameId> {
         self.applications.get(&id).copied()
     }
 
     /// The names of an interface. ifIndex is the device's own (RFC 2863), whatever the observation domain.
-    pub fn interface_names(&self, if_index: u32) -> Option<InterfaceNames> {
+    pub(super) fn interface_names(&self, if_index: u32) -> Option<InterfaceNames> {
         self.interface_names.get(&if_index).copied()
     }
 
-    pub fn has_interface_names(&self) -> bool {
+    pub(super) fn has_interface_names(&self) -> bool {
         !self.interface_names.is_empty()
     }
 
-    pub fn vrf(&self, id: u32) -> Option<NameId> {
+    pub(super) fn vrf(&self, id: u32) -> Option<NameId> {
         self.vrfs.get(&id).copied()
     }
 
-    pub fn has_vrfs(&self) -> bool {
+    pub(super) fn has_vrfs(&self) -> bool {
         !self.vrfs.is_empty()
     }
 
     /// When the device booted (`systemInitTimeMilliseconds`), as another domain says if this one does not.
-    pub fn system_init(&self, domain: u32) -> Option<UnixMs> {
+    pub(super) fn system_init(&self, domain: u32) -> Option<UnixMs> {
         of_domain(&self.system_init, domain)
     }
 
     /// Takes the records of an options data set in.
-    pub fn learn<R: Records>(&mut self, fields: &[Field], records: &R, domain: u32, texts: &mut Texts<'_>) {
+    pub(super) fn learn<R: Records>(&mut self, fields: &[Field], records: &R, domain: u32, texts: &mut Texts<'_>) {
         for row in 0..records.len() {
             let option = Announcement::read(fields, records, row, texts);
             self.apply(option, domain);
@@ -281,7 +281,7 @@ impl Announcement {
 
 /// Takes an options data set in. Returns how many records it had, and whether a length in one runs past the set: those
 /// in front of it are taken in.
-pub fn learn_set(
+pub(super) fn learn_set(
     tables: &mut Tables,
     template: &Compiled,
     octets: &[u8],

@@ -11,14 +11,14 @@ const MAX_AGE_MS: i64 = 30 * 60 * 1000;
 
 /// Held octets of all exporters of one worker. When as many are held, further sets are not, and count as evicted:
 /// spoofed senders do not push out what honest ones have waiting.
-pub const MAX_WORKER_HELD_OCTETS: usize = 64 << 20;
+pub(super) const MAX_WORKER_HELD_OCTETS: usize = 64 << 20;
 
 /// What a held set costs besides its octets: without it, sets of no record would be held for nothing, in any number.
 const OVERHEAD_OCTETS: usize = size_of::<HeldSet>();
 
 /// A held set, with what its records need to be decoded as if they came when they did.
 #[derive(Debug, Clone)]
-pub struct HeldSet {
+pub(super) struct HeldSet {
     pub template: u16,
     pub octets: Vec<u8>,
     pub header: Header,
@@ -55,7 +55,7 @@ impl HeldCounts {
 
 /// The held sets of one observation domain, oldest first.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub(super) struct Pending {
     sets: VecDeque<HeldSet>,
     octets: usize,
     pub counts: HeldCounts,
@@ -64,7 +64,7 @@ pub struct Pending {
 impl Pending {
     /// Holds a set, if `room` more octets have place for it; the oldest ones of this domain go while more than
     /// `max_octets` are held.
-    pub fn hold(&mut self, set: HeldSet, max_octets: usize, room: usize) {
+    pub(super) fn hold(&mut self, set: HeldSet, max_octets: usize, room: usize) {
         if set.cost() > max_octets.min(room) {
             self.counts.evicted += 1;
             return;
@@ -87,7 +87,7 @@ impl Pending {
     }
 
     /// Takes out the sets of `template`, oldest first.
-    pub fn release(&mut self, template: u16, now: UnixMs) -> Vec<HeldSet> {
+    pub(super) fn release(&mut self, template: u16, now: UnixMs) -> Vec<HeldSet> {
         self.expire(now);
         if !self.sets.iter().any(|set| set.template == template) {
             return Vec::new();
@@ -106,7 +106,7 @@ impl Pending {
     }
 
     /// Gives up sets that waited too long.
-    pub fn expire(&mut self, now: UnixMs) {
+    pub(super) fn expire(&mut self, now: UnixMs) {
         while self.sets.front().is_some_and(|set| now - set.received_at > MAX_AGE_MS) {
             self.pop();
             self.counts.expired += 1;
@@ -114,7 +114,7 @@ impl Pending {
     }
 
     /// Takes sets back that were released, but not decoded yet.
-    pub fn take_back(&mut self, sets: impl Iterator<Item = HeldSet>) {
+    pub(super) fn take_back(&mut self, sets: impl Iterator<Item = HeldSet>) {
         for set in sets {
             self.octets += set.cost();
             self.counts.decoded -= 1;
@@ -124,11 +124,11 @@ impl Pending {
     }
 
     /// What the held sets cost.
-    pub const fn octets(&self) -> usize {
+    pub(super) const fn octets(&self) -> usize {
         self.octets
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.sets.is_empty()
     }
 }

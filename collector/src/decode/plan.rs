@@ -37,14 +37,15 @@ mod totals;
 
 use ends::Ends;
 use gaps::Gaps;
-pub use inner::Inner;
-pub use totals::{FlowTotals, MAX_WORKER_TOTALS, MIN_SESSION_TOTALS, Scope, Totals};
+pub(super) use inner::Inner;
+pub(super) use totals::{FlowTotals, Scope, Totals};
+pub(crate) use totals::{MAX_WORKER_TOTALS, MIN_SESSION_TOTALS};
 
 /// Times outside of 1970 to 2200 are garbage, not clocks: they count as not exported.
 const MAX_TIME_MS: u64 = 7_258_118_400_000;
 
 /// Whether milliseconds since 1970 are a time: zero is none.
-pub const fn is_time(ms: u64) -> bool {
+pub(super) const fn is_time(ms: u64) -> bool {
     ms.wrapping_sub(1) < MAX_TIME_MS
 }
 
@@ -69,7 +70,7 @@ const PRECEDENCE: Ie = iana(196);
 const SEGMENT: Ie = iana(351);
 
 /// Sets `selectionSequenceId` apart from the numbers of samplers and selectors that share a table with it.
-pub const SEQUENCE: u64 = 1 << 63;
+pub(super) const SEQUENCE: u64 = 1 << 63;
 
 /// IANA `applicationId`: resolved through the exporter's application table, not copied.
 const APPLICATION_ID: Ie = iana(95);

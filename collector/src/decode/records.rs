@@ -51,18 +51,18 @@ pub struct Place {
 
 /// Records of one length, back to back.
 #[derive(Debug, Clone)]
-pub struct FixedRecords<'a> {
+pub(super) struct FixedRecords<'a> {
     records: ChunksExact<'a, u8>,
     places: &'a [Place],
 }
 
 impl<'a> FixedRecords<'a> {
     /// `places` are the fields of a record of `stride` octets; what is left behind the last record is padding.
-    pub fn new(data: &'a [u8], stride: usize, places: &'a [Place]) -> Self {
+    pub(super) fn new(data: &'a [u8], stride: usize, places: &'a [Place]) -> Self {
         Self { records: data.chunks_exact(stride.max(1)), places }
     }
 
-    pub fn record(&self, row: usize) -> &'a [u8] {
+    pub(super) fn record(&self, row: usize) -> &'a [u8] {
         self.records.clone().nth(row).unwrap_or(&[])
     }
 }
@@ -92,7 +92,7 @@ impl<'a> Records for FixedRecords<'a> {
 
 /// A field of [`FixedRecords`].
 #[derive(Debug, Clone)]
-pub struct FixedFields<'a> {
+pub(super) struct FixedFields<'a> {
     records: ChunksExact<'a, u8>,
     offset: usize,
     width: usize,
@@ -124,7 +124,7 @@ impl Fields for FixedFields<'_> {
 /// two splits are at the same distance from the split in all of them, so a record needs a position per split, not per
 /// field, and fields of fixed length stay as cheap as they are in [`FixedRecords`].
 #[derive(Debug, Default)]
-pub struct Positions {
+pub(super) struct Positions {
     fields: Vec<Position>,
     /// Octets of fixed length in front of each field of variable length, then those behind the last one.
     fixed_octets: Vec<u16>,
@@ -164,7 +164,7 @@ impl Positions {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] when a field's length runs past the set.
-    pub fn locate(&mut self, data: &[u8], fields: &[Field], min_record: usize) -> Result<(), DecodeError> {
+    pub(super) fn locate(&mut self, data: &[u8], fields: &[Field], min_record: usize) -> Result<(), DecodeError> {
         self.place(fields);
         self.splits.clear();
         let (last, before) = self.fixed_octets.split_last().unwrap_or((&0, &[]));
@@ -213,7 +213,7 @@ impl Positions {
     }
 
     /// Keeps the records for which `keep` says so.
-    pub fn copy_rows(&mut self, from: &LocatedRecords<'_>, keep: impl Fn(usize) -> bool) {
+    pub(super) fn copy_rows(&mut self, from: &LocatedRecords<'_>, keep: impl Fn(usize) -> bool) {
         self.fields.clone_from(&from.positions.fields);
         self.fixed_octets.clone_from(&from.positions.fixed_octets);
         self.splits.clear();
@@ -226,7 +226,7 @@ impl Positions {
 
 /// Records with variable-length fields.
 #[derive(Debug, Clone, Copy)]
-pub struct LocatedRecords<'a> {
+pub(super) struct LocatedRecords<'a> {
     pub data: &'a [u8],
     pub positions: &'a Positions,
 }
@@ -261,7 +261,7 @@ impl<'a> Records for LocatedRecords<'a> {
 
 /// A field of [`LocatedRecords`].
 #[derive(Debug, Clone)]
-pub struct LocatedFields<'a> {
+pub(super) struct LocatedFields<'a> {
     data: &'a [u8],
     splits: ChunksExact<'a, u32>,
     position: Position,

@@ -59,7 +59,7 @@ pub(crate) struct Refused {
 
 impl Refused {
     /// Takes note of a discarded datagram.
-    pub fn note(&mut self, address: Address, reason: DecodeError, now: UnixMs) {
+    pub(crate) fn note(&mut self, address: Address, reason: DecodeError, now: UnixMs) {
         let new = RefusedSender { address, reason, datagrams: 1, first_seen: now, last_seen: now };
         let same = |sender: &&mut RefusedSender| (sender.address, sender.reason) == (address, reason);
         if let Some(known) = self.senders.iter_mut().find(same) {
@@ -74,7 +74,7 @@ impl Refused {
         }
     }
 
-    pub fn senders(&self) -> &[RefusedSender] {
+    pub(crate) fn senders(&self) -> &[RefusedSender] {
         &self.senders
     }
 }

@@ -22,11 +22,11 @@ use helios_common::names::{NameId, Names};
 
 /// Rows that one message may become. A datagram of 64 KiB holds 1365 v5 records and some 3000 of the shortest
 /// flow records in use; a template of one octet would make 65 thousand of it.
-pub const MAX_ROWS_PER_MESSAGE: usize = 8192;
+pub(super) const MAX_ROWS_PER_MESSAGE: usize = 8192;
 
 /// What all rows of a message share.
 #[derive(Debug, Clone, Copy)]
-pub struct Message {
+pub(super) struct Message {
     pub protocol: Protocol,
     pub exporter: ExporterId,
     pub exporter_address: Address,
@@ -43,7 +43,7 @@ pub struct Message {
 
 /// Buffers that live as long as the decoder, so that no set allocates.
 #[derive(Debug)]
-pub struct Scratch {
+pub(super) struct Scratch {
     positions: Positions,
     reverse_positions: Positions,
     reverse_records: Vec<u8>,
@@ -53,7 +53,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// `max_totals` are the flows whose totals are remembered.
-    pub fn new(max_totals: usize) -> Self {
+    pub(super) fn new(max_totals: usize) -> Self {
         Self {
             positions: Positions::default(),
             reverse_positions: Positions::default(),
@@ -64,23 +64,23 @@ impl Scratch {
     }
 
     /// Octets on the heap that grow with what exporters send; an upper bound.
-    pub fn kept_octets(&self) -> usize {
+    pub(super) fn kept_octets(&self) -> usize {
         self.totals.heap_octets()
     }
 
     /// Sets how many octets they may grow by.
-    pub fn set_room(&mut self, octets: usize) {
+    pub(super) fn set_room(&mut self, octets: usize) {
         self.totals.room = octets;
     }
 
-    pub fn texts<'a>(&'a mut self, names: &'a Names, message: &Message) -> (Texts<'a>, &'a mut Positions) {
+    pub(super) fn texts<'a>(&'a mut self, names: &'a Names, message: &Message) -> (Texts<'a>, &'a mut Positions) {
         (Texts::new(names, &mut self.memo, message.exporter_address, message.max_names), &mut self.positions)
     }
 }
 
 /// Rows and records that a data set became.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SetCounts {
+pub(super) struct SetCounts {
     /// Records on the wire; a biflow record counts once.
     pub records: u32,
     pub rows: u32,
@@ -94,7 +94,7 @@ pub struct SetCounts {
 ///
 /// # Errors
 /// [`DecodeError::TooMuchOutput`] when the set holds more records than a message may.
-pub fn decode_set(
+pub(super) fn decode_set(
     template: &Compiled,
     plan: &Plan,
     octets: &[u8],
@@ -138,7 +138,7 @@ pub fn decode_set(
 
 /// What decoding a set reads besides its octets.
 #[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
+pub(super) struct Context<'a> {
     pub message: &'a Message,
     pub tables: &'a Tables,
     pub by_hand: Option<&'a ByHand>,
@@ -247,6 +247,7 @@ impl Writer<'_> {
     }
 
     /// Names that the exporter itself gave its interfaces.
+    #[expect(clippy::indexing_slicing, reason = "a slice of the open rows has `n` values")]
     fn interfaces(&mut self, n: usize, index: Col<u32>, (name, description): (Col<NameId>, Col<NameId>)) {
         let rows = self.out.rows();
         let mut last = (0, None);
@@ -263,6 +264,7 @@ impl Writer<'_> {
     }
 
     /// Names of VRFs that the record gave only a number of.
+    #[expect(clippy::indexing_slicing, reason = "a slice of the open rows has `n` values")]
     fn vrfs(&mut self, n: usize) {
         let rows = self.out.rows();
         for row in 0..n {
@@ -290,6 +292,7 @@ impl Writer<'_> {
 }
 
 /// Exporters without ICMP fields put type and code into the destination port (Cisco, since v5).
+#[expect(clippy::indexing_slicing, reason = "a row was found among the `n` that are open")]
 fn icmp_from_port(n: usize, out: &mut FlowBatch) {
     const ICMP: u8 = 1;
     const ICMPV6: u8 = 58;

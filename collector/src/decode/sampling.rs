@@ -18,7 +18,7 @@ use super::records::Records;
 /// Values of the `sampling_source` column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Source {
+pub(super) enum Source {
     Unknown = 0,
     Record = 1,
     Sampler = 2,
@@ -32,11 +32,11 @@ pub enum Source {
 pub(super) const EGRESS: u8 = 2;
 
 /// An interval and its source.
-pub type Sampling = (u32, Source);
+pub(super) type Sampling = (u32, Source);
 
 /// What applies to records that say nothing themselves.
 #[derive(Debug, Clone, Copy)]
-pub struct Fallback {
+pub(super) struct Fallback {
     /// Interval of the message's header, if it has one.
     pub header: Option<u32>,
     /// Interval by configuration.
@@ -55,7 +55,7 @@ impl Fallback {
 }
 
 /// Writes both sampling columns of the open rows, which are of a template of a domain.
-pub fn fill<R: Records>(
+pub(super) fn fill<R: Records>(
     fields: &SamplingFields,
     records: &R,
     tables: &Tables,

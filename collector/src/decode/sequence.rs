@@ -35,7 +35,7 @@ const UNEXPLAINED: u8 = 64;
 
 /// What a message holds, in the units that exporters number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Units {
+pub(super) struct Units {
     /// What the protocol numbers.
     pub own: u32,
     /// Flow records without options data.
@@ -46,14 +46,14 @@ pub struct Units {
 
 impl Units {
     /// Of a protocol that numbers messages, or of one without records of other kinds.
-    pub const fn of(own: u32) -> Self {
+    pub(super) const fn of(own: u32) -> Self {
         Self { own, data_records: own, all_records: own }
     }
 }
 
 /// What a session's numbers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Unit {
+pub(super) enum Unit {
     /// What the protocol says.
     #[default]
     Own,
@@ -144,7 +144,7 @@ struct Gap {
 
 /// The numbers of one stream of messages.
 #[derive(Debug, Clone, Default)]
-pub struct Sequence {
+pub(super) struct Sequence {
     expected: Option<u32>,
     gaps: [Gap; REMEMBERED_GAPS],
     next_gap: usize,
@@ -162,7 +162,7 @@ pub struct Sequence {
 
 impl Sequence {
     /// Takes note of a message with number `sequence` that held `units`; `None` if their number is unknown.
-    pub fn observe(&mut self, sequence: u32, units: Option<Units>) {
+    pub(super) fn observe(&mut self, sequence: u32, units: Option<Units>) {
         self.explain(sequence, units);
         if self.unit_does_not_fit() {
             self.expected = None;
@@ -181,7 +181,7 @@ impl Sequence {
     }
 
     /// Whether the numbers count nothing that a message is known to hold.
-    pub const fn unit_does_not_fit(&self) -> bool {
+    pub(super) const fn unit_does_not_fit(&self) -> bool {
         self.unexplained >= UNEXPLAINED
     }
 
@@ -295,7 +295,7 @@ pub(super) const MAX_SESSIONS_OCTETS: usize = MAX_SESSIONS * size_of::<(u16, Seq
 
 /// The numbers of one observation domain, by transport session.
 #[derive(Debug, Default)]
-pub struct Sessions {
+pub(super) struct Sessions {
     sessions: Vec<(u16, Sequence)>,
     /// Of sessions that made room.
     past: LossCounts,
@@ -303,7 +303,7 @@ pub struct Sessions {
 
 impl Sessions {
     /// Takes note of a message that came from `port`.
-    pub fn observe(&mut self, port: u16, sequence: u32, units: Option<Units>) {
+    pub(super) fn observe(&mut self, port: u16, sequence: u32, units: Option<Units>) {
         let at = match self.sessions.iter().position(|(known, _)| *known == port) {
             Some(at) => at,
             None => {
@@ -321,29 +321,29 @@ impl Sessions {
     }
 
     /// Begins anew, with what was counted.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         *self = Self { sessions: Vec::new(), past: self.counts() };
     }
 
     /// Sessions whose numbers count nothing that is known here.
-    pub fn unfit(&self) -> usize {
+    pub(super) fn unfit(&self) -> usize {
         self.sessions.iter().filter(|(_, sequence)| sequence.unit_does_not_fit()).count()
     }
 
     /// The numbers that are expected next, by port. A number that includes the message's own units cannot be told before it.
-    pub fn expected(&self) -> impl Iterator<Item = (u16, u32)> + '_ {
+    pub(super) fn expected(&self) -> impl Iterator<Item = (u16, u32)> + '_ {
         let told = self.sessions.iter().filter(|(_, sequence)| !sequence.unit.is_included());
         told.filter_map(|(port, sequence)| Some((*port, sequence.expected?)))
     }
 
     /// Expects a session to go on with `next`.
-    pub fn resume(&mut self, port: u16, next: u32) {
+    pub(super) fn resume(&mut self, port: u16, next: u32) {
         if self.sessions.len() < MAX_SESSIONS {
             self.sessions.push((port, Sequence { expected: Some(next), ..Sequence::default() }));
         }
     }
 
-    pub fn counts(&self) -> LossCounts {
+    pub(super) fn counts(&self) -> LossCounts {
         let mut counts = self.past;
         self.sessions.iter().for_each(|(_, sequence)| counts.add(&sequence.counts));
         counts

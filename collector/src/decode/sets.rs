@@ -20,7 +20,7 @@ const SET_HEADER_OCTETS: usize = 4;
 
 /// The header of a message, as far as both versions have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
+pub(super) struct Header {
     pub export_ms: i64,
     /// NetFlow v9 only.
     pub sys_uptime_ms: Option<u32>,
@@ -34,7 +34,7 @@ impl Header {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] for fewer than 20 octets.
-    pub fn parse_netflow9(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn parse_netflow9(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         cursor.skip(4)?;
         let sys_uptime_ms = Some(cursor.u32()?);
         let export_ms = i64::from(cursor.u32()?) * 1000;
@@ -47,7 +47,7 @@ impl Header {
     /// # Errors
     /// [`DecodeError::Truncated`] for fewer than 16 octets, [`DecodeError::BadLength`] for a length below the header
     /// (RFC 7011 §9.1: such messages are discarded).
-    pub fn parse_ipfix(cursor: &mut Cursor<'_>) -> Result<(Self, isize), DecodeError> {
+    pub(super) fn parse_ipfix(cursor: &mut Cursor<'_>) -> Result<(Self, isize), DecodeError> {
         let whole = cursor.remaining();
         cursor.skip(2)?;
         let length = usize::from(cursor.u16()?);
@@ -61,7 +61,7 @@ impl Header {
     }
 
     /// `system_init_ms` is when the device booted, for IPFIX exporters that send sysUptime fields.
-    pub fn clock(&self, system_init_ms: Option<i64>) -> Clock {
+    pub(super) fn clock(&self, system_init_ms: Option<i64>) -> Clock {
         let export_ms = self.export_ms;
         let uptime_ms = self.sys_uptime_ms.or_else(|| system_init_ms.map(|init| (export_ms - init) as u32));
         Clock::new(export_ms, uptime_ms)
@@ -70,7 +70,7 @@ impl Header {
 
 /// A set of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Set<'a> {
+pub(super) enum Set<'a> {
     /// Definitions of data or options templates.
     Templates(Form, &'a [u8]),
     /// Records of the template with this id.
@@ -86,7 +86,7 @@ pub enum Set<'a> {
 /// behind the datagram to the datagram's end. A set is read if it begins before the message's end and ends inside the
 /// datagram.
 #[derive(Debug, Clone)]
-pub struct Sets<'a> {
+pub(super) struct Sets<'a> {
     ipfix: bool,
     rest: Cursor<'a>,
     /// Octets of `rest` that lie behind the end that the message's own length gives it.
@@ -97,7 +97,7 @@ pub struct Sets<'a> {
 
 impl<'a> Sets<'a> {
     /// The sets that `rest` begins with. `behind` octets of it are behind the message's own end.
-    pub const fn new(ipfix: bool, rest: Cursor<'a>, behind: isize) -> Self {
+    pub(super) const fn new(ipfix: bool, rest: Cursor<'a>, behind: isize) -> Self {
         let contradict = behind < 0;
         Self { ipfix, rest, behind: if contradict { 0 } else { behind as usize }, contradict }
     }
@@ -108,7 +108,7 @@ impl<'a> Sets<'a> {
     ///
     /// # Errors
     /// [`DecodeError::BadLength`] when a set's length is below its header or beyond the datagram.
-    pub fn next_set(&mut self) -> Result<Option<Set<'a>>, DecodeError> {
+    pub(super) fn next_set(&mut self) -> Result<Option<Set<'a>>, DecodeError> {
         let message = &mut self.rest;
         let rest = message.rest();
         let left = rest.len().saturating_sub(self.behind);

@@ -19,7 +19,7 @@ const IMPLAUSIBLE: u8 = 2;
 
 /// Fills the times that the `n` open rows have none of with the arrival, and bounds the others: they are at most
 /// `max_skew_ms` behind it. `corrected` if they were moved.
-pub fn complete(n: usize, received_at: UnixMs, max_skew_ms: Option<i64>, corrected: bool, out: &mut FlowBatch) {
+pub(super) fn complete(n: usize, received_at: UnixMs, max_skew_ms: Option<i64>, corrected: bool, out: &mut FlowBatch) {
     let exported = [FLOW_START, FLOW_END].map(|col| out.values(col).len() > out.rows());
     for (col, exported) in [FLOW_START, FLOW_END].into_iter().zip(exported) {
         if !exported {
@@ -55,6 +55,7 @@ impl Bounds {
     }
 
     /// Makes the times of every row possible ones: an impossible end becomes the arrival, an impossible start the end.
+    #[expect(clippy::indexing_slicing, reason = "a slice of the open rows has `n` values")]
     fn impose(self, n: usize, out: &mut FlowBatch) {
         for row in 0..n {
             let at = out.rows() + row;

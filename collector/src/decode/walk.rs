@@ -45,7 +45,7 @@ pub(super) struct Walk<'a> {
 
 impl Walk<'_> {
     /// Takes the definitions of a set in. One that runs past its set ends it.
-    pub fn templates(&mut self, form: template::Form, octets: &[u8]) {
+    pub(super) fn templates(&mut self, form: template::Form, octets: &[u8]) {
         let mut set = Cursor::new(octets);
         loop {
             let definition = match template::next_definition(form, &mut set, self.fields) {
@@ -91,13 +91,13 @@ impl Walk<'_> {
 
     /// Takes note of lengths that contradict each other inside the message, and what they would make of it if it held
     /// nothing else.
-    pub fn contradicts(&mut self, error: DecodeError) {
+    pub(super) fn contradicts(&mut self, error: DecodeError) {
         self.decoded.contradictions = 1;
         self.fault = self.fault.or(Some(error));
     }
 
     /// The first contradiction of a message that held nothing that could be read.
-    pub fn fault(&self) -> Option<DecodeError> {
+    pub(super) fn fault(&self) -> Option<DecodeError> {
         self.fault.filter(|_| self.decoded.is_empty())
     }
 
@@ -123,7 +123,7 @@ impl Walk<'_> {
         *self.exporter_template_octets = self.exporter_template_octets.saturating_add_signed(added_octets);
     }
 
-    pub fn data(&mut self, id: u16, octets: &[u8]) -> Result<(), DecodeError> {
+    pub(super) fn data(&mut self, id: u16, octets: &[u8]) -> Result<(), DecodeError> {
         self.domain.templates.touch(id);
         let Some(template) = self.domain.templates.of(id, self.port) else {
             self.decoded.sets_without_template += 1;
@@ -191,7 +191,7 @@ impl Walk<'_> {
 
     /// NetFlow v9 numbers messages. IPFIX numbers data records, and the number of records in a set without a template is
     /// unknown. Over a reliable transport nothing gets lost, whatever the numbers say.
-    pub fn observe_sequence(&mut self, ipfix: bool) {
+    pub(super) fn observe_sequence(&mut self, ipfix: bool) {
         if self.config.transport.is_reliable() {
             return;
         }
@@ -210,7 +210,7 @@ impl Walk<'_> {
 
     /// Decodes the sets that were held for templates of this message. They come last, so that their rows can be
     /// told from the message's own. What is more than a message may become waits for the next one.
-    pub fn release(&mut self) -> Result<(), DecodeError> {
+    pub(super) fn release(&mut self) -> Result<(), DecodeError> {
         let (header, received_at) = (self.header, self.message.received_at);
         let (rows, records) = (self.decoded.rows, self.decoded.data_records);
         let most = rows as usize + rows::MAX_ROWS_PER_MESSAGE;

@@ -134,7 +134,7 @@ pub(super) use tests::RECORD;
 mod tests {
     use super::*;
 
-    pub const RECORD: Record = Record {
+    pub(crate) const RECORD: Record = Record {
         src_addr: [10, 0, 0, 1],
         dst_addr: [192, 0, 2, 2],
         next_hop: [10, 0, 0, 254],

@@ -14,7 +14,7 @@ use super::{Field, Put, patch_u16};
 const ENTERPRISE_BIT: u16 = 0x8000;
 
 /// Appends a set with what `content` writes in it; returns what `content` returns.
-pub fn set<T>(out: &mut Vec<u8>, id: u16, content: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+pub(super) fn set<T>(out: &mut Vec<u8>, id: u16, content: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let start = out.len();
     out.put_u16(id);
     out.put_u16(0);
@@ -25,7 +25,7 @@ pub fn set<T>(out: &mut Vec<u8>, id: u16, content: impl FnOnce(&mut Vec<u8>) -> 
 }
 
 /// Field specifiers, with the enterprise number where a field has one.
-pub fn specifiers(out: &mut Vec<u8>, fields: &[Field]) {
+pub(super) fn specifiers(out: &mut Vec<u8>, fields: &[Field]) {
     for field in fields {
         let enterprise = field.ie.pen != 0;
         out.put_u16(if enterprise { field.ie.id | ENTERPRISE_BIT } else { field.ie.id });
@@ -40,6 +40,6 @@ pub fn specifiers(out: &mut Vec<u8>, fields: &[Field]) {
 ///
 /// # Panics
 /// When there are more than 65,535: no message holds them.
-pub fn count(fields: &[Field]) -> u16 {
+pub(super) fn count(fields: &[Field]) -> u16 {
     u16::try_from(fields.len()).expect("a template has fewer than 65,536 fields")
 }

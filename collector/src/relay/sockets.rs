@@ -29,11 +29,11 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub fn to(to: SocketAddr) -> Self {
+    pub(super) fn to(to: SocketAddr) -> Self {
         Self { to, socket: None }
     }
 
-    pub fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&mut self, octets: &[u8]) -> io::Result<()> {
         let socket = match self.socket.take() {
             Some(socket) => socket,
             None => self.connect()?,
@@ -75,7 +75,7 @@ pub(super) struct Raw {
 impl Raw {
     /// # Errors
     /// What the system says, `PermissionDenied` without CAP_NET_RAW.
-    pub fn to(to: SocketAddr) -> io::Result<Self> {
+    pub(super) fn to(to: SocketAddr) -> io::Result<Self> {
         let domain = Domain::for_address(to);
         let socket = Socket::new(domain, Type::RAW, Some(Protocol::UDP))?;
         // Lets it send from addresses that this host does not have.
@@ -91,7 +91,7 @@ impl Raw {
         Ok(Self { to, socket, segment: Vec::new() })
     }
 
-    pub fn send(&mut self, source: SocketAddr, octets: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&mut self, source: SocketAddr, octets: &[u8]) -> io::Result<()> {
         let (from, to) = (source.ip().to_canonical(), self.to.ip());
         self.segment.clear();
         let length = u16::try_from(UDP_HEADER + octets.len()).map_err(io::Error::other)?;

@@ -9,7 +9,7 @@ use helios_common::clock::unix_secs;
 use super::private;
 
 /// Moves a file that is none of Helios' out of the way.
-pub fn file(path: &Path, what: &str) -> io::Result<()> {
+pub(super) fn file(path: &Path, what: &str) -> io::Result<()> {
     let aside = path.with_extension(format!("foreign-{}", unix_secs()));
     fs::rename(path, &aside)?;
     tracing::warn!(file = %path.display(), aside = %aside.display(), "not a state file of Helios: set aside, starting without saved {what}");
@@ -19,7 +19,7 @@ pub fn file(path: &Path, what: &str) -> io::Result<()> {
 /// Keeps damaged lines of a file in another one beside it, before the file is written anew without them.
 ///
 /// Lines that cannot be kept are told of and cost no start: what they said, exporters will say again.
-pub fn lines(path: &Path, damaged: &[&[u8]], what: &str) {
+pub(super) fn lines(path: &Path, damaged: &[&[u8]], what: &str) {
     if damaged.is_empty() {
         return;
     }

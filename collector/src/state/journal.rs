@@ -26,14 +26,14 @@ use helios_common::exporter::{Address, address_of, ip_of};
 use super::{Counts, aside, lines, private};
 use crate::decode::SavedExporter;
 
-pub const FILE_NAME: &str = "exporters.state";
-pub const HEADER: &str = "helios-state 1";
+pub(super) const FILE_NAME: &str = "exporters.state";
+pub(super) const HEADER: &str = "helios-state 1";
 
 /// What is older belongs to a device that left, or that was set up anew since.
 const MAX_AGE_SECS: u64 = 7 * 24 * 3600;
 
 /// The journal is written anew when this much of it, and more than half, is outdated.
-pub const COMPACT_BYTES: u64 = 1 << 20;
+pub(super) const COMPACT_BYTES: u64 = 1 << 20;
 
 /// Exporters whose state is kept. Like [`MAX_EXPORTERS`](crate::decode::MAX_EXPORTERS) it keeps spoofed addresses from
 /// growing memory and file without end; those that were there first stay until they are outdated.
@@ -44,14 +44,14 @@ const MAX_SAVED_BYTES: u64 = 256 << 20;
 
 /// The latest line of each exporter: what the journal holds, and what an exporter that comes back starts with.
 #[derive(Debug, Default)]
-pub struct Latest(Mutex<HashMap<Address, String>>);
+pub(super) struct Latest(Mutex<HashMap<Address, String>>);
 
 impl Latest {
     fn lines(&self) -> MutexGuard<'_, HashMap<Address, String>> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    pub fn recall(&self, address: Address) -> Option<SavedExporter> {
+    pub(super) fn recall(&self, address: Address) -> Option<SavedExporter> {
         let line = self.lines().get(&address)?.clone();
         let json = line.splitn(4, ' ').nth(3)?;
         serde_json::from_str(json)
@@ -64,13 +64,13 @@ impl Latest {
 
 /// One exporter's line.
 #[derive(Debug)]
-pub struct Line {
+pub(super) struct Line {
     address: Address,
     text: String,
 }
 
 impl Line {
-    pub fn of(address: Address, saved: &SavedExporter) -> Option<Self> {
+    pub(super) fn of(address: Address, saved: &SavedExporter) -> Option<Self> {
         let content = format!("{} {} {}", unix_secs(), ip_of(address), serde_json::to_string(saved).ok()?);
         Some(Self { address, text: lines::checked(&content) })
     }
@@ -103,7 +103,7 @@ impl<'a> Found<'a> {
 
 /// The file and what of it counts.
 #[derive(Debug)]
-pub struct Journal {
+pub(super) struct Journal {
     path: PathBuf,
     file: File,
     latest: Arc<Latest>,
@@ -121,7 +121,7 @@ impl Journal {
     ///
     /// A file that needs to be written anew, because lines of it are damaged or outdated, is left to
     /// [`settle`](Self::settle).
-    pub fn open(directory: &Path, counts: Arc<Counts>) -> io::Result<Self> {
+    pub(super) fn open(directory: &Path, counts: Arc<Counts>) -> io::Result<Self> {
         let path = directory.join(FILE_NAME);
         let octets = match fs::read(&path) {
             Ok(octets) => octets,
@@ -159,17 +159,17 @@ impl Journal {
         Ok(journal)
     }
 
-    pub fn latest(&self) -> Arc<Latest> {
+    pub(super) fn latest(&self) -> Arc<Latest> {
         Arc::clone(&self.latest)
     }
 
     /// Whether the file holds what it should.
-    pub fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         !self.stale
     }
 
     /// Writes the file anew if it has to be. When that fails it stays to be done.
-    pub fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if self.stale {
             let result = self.rewrite();
             self.report(result);
@@ -177,7 +177,7 @@ impl Journal {
     }
 
     /// Takes lines in and appends them, all of a call at once.
-    pub fn write(&mut self, lines: Vec<Line>) {
+    pub(super) fn write(&mut self, lines: Vec<Line>) {
         let mut octets = Vec::new();
         for line in lines {
             self.take(line, &mut octets);

@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use super::{aside, private};
 
 /// A line: the CRC-32 of its content in hexadecimal, a space, and the content.
-pub fn checked(content: &str) -> String {
+pub(super) fn checked(content: &str) -> String {
     format!("{:08x} {content}", crc32fast::hash(content.as_bytes()))
 }
 
 /// The content of a line that is whole.
-pub fn content(line: &str) -> Option<&str> {
+pub(super) fn content(line: &str) -> Option<&str> {
     let (checksum, content) = line.split_once(' ')?;
     (u32::from_str_radix(checksum, 16).ok()? == crc32fast::hash(content.as_bytes())).then_some(content)
 }
 
 /// A file that is written as a whole, under another name that then takes the old one's place.
 #[derive(Debug)]
-pub struct WholeFile {
+pub(super) struct WholeFile {
     path: PathBuf,
     /// What the log says when the disk does not take it.
     not_saved: &'static str,
@@ -27,12 +27,12 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    pub fn new(path: PathBuf, not_saved: &'static str) -> Self {
+    pub(super) fn new(path: PathBuf, not_saved: &'static str) -> Self {
         Self { path, not_saved, failing: false }
     }
 
     /// Writes the file anew: a header, then lines. Tells of the first failure of a row.
-    pub fn write(&mut self, header: &str, lines: impl Iterator<Item = String>) {
+    pub(super) fn write(&mut self, header: &str, lines: impl Iterator<Item = String>) {
         let result = self.try_write(header, lines);
         let was_failing = std::mem::replace(&mut self.failing, result.is_err());
         if let Err(error) = result
@@ -57,7 +57,7 @@ impl WholeFile {
 }
 
 /// The text of a file; nothing if it is not there.
-pub fn text(path: &Path) -> io::Result<Option<String>> {
+pub(super) fn text(path: &Path) -> io::Result<Option<String>> {
     match fs::read(path) {
         Ok(octets) => Ok(Some(String::from_utf8_lossy(&octets).into_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -66,7 +66,7 @@ pub fn text(path: &Path) -> io::Result<Option<String>> {
 }
 
 /// What lines of a file say, and how many are damaged. These are set aside as lines of the `what`.
-pub fn parse<'a, T>(
+pub(super) fn parse<'a, T>(
     path: &Path,
     lines: impl Iterator<Item = &'a str>,
     what: &str,

@@ -9,17 +9,17 @@ const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
 /// Makes a folder and those above it; one that is there keeps its mode.
-pub fn make_folder(path: &Path) -> io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
 }
 
 /// Opens a file to append to, and makes it if it is not there.
-pub fn append(path: &Path) -> io::Result<File> {
+pub(super) fn append(path: &Path) -> io::Result<File> {
     closed_to_others(OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(path)?)
 }
 
 /// Opens an empty file.
-pub fn create(path: &Path) -> io::Result<File> {
+pub(super) fn create(path: &Path) -> io::Result<File> {
     closed_to_others(OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?)
 }
 

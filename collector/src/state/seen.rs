@@ -42,7 +42,7 @@ pub(super) struct SeenFile(WholeFile);
 impl SeenFile {
     /// Reads what is there. A file that is none of Helios' is set aside with a warning, and so are damaged lines, whose
     /// number is the third of what is returned.
-    pub fn open(directory: &Path, now: UnixMs) -> io::Result<(Self, Vec<Seen>, u64)> {
+    pub(super) fn open(directory: &Path, now: UnixMs) -> io::Result<(Self, Vec<Seen>, u64)> {
         const NOT_SAVED: &str =
             "the times when exporters were last seen are not saved: after a restart, silent exporters will be missing";
         let path = directory.join(FILE_NAME);
@@ -52,7 +52,7 @@ impl SeenFile {
     }
 
     /// Writes the file anew.
-    pub fn write(&mut self, seen: &[Seen]) {
+    pub(super) fn write(&mut self, seen: &[Seen]) {
         self.0.write(MAGIC, seen.iter().map(line));
     }
 }

@@ -38,19 +38,19 @@ pub(super) struct SequenceFile {
 impl SequenceFile {
     /// Reads what is there. A file that is none of Helios' is set aside with a warning, and so are
     /// damaged lines, whose number is the third of what is returned.
-    pub fn open(directory: &Path) -> io::Result<(Self, Numbers, u64)> {
+    pub(super) fn open(directory: &Path) -> io::Result<(Self, Numbers, u64)> {
         const NOT_SAVED: &str = "sequence numbers not saved: what is lost over a restart will not be counted";
         let path = directory.join(FILE_NAME);
         let (numbers, damaged) = read(&path)?;
         Ok((Self { file: WholeFile::new(path, NOT_SAVED), workers: HashMap::new() }, numbers, damaged))
     }
 
-    pub fn put(&mut self, worker: usize, numbers: Vec<(Address, SavedSequence)>) {
+    pub(super) fn put(&mut self, worker: usize, numbers: Vec<(Address, SavedSequence)>) {
         self.workers.insert(worker, numbers);
     }
 
     /// Writes what the workers said last, and `waiting`: numbers of exporters that were not heard of since the start.
-    pub fn write(&mut self, waiting: &Numbers) {
+    pub(super) fn write(&mut self, waiting: &Numbers) {
         let waiting = waiting.iter().flat_map(|(address, numbers)| numbers.iter().map(move |number| (address, number)));
         let heard = self.workers.values().flatten().map(|(address, number)| (address, number));
         let lines = waiting.chain(heard).map(|(address, number)| line(*address, number));

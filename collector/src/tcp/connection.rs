@@ -19,7 +19,7 @@ use crate::proxy::{HEADER_OCTETS, Head, NoHeader};
 const READ_OCTETS: usize = 64 << 10;
 
 /// What a connection may take besides the state of its exporter: a message and a read, and as much again for TLS.
-pub const CONNECTION_OCTETS: usize = 4 * READ_OCTETS;
+pub(super) const CONNECTION_OCTETS: usize = 4 * READ_OCTETS;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ const MESSAGE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What became of connections.
 #[derive(Debug, Default)]
-pub struct Connections {
+pub(crate) struct Connections {
     pub open: AtomicU64,
     pub accepted: AtomicU64,
     /// Turned away because as many as allowed were open, or because the budget of decoding state was used up.
@@ -65,7 +65,7 @@ pub struct ConnectionStats {
 }
 
 impl Connections {
-    pub fn snapshot(&self) -> ConnectionStats {
+    pub(crate) fn snapshot(&self) -> ConnectionStats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ConnectionStats {
             open: load(&self.open),
@@ -81,7 +81,7 @@ impl Connections {
 
 /// Why connections are refused, as log lines tell it apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     Accept,
     NotAllowed,
     Limit,
@@ -95,7 +95,7 @@ pub enum Trouble {
 }
 
 /// Accepts connections until the task is dropped.
-pub async fn accept(listener: TcpListener, sessions: Rc<Sessions>) {
+pub(super) async fn accept(listener: TcpListener, sessions: Rc<Sessions>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,

@@ -3,7 +3,7 @@
 /// The stream holds something else than IPFIX messages. The begin of the next message cannot be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the stream has no IPFIX message where one should begin (version {version}, length {length})")]
-pub struct NotIpfix {
+pub(crate) struct NotIpfix {
     version: u16,
     length: u16,
 }
@@ -15,21 +15,21 @@ const HEADER_OCTETS: usize = 16;
 
 /// What was read of a stream and not yet taken out of it: at most one message and what came in one call.
 #[derive(Debug, Default)]
-pub struct Stream {
+pub(crate) struct Stream {
     octets: Vec<u8>,
     taken: usize,
 }
 
 impl Stream {
     /// Where to read more to. What was taken out is forgotten.
-    pub fn tail(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         self.octets.drain(..self.taken);
         self.taken = 0;
         &mut self.octets
     }
 
     /// Whether all that was read was taken out.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.taken == self.octets.len()
     }
 
@@ -37,7 +37,7 @@ impl Stream {
     ///
     /// # Errors
     /// [`NotIpfix`] when what follows is no message; the stream is of no use then.
-    pub fn next_message(&mut self) -> Result<Option<&[u8]>, NotIpfix> {
+    pub(crate) fn next_message(&mut self) -> Result<Option<&[u8]>, NotIpfix> {
         let rest = self.octets.get(self.taken..).unwrap_or(&[]);
         let Some(&[v0, v1, l0, l1]) = rest.first_chunk() else { return Ok(None) };
         let (version, length) = (u16::from_be_bytes([v0, v1]), u16::from_be_bytes([l0, l1]));

@@ -32,7 +32,7 @@ const SOURCES_AT_LEAST: usize = 8;
 
 /// Bounds of connections and batches.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     pub batch_rows: usize,
     pub flush_interval: Duration,
     pub connections: usize,
@@ -40,7 +40,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub fn new(config: &CollectorConfig) -> Self {
+    pub(crate) fn new(config: &CollectorConfig) -> Self {
         Self {
             batch_rows: config.batch_rows,
             flush_interval: config.flush_interval(),
@@ -51,7 +51,7 @@ impl Limits {
 }
 
 /// What all connections share; they run on one thread.
-pub struct Sessions {
+pub(crate) struct Sessions {
     pub decoder: DecoderConfig,
     pub proxies: Arc<Proxies>,
     pub exporters: Arc<Exporters>,
@@ -134,30 +134,30 @@ impl Sessions {
     }
 
     /// What accepts TLS connections from now on; `None` where they are plain.
-    pub fn accept_with(&self, acceptor: Option<TlsAcceptor>) {
+    pub(crate) fn accept_with(&self, acceptor: Option<TlsAcceptor>) {
         self.acceptor.replace(acceptor);
     }
 
-    pub fn acceptor(&self) -> Option<TlsAcceptor> {
+    pub(crate) fn acceptor(&self) -> Option<TlsAcceptor> {
         self.acceptor.borrow().clone()
     }
 
     /// Writes a log line unless one about the same trouble was written within the last minute. `write` is told how many
     /// were left out since then.
-    pub fn log(&self, trouble: Trouble, write: impl FnOnce(u64)) {
+    pub(crate) fn log(&self, trouble: Trouble, write: impl FnOnce(u64)) {
         if let Some(left_out) = self.logged.borrow_mut().allow(trouble, Instant::now()) {
             write(left_out);
         }
     }
 
     /// Lets connections end by themselves once nothing more is there to read.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stopping.set(true);
         self.wake.notify_waiters();
     }
 
     /// Waits for [`stop`](Self::stop).
-    pub async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         let woken = self.wake.notified();
         if !self.stopping.get() {
             woken.await;
@@ -165,7 +165,7 @@ impl Sessions {
     }
 
     /// Whether `collector.allow` has this address; takes note of one that it has not.
-    pub fn allows(&self, peer: SocketAddr) -> bool {
+    pub(crate) fn allows(&self, peer: SocketAddr) -> bool {
         let address = address_of(peer.ip());
         let allowed = self.decoder.allow.accepts(address);
         if !allowed {
@@ -175,14 +175,14 @@ impl Sessions {
     }
 
     /// An account for a connection from this address.
-    pub fn account(&self, peer: SocketAddr) -> Account {
+    pub(crate) fn account(&self, peer: SocketAddr) -> Account {
         let budgets = &mut self.state.borrow_mut().budgets;
         let part = || Arc::new(Budget::part_of(Arc::clone(&self.budget), self.budget.max() / SOURCES_AT_LEAST));
         Account::new(Arc::clone(budgets.entry(address_of(peer.ip())).or_insert_with(part)))
     }
 
     /// A decoder for a new session.
-    pub fn begin(&self, peer: SocketAddr) -> (u64, Rc<RefCell<Decoder>>) {
+    pub(crate) fn begin(&self, peer: SocketAddr) -> (u64, Rc<RefCell<Decoder>>) {
         let mut decoder = Decoder::new(self.decoder.clone(), Arc::clone(&self.exporters), Arc::clone(&self.names));
         decoder.charge_to(self.account(peer).budget());
         let decoder = Rc::new(RefCell::new(decoder));
@@ -194,7 +194,7 @@ impl Sessions {
     }
 
     /// The end of a session.
-    pub fn end(&self, number: u64) {
+    pub(crate) fn end(&self, number: u64) {
         let state = &mut *self.state.borrow_mut();
         let Some(decoder) = state.decoders.remove(&number) else { return };
         let mut decoder = decoder.borrow_mut();
@@ -206,7 +206,12 @@ impl Sessions {
     }
 
     /// Decodes the messages that are there; returns how many there were.
-    pub fn decode(&self, stream: &mut Stream, decoder: &RefCell<Decoder>, source: SocketAddr) -> Result<u64, NotIpfix> {
+    pub(crate) fn decode(
+        &self,
+        stream: &mut Stream,
+        decoder: &RefCell<Decoder>,
+        source: SocketAddr,
+    ) -> Result<u64, NotIpfix> {
         let State { output, counts, .. } = &mut *self.state.borrow_mut();
         let meta = DatagramMeta { source, received_at: unix_ms() };
         let mut decoder = decoder.borrow_mut();
@@ -236,7 +241,7 @@ impl Sessions {
     }
 
     /// What time brings.
-    pub fn tick(&self) {
+    pub(crate) fn tick(&self) {
         let state = &mut *self.state.borrow_mut();
         if state.output.is_due(self.limits.flush_interval) {
             state.output.hand_on_waiting();
@@ -281,7 +286,7 @@ impl Sessions {
     }
 
     /// The end: nothing more will come.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         let state = &mut *self.state.borrow_mut();
         state.output.hand_on_waiting();
         self.publish(state);

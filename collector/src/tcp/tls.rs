@@ -43,7 +43,7 @@ pub fn check_certificates(config: &TlsConfig) -> Result<(), TlsError> {
 ///
 /// # Errors
 /// [`TlsError`] with the key of the configuration.
-pub fn acceptor(config: &TlsConfig) -> Result<Option<TlsAcceptor>, TlsError> {
+pub(super) fn acceptor(config: &TlsConfig) -> Result<Option<TlsAcceptor>, TlsError> {
     let (Some(certificate), Some(key)) = (&config.certificate, &config.key) else { return Ok(None) };
     let chain = certificates("certificate", certificate)?;
     let private =
@@ -71,7 +71,7 @@ pub fn acceptor(config: &TlsConfig) -> Result<Option<TlsAcceptor>, TlsError> {
 
 /// Reads the certificates again whenever their files change, for the connections that come after. Files that cannot be
 /// used are told of once; the certificates before them stay in use.
-pub async fn keep_current(config: TlsConfig, sessions: Rc<Sessions>) {
+pub(super) async fn keep_current(config: TlsConfig, sessions: Rc<Sessions>) {
     let mut known = Stamps::of(&config);
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;

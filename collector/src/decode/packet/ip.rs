@@ -27,7 +27,7 @@ const SHIM6: u8 = 140;
 
 /// Reads an IPv4 packet.
 #[inline]
-pub fn v4<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
+pub(super) fn v4<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     #[rustfmt::skip]
     let &[
         version_ihl, tos, l0, l1, // version and header length, type of service, total length
@@ -63,7 +63,7 @@ pub fn v4<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
 
 /// Reads an IPv6 packet.
 #[inline]
-pub fn v6<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
+pub(super) fn v6<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     let header = octets.first::<IPV6_HEADER_OCTETS>()?;
     let (&[w0, w1, w2, w3, l0, l1, next_header, hop_limit], addresses) = header.split_first_chunk()?;
     let word = u32::from_be_bytes([w0, w1, w2, w3]);

@@ -6,11 +6,11 @@ use super::octets::Octets;
 use super::tunnel::Tunnel;
 use super::{Link, MAX_LABELS, Packet, ip, tunnel_type, wireless};
 
-pub const ETHER_TYPE_IPV4: u16 = 0x0800;
-pub const ETHER_TYPE_IPV6: u16 = 0x86dd;
-pub const ETHER_TYPE_MPLS: u16 = 0x8847;
+pub(super) const ETHER_TYPE_IPV4: u16 = 0x0800;
+pub(super) const ETHER_TYPE_IPV6: u16 = 0x86dd;
+pub(super) const ETHER_TYPE_MPLS: u16 = 0x8847;
 /// MPLS with upstream-assigned labels (RFC 5332).
-pub const ETHER_TYPE_MPLS_UPSTREAM: u16 = 0x8848;
+pub(super) const ETHER_TYPE_MPLS_UPSTREAM: u16 = 0x8848;
 
 /// A session of PPP over Ethernet (RFC 2516 §4).
 const ETHER_TYPE_PPPOE: u16 = 0x8864;
@@ -53,7 +53,7 @@ const BOTTOM_OF_STACK: u32 = 1 << 8;
 
 /// Reads a packet from its link layer on; returns the tunnel that its payload is.
 #[inline]
-pub fn read<'a>(link: Link, octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
+pub(super) fn read<'a>(link: Link, octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     match link {
         Link::Ethernet => match frame(octets, out)? {
             (ETHER_TYPE_BACKBONE, payload) => behind_link(backbone(payload, out)?, out),
@@ -87,7 +87,7 @@ fn network_layer<'a>(ether_type: u16, payload: Octets<'a>, out: &mut Packet) -> 
 
 /// Addresses and tags of a frame; returns its EtherType and payload.
 #[inline]
-pub fn frame<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u16, Octets<'a>)> {
+pub(super) fn frame<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u16, Octets<'a>)> {
     let &[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = octets.first::<FRAME_HEADER_OCTETS>()?;
     out.dst_mac = u64::from_be_bytes([0, 0, d0, d1, d2, d3, d4, d5]);
     out.src_mac = u64::from_be_bytes([0, 0, s0, s1, s2, s3, s4, s5]);
@@ -137,7 +137,7 @@ fn backbone<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u16, Octets<'a>
 /// The LLC header of an 802.3 frame; returns the EtherType that it stands for and the payload. RFC 1042 §"Header
 /// Format": SNAP has the EtherType behind an organisation of 0, or of 0000f8 where a bridge put it in (IEEE 802.1H).
 #[inline(never)]
-pub fn llc(octets: Octets<'_>) -> Option<(u16, Octets<'_>)> {
+pub(super) fn llc(octets: Octets<'_>) -> Option<(u16, Octets<'_>)> {
     match *octets.first::<LLC_OCTETS>()? {
         [0xaa, 0xaa, 0x03] => {
             let octets = octets.after(LLC_OCTETS)?;

@@ -4,52 +4,52 @@ use super::ports::TunnelPorts;
 
 /// Octets of a frame from some offset on, and the ports by which tunnels in it are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Octets<'a> {
+pub(super) struct Octets<'a> {
     rest: &'a [u8],
     offset: usize,
     ports: &'static TunnelPorts,
 }
 
 impl<'a> Octets<'a> {
-    pub const fn new(frame: &'a [u8], ports: &'static TunnelPorts) -> Self {
+    pub(super) const fn new(frame: &'a [u8], ports: &'static TunnelPorts) -> Self {
         Self { rest: frame, offset: 0, ports }
     }
 
-    pub const fn ports(self) -> &'static TunnelPorts {
+    pub(super) const fn ports(self) -> &'static TunnelPorts {
         self.ports
     }
 
     /// Octets of the frame before these.
-    pub const fn offset(self) -> u32 {
+    pub(super) const fn offset(self) -> u32 {
         self.offset as u32
     }
 
     /// What an IP header at the front is of.
-    pub fn ip_link(self) -> Option<super::Link> {
+    pub(super) fn ip_link(self) -> Option<super::Link> {
         super::Link::of_ip(self.rest)
     }
 
     /// The first `N` octets; `None` if the header was cut before.
     #[inline]
-    pub fn first<const N: usize>(self) -> Option<&'a [u8; N]> {
+    pub(super) fn first<const N: usize>(self) -> Option<&'a [u8; N]> {
         self.rest.first_chunk()
     }
 
     /// `N` octets from `at` on; `None` if the header was cut before.
     #[inline]
-    pub fn chunk_at<const N: usize>(self, at: usize) -> Option<&'a [u8; N]> {
+    pub(super) fn chunk_at<const N: usize>(self, at: usize) -> Option<&'a [u8; N]> {
         self.rest.get(at..)?.first_chunk()
     }
 
     /// What follows the first `n` octets; `None` if the header was cut before.
     #[inline]
-    pub fn after(self, n: usize) -> Option<Self> {
+    pub(super) fn after(self, n: usize) -> Option<Self> {
         Some(Self { rest: self.rest.get(n..)?, offset: self.offset + n, ..self })
     }
 
     /// At most `n` octets: what lies behind a packet's own length is padding of the frame.
     #[inline]
-    pub fn at_most(self, n: usize) -> Self {
+    pub(super) fn at_most(self, n: usize) -> Self {
         Self { rest: self.rest.get(..n).unwrap_or(self.rest), ..self }
     }
 }

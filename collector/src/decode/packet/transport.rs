@@ -6,14 +6,14 @@ use super::tunnel::{self, Tunnel};
 
 // Protocol numbers (IANA).
 const ICMP: u8 = 1;
-pub const IPV4: u8 = 4;
+pub(super) const IPV4: u8 = 4;
 const TCP: u8 = 6;
-pub const UDP: u8 = 17;
+pub(super) const UDP: u8 = 17;
 const DCCP: u8 = 33;
-pub const IPV6: u8 = 41;
-pub const GRE: u8 = 47;
+pub(super) const IPV6: u8 = 41;
+pub(super) const GRE: u8 = 47;
 const ICMPV6: u8 = 58;
-pub const ETHER_IP: u8 = 97;
+pub(super) const ETHER_IP: u8 = 97;
 const SCTP: u8 = 132;
 const UDP_LITE: u8 = 136;
 
@@ -25,7 +25,7 @@ const TCP_FLAGS_MASK: u16 = 0x0fff;
 
 /// Reads the transport header; returns the tunnel that it begins.
 #[inline]
-pub fn read<'a>(proto: u8, octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
+pub(super) fn read<'a>(proto: u8, octets: Octets<'a>, out: &mut Packet) -> Option<Tunnel<'a>> {
     match proto {
         TCP => {
             ports(octets, out)?;

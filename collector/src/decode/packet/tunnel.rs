@@ -16,7 +16,7 @@ const UDP_HEADER_OCTETS: usize = 8;
 
 /// A tunnel that was found.
 #[derive(Debug, Clone, Copy)]
-pub struct Tunnel<'a> {
+pub(super) struct Tunnel<'a> {
     /// Value of the `tunnel_type` column.
     pub kind: u8,
     /// The tunnel is decapsulated if the configured set contains this.
@@ -43,7 +43,7 @@ pub fn outer_tunnel_type(proto: u8, dst_port: u16, ports: &TunnelPorts) -> u8 {
 }
 
 /// Protocols directly over IP that need no header of their own, or hardly any.
-pub fn over_ip(proto: u8, octets: Octets<'_>) -> Option<Tunnel<'_>> {
+pub(super) fn over_ip(proto: u8, octets: Octets<'_>) -> Option<Tunnel<'_>> {
     let ip_in_ip =
         |link| Tunnel { kind: tunnel_type::IPIP, family: Decapsulate::IPIP, id: 0, inner: Some((link, octets)) };
     match proto {
@@ -63,7 +63,7 @@ fn ether_ip(octets: Octets<'_>) -> Option<Tunnel<'_>> {
 
 /// Tunnels over UDP, told by the destination port. `octets` begin with the UDP header.
 #[inline]
-pub fn over_udp(dst_port: u16, octets: Octets<'_>) -> Option<Tunnel<'_>> {
+pub(super) fn over_udp(dst_port: u16, octets: Octets<'_>) -> Option<Tunnel<'_>> {
     let tunnel = octets.ports().tunnel(dst_port)?;
     let payload = octets.after(UDP_HEADER_OCTETS)?;
     match tunnel {
@@ -201,7 +201,7 @@ fn geneve(octets: Octets<'_>) -> Option<Tunnel<'_>> {
 /// 0x1000 are reserved, which tells it from a bridged GRE tunnel with a small key of its own.
 ///
 /// Version 1 (PPTP) and source routing (RFC 1701) are noted and not looked into.
-pub fn gre(octets: Octets<'_>) -> Option<Tunnel<'_>> {
+pub(super) fn gre(octets: Octets<'_>) -> Option<Tunnel<'_>> {
     const CHECKSUM: u16 = 0x8000;
     const ROUTING: u16 = 0x4000;
     const KEY: u16 = 0x2000;

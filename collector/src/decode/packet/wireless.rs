@@ -42,7 +42,7 @@ const AGGREGATE: u8 = 0x80;
 
 /// Addresses of a frame; returns the EtherType of its packet and the packet.
 #[inline(never)]
-pub fn frame<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u16, Octets<'a>)> {
+pub(super) fn frame<'a>(octets: Octets<'a>, out: &mut Packet) -> Option<(u16, Octets<'a>)> {
     let &[kind, flags] = octets.first()?;
     if kind & TYPE_MASK != DATA {
         return None;

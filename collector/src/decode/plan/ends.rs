@@ -68,7 +68,7 @@ pub(super) fn has_ipv6(fields: &[Field]) -> bool {
 }
 
 impl Ends {
-    pub fn compile(fields: &[Field]) -> Option<Self> {
+    pub(super) fn compile(fields: &[Field]) -> Option<Self> {
         let of = |[ipv4, ipv6, port]: [u16; 3]| {
             let [ipv4, ipv6, port] = [ipv4, ipv6, port].map(|id| find_cisco(fields, id));
             End { ipv4, ipv6, port, mac: None }
@@ -85,7 +85,7 @@ impl Ends {
     }
 
     /// Fills what the open rows that `records` become have no value for.
-    pub fn fill<R: Records>(&self, records: &R, out: &mut FlowBatch) {
+    pub(super) fn fill<R: Records>(&self, records: &R, out: &mut FlowBatch) {
         for row in 0..records.len() {
             let turned = self.turned.is_some_and(|(field, value)| records.unsigned(row, field) == value);
             let (source, destination) =

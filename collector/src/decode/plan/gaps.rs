@@ -27,7 +27,7 @@ pub(super) struct Gaps {
 
 impl Gaps {
     /// Finds the columns that several steps or a duration fill, and lets their steps leave a zero for what they do not know.
-    pub fn compile(fields: &[Field], steps: &mut [Step]) -> Option<Self> {
+    pub(super) fn compile(fields: &[Field], steps: &mut [Step]) -> Option<Self> {
         let duration = DURATIONS.into_iter().find_map(|(id, per_ms)| {
             let at = fields.iter().position(|field| field.ie == iana(id) && field.length > 0)?;
             Some((at, per_ms))
@@ -44,7 +44,7 @@ impl Gaps {
     }
 
     /// Completes the times of the open rows that `records` become.
-    pub fn fill<R: Records>(&self, records: &R, absent: UnixMs, out: &mut FlowBatch) {
+    pub(super) fn fill<R: Records>(&self, records: &R, absent: UnixMs, out: &mut FlowBatch) {
         let n = records.len();
         for (row, duration) in (0..n).map(|row| (row, self.duration_ms(records, row))) {
             let at = out.rows() + row;

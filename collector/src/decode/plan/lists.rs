@@ -227,7 +227,7 @@ impl Fields for ListFields<'_> {
 
 impl<'a> BasicList<'a> {
     /// `None` where a length contradicts another: the last element ends beyond the list, or elements have no octets.
-    pub fn parse(octets: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(octets: &'a [u8]) -> Option<Self> {
         let &[semantic, id_high, id_low, length_high, length_low, ref rest @ ..] = octets else { return None };
         let (id, length) = (u16::from_be_bytes([id_high, id_low]), u16::from_be_bytes([length_high, length_low]));
         let (pen, content) = if id & 0x8000 == 0 {
@@ -244,11 +244,11 @@ impl<'a> BasicList<'a> {
     }
 
     /// Whether the list says what the flow has, and not what it has not.
-    pub fn is_of_the_flow(&self) -> bool {
+    pub(super) fn is_of_the_flow(&self) -> bool {
         self.semantic != NONE_OF
     }
 
-    pub fn elements(self) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn elements(self) -> impl Iterator<Item = &'a [u8]> {
         let mut left = self.content;
         std::iter::from_fn(move || {
             let (element, behind) = split(left, self.length)?;

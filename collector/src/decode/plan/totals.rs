@@ -22,10 +22,10 @@ use crate::decode::template::Field;
 /// Flows of one worker that are remembered at the most, in two tables of half as many: 13 MiB, which the budget of decoding
 /// state is charged. When the younger one is full, the older one is forgotten, and when the budget has no room for a larger
 /// table as well. A flow whose records are farther apart than that counts anew.
-pub const MAX_WORKER_TOTALS: usize = 1 << 18;
+pub(crate) const MAX_WORKER_TOTALS: usize = 1 << 18;
 
 /// Flows that a session over TCP remembers, however many sessions there are.
-pub const MIN_SESSION_TOTALS: usize = 64;
+pub(crate) const MIN_SESSION_TOTALS: usize = 64;
 
 /// `octetTotalCount`, `postOctetTotalCount`, `layer2OctetTotalCount`; `packetTotalCount`, `postPacketTotalCount`.
 const BYTE_TOTALS: [u16; 3] = [85, 171, 353];
@@ -52,7 +52,7 @@ pub(super) struct Chosen {
 
 impl Chosen {
     /// Takes note of an element that fills a column.
-    pub fn note(&mut self, element: Ie, column: Column) {
+    pub(super) fn note(&mut self, element: Ie, column: Column) {
         let is_total = |totals: &[u16]| [0, REVERSE_PEN].contains(&element.pen) && totals.contains(&element.id);
         if column == BYTES.column() {
             self.bytes = is_total(&BYTE_TOTALS);
@@ -64,7 +64,7 @@ impl Chosen {
     }
 
     /// How the totals of a template are told apart; `None` if it has none, or no key.
-    pub fn compile(self, fields: &[Field]) -> Option<Totals> {
+    pub(super) fn compile(self, fields: &[Field]) -> Option<Totals> {
         let places = |ids: &[u16]| -> Vec<usize> {
             let is_one = |field: &Field| field.ie.pen == 0 && field.length > 0 && ids.contains(&field.ie.id);
             fields.iter().enumerate().filter(|(_, field)| is_one(field)).map(|(at, _)| at).collect()

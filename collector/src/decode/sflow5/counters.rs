@@ -37,7 +37,7 @@ const IF_DIRECTION_MAX: u32 = 4;
 
 /// Records of a sample that became nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LeftOut {
+pub(super) struct LeftOut {
     /// Of a structure that is not read.
     pub unknown: u32,
     /// Shorter than their structure.
@@ -48,7 +48,7 @@ pub struct LeftOut {
 ///
 /// # Errors
 /// [`DecodeError`] when the sample ends before its records do, or has more of them than a sample may.
-pub fn read(expanded: bool, octets: &[u8], row: &mut InterfaceCounters) -> Result<LeftOut, DecodeError> {
+pub(super) fn read(expanded: bool, octets: &[u8], row: &mut InterfaceCounters) -> Result<LeftOut, DecodeError> {
     let mut sample = Cursor::new(octets);
     row.sequence = sample.u32()?;
     let source = if expanded {

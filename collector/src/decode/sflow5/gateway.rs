@@ -9,7 +9,7 @@ use super::words;
 
 /// An extended gateway record, its lists checked and left in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gateway<'a> {
+pub(super) struct Gateway<'a> {
     pub next_hop: Address,
     /// The router's own AS where the record has 0: the source is its own network.
     pub src_as: u32,
@@ -29,7 +29,7 @@ impl<'a> Gateway<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] when a list runs past the record.
-    pub fn parse(record: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+    pub(super) fn parse(record: &mut Cursor<'a>) -> Result<Self, DecodeError> {
         let next_hop = any_address(record)?;
         let [own_as, src_as, src_peer_as, n_segments] = words(record)?;
         let start = record.rest();
@@ -59,7 +59,7 @@ impl<'a> Gateway<'a> {
     }
 
     /// The ASes of all segments, nearest first. The members of an AS_SET have no order; they come as they were sent.
-    pub fn as_path(&self) -> impl Iterator<Item = u32> + use<'a> {
+    pub(super) fn as_path(&self) -> impl Iterator<Item = u32> + use<'a> {
         let mut segments = Cursor::new(self.segments);
         let mut n_ases = 0;
         std::iter::from_fn(move || {
@@ -71,7 +71,7 @@ impl<'a> Gateway<'a> {
         })
     }
 
-    pub fn communities(&self) -> impl Iterator<Item = u32> + use<'a> {
+    pub(super) fn communities(&self) -> impl Iterator<Item = u32> + use<'a> {
         self.communities.iter()
     }
 }

@@ -5,7 +5,7 @@ const INTERNAL: u32 = 0x3fff_ffff;
 
 /// Where a packet came in or went out (sFlow v5, `interface` and `interface_expanded`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interface {
+pub(super) enum Interface {
     /// 0 is unknown, or internal to the device.
     Index(u32),
     /// Nowhere: the packet was dropped, for this reason.
@@ -18,12 +18,12 @@ pub enum Interface {
 
 impl Interface {
     /// Two bits of format, thirty of value.
-    pub const fn compact(octets: u32) -> Self {
+    pub(super) const fn compact(octets: u32) -> Self {
         Self::expanded(octets >> 30, octets & INTERNAL)
     }
 
     /// Format and value apart: an ifIndex has all its 32 bits.
-    pub const fn expanded(format: u32, value: u32) -> Self {
+    pub(super) const fn expanded(format: u32, value: u32) -> Self {
         match (format, value) {
             (0, INTERNAL) => Self::Index(0),
             (0, index) => Self::Index(index),
@@ -34,14 +34,14 @@ impl Interface {
     }
 
     /// The value of the `in_if_index` and `out_if_index` columns.
-    pub const fn if_index(self) -> u32 {
+    pub(super) const fn if_index(self) -> u32 {
         match self {
             Self::Index(index) => index,
             Self::Discarded(_) | Self::Multiple(_) | Self::Unknown => 0,
         }
     }
 
-    pub const fn discard_reason(self) -> Option<u32> {
+    pub(super) const fn discard_reason(self) -> Option<u32> {
         match self {
             Self::Discarded(reason) => Some(reason),
             _ => None,
@@ -53,7 +53,7 @@ impl Interface {
 /// up to 255 are those of ICMP destination unreachable, the others are sFlow's own (sflow.org `drop_reason`).
 ///
 /// The registry of forwardingStatus is the coarser one: what it has no word for is "dropped, unknown".
-pub const fn forwarding_status(reason: u32) -> u8 {
+pub(super) const fn forwarding_status(reason: u32) -> u8 {
     const DROPPED: u8 = 0b10 << 6;
     const ACL_DENY: u8 = DROPPED | 1;
     const ACL_DROP: u8 = DROPPED | 2;

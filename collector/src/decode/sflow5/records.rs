@@ -19,7 +19,7 @@ use super::structures::{Ethernet, Ip, RawHeader, Router, Switch, Words, mpls_cir
 use super::{TAG_OCTETS, tagged, words};
 
 /// Records that one sample may have: sFlow.org registered some 60 structures, and each says its thing once.
-pub const MAX_RECORDS: u32 = 128;
+pub(super) const MAX_RECORDS: u32 = 128;
 
 // Formats of flow records (sflow.org "Structure Numbers").
 const RAW_HEADER: u32 = 1;
@@ -83,7 +83,7 @@ struct Found<'a> {
 /// [`DecodeError::BadCount`] for more records than there can be, [`DecodeError::Truncated`] when one runs past the
 /// sample.
 #[inline]
-pub fn read<'a>(
+pub(super) fn read<'a>(
     mut sample: Cursor<'a>,
     n: u32,
     decapsulate: Decapsulate,

@@ -27,7 +27,7 @@ const CHUNK: usize = 16;
 
 /// A sample as a row.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Row {
+pub(super) struct Row {
     pub packet: Packet,
     /// 1, or 0 for what is no packet.
     pub packets: u8,
@@ -45,14 +45,14 @@ pub struct Row {
 
 impl Row {
     /// Octets of the frame; of the packet if the agent told no more.
-    pub fn frame_octets(&self) -> u32 {
+    pub(super) fn frame_octets(&self) -> u32 {
         if self.frame_length == 0 { self.bytes } else { self.frame_length }
     }
 }
 
 /// What the device knew of a packet's way. Apart from the row, because switches tell nothing of it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Route<'a> {
+pub(super) struct Route<'a> {
     pub router: Option<Router>,
     pub gateway: Option<Gateway<'a>>,
     pub nat: Option<Nat>,
@@ -66,7 +66,7 @@ impl Route<'_> {
 
 /// The rows that were not written yet.
 #[derive(Default)]
-pub struct Rows<'a> {
+pub(super) struct Rows<'a> {
     rows: ArrayVec<Row, CHUNK>,
     /// Routes that are known, each with the place of its row.
     routes: ArrayVec<(usize, Route<'a>), CHUNK>,
@@ -74,11 +74,11 @@ pub struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Whether they have to be written before another one is added.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.rows.is_full()
     }
 
-    pub fn add(&mut self, row: Row, route: &Route<'a>) {
+    pub(super) fn add(&mut self, row: Row, route: &Route<'a>) {
         if route.is_known() {
             self.routes.push((self.rows.len(), *route));
         }
@@ -86,7 +86,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Appends the rows to the batch.
-    pub fn write(&mut self, header: &Header, context: &SampleContext<'_>, out: &mut FlowBatch) {
+    pub(super) fn write(&mut self, header: &Header, context: &SampleContext<'_>, out: &mut FlowBatch) {
         let rows = self.rows.as_slice();
         if rows.is_empty() {
             return;

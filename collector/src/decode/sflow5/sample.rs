@@ -10,7 +10,7 @@ use super::{records, words};
 
 /// Samples by what is made of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sample {
+pub(super) enum Sample {
     /// A row of flows.
     Packet(PacketSample),
     /// A row of interface counters.
@@ -21,7 +21,7 @@ pub enum Sample {
 
 /// Samples that become rows of flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PacketSample {
+pub(super) enum PacketSample {
     Flow,
     ExpandedFlow,
     Discarded,
@@ -56,7 +56,7 @@ struct Head {
 /// # Errors
 /// [`DecodeError`] when the sample ends before its records do, or has more of them than a sample may.
 #[inline]
-pub fn read<'a>(
+pub(super) fn read<'a>(
     kind: PacketSample,
     octets: &'a [u8],
     decapsulate: Decapsulate,

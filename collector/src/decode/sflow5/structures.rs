@@ -11,7 +11,7 @@ use super::{address, words};
 
 /// `sampled_header`: the first octets of the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RawHeader<'a> {
+pub(super) struct RawHeader<'a> {
     /// `None` for a link layer that is not read.
     pub link: Option<Link>,
     pub frame_length: u32,
@@ -23,7 +23,7 @@ pub struct RawHeader<'a> {
 impl<'a> RawHeader<'a> {
     /// A header that is shorter than it says was cut by the agent's own buffer: what is there is read.
     #[inline]
-    pub fn parse(record: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+    pub(super) fn parse(record: &mut Cursor<'a>) -> Result<Self, DecodeError> {
         let [protocol, frame_length, stripped, header_length] = words(record)?;
         let rest = record.rest();
         let octets = rest.get(..header_length as usize).unwrap_or(rest);
@@ -33,7 +33,7 @@ impl<'a> RawHeader<'a> {
 
 /// `sampled_ethernet`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ethernet {
+pub(super) struct Ethernet {
     /// Octets of the frame, its check sequence included.
     pub length: u32,
     src_mac: u64,
@@ -42,14 +42,14 @@ pub struct Ethernet {
 }
 
 impl Ethernet {
-    pub fn parse(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn parse(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let length = record.u32()?;
         let (src_mac, dst_mac) = (mac(record)?, mac(record)?);
         let ether_type = record.u32()? as u16;
         Ok(Self { length, src_mac, dst_mac, ether_type })
     }
 
-    pub fn fill(&self, packet: &mut Packet) {
+    pub(super) fn fill(&self, packet: &mut Packet) {
         packet.src_mac = self.src_mac;
         packet.dst_mac = self.dst_mac;
         packet.ether_type = self.ether_type;
@@ -63,7 +63,7 @@ fn mac(record: &mut Cursor<'_>) -> Result<u64, DecodeError> {
 
 /// `sampled_ipv4` or `sampled_ipv6`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ip {
+pub(super) struct Ip {
     /// Octets of the packet.
     pub length: u32,
     pub proto: u8,
@@ -77,13 +77,13 @@ pub struct Ip {
 }
 
 impl Ip {
-    pub fn parse_v4(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn parse_v4(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let head = words(record)?;
         let (src_addr, dst_addr) = (mapped(record.array()?), mapped(record.array()?));
         Self::parse_rest(4, head, [src_addr, dst_addr], record)
     }
 
-    pub fn parse_v6(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn parse_v6(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let head = words(record)?;
         let addresses = [record.array()?, record.array()?];
         Self::parse_rest(6, head, addresses, record)
@@ -91,13 +91,13 @@ impl Ip {
 
     /// `extended_socket_ipv4`: the transport of an application's transaction, of which there is no packet. The client,
     /// the socket's remote end, is the source.
-    pub fn parse_socket_v4(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn parse_socket_v4(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let proto = record.u32()?;
         let (local, remote) = (mapped(record.array()?), mapped(record.array()?));
         Self::of_socket(4, proto, [local, remote], record)
     }
 
-    pub fn parse_socket_v6(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn parse_socket_v6(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let proto = record.u32()?;
         let ends = [record.array()?, record.array()?];
         Self::of_socket(6, proto, ends, record)
@@ -143,7 +143,7 @@ impl Ip {
         })
     }
 
-    pub fn fill(&self, packet: &mut Packet) {
+    pub(super) fn fill(&self, packet: &mut Packet) {
         packet.src_addr = self.src_addr;
         packet.dst_addr = self.dst_addr;
         packet.src_port = self.src_port;
@@ -158,14 +158,14 @@ impl Ip {
 
 /// `extended_switch`: the VLANs by which the packet came and went. 0 if there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Switch {
+pub(super) struct Switch {
     pub src_vlan: u16,
     pub dst_vlan: u16,
 }
 
 impl Switch {
     #[inline]
-    pub fn parse(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn parse(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let [src_vlan, _src_priority, dst_vlan, _dst_priority] = words(record)?;
         Ok(Self { src_vlan: vlan_id(src_vlan), dst_vlan: vlan_id(dst_vlan) })
     }
@@ -178,14 +178,14 @@ const fn vlan_id(value: u32) -> u16 {
 
 /// `extended_router`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Router {
+pub(super) struct Router {
     pub next_hop: Address,
     pub src_mask: u8,
     pub dst_mask: u8,
 }
 
 impl Router {
-    pub fn parse(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn parse(record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let next_hop = any_address(record)?;
         let [src_mask, dst_mask] = words(record)?.map(|bits| if bits <= 128 { bits as u8 } else { 0 });
         Ok(Self { next_hop, src_mask, dst_mask })
@@ -194,7 +194,7 @@ impl Router {
 
 /// `extended_nat` and `extended_nat_port`: the packet after translation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Nat {
+pub(super) struct Nat {
     pub src_addr: Address,
     pub dst_addr: Address,
     pub src_port: u16,
@@ -202,11 +202,11 @@ pub struct Nat {
 }
 
 impl Nat {
-    pub fn parse_addresses(self, record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn parse_addresses(self, record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         Ok(Self { src_addr: any_address(record)?, dst_addr: any_address(record)?, ..self })
     }
 
-    pub fn parse_ports(self, record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn parse_ports(self, record: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let [src_port, dst_port] = words(record)?.map(|port| port as u16);
         Ok(Self { src_port, dst_port, ..self })
     }
@@ -214,28 +214,28 @@ impl Nat {
 
 /// A list of unsigned integers that was left in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Words<'a>(&'a [u8]);
+pub(super) struct Words<'a>(&'a [u8]);
 
 impl<'a> Words<'a> {
-    pub fn parse(record: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+    pub(super) fn parse(record: &mut Cursor<'a>) -> Result<Self, DecodeError> {
         let n = record.u32()?;
         record.take(n as usize * 4).map(Self)
     }
 
     /// The list behind an address, as in `extended_mpls`: its incoming label stack. The outgoing one follows.
-    pub fn parse_after_address(record: &mut Cursor<'a>) -> Result<Self, DecodeError> {
+    pub(super) fn parse_after_address(record: &mut Cursor<'a>) -> Result<Self, DecodeError> {
         any_address(record)?;
         Self::parse(record)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = u32> + use<'a> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> + use<'a> {
         let (words, _) = self.0.as_chunks();
         words.iter().map(|octets| u32::from_be_bytes(*octets))
     }
 }
 
 /// The number in `extended_mpls_tunnel` and `extended_mpls_vc`, which stands behind a name.
-pub fn mpls_circuit(record: &mut Cursor<'_>) -> Result<u32, DecodeError> {
+pub(super) fn mpls_circuit(record: &mut Cursor<'_>) -> Result<u32, DecodeError> {
     const BEHIND_NAME_OCTETS: usize = 8;
     opaque(record, BEHIND_NAME_OCTETS)?;
     let [id, _class_of_service] = words(record)?;
@@ -243,7 +243,7 @@ pub fn mpls_circuit(record: &mut Cursor<'_>) -> Result<u32, DecodeError> {
 }
 
 /// The payload in `extended_80211_payload`, which stands behind the cipher suite.
-pub fn unencrypted<'a>(record: &mut Cursor<'a>) -> Result<&'a [u8], DecodeError> {
+pub(super) fn unencrypted<'a>(record: &mut Cursor<'a>) -> Result<&'a [u8], DecodeError> {
     let _cipher_suite = record.u32()?;
     opaque(record, 0)
 }
@@ -262,7 +262,7 @@ fn opaque<'a>(record: &mut Cursor<'a>, behind: usize) -> Result<&'a [u8], Decode
 }
 
 /// An address of a type that is not known has a length that is not known either.
-pub fn any_address(record: &mut Cursor<'_>) -> Result<Address, DecodeError> {
+pub(super) fn any_address(record: &mut Cursor<'_>) -> Result<Address, DecodeError> {
     address(record)?.ok_or(DecodeError::BadLength)
 }
 
