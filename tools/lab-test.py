@@ -15,17 +15,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.parse
 import urllib.request
 
 from pygnmi.client import gNMIclient
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools/kube"))
-
-import cluster
+from processes import ROOT, component, wait_for
 
 START_S = 600
 DEADLINE_S = 300
@@ -36,6 +32,13 @@ TOLERANCE = 0.04
 # How often the curves are compared, a rule's interval and more apart.
 PASSES = 3
 PASS_S = 60
+MORE_FLOWS = {
+    "sFlow": "export_protocol = 'sflow5'",
+    "IPv6": "ether_type = 0x86DD",
+    "AS paths": "notEmpty(as_path)",
+    "sampling": "sampling_interval > 1",
+    "countries": "src_country != ''",
+}
 # gRPC waits up to 120 s (plus 20 per cent) between attempts to connect, gnmic 10 s more, and samples come every 15 s.
 GNMI_BACK_S = 180
 
@@ -72,20 +75,14 @@ class Check:
                 continue  # the process ended meanwhile, or is another user's
         return found
 
+    def look(self):
+        if self.process.poll() is not None:
+            sys.exit(f"lab-test: the lab ended:\n{(self.folder.parent / 'lab.log').read_text()[-3000:]}")
+
     def wait_for(self, what, condition, patience=DEADLINE_S):
-        deadline = time.monotonic() + patience
-        while True:
-            if self.process.poll() is not None:
-                sys.exit(f"lab-test: the lab ended:\n{(self.folder.parent / 'lab.log').read_text()[-3000:]}")
-            try:
-                if found := condition():
-                    print("ok:", what, flush=True)
-                    return found
-            except OSError as error:
-                print(f"lab-test: {what}: {error}", file=sys.stderr)
-            if time.monotonic() > deadline:
-                sys.exit(f"lab-test: waited {patience} s in vain for: {what}")
-            threading.Event().wait(1)  # between two looks at a condition
+        found = wait_for(what, condition, patience, meanwhile=self.look, pause=1)
+        print("ok:", what, flush=True)
+        return found
 
     def query(self, expression):
         """Value of an expression that has one; None without one."""
@@ -164,7 +161,8 @@ def compare(check, here, there, gnmi, snmp):
 def every_device(check):
     """What the lab has of each of its devices before anything is broken."""
     devices = check.network()
-    check.wait_for("every device is known as an exporter", lambda: check.query("count(helios_exporter_info)") == len(devices))
+    known = f'count(helios_exporter_info{{device=~"{"|".join(devices)}"}})'
+    check.wait_for("every device is known as an exporter", lambda: check.query(known) == len(devices))
     silent = "count(time() - helios_collector_exporter_last_seen_timestamp_seconds > 45)"
     check.wait_for("no exporter is silent, also without traffic", lambda: check.query(silent) is None)
     for series in ("helios:if_oper_up", "helios:bgp_session_state", "helios:uptime_seconds", "helios:temperature_celsius", "helios:device_up"):
@@ -172,12 +170,16 @@ def every_device(check):
     native = [name for name, device in devices.items() if device["platform"] == "srlinux"]
     series = f'count(helios:if_in_bits:rate5m{{device="{native[0]}",collector="gnmi"}})'
     check.wait_for("SR Linux's native model gives rates", lambda: check.query(series) == len(devices[native[0]]["interfaces"]))
+    # What the dashboards of flows show and the network's own devices do not send.
+    for what, condition in MORE_FLOWS.items():
+        count = f"SELECT count() FROM helios.flows WHERE {condition}"
+        check.wait_for(f"flows: {what}", lambda count=count: int(check.clickhouse(count)) > 0)
 
 
 def commit_confirmed(check, here):
     """gnmic switches an interface off in a commit that nobody confirms: the device takes it back by itself."""
     name, interface = here
-    gnmic = [cluster.program("gnmic"), "-a", f"{check.network()[name]['address']}:9339", "-u", "lab", "-p", "lab-password",
+    gnmic = [component("gnmic"), "-a", f"{check.network()[name]['address']}:9339", "-u", "lab", "-p", "lab-password",
              "--tls-ca", str(check.folder / "ca.pem")]
     path = f"/interfaces/interface[name={interface}]/config/enabled"
 

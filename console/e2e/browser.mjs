@@ -55,4 +55,30 @@ export const panels = (page) =>
       })
   );
 
-export const panelOf = (page, title) => page.locator('[data-viz-panel-key]').filter({ has: page.getByText(title, { exact: false }) }).first();
+/** Texts in panels whose colour differs from the background by less than 1.5 to 1 (WCAG's ratio): black on black, white on white. */
+export const faintTexts = (page) =>
+  page.evaluate(() => {
+    const parts = (colour) => (colour.match(/[\d.]+/g) ?? []).map(Number);
+    const luminance = ([r, g, b]) => [0.2126, 0.7152, 0.0722].reduce((sum, share, at) => sum + share * channel([r, g, b][at] / 255), 0);
+    const channel = (value) => (value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    const background = (element) => {
+      for (let at = element; at; at = at.parentElement) {
+        const style = getComputedStyle(at);
+        // Gradients and transparent colours: what lies below cannot be told.
+        if (style.backgroundImage !== 'none') return null;
+        const [r, g, b, alpha = 1] = parts(style.backgroundColor);
+        if (alpha === 1) return [r, g, b];
+        if (alpha > 0) return null;
+      }
+      return null;
+    };
+    return [...document.querySelectorAll('[data-viz-panel-key] *')]
+      .filter((element) => element.offsetParent && [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim()))
+      .flatMap((element) => {
+        const below = background(element);
+        if (!below) return [];
+        const [text, ground] = [parts(getComputedStyle(element).color), below].map(luminance);
+        const ratio = (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
+        return ratio < 1.5 ? [`${element.textContent.trim().slice(0, 40)} (${ratio.toFixed(2)})`] : [];
+      });
+  });

@@ -27,9 +27,9 @@ import threading
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools/bench"))
-from procs import free_port, wait_for  # noqa: E402
-CACHE = pathlib.Path(os.environ.get("HELIOS_COMPONENTS") or pathlib.Path.home() / ".cache/helios/components")
+sys.path.insert(0, str(ROOT / "tools"))
+from processes import component, free_port, wait_for  # noqa: E402
+
 DEADLINE_S = 60
 SECRETS = {"smtp-password": "mail-password", "pagerduty-routing-key": "R0UTINGKEY", "helios-operator-token": "operator-token"}
 
@@ -46,14 +46,6 @@ ROUTES = [
     ("alertname=BgpSessionStateChange severity=info device=edge-1", "helios-operator,webhook,email"),
     ("alertname=RunbookRollbackFailed severity=critical runbook=bounce", "helios-operator,webhook,pagerduty,slack,email"),
 ]
-
-
-def component(name):
-    for line in (ROOT / "tools/components/versions").read_text().splitlines():
-        fields = line.split()
-        if fields and fields[0] == name and (path := CACHE / f"{name}-{fields[1]}" / name).exists():
-            return str(path)
-    sys.exit(f"notify: {name} is not installed: run tools/components/install.sh {name}")
 
 
 class Received:

@@ -24,8 +24,10 @@ from pathlib import Path
 
 from clickhouse_http import framing
 
+from processes import ROOT
+
 from . import questions, report
-from .procs import ROOT, Process, engine, merges_done, query
+from .procs import Process, engine, merges_done, query
 from .stage import Body, Stage, drop_views, migrate
 
 ROLLUPS = ("flows_1m", "flows_1h", "talkers_1m", "talkers_1h")

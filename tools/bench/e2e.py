@@ -19,8 +19,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from processes import ROOT, free_port, get, wait_for
+
 from . import report, share
-from .procs import ROOT, Metrics, Process, engine, free_port, get, helios_binary, query, wait_for
+from .procs import Metrics, Process, engine, helios_binary, query
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 EXPORTERS = int(os.environ.get("BENCH_EXPORTERS", "100"))

@@ -18,9 +18,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from processes import ROOT, free_port, get, wait_for
+
 from . import report
 from .e2e import Pipeline, lost, simulate
-from .procs import ROOT, Process, engine, free_port, get, helios_binary, wait_for
+from .procs import Process, engine, helios_binary
 
 EXPORTERS = int(os.environ.get("BENCH_EXPORTERS", "2000"))
 TEMPLATES = int(os.environ.get("BENCH_TEMPLATES", "20"))

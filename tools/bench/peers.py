@@ -18,8 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from processes import ROOT, free_port, get, wait_for
+
 from . import report
-from .procs import ROOT, Metrics, Process, engine, free_port, get, helios_binary, query, wait_for
+from .procs import Metrics, Process, engine, helios_binary, query
 
 CACHE = Path(os.environ.get("BENCH_PEERS", ROOT / ".cache/peers"))
 RATE = int(os.environ.get("BENCH_PEERS_RATE", "2000"))

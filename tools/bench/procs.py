@@ -3,15 +3,14 @@
 import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from processes import ROOT, engine_command, get, wait_for
+
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -19,37 +18,6 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 def helios_binary() -> Path:
     built = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/helios"
     return Path(os.environ.get("BENCH_HELIOS", built))
-
-
-def engine_python() -> str:
-    return os.environ.get("HELIOS_ENGINE_PYTHON", str(ROOT / ".cache/engine/bin/python"))
-
-
-def free_port(kind=socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(what: str, condition, seconds: float = 60.0, log: Path | None = None):
-    """Looks every 50 ms until `condition` gives something true, and returns that. Ends the script after so many seconds, with the end
-    of `log`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if result := condition():
-                return result
-        except OSError:
-            pass
-        if time.monotonic() > deadline:
-            last = f"\n{log.read_text(errors='replace')[-3000:]}" if log else ""
-            raise SystemExit(f"{Path(sys.argv[0]).stem}: waited {seconds:.0f} s in vain for {what}{last}")
-        time.sleep(0.05)
-
-
-def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read().decode()
 
 
 class Process:
@@ -114,9 +82,9 @@ def engine(folder: Path) -> tuple[Process, str]:
     """The ClickHouse engine behind ClickHouse's HTTP interface, and its address."""
     port_file = folder / "port"
     port_file.unlink(missing_ok=True)
-    command = [engine_python(), "-m", "clickhouse_http", "--path", folder / "data", "--port", "0", "--port-file", port_file]
+    command, variables = engine_command(folder / "data", port_file)
     # In the folder, because the engine leaves files where it is started.
-    process = Process("engine", command, folder / "engine.log", {"PYTHONPATH": str(ROOT / "tools/clickhouse-http")}, folder)
+    process = Process("engine", command, folder / "engine.log", variables, folder)
     port = wait_for("the engine", lambda: port_file.exists() and port_file.read_text().strip())
     return process, f"http://127.0.0.1:{port}"
 

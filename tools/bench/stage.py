@@ -9,7 +9,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .procs import ROOT, Metrics, Process, free_port, get, helios_binary, query, wait_for
+from processes import ROOT, free_port, get, wait_for
+
+from .procs import Metrics, Process, helios_binary, query
 
 DATABASE = "stage"
 RATE = 250_000

@@ -17,8 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from processes import ROOT, free_port, get, wait_for
+
 from . import report
-from .procs import ROOT, Process, free_port, get, helios_binary, wait_for
+from .procs import Process, helios_binary
 
 EXPORTERS = int(os.environ.get("BENCH_EXPORTERS", "2000"))
 TEMPLATES = int(os.environ.get("BENCH_TEMPLATES", "20"))

@@ -14,9 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from processes import ROOT, free_port, get, wait_for
+
 from . import report
 from .e2e import Pipeline, Step, step
-from .procs import ROOT, Process, engine, free_port, get, helios_binary, wait_for
+from .procs import Process, engine, helios_binary
 
 # (setting, values).
 SWEEP = [

@@ -29,32 +29,15 @@ from concurrent import futures
 import grpc
 from pygnmi.spec.v080 import gnmi_pb2, gnmi_pb2_grpc
 
-import simulated
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CACHE = pathlib.Path(os.environ.get("HELIOS_COMPONENTS") or pathlib.Path.home() / ".cache/helios/components")
+sys.path.insert(0, str(ROOT / "tools"))
+
+import simulated  # noqa: E402
+from processes import Processes, component, free_port, get  # noqa: E402
+
 DEADLINE_S = 420
 LABELS = {"device": "edge-1", "site": "Zürich $HOME", "region": "Europe", "role": "Edge", "platform": "eos", "tenant": "Acme"}
 MEMORY_BYTES = 8 << 30
-
-
-def component(name):
-    for line in (ROOT / "tools/components/versions").read_text().splitlines():
-        fields = line.split()
-        if fields and fields[0] == name:
-            path = CACHE / f"{name}-{fields[1]}" / name
-            if path.exists():
-                return str(path)
-    path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-    if path is None:
-        sys.exit(f"check: {name} is not installed: run tools/components/install.sh")
-    return path
-
-
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def counter(name):
@@ -153,39 +136,12 @@ done
 """
 
 
-class Lab:
-    def __init__(self, folder):
-        self.folder = folder
-        self.processes = []
-
+class Lab(Processes):
     def write(self, name, text, mode=0o644):
         path = self.folder / name
         path.write_text(text)
         path.chmod(mode)
         return path
-
-    def start(self, name, *arguments, program=None, **variables):
-        log = open(self.folder / f"{name}.log", "wb")
-        environment = {**os.environ, **variables}
-        command = [program or component(name), *map(str, arguments)]
-        self.processes.append((name, subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=environment)))
-
-    def stop(self):
-        for _, process in reversed(self.processes):
-            process.terminate()
-        for _, process in self.processes:
-            process.wait(20)
-
-    def up(self):
-        ended = [name for name, process in self.processes if process.poll() is not None]
-        if ended:
-            log = (self.folder / f"{ended[0]}.log").read_text(errors="replace")
-            sys.exit(f"check: {ended[0]} ended:\n{log[-3000:]}")
-
-
-def get(url):
-    with urllib.request.urlopen(url, timeout=20) as answer:
-        return answer.read().decode()
 
 
 def targets(lab, practice, gnmi_port, snmp_port):
@@ -269,10 +225,10 @@ def rules_that_fail(groups):
 
 def start_practice(lab):
     network = lab.write("described.yaml", json.dumps(simulated.network(170 + os.getpid() % 80)))
-    lab.start("practice", "--folder", lab.folder, "--network", network, "--gnmi-port", free_port(), "--snmp-port", free_port(socket.SOCK_DGRAM),
-              "--collector", f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}", "--user", simulated.USER, program=simulated.PRACTICE,
+    lab.start("practice", simulated.PRACTICE, "--folder", lab.folder, "--network", network, "--gnmi-port", free_port(), "--snmp-port", free_port(socket.SOCK_DGRAM),
+              "--collector", f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}", "--user", simulated.USER,
               PRACTICE_PASSWORD=simulated.PASSWORD, PRACTICE_COMMUNITY=simulated.COMMUNITY)
-    wait_for(lab, lambda: [] if (lab.folder / "practice.json").exists() else ["the simulated devices have not started"])
+    lab.wait_for("the start of the simulated devices", (lab.folder / "practice.json").exists)
     return json.loads((lab.folder / "practice.json").read_text())
 
 
@@ -280,7 +236,7 @@ def wait_for(lab, missing):
     """Returns when nothing is missing any more."""
     deadline = time.monotonic() + DEADLINE_S
     while True:
-        lab.up()
+        lab.look()
         try:
             left = missing()
         except OSError as error:
@@ -303,18 +259,18 @@ def start_collectors(lab, snmp_port):
     for file in [*ROOT.glob("alerts/*.yaml"), *ROOT.glob("alerts/ruler/*.yaml")]:
         shutil.copy(file, folder / "alerts" / f"{file.parent.name}-{file.name}")
     lab.write("prometheus.json", prometheus_config(fast, slow, snmp, blackbox))
-    lab.start("snmpd", "-f", "-Lo", "-C", "-c", folder / "snmpd.conf", SNMP_PERSISTENT_DIR=str(folder / "snmp-state"))
-    lab.start("snmp_exporter", f"--config.file={collectors}/snmp/snmp.yml",
+    lab.start("snmpd", component("snmpd"), "-f", "-Lo", "-C", "-c", folder / "snmpd.conf", SNMP_PERSISTENT_DIR=str(folder / "snmp-state"))
+    lab.start("snmp_exporter", component("snmp_exporter"), f"--config.file={collectors}/snmp/snmp.yml",
               f"--config.file={collectors}/snmp/auths.example.yml", "--config.expand-environment-variables",
               f"--web.listen-address=127.0.0.1:{snmp}", SNMP_V3_USERNAME="collector",
               SNMP_V3_AUTH_PASSWORD="authentication", SNMP_V3_PRIV_PASSWORD="encryption")
-    lab.start("blackbox_exporter", f"--config.file={collectors}/blackbox/blackbox.yml",
+    lab.start("blackbox_exporter", component("blackbox_exporter"), f"--config.file={collectors}/blackbox/blackbox.yml",
               f"--web.listen-address=127.0.0.1:{blackbox}")
-    lab.start("gnmic", "--config", collectors / "gnmic/gnmic.yaml", "subscribe",
+    lab.start("gnmic", component("gnmic"), "--config", collectors / "gnmic/gnmic.yaml", "subscribe",
               HELIOS_GNMIC_API=f"127.0.0.1:{api}", HELIOS_GNMIC_TARGETS=str(folder / "gnmic.yaml"),
               HELIOS_GNMIC_FAST=f"127.0.0.1:{fast}", HELIOS_GNMIC_SLOW=f"127.0.0.1:{slow}",
               GNMIC_USER_EDGE="collector", GNMIC_PW_EDGE="secret", PRACTICE_USER=simulated.USER, PRACTICE_PASSWORD=simulated.PASSWORD)
-    lab.start("prometheus", "--config.file=prometheus.json", f"--web.listen-address=127.0.0.1:{prometheus}",
+    lab.start("prometheus", component("prometheus"), "--config.file=prometheus.json", f"--web.listen-address=127.0.0.1:{prometheus}",
               f"--storage.tsdb.path={folder}/data")
     return f"http://127.0.0.1:{prometheus}"
 

@@ -18,18 +18,15 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 from helios_dashboards.flows.shared import SERVICE_PORT
+from processes import ROOT, Processes, component, fail, free_port, get
 
 from .network import RULES, devices, inventory, networks
 from .series import FAULTS, Network, Octets, line, openmetrics
 
-ROOT = Path(__file__).resolve().parents[3]
-DEADLINE_SECONDS = 180
 STEP_SECONDS = 60
 HISTORY_FLOWS_PER_MINUTE = 1500
 """Flows of the history: enough for smooth curves, few enough for a start within a minute."""
@@ -49,42 +46,20 @@ ALERTS = """groups:
 """
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def get(url: str, body: bytes | None = None) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=300) as answer:
-        return answer.read()
-
-
-def wait_for(what: str, condition) -> None:
-    end = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < end:
-        try:
-            if condition():
-                return
-        except (OSError, urllib.error.URLError, ValueError):
-            pass
-        time.sleep(0.2)
-    raise SystemExit(f"lab: {what} did not happen within {DEADLINE_SECONDS} seconds")
-
-
 class Lab:
     def __init__(self, folder: Path, helios: Path, hours: int, faults: tuple[str, ...] = (), say=print) -> None:
-        self.folder, self.helios, self.hours, self.say = folder, helios, hours, say
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.folder, self.helios, self.hours, self.say = folder.absolute(), helios.absolute(), hours, say
+        self.processes = Processes(self.folder)
         self.network = Network(devices(), Octets(), time.time() - hours * 3600)
         self.faults = faults
         self.clickhouse = self.prometheus = ""
         self.exporter: http.server.ThreadingHTTPServer | None = None
+        self.ended = threading.Event()
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
 
     def start(self) -> "Lab":
-        self._start_engine()
+        self.clickhouse = self.processes.engine()
         self._start_helios()
         self._send_flows()
         self._write_history()
@@ -95,18 +70,13 @@ class Lab:
         return self
 
     def stop(self) -> None:
-        for process in reversed(self.processes):
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        self.processes.clear()
+        self.ended.set()
+        self.processes.stop()
         if self.exporter:
             self.exporter.shutdown()
 
     def sql(self, statement: str) -> str:
-        return get(self.clickhouse + "/", statement.encode()).decode()
+        return get(self.clickhouse + "/", statement)
 
     def query(self, expr: str) -> list:
         asked = urllib.parse.urlencode({"query": expr})
@@ -115,36 +85,6 @@ class Lab:
     def begin_faults(self, *faults: str) -> None:
         for fault in faults:
             self.network.faults.setdefault(fault, time.time())
-
-    def _spawn(self, name: str, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
-        log = (self.folder / f"{name}.log").open("wb")
-        # A session of its own: Ctrl-C is for this script, which ends them in order.
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | environment, start_new_session=True)
-        self.processes.append(process)
-        return process
-
-    def _start_engine(self) -> None:
-        python = os.environ.get("HELIOS_ENGINE_PYTHON") or str(ROOT / ".cache/engine/bin/python")
-        if not Path(python).exists():
-            raise SystemExit(f"lab: there is no {python}: run 'make engine'")
-        port_file = self.folder / "port"
-        self._spawn(
-            "clickhouse",
-            [
-                python,
-                "-m",
-                "clickhouse_http",
-                "--path",
-                str(self.folder / "clickhouse"),
-                "--port",
-                "0",
-                "--port-file",
-                str(port_file),
-            ],
-            PYTHONPATH=str(ROOT / "tools/clickhouse-http"),
-        )
-        wait_for("the start of the engine", lambda: port_file.read_text().strip())
-        self.clickhouse = f"http://127.0.0.1:{port_file.read_text().strip()}"
 
     def _start_helios(self) -> None:
         self.flows, self.admin = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}", f"127.0.0.1:{free_port()}"
@@ -157,39 +97,30 @@ class Lab:
             f"  inventory: {{files: [{self.folder}/devices.yaml]}}\n  networks: {{files: [{self.folder}/networks.yaml]}}\n{RULES}"
             f"clickhouse:\n  url: {self.clickhouse}\nadmin:\n  listen: {self.admin}\n"
         )
-        self._spawn("helios", [str(self.helios), "run", "--config", str(self.folder / "helios.yaml")])
-        wait_for("the start of helios", lambda: get(f"http://{self.admin}/readyz"))
+        self.processes.start("helios", self.helios, "run", "--config", self.folder / "helios.yaml")
+        self.processes.wait_for("the start of helios", lambda: get(f"http://{self.admin}/readyz"))
 
     def _send_flows(self) -> None:
         self.say(f"lab: {len(self.network.devices)} exporters send for {FRESH_SECONDS} seconds")
-        self._simulate(
-            "--rate", str(FRESH_RATE), "--duration", f"{FRESH_SECONDS}s", "--summary-json", str(self.folder / "sent.json")
-        ).wait()
+        summary = ("--summary-json", self.folder / "sent.json")
+        subprocess.run(self._simulate("--rate", FRESH_RATE, "--duration", f"{FRESH_SECONDS}s", *summary), check=True, stdout=subprocess.DEVNULL)
         sent = json.loads((self.folder / "sent.json").read_text())["total"]["flows"]
-        wait_for(f"that {sent} flows are stored", lambda: int(self.sql("SELECT count() FROM helios.flows")) >= sent)
+        self.processes.wait_for(f"the {sent} flows in ClickHouse", lambda: int(self.sql("SELECT count() FROM helios.flows")) >= sent)
 
-    def _simulate(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [
-            str(self.helios),
-            "simulate",
-            "--target",
-            self.flows,
-            "--exporters",
-            str(len(self.network.devices)),
-            *arguments,
-        ]
-        return self._spawn("simulate", command)
+    def _simulate(self, *arguments: object) -> list[str]:
+        command = [self.helios, "simulate", "--target", self.flows, "--exporters", len(self.network.devices), *arguments]
+        return [str(word) for word in command]
 
     def keep_sending(self, rate: int = HISTORY_FLOWS_PER_MINUTE // 60) -> None:
         """Flows go on as long as the lab stands, within 24 hours."""
-        self._simulate("--rate", str(rate), "--duration", "24h")
+        self.processes.start("simulate", *self._simulate("--rate", rate, "--duration", "24h"))
 
     def serve_console(self, port: int) -> str:
         """Its address."""
         console = ["node", str(ROOT / "console/server.mjs"), "--clickhouse", self.clickhouse, "--prometheus", self.prometheus]
-        self._spawn("console", [*console, "--port", str(port)])
+        self.processes.start("console", *console, "--port", port)
         log = self.folder / "console.log"
-        wait_for("the start of the console", lambda: "http://" in log.read_text())
+        self.processes.wait_for("the start of the console", lambda: "http://" in log.read_text())
         return log.read_text().split("console: ")[1].strip()
 
     def _write_history(self) -> None:
@@ -256,17 +187,13 @@ class Lab:
         threading.Thread(target=self._refresh_octets, daemon=True).start()
 
     def _refresh_octets(self) -> None:
-        while self.processes:
-            time.sleep(15)
+        while not self.ended.wait(15):
             try:
                 self._read_octets()
             except OSError:
                 return
 
     def _start_prometheus(self) -> None:
-        prometheus = shutil.which("prometheus") or "/usr/bin/prometheus"
-        if not Path(prometheus).exists():
-            raise SystemExit("lab: there is no prometheus: run 'make components'")
         data, rules = self.folder / "prometheus", self.folder / "rules"
         rules.mkdir()
         shutil.copy(ROOT / "alerts/recording.yaml", rules / "recording.yaml")
@@ -296,16 +223,16 @@ class Lab:
         port = free_port()
         self.prometheus = f"http://127.0.0.1:{port}"
         command = [
-            prometheus,
+            component("prometheus"),
             f"--config.file={self.folder}/prometheus.yaml",
             f"--storage.tsdb.path={data}",
             f"--web.listen-address=127.0.0.1:{port}",
             "--storage.tsdb.retention.time=30d",
         ]
-        self._spawn("prometheus", command)
-        wait_for("the start of Prometheus", lambda: get(f"{self.prometheus}/-/ready"))
-        wait_for(
-            "that rules give series",
+        self.processes.start("prometheus", *command)
+        self.processes.wait_for("the start of Prometheus", lambda: get(f"{self.prometheus}/-/ready"))
+        self.processes.wait_for(
+            "series of the recording rules",
             lambda: all(
                 self.query(f"{name} and on () (time() - timestamp({name}) < 25)")
                 for name in ("helios:if_in_utilization:ratio5m", "helios:flow_records:rate5m")
@@ -315,7 +242,7 @@ class Lab:
     def _promtool(self, *arguments: str) -> None:
         done = subprocess.run(["promtool", "tsdb", *arguments], check=False, capture_output=True)
         if done.returncode:
-            raise SystemExit(f"lab: promtool {arguments[1]} failed: {done.stderr.decode()[-800:]}")
+            fail(f"promtool {arguments[1]} failed: {done.stderr.decode()[-800:]}")
 
 
 def main() -> None:
@@ -327,7 +254,7 @@ def main() -> None:
     parser.add_argument("--fault", choices=FAULTS, action="append", default=[])
     options = parser.parse_args()
     if not options.helios.exists():
-        raise SystemExit(f"lab: there is no {options.helios}: run 'make build', or set DEMO_HELIOS to a binary")
+        fail(f"there is no {options.helios}: run `make build`, or set DEMO_HELIOS to a binary")
     lab = Lab(options.folder, options.helios, options.hours, tuple(options.fault))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

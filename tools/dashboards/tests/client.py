@@ -12,6 +12,7 @@ from . import expand
 from .expand import Range, Scope
 
 ROOT = Path(__file__).resolve().parents[3]
+ANSWER_SECONDS = 600
 Json = dict[str, Any]
 
 
@@ -37,7 +38,7 @@ class Servers:
 
     def execute(self, statement: str) -> None:
         request = urllib.request.Request(self.clickhouse + "/", statement.encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=300) as answer:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
             answer.read()
 
     def instant(self, expr: str, at: float) -> list[Json]:
@@ -60,7 +61,7 @@ class Servers:
     @staticmethod
     def _ask(url: str, body: bytes | None = None) -> Json:
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, body), timeout=120) as answer:
+            with urllib.request.urlopen(urllib.request.Request(url, body), timeout=ANSWER_SECONDS) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise RuntimeError(error.read().decode()[:1200]) from None
