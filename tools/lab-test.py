@@ -176,7 +176,7 @@ def every_device(check):
         check.wait_for(f"flows: {what}", lambda count=count: int(check.clickhouse(count)) > 0)
 
 
-def commit_confirmed(check, here):
+def commit_confirmed(check, here, there):
     """gnmic switches an interface off in a commit that nobody confirms: the device takes it back by itself."""
     name, interface = here
     gnmic = [component("gnmic"), "-a", f"{check.network()[name]['address']}:9339", "-u", "lab", "-p", "lab-password",
@@ -197,6 +197,10 @@ def commit_confirmed(check, here):
     set_with("--commit-cancel")
     assert up(), "a cancelled commit is taken back at once"
     print("ok: commit confirmed: it is cancelled", flush=True)
+    # Series are up to a scrape and a rule's interval old: what follows must not see the interface as it was.
+    for end in (here, there):
+        for series in ("helios:if_admin_up", "helios:if_oper_up"):
+            check.wait_for(f"commit confirmed: {series} of {end[0]} is 1", lambda of_end=of(series, end): check.is_about(of_end, 1, 1))
 
 
 def gnmi_client(check, here, there):
@@ -239,7 +243,7 @@ def faults(check, here, there):
     check.lab("fault", "link-down", *here)
     for end in (here, there):
         check.wait_for(f"link-down: {end[0]} is down", lambda end=end: check.is_about(of("helios:if_oper_up", end), 0, 0))
-        assert check.query(of("helios:if_admin_up", end)) == 1
+        check.wait_for(f"link-down: {end[0]} is not switched off", lambda end=end: check.is_about(of("helios:if_admin_up", end), 1, 1))
     check.lab("undo", "link-down", *here)
     check.wait_for("link-down is undone", lambda: check.is_about(of("helios:if_oper_up", here), 1, 1))
 
@@ -290,7 +294,7 @@ def run(folder):
         here, there = check.wait_for("traffic", lambda: busy_link(check))
         every_device(check)
         gnmi_client(check, here, there)
-        commit_confirmed(check, here)
+        commit_confirmed(check, here, there)
         faults(check, here, there)
         check.started = time.time()
         curves(check, here, there)
