@@ -141,13 +141,19 @@ function answer(request, response) {
   }
   const file = fileOf(decodeURIComponent(url.pathname));
   if (url.pathname.startsWith(ICONS) && !(file && fs.existsSync(file))) {
-    // @grafana/ui asks for more icons than its package holds.
     response.writeHead(200, { 'content-type': TYPES['.svg'] });
-    return response.end('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"/>');
+    return response.end(missingIcon(file));
   }
   if (!file || !fs.existsSync(file)) return refuse(response, 404, `there is no ${url.pathname}`);
   response.writeHead(200, { 'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream' });
   fs.createReadStream(file).pipe(response);
+}
+
+/** @grafana/ui asks for more icons than its package holds: one to the left is the one to the right in the mirror, others are empty. */
+function missingIcon(file) {
+  const right = file?.replace(/-left\.svg$/, '-right.svg');
+  if (!right || right === file || !fs.existsSync(right)) return '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"/>';
+  return fs.readFileSync(right, 'utf8').replace(/^([^]*?<svg[^>]*>)([^]*)<\/svg>\s*$/, '$1<g transform="matrix(-1 0 0 1 24 0)">$2</g></svg>');
 }
 
 server.on('error', (error) => {

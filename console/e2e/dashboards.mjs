@@ -10,6 +10,8 @@ const [base, folder] = process.argv.slice(2);
 const ABOUT_FAULTS = /^(Down and back|Reachability|State of sessions that were down|Firing now|Alerts over time|Longest in range|Alerts by site|Devices with the most)$/;
 const listed = await (await fetch(`${base}/api/dashboards`)).json();
 assert.equal(listed.length, 14);
+const icon = await (await fetch(`${base}/public/build/img/icons/unicons/angle-double-left.svg`)).text();
+assert.match(icon, /<g transform[^>]*><path .*<\/g><\/svg>$/s, 'an icon that the package lacks is the one to the right in the mirror');
 const { browser, page, problems, open, quiet } = await start(base, { height: 1300 });
 let checked = 0;
 

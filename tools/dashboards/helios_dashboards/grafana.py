@@ -173,7 +173,6 @@ def stat(
     no_value: str = "0",
     links: Sequence[Json] = (),
     calc: str = "lastNotNull",
-    sparkline: bool = False,
     decimals: int | None = None,
     text: bool = False,
     mappings: Sequence[Json] = (),
@@ -196,7 +195,7 @@ def stat(
         "orientation": "auto",
         "textMode": "value",
         "colorMode": "background" if levels is not NEUTRAL else "value",
-        "graphMode": "area" if sparkline else "none",
+        "graphMode": "none",
         "justifyMode": "center",
     }
     return _panel("stat", title, description, targets, options, defaults)

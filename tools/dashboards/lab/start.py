@@ -63,6 +63,8 @@ class Lab:
         self._start_helios()
         self._send_flows()
         self._write_history()
+        # At once: a graph would show a gap between the history and the flows of now.
+        self._keep_sending()
         self._read_octets()
         self._start_exporter()
         self._start_prometheus()
@@ -111,7 +113,7 @@ class Lab:
         command = [self.helios, "simulate", "--target", self.flows, "--exporters", len(self.network.devices), *arguments]
         return [str(word) for word in command]
 
-    def keep_sending(self, rate: int = HISTORY_FLOWS_PER_MINUTE // 60) -> None:
+    def _keep_sending(self, rate: int = HISTORY_FLOWS_PER_MINUTE // 60) -> None:
         """Flows go on as long as the lab stands, within 24 hours."""
         self.processes.start("simulate", *self._simulate("--rate", rate, "--duration", "24h"))
 
@@ -259,7 +261,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         lab.start()
-        lab.keep_sending()
         if options.console is not None:
             print(f"console: {lab.serve_console(options.console)}", flush=True)
         signal.signal(signal.SIGUSR1, lambda *_: lab.begin_faults(*FAULTS))

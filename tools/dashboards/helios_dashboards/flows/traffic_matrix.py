@@ -78,6 +78,7 @@ def make() -> Dashboard:
             defaults={
                 "custom": {
                     "align": "auto",
+                    "minWidth": 90,
                     "cellOptions": {"type": "color-background", "mode": "gradient"},
                     "filterable": False,
                 },
@@ -88,7 +89,7 @@ def make() -> Dashboard:
             "Pairs of sites [$table_sites]",
             "The same as a list, by bytes.",
             [ch(sql.top_table(SITES, show=show))],
-            [Column("source", "Source site"), Column("destination", "Destination site"), *VOLUME],
+            [Column("source", "Source site", width=130), Column("destination", "Destination site", width=140), *VOLUME],
             no_value=NO_FLOWS,
         ),
     )

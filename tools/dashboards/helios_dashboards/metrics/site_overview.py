@@ -56,10 +56,9 @@ def make() -> Dashboard:
         stat(
             "Traffic in",
             "Sum over the interfaces of the sites now.",
-            [prom("A", f"sum(helios:if_in_bits:rate5m{{{S}}})")],
+            [prom("A", f"sum(helios:if_in_bits:rate5m{{{S}}})", instant=True)],
             unit="bps",
             no_value=NO_COUNTERS,
-            sparkline=True,
         ),
         stat(
             "Sites",
@@ -82,7 +81,7 @@ def make() -> Dashboard:
         ),
         Column("region", "Region"),
         Column("Value #A", "Devices", width=90, decimals=0),
-        Column("Value #B", "Devices down", width=120, colors=thresholds(GREEN, (1, RED)), decimals=0),
+        Column("Value #B", "Devices down", width=135, colors=thresholds(GREEN, (1, RED)), decimals=0),
         Column("Value #C", "Availability", "percentunit", 110, colors=AVAILABILITY, decimals=2),
         Column("Value #D", "Interfaces down", width=140, colors=thresholds(GREEN, (1, RED)), decimals=0),
         Column("Value #E", "BGP down", width=100, colors=thresholds(GREEN, (1, RED)), decimals=0),

@@ -67,18 +67,16 @@ def make() -> Dashboard:
         stat(
             "Traffic in",
             "Sum over all interfaces now.",
-            [prom("A", f"sum({rate('in')})")],
+            [prom("A", f"sum({rate('in')})", instant=True)],
             unit="bps",
             no_value=NO_COUNTERS,
-            sparkline=True,
         ),
         stat(
             "Traffic out",
             "Sum over all interfaces now.",
-            [prom("A", f"sum({rate('out')})")],
+            [prom("A", f"sum({rate('out')})", instant=True)],
             unit="bps",
             no_value=NO_COUNTERS,
-            sparkline=True,
         ),
     )
     for way, name in (("in", "In"), ("out", "Out")):
@@ -127,7 +125,7 @@ def make() -> Dashboard:
                 unit="bps",
                 no_value=NO_COUNTERS,
                 links=LABEL_INTERFACE,
-                legend_width=330,
+                legend_width=370,
                 stack=False,
             ),
             widths=[13, 11],
