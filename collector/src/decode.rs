@@ -193,6 +193,9 @@ pub struct Decoded {
     pub unreadable_lists: u32,
     /// 1 if lengths inside the message contradict each other: what could be told from them was decoded.
     pub contradictions: u32,
+    /// 1 if a NetFlow v9 or IPFIX message has a set whose length is beyond the datagram or below its own header. The sets
+    /// before it were decoded, the rest of the message was not.
+    pub sets_left_out: u32,
     /// Samples of an sFlow message; all 0 for the other protocols.
     pub sflow: SampleCounts,
 }
@@ -211,6 +214,7 @@ impl Decoded {
             held_records: 0,
             unreadable_lists: 0,
             contradictions: 0,
+            sets_left_out: 0,
             sflow: SampleCounts::default(),
         }
     }
@@ -540,7 +544,16 @@ impl Decoder {
             decoded,
             out,
         };
-        while let Some(set) = sets.next_set()? {
+        loop {
+            let set = match sets.next_set() {
+                Ok(Some(set)) => set,
+                Ok(None) => break,
+                Err(error) => {
+                    walk.decoded.sets_left_out = 1;
+                    walk.contradicts(error);
+                    break;
+                }
+            };
             match set {
                 Set::Templates(form, octets) => walk.templates(form, octets),
                 Set::Data(id, octets) => {
@@ -599,8 +612,12 @@ impl Decoder {
         let result = sflow5::decode_samples(cursor, &header, &context, &mut output);
         self.worker_sources += domain.meters.n_sources() - sources;
         decoded.sflow = result?;
-        let samples = decoded.sflow.samples;
-        let units = Units { own: 1, data_records: decoded.sflow.rows, all_records: samples };
+        let SampleCounts { samples, rows, samples_left_out, .. } = decoded.sflow;
+        decoded.contradictions = u32::from(samples_left_out > 0);
+        let units = match samples_left_out {
+            0 => Units { own: 1, data_records: rows, all_records: samples },
+            _ => Units::of(1),
+        };
         domain.sessions.observe(port, header.sequence, Some(units));
         decoded.rows = decoded.sflow.rows;
         decoded.data_records = decoded.sflow.rows;

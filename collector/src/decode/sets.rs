@@ -107,7 +107,8 @@ impl<'a> Sets<'a> {
     /// Zeros behind the last set are padding that some devices add (Cisco ACI fills its datagrams).
     ///
     /// # Errors
-    /// [`DecodeError::BadLength`] when a set's length is below its header or beyond the datagram.
+    /// [`DecodeError::BadLength`] when a set's length is below its header or beyond the datagram: nothing tells where the
+    /// next set begins. The sets before it are whole.
     pub(super) fn next_set(&mut self) -> Result<Option<Set<'a>>, DecodeError> {
         let message = &mut self.rest;
         let rest = message.rest();

@@ -19,9 +19,10 @@
 //! interval is 1, its `forwarding_status` says "dropped" and why, and its octets, like those of dropped flows in
 //! NetFlow, are traffic that came in and did not go out. It counts as one of the other samples, its frame not at all.
 //!
-//! Lengths are trusted in the order in which they nest. A sample that runs past its message makes the whole message
-//! malformed, since no later sample can be found. A sample that contradicts itself inside its own length is left
-//! out and counted; a record that is shorter than its structure is left out and counted, and its sample stays.
+//! Lengths are trusted in the order in which they nest. A sample that runs past its message is left out and counted, with
+//! all samples behind it, since none of them can be found; those before it stay. A sample that contradicts itself inside
+//! its own length is left out and counted; a record that is shorter than its structure is left out and counted, and its
+//! sample stays.
 //! Longer ones are fine: structures may be extended at their end. So are octets behind the last sample. A length need
 //! not be a multiple of four: the zeros that XDR fills up with are stepped over, and agents that leave them out are
 //! read as well.
@@ -147,6 +148,8 @@ pub struct SampleCounts {
     pub other_samples: u32,
     /// Flow samples and discarded packets that contradict themselves and became no row.
     pub malformed_samples: u32,
+    /// Samples that the header promised and that the message does not hold as a whole.
+    pub samples_left_out: u32,
     /// Records that are shorter than their structure, in samples that became rows.
     pub malformed_records: u32,
     /// What the sample pools of the flow samples say.
@@ -175,8 +178,7 @@ pub struct Output<'a> {
 /// cursor stands behind the header.
 ///
 /// # Errors
-/// [`DecodeError::Truncated`] when a sample runs past the message; rows of the samples before it may then have been
-/// appended.
+/// [`DecodeError::Truncated`] when the first sample runs past the message, so that nothing could be read.
 pub fn decode_samples(
     mut cursor: Cursor<'_>,
     header: &Header,
@@ -185,9 +187,15 @@ pub fn decode_samples(
 ) -> Result<SampleCounts, DecodeError> {
     let mut counts = SampleCounts::default();
     let mut rows = Rows::default();
-    for _ in 0..header.n_samples {
-        let [format, length] = words(&mut cursor)?;
-        let octets = tagged(&mut cursor, length)?;
+    while counts.samples < header.n_samples {
+        let (format, octets) = match next_sample(&mut cursor) {
+            Ok(sample) => sample,
+            Err(error) if counts.samples == 0 => return Err(error),
+            Err(_) => {
+                counts.samples_left_out = header.n_samples - counts.samples;
+                break;
+            }
+        };
         counts.samples += 1;
         let kind = match counts.classify(format) {
             Sample::Packet(kind) => kind,
@@ -268,6 +276,13 @@ impl SampleCounts {
         let scaled = u64::from(octets) * u64::from(sampling_interval);
         self.frame_bytes_scaled = self.frame_bytes_scaled.saturating_add(scaled);
     }
+}
+
+/// The format and the contents of the next sample.
+#[inline]
+fn next_sample<'a>(cursor: &mut Cursor<'a>) -> Result<(u32, &'a [u8]), DecodeError> {
+    let [format, length] = words(cursor)?;
+    Ok((format, tagged(cursor, length)?))
 }
 
 /// The `length` octets of a sample or record, with the padding behind them stepped over.

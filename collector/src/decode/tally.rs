@@ -34,6 +34,12 @@ helios_metrics::tally! {
         /// Messages with lengths that contradict each other, of which what could be told was decoded.
         contradicting_lengths = |message| message.contradictions
             => "helios_collector_contradicting_lengths_total" "Messages with contradictory lengths; what lies inside the datagram is decoded";
+        /// Sets of NetFlow v9 and IPFIX that run past their datagram or are shorter than their header.
+        sets_left_out = |message| message.sets_left_out
+            => "helios_collector_sets_left_out_total" "v9 and IPFIX sets left out, with the rest of their message: longer than the datagram or shorter than their header";
+        /// Samples of sFlow that run past their datagram, and those announced behind them.
+        samples_left_out = |message| message.sflow.samples_left_out
+            => "helios_collector_samples_left_out_total" "sFlow samples left out: longer than the datagram, or announced behind such a sample";
         /// Flow samples of sFlow that contradict themselves.
         malformed_samples = |message| message.sflow.malformed_samples
             => "helios_collector_malformed_samples_total" "sFlow flow samples left out because of contradictory lengths";

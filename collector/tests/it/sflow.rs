@@ -169,15 +169,20 @@ fn counter_samples_are_taken_once_and_are_no_flows() {
 }
 
 #[test]
-fn a_malformed_message_leaves_no_counters_either() {
+fn a_message_without_a_whole_sample_leaves_no_counters_either() {
     let mut stand = Stand::new();
     stand.decode(&counter_message(1)).unwrap();
-    // A second sample is announced in the header that the message does not hold.
     let mut datagram = counter_message(2);
-    datagram[27] = 2;
-    datagram.extend([0, 0, 0, 2, 0, 0, 1, 0]);
+    datagram.pop();
     assert_eq!(stand.decode(&datagram), Err(DecodeError::Truncated));
     assert_eq!(stand.decoder.take_counters().len(), 1);
+    // The header announces a second sample that the message does not hold as a whole. The first one is.
+    let mut datagram = counter_message(3);
+    datagram[27] = 2;
+    datagram.extend([0, 0, 0, 2, 0, 0, 1, 0]);
+    assert_eq!(stand.decode(&datagram), Ok(0));
+    assert_eq!(stand.decoder.take_counters().len(), 1);
+    assert_eq!(stand.decoder.exporters().next().unwrap().stats.contradictions, 1);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! sFlow against an independent decoder, and against input that nobody would send.
 
-use helios_collector::decode::DecodeError;
 use helios_collector::decode::packet::Decapsulate;
+use helios_collector::decode::{DecodeError, SampleCounts};
+use helios_common::columns::{BYTES, SRC_ADDR};
 use helios_common::flow::FlowBatch;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -122,6 +123,20 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Where the samples of a message begin.
+fn samples_at(message: &[u8]) -> usize {
+    if message[7] == 1 { 28 } else { 40 }
+}
+
+/// Where each sample of a message ends; the first one begins at `at`.
+fn ends(message: &[u8], at: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(at), |&at| {
+        let length = message.get(at + 4..at + 8)?;
+        Some(at + 8 + u32::from_be_bytes(length.try_into().unwrap()) as usize)
+    })
+    .skip(1)
+}
+
 proptest! {
     #[test]
     fn both_decoders_read_the_same(message in message()) {
@@ -142,17 +157,35 @@ proptest! {
         compare(&message);
     }
 
+    /// What is left is read as if the header announced the whole samples alone.
     #[test]
-    fn a_message_cut_anywhere_is_an_error_or_whole(message in message(), cut in any::<prop::sample::Index>()) {
+    fn a_message_cut_anywhere_is_read_as_far_as_its_samples_are_whole(
+        message in message(),
+        cut in any::<prop::sample::Index>(),
+    ) {
         let cut = cut.index(message.len());
         let mut out = FlowBatch::new();
-        let result = decode(&message[..cut], Decapsulate::ALL, &mut out);
-        // The zeros that fill the last sample up to a multiple of four octets may lack: some agents do not send them.
-        if message.len() - cut < 4 && message[cut..].iter().all(|octet| *octet == 0) && result.is_ok() {
-            prop_assert_eq!(result, decode(&message, Decapsulate::ALL, &mut FlowBatch::new()));
-            return Ok(());
-        }
-        prop_assert!(matches!(result, Err(DecodeError::Truncated | DecodeError::BadCount)), "cut at {}: {:?}", cut, result);
+        let (_, counts) = match decode(&message[..cut], Decapsulate::ALL, &mut out) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let samples = samples_at(&message);
+                prop_assert!(matches!(error, DecodeError::Truncated | DecodeError::BadCount), "{:?}", error);
+                // Fewer octets than the announced samples have in their tags, or no sample that is whole.
+                let n_whole = ends(&message, samples).filter(|&end| end <= cut).count();
+                prop_assert!(error == DecodeError::BadCount || n_whole == 0, "cut at {} with {} whole", cut, n_whole);
+                return Ok(());
+            }
+        };
+        let samples = samples_at(&message);
+        prop_assert_eq!(counts.samples as usize, ends(&message, samples).filter(|&end| end <= cut).count());
+        let mut shorter = message;
+        shorter[samples - 4..samples].copy_from_slice(&counts.samples.to_be_bytes());
+        let mut expected = FlowBatch::new();
+        let (header, of_shorter) = decode(&shorter, Decapsulate::ALL, &mut expected).unwrap();
+        prop_assert_eq!(SampleCounts { samples_left_out: counts.samples_left_out, ..of_shorter }, counts);
+        prop_assert_eq!(header.n_samples, counts.samples);
+        prop_assert_eq!(out.values(BYTES), expected.values(BYTES));
+        prop_assert_eq!(out.values(SRC_ADDR), expected.values(SRC_ADDR));
     }
 
     #[test]

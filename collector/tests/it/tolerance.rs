@@ -3,6 +3,7 @@
 //! Octets follow RFC 7011 (messages), RFC 5103 (biflows), RFC 5477 and RFC 7014 (sampling), RFC 7012 (elements).
 
 use helios_collector::config::{CollectorConfig, SamplingConfig, SamplingMode};
+use helios_collector::decode::DecodeError;
 use helios_collector::encode::{Put, enterprise_field, field};
 use helios_common::columns::{
     ACCESS_POINT_MAC, BYTES, CLOCK_STATUS, DST_ADDR, DST_PORT, FLOW_END, FLOW_START, PACKETS, SAMPLING_INTERVAL,
@@ -47,6 +48,44 @@ fn a_message_that_is_longer_than_its_datagram_is_read_and_counted() {
         let decoded = bench.decode(&message);
         assert_eq!((decoded.data_records, decoded.contradictions), (2, 1), "{more}");
         assert_eq!(bench.out.values(BYTES), [100, 200]);
+    }
+}
+
+/// A set's length ends behind the datagram, or inside the set's own header. The sets in front of it are whole; nothing tells
+/// where its records end or a further set begins. nfdump 1.7 and tshark 4 read the sets in front of it as well.
+#[test]
+fn a_set_that_runs_past_its_datagram_costs_no_set_in_front_of_it() {
+    let records = [10, 0, 0, 1, 0, 0, 0, 100, 10, 0, 0, 2, 0, 0, 0, 200];
+    let fields = [field(8, 4), field(1, 4)];
+    let of_ipfix = ipfix(|m| {
+        m.template(256, &fields);
+        m.data(256, |out| out.put(&records));
+    });
+    let of_netflow9 = netflow9(0, |m| {
+        m.template(256, &fields);
+        m.data(256, 2, |out| out.put(&records));
+    });
+    for (whole, header) in [(of_ipfix, 16), (of_netflow9, 20)] {
+        for length in [0_u16, 3, 2000, u16::MAX] {
+            let mut message = whole.clone();
+            message.extend([1, 0]);
+            message.extend(length.to_be_bytes());
+            message.extend([10, 0, 0, 3, 0, 0, 3, 0]);
+            message.extend(&whole[whole.len() - 20..]);
+            if header == 16 {
+                let length = message.len() as u16;
+                message[2..4].copy_from_slice(&length.to_be_bytes());
+            }
+            let mut bench = Bench::new();
+            let decoded = bench.decode(&message);
+            assert_eq!((decoded.templates, decoded.contradictions, decoded.sets_left_out), (1, 1, 1), "{length}");
+            assert_eq!(bench.out.values(BYTES), [100, 200], "{length}");
+            assert_eq!(bench.decoder.exporters().next().unwrap().stats.contradictions, 1);
+            // Without a set in front of it, nothing of the message can be read.
+            let mut alone = message[..header].to_vec();
+            alone.extend([1, 0, 0xff, 0xff, 10, 0, 0, 1]);
+            assert_eq!(bench.try_decode(&alone).unwrap_err().error, DecodeError::BadLength);
+        }
     }
 }
 

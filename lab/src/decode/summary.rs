@@ -25,7 +25,11 @@ pub struct Summary {
     #[serde(skip)]
     contradictions: u64,
     #[serde(skip)]
+    sets_left_out: u64,
+    #[serde(skip)]
     samples_left_out: u64,
+    #[serde(skip)]
+    malformed_samples: u64,
     #[serde(skip)]
     records_left_out: u64,
 }
@@ -82,7 +86,9 @@ impl Summary {
         self.unreadable_lists += u64::from(decoded.unreadable_lists);
         self.contradictions += u64::from(decoded.contradictions);
         let sflow = &decoded.sflow;
-        self.samples_left_out += u64::from(sflow.malformed_samples + sflow.malformed_counter_samples);
+        self.sets_left_out += u64::from(decoded.sets_left_out);
+        self.samples_left_out += u64::from(sflow.samples_left_out);
+        self.malformed_samples += u64::from(sflow.malformed_samples + sflow.malformed_counter_samples);
         self.records_left_out += u64::from(sflow.malformed_records + sflow.malformed_counter_records);
         match self.counters(decoded.protocol) {
             Counters::Records(counters) => counters.add(decoded, batch),
@@ -114,7 +120,13 @@ impl Summary {
             }
         };
         note(self.contradictions, "message", "with lengths that contradict each other: what could be told was decoded");
-        note(self.samples_left_out, "sFlow sample", "left out: lengths inside them contradict each other");
+        note(
+            self.sets_left_out,
+            "set",
+            "left out, with the rest of the message: longer than the datagram, or shorter than a header",
+        );
+        note(self.samples_left_out, "sFlow sample", "left out: the datagram ends before their end");
+        note(self.malformed_samples, "sFlow sample", "left out: lengths inside them contradict each other");
         note(self.records_left_out, "record", "in sFlow samples left out: shorter than their structure");
         if self.unreadable_lists > 0 {
             notes.push(format!("{} lists in records (RFC 6313) could not be read", self.unreadable_lists));

@@ -563,11 +563,21 @@ fn structures_may_be_extended_at_their_end() {
 }
 
 #[test]
-fn a_sample_that_runs_past_the_message_is_an_error() {
-    let whole = message(&[flow_sample(&[tcp_header()]), flow_sample(&[tcp_header()])]);
+fn a_sample_that_runs_past_the_message_is_left_out_with_those_behind_it() {
+    let sample = flow_sample(&[tcp_header()]);
+    let whole = message(&[sample.clone(), sample.clone(), sample.clone()]);
+    let first_end = whole.len() - 2 * sample.len();
     for cut in 28..whole.len() {
-        let result = decode(&whole[..cut], &mut FlowBatch::new());
-        assert!(matches!(result, Err(DecodeError::Truncated | DecodeError::BadCount)), "cut at {cut}: {result:?}");
+        let mut out = FlowBatch::new();
+        let result = decode(&whole[..cut], &mut out);
+        if cut < first_end {
+            assert!(matches!(result, Err(DecodeError::Truncated | DecodeError::BadCount)), "cut at {cut}: {result:?}");
+            continue;
+        }
+        let n = 1 + ((cut - first_end) / sample.len()) as u32;
+        let counts = result.unwrap();
+        assert_eq!((counts.samples, counts.rows, counts.samples_left_out), (n, n, 3 - n), "cut at {cut}");
+        assert_eq!(out.values(DST_PORT), vec![443; n as usize]);
     }
 }
 
