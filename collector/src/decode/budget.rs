@@ -23,6 +23,23 @@ pub(super) const fn hashed(entry: usize) -> usize {
     (entry + 1) * 16 / 7
 }
 
+/// The same for a table from which entries are removed as well. The slots of removed entries are not free at once, so that it
+/// doubles when little more than half of it is in use. [`is_sparse`] tells when it has to be shrunk.
+pub(super) const fn hashed_with_removals(entry: usize) -> usize {
+    2 * hashed(entry)
+}
+
+/// Whether a table whose entries come and go takes more than is accounted for the `len` entries that it has: it is shrunk to
+/// fit then. It takes half of that at the most when it has been shrunk, so that this does not happen with every entry.
+///
+/// `allocated` are its octets on the heap and not its capacity, which leaves out the slots of removed entries.
+pub(super) const fn is_sparse(allocated: usize, len: usize, octets_per_entry: usize) -> bool {
+    allocated > SMALLEST_TABLE_OCTETS + len * octets_per_entry
+}
+
+/// What the smallest hash table may take, whatever it holds: four slots of up to 24 octets.
+pub(super) const SMALLEST_TABLE_OCTETS: usize = 128;
+
 /// An entry of a table of options data. The longest have 24 octets.
 pub(super) const ENTRY_OCTETS: usize = hashed(24);
 

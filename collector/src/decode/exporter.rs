@@ -5,7 +5,7 @@ use helios_common::exporter::{Address, ExporterId};
 use helios_common::flow::FlowBatch;
 use helios_common::time::UnixMs;
 
-use super::budget::hashed;
+use super::budget::{SMALLEST_TABLE_OCTETS, hashed_with_removals};
 use super::by_hand::ByHand;
 use super::domain::Domain;
 use super::minute::Last;
@@ -16,9 +16,12 @@ use super::sflow5::Metered;
 use super::tally::Tally;
 use super::{DecodeError, Decoded, Protocol, Transport};
 
+/// A slot of the table of exporters, as it is accounted for.
+pub(super) const EXPORTER_SLOT_OCTETS: usize = hashed_with_removals(size_of::<([u8; 16], Exporter)>());
+
 /// What an exporter takes, with the smallest size that each of its tables may have, and its first domains: a vector begins
 /// with room for four.
-pub(super) const EXPORTER_OCTETS: usize = hashed(size_of::<([u8; 16], Exporter)>()) + 4 * size_of::<Domain>() + 9 * 128;
+pub(super) const EXPORTER_OCTETS: usize = EXPORTER_SLOT_OCTETS + 4 * size_of::<Domain>() + 9 * SMALLEST_TABLE_OCTETS;
 
 /// One exporter.
 #[derive(Debug)]
@@ -76,7 +79,7 @@ impl Exporter {
                 domain.templates.expire(oldest);
             }
         }
-        self.templates = self.domains.iter().map(|domain| domain.templates.len()).sum();
+        self.templates = self.domains.iter().map(|domain| domain.templates.n_definitions()).sum();
         self.template_octets = self.domains.iter().map(|domain| domain.templates.octets()).sum();
         self.held_octets = self.domains.iter().map(|domain| domain.pending.octets()).sum();
     }

@@ -7,8 +7,9 @@ use helios_common::exporter::{Address, Exporters, UNNAMED};
 use helios_common::names::Names;
 use helios_common::time::UnixMs;
 
+use super::budget::is_sparse;
 use super::by_hand::{ByHand, SamplingRule};
-use super::exporter::{EXPORTER_OCTETS, Exporter};
+use super::exporter::{EXPORTER_OCTETS, EXPORTER_SLOT_OCTETS, Exporter};
 use super::template::Compiler;
 use super::{DecodeError, ExporterStats, SavedExporter, Transport};
 
@@ -64,6 +65,9 @@ impl Known {
             }
             stays
         });
+        if is_sparse(exporters.allocation_size(), exporters.len(), EXPORTER_SLOT_OCTETS) {
+            exporters.shrink_to_fit();
+        }
         registry.recycle(now);
         for exporter in exporters.values_mut().filter(|exporter| exporter.id == UNNAMED) {
             exporter.id = registry.intern_behind(exporter.address, exporter.socket);

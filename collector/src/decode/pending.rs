@@ -13,8 +13,9 @@ const MAX_AGE_MS: i64 = 30 * 60 * 1000;
 /// spoofed senders do not push out what honest ones have waiting.
 pub(super) const MAX_WORKER_HELD_OCTETS: usize = 64 << 20;
 
-/// What a held set costs besides its octets: without it, sets of no record would be held for nothing, in any number.
-const OVERHEAD_OCTETS: usize = size_of::<HeldSet>();
+/// What a held set costs besides its octets: without it, sets of no record would be held for nothing, in any number. A queue
+/// has room for twice as many sets as it holds at the most.
+const OVERHEAD_OCTETS: usize = 2 * size_of::<HeldSet>();
 
 /// A held set, with what its records need to be decoded as if they came when they did.
 #[derive(Debug, Clone)]
@@ -83,7 +84,16 @@ impl Pending {
     fn pop(&mut self) -> Option<HeldSet> {
         let set = self.sets.pop_front()?;
         self.octets -= set.cost();
+        self.give_back();
         Some(set)
+    }
+
+    /// Shrinks the queue when it has room for more than twice as many sets as it holds, and leaves room for some.
+    fn give_back(&mut self) {
+        let held = self.sets.len();
+        if self.sets.capacity() > 2 * held.max(2) {
+            self.sets.shrink_to(held + held / 2);
+        }
     }
 
     /// Takes out the sets of `template`, oldest first.
@@ -175,9 +185,33 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_whose_sets_come_and_go_takes_no_more_than_they_cost() {
+        let mut pending = Pending::default();
+        for at in 0..5000 {
+            pending.hold(set(256, 0, at), 1 << 20, usize::MAX);
+            let taken = pending.sets.capacity() * size_of::<HeldSet>();
+            assert!(
+                taken <= pending.octets().max(4 * size_of::<HeldSet>()),
+                "{taken} octets for {}",
+                pending.sets.len()
+            );
+        }
+        for at in 1..5001 {
+            pending.expire(at + MAX_AGE_MS);
+            let taken = pending.sets.capacity() * size_of::<HeldSet>();
+            assert!(
+                taken <= pending.octets().max(4 * size_of::<HeldSet>()),
+                "{taken} octets for {}",
+                pending.sets.len()
+            );
+        }
+        assert!(pending.is_empty());
+    }
+
+    #[test]
     fn sets_expire() {
         let mut pending = Pending::default();
-        pending.hold(set(256, 10, 0), 100, usize::MAX);
+        pending.hold(set(256, 10, 0), 1000, usize::MAX);
         assert!(pending.release(256, MAX_AGE_MS + 1).is_empty());
         assert_eq!(pending.counts.expired, 1);
     }

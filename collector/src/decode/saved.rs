@@ -118,7 +118,7 @@ impl SavedExporter {
                 );
             }
             domain.templates.changed = false;
-            let (templates, octets) = (domain.templates.len(), domain.templates.octets());
+            let (templates, octets) = (domain.templates.n_definitions(), domain.templates.octets());
             exporter.templates += templates;
             exporter.template_octets += octets;
         }

@@ -15,7 +15,7 @@ use helios_common::ie::{Ie, iana};
 use helios_common::time::UnixMs;
 
 use super::DecodeError;
-use super::budget::hashed;
+use super::budget::{hashed_with_removals, is_sparse};
 use super::cursor::Cursor;
 use super::plan::Plan;
 use super::records::Place;
@@ -42,7 +42,7 @@ pub const MAX_EXPORTER_TEMPLATES: usize = 4096;
 /// fields, or 450 of the longest. One more takes the place of the least recently used of its domain.
 pub const MAX_EXPORTER_TEMPLATE_OCTETS: usize = 8 << 20;
 
-/// Templates of one worker, of 100 octets each besides their definitions, which those of one kind of device share and
+/// Templates of one worker, of 350 octets each besides their definitions, which those of one kind of device share and
 /// which the [budget](super::budget) bounds. When as many are held, newcomers get none, so that spoofed senders cannot
 /// push out an honest exporter's templates.
 pub const MAX_WORKER_TEMPLATES: usize = 131_072;
@@ -126,10 +126,13 @@ impl Compiled {
 }
 
 /// What a template takes besides its definition, which several may share.
-pub(super) const TEMPLATE_OCTETS: usize = hashed(size_of::<(u16, Template)>());
+pub(super) const TEMPLATE_OCTETS: usize = hashed_with_removals(size_of::<(u16, Template)>());
+
+/// A slot of the [`Compiler`], as it is accounted for.
+const SLOT_OCTETS: usize = hashed_with_removals(size_of::<Arc<Compiled>>());
 
 /// A definition itself, with its two reference counts and its slot in the [`Compiler`].
-const OVERHEAD_OCTETS: usize = size_of::<Compiled>() + 2 * size_of::<usize>() + 3 * size_of::<Arc<Compiled>>();
+const OVERHEAD_OCTETS: usize = size_of::<Compiled>() + 2 * size_of::<usize>() + SLOT_OCTETS;
 
 /// Compiles definitions, the same ones once, and keeps those that a template has.
 #[derive(Debug, Default)]
@@ -166,6 +169,14 @@ impl Compiler {
         if let Ok(entry) = self.known.find_entry(hash, |known| Arc::ptr_eq(known, &compiled)) {
             entry.remove();
             self.octets -= compiled.octets;
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        let Self { known, hasher, .. } = self;
+        if is_sparse(known.allocation_size(), known.len(), SLOT_OCTETS) {
+            known.shrink_to_fit(|known| hasher.hash_one((&known.fields[..], known.scope_fields)));
         }
     }
 
@@ -173,6 +184,7 @@ impl Compiler {
     pub fn forget_unused(&mut self) {
         self.known.retain(|known| Arc::strong_count(known) > 1);
         self.octets = self.known.iter().map(|known| known.octets).sum();
+        self.give_back();
     }
 
     /// Definitions that are held.
@@ -211,7 +223,7 @@ pub struct Template {
     defined_at: UnixMs,
     /// The port that the definition came from.
     port: u16,
-    /// Definitions of other ports that differ, oldest first. Most templates have none.
+    /// Definitions of other ports that differ, oldest first. Most templates have none. It has no spare room.
     others: Vec<Other>,
     /// Tells the definition that this one took the place of; 0 if there was none.
     replaced: u64,
@@ -266,6 +278,7 @@ impl Template {
         if latest == port {
             compiler.release(compiled);
         } else {
+            others.reserve_exact(1);
             others.push(Other { port: latest, compiled, defined_at });
         }
         let surplus = others.len().saturating_sub(MAX_PORTS);
@@ -276,6 +289,7 @@ impl Template {
         }) {
             compiler.release(gone.compiled);
         }
+        others.shrink_to_fit();
         others
     }
 }
@@ -327,6 +341,8 @@ pub struct TemplateStore {
     templates: HashMap<u16, Template, foldhash::fast::RandomState>,
     /// What the templates take if none shares its definition.
     octets: usize,
+    /// Definitions of other ports, of all templates.
+    n_others: usize,
     uses: u64,
     /// Whether a definition came, changed or went since this was last set to false.
     pub changed: bool,
@@ -379,6 +395,11 @@ impl TemplateStore {
         self.templates.len()
     }
 
+    /// Templates, and definitions of them that other ports have.
+    pub fn n_definitions(&self) -> usize {
+        self.templates.len() + self.n_others
+    }
+
     /// Whether no id has a definition.
     pub fn is_empty(&self) -> bool {
         self.templates.is_empty()
@@ -397,9 +418,11 @@ impl TemplateStore {
         // NetFlow v9 demands one (RFC 3954 §9).
         for template in self.templates.values_mut() {
             template.others.retain(|other| other.defined_at >= oldest);
+            template.others.shrink_to_fit();
         }
         self.templates.retain(|_, template| template.defined_at >= oldest);
         self.octets = self.templates.values().map(Template::cost).sum();
+        self.n_others = self.templates.values().map(|template| template.others.len()).sum();
         self.give_back();
         let expired = before - self.templates.len();
         self.changed |= expired > 0;
@@ -423,8 +446,10 @@ impl TemplateStore {
             // A port that agrees again needs no definition of its own.
             for other in known.others.extract_if(.., |other| other.port == port) {
                 self.octets -= other.cost();
+                self.n_others -= 1;
                 compiler.release(other.compiled);
             }
+            known.others.shrink_to_fit();
             return Learned::Refreshed;
         }
         self.changed = true;
@@ -437,6 +462,7 @@ impl TemplateStore {
             None => (0, Vec::new()),
             Some(known) => {
                 self.octets -= known.cost();
+                self.n_others -= known.others.len();
                 let by_port = known.others.iter().any(|other| other.port == port && is_same(&other.compiled));
                 let by_turns = known.port == port && known.replaced == self.fingerprint(fields, scope_fields);
                 self.alternated += u64::from(by_port || by_turns);
@@ -452,7 +478,7 @@ impl TemplateStore {
         let of_others = others.iter().map(Other::cost).sum::<usize>();
         if !self.make_room(compiled.octets + of_others, most, room.compiler_octets, compiler) {
             // The latest definition goes before those of other ports.
-            others.drain(..).for_each(|other| compiler.release(other.compiled));
+            std::mem::take(&mut others).into_iter().for_each(|other| compiler.release(other.compiled));
             if !self.make_room(compiled.octets, most, room.compiler_octets, compiler) {
                 compiler.release(compiled);
                 self.refused += 1;
@@ -462,15 +488,15 @@ impl TemplateStore {
         self.uses += 1;
         let template = Template { compiled, last_used: self.uses, defined_at: now, port, others, replaced };
         self.octets += template.cost();
+        self.n_others += template.others.len();
         self.templates.insert(id, template);
         self.give_back();
         if replaced == 0 { Learned::New } else { Learned::Replaced }
     }
 
-    /// Gives back room that removed templates left. A table whose entries come and go doubles when it is little more than half
-    /// full, but [`TEMPLATE_OCTETS`] are those of a table that only grew: twice the room that its entries need at the most.
+    /// Gives back room that removed templates left.
     fn give_back(&mut self) {
-        if self.templates.capacity() > 2 * self.templates.len().max(2) {
+        if is_sparse(self.templates.allocation_size(), self.templates.len(), TEMPLATE_OCTETS) {
             self.templates.shrink_to_fit();
         }
     }
@@ -501,6 +527,8 @@ impl TemplateStore {
     fn remove(&mut self, id: u16, compiler: &mut Compiler) -> bool {
         let Some(template) = self.templates.remove(&id) else { return false };
         self.octets -= template.cost();
+        self.n_others -= template.others.len();
+        self.give_back();
         template.release(compiler);
         true
     }
@@ -515,9 +543,11 @@ impl TemplateStore {
         let is_of = |template: &Template| (template.scope_fields > 0) == (records == RecordKind::Options);
         for (_, template) in self.templates.extract_if(|_, template| is_of(template)) {
             self.octets -= template.cost();
+            self.n_others -= template.others.len();
             self.changed = true;
             template.release(compiler);
         }
+        self.give_back();
     }
 
     /// Forgets the least recently used template; tells whether there was one.

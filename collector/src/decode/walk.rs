@@ -77,7 +77,7 @@ impl Walk<'_> {
                 compiler_octets: self.max_compiler_octets,
             };
             let templates = &mut self.domain.templates;
-            let before = (templates.len(), templates.octets());
+            let before = (templates.n_definitions(), templates.octets());
             let now = self.message.received_at;
             let defined = (&self.fields[..], definition.scope_fields);
             let learned = templates.learn(definition.id, defined, room, (self.port, now), self.compiler);
@@ -104,7 +104,7 @@ impl Walk<'_> {
     /// RFC 7011 §8.1: a withdrawal of the set id itself, 2 or 3, is one of all templates of its kind.
     fn withdraw(&mut self, id: u16) {
         let templates = &mut self.domain.templates;
-        let before = (templates.len(), templates.octets());
+        let before = (templates.n_definitions(), templates.octets());
         match id {
             2 => templates.withdraw_all(template::RecordKind::Data, self.compiler),
             3 => templates.withdraw_all(template::RecordKind::Options, self.compiler),
@@ -116,7 +116,7 @@ impl Walk<'_> {
     /// Takes note that the domain had other templates `before`: so many, of so many octets.
     fn count_templates(&mut self, before: (usize, usize)) {
         let templates = &self.domain.templates;
-        let added = templates.len() as isize - before.0 as isize;
+        let added = templates.n_definitions() as isize - before.0 as isize;
         let added_octets = templates.octets() as isize - before.1 as isize;
         *self.exporter_templates = self.exporter_templates.saturating_add_signed(added);
         *self.worker_templates = self.worker_templates.saturating_add_signed(added);

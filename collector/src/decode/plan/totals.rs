@@ -167,9 +167,9 @@ impl FlowTotals {
         room.is_some()
     }
 
-    /// Octets on the heap; an upper bound.
+    /// Octets on the heap. A table's capacity would not tell them: it leaves out the slots of removed flows.
     pub fn heap_octets(&self) -> usize {
-        octets_of(self.young.capacity()) + octets_of(self.old.capacity())
+        self.young.allocation_size() + self.old.allocation_size()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Definitions learned, shared, evicted, and told apart by port.
 
+use super::super::budget::SMALLEST_TABLE_OCTETS;
 use super::*;
 
 const PORT: u16 = 4000;
@@ -54,12 +55,63 @@ fn a_table_whose_templates_come_and_go_stays_as_large_as_is_accounted_for() {
     let mut store = TemplateStore::default();
     for id in 256..20_000 {
         learn(&mut store, id, &[field(8, 4)], 0, true, i64::from(id));
-        let (room, held) = (store.templates.capacity(), store.len());
-        assert!(room <= 2 * held.max(2), "room for {room} templates, {held} held, after {id}");
+        check_room(&store);
     }
     assert_eq!(store.len(), MAX_TEMPLATES);
     store.expire(19_990);
     assert_eq!((store.len(), store.templates.capacity()), (10, 14));
+}
+
+/// The table, which has slots of removed templates as well, takes no more than is accounted for its templates.
+#[track_caller]
+fn check_room(store: &TemplateStore) {
+    let (taken, held) = (store.templates.allocation_size(), store.templates.len());
+    assert!(
+        taken <= SMALLEST_TABLE_OCTETS + held * TEMPLATE_OCTETS,
+        "{taken} octets for {held} templates, {} each",
+        taken / held.max(1)
+    );
+}
+
+#[test]
+fn tables_whose_templates_are_withdrawn_stay_as_large_as_is_accounted_for() {
+    let (mut store, mut compiler) = (TemplateStore::default(), Compiler::default());
+    let check = |store: &TemplateStore, compiler: &Compiler| {
+        check_room(store);
+        let (taken, held) = (compiler.known.allocation_size(), compiler.n_definitions());
+        assert!(taken <= SMALLEST_TABLE_OCTETS + held * SLOT_OCTETS, "{taken} octets for {held} definitions");
+    };
+    for round in 0..5 {
+        for id in 0..1000 {
+            store.learn(256 + id, (&[field(1 + id, 4 + round)], 0), Room::ANY, (PORT, 0), &mut compiler);
+            check(&store, &compiler);
+        }
+        for id in (0..1000).filter(|id| id % 100 > 0) {
+            store.withdraw(256 + id, &mut compiler);
+            check(&store, &compiler);
+        }
+    }
+    store.withdraw_all(RecordKind::Data, &mut compiler);
+    check(&store, &compiler);
+    assert_eq!((store.len(), store.octets(), compiler.octets()), (0, 0, 0));
+}
+
+#[test]
+fn definitions_of_other_ports_are_counted_and_take_no_spare_room() {
+    let (mut store, mut compiler) = (TemplateStore::default(), Compiler::default());
+    let mut define = |port: u16, length: u16, store: &mut TemplateStore| {
+        store.learn(256, (&[field(8, length)], 0), Room::ANY, (port, 0), &mut compiler);
+        let others = &store.templates[&256].others;
+        assert_eq!((others.capacity(), store.n_definitions()), (others.len(), 1 + others.len()));
+        others.len()
+    };
+    let grown = [1, 2, 3, 4].map(|port| define(port, port, &mut store));
+    assert_eq!(grown, [0, 1, 2, 3]);
+    // All ports agree again.
+    let agreed = [1, 2, 3, 4].map(|port| define(port, 4, &mut store));
+    assert_eq!(agreed, [2, 1, 0, 0]);
+    store.withdraw(256, &mut compiler);
+    assert_eq!((store.len(), store.octets(), compiler.octets()), (0, 0, 0));
 }
 
 /// A template of `n` fields that no other one has.
