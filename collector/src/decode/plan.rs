@@ -24,7 +24,7 @@ use super::cursor::unsigned;
 use super::interval;
 use super::packet::tunnel_type;
 use super::records::{Fields, Records};
-use super::template::Field;
+use super::template::{Field, VARIABLE_LENGTH};
 use super::text::Texts;
 
 mod communities;
@@ -322,8 +322,8 @@ impl Plan {
             uptime_end: find(UPTIME_END).filter(|_| has_uptimes),
             has_icmp: either(&[32, 139, 176, 178]),
             has_addresses: AddressFamilies {
-                v4: filled || either(&[8, 12, 44, 45]) || ends::has_ipv4(fields),
-                v6: filled || either(&[27, 28, 169, 170]) || ends::has_ipv6(fields),
+                v4: filled || has_address_of(fields, 4) || ends::has_ipv4(fields),
+                v6: filled || has_address_of(fields, 16) || ends::has_ipv6(fields),
             },
         }
     }
@@ -528,7 +528,8 @@ impl Step {
         self.write(values, col, out, |ms| ms);
     }
 
-    /// Addresses; what is not as long as one is cut, or padded with zeros at its end.
+    /// Addresses of the element's family. Where the length is that of the other family, it counts; octets of any other length
+    /// are no address (RFC 7011 §6.2 has no reduced-size encoding for addresses).
     fn arrays<const N: usize, F: Fields>(
         &self,
         fields: &F,
@@ -539,7 +540,7 @@ impl Step {
         if fields.width() == Some(N) {
             self.write(fields.arrays(), col, out, convert);
         } else {
-            self.write(fields.octets(), col, out, |octets| convert(padded(octets)));
+            self.write(fields.octets(), col, out, address_of_octets);
         }
     }
 
@@ -599,6 +600,14 @@ const fn open_vswitch_tunnel(number: u64) -> u8 {
         7 => tunnel_type::GENEVE,
         _ => tunnel_type::OTHER,
     }
+}
+
+/// Whether a field of the flow's addresses or prefixes may have so many octets.
+fn has_address_of(fields: &[Field], octets: u16) -> bool {
+    fields.iter().any(|field| {
+        let is_address = matches!(field.ie, Ie { pen: 0, id: 8 | 12 | 27 | 28 | 44 | 45 | 169 | 170 });
+        is_address && (field.length == octets || field.length == VARIABLE_LENGTH)
+    })
 }
 
 /// The zero address is "none" in either family.

@@ -5,9 +5,9 @@
 
 use helios_collector::encode::{Put, VARIABLE_LENGTH, enterprise_field, field};
 use helios_common::columns::{
-    BGP_NEXT_HOP, BYTES, DST_ADDR, DST_PORT, FIREWALL_EVENT, FLOW_END, FLOW_START, FORWARDING_STATUS, ICMP_CODE,
-    ICMP_TYPE, IPV6_FLOW_LABEL, MPLS_LABELS, NEXT_HOP, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS, POST_NAT_DST_ADDR,
-    POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, PROTO, SAMPLING_INTERVAL, SRC_ADDR, SRC_PORT, TCP_FLAGS,
+    BGP_NEXT_HOP, BYTES, DST_ADDR, DST_PORT, ETHER_TYPE, FIREWALL_EVENT, FLOW_END, FLOW_START, FORWARDING_STATUS,
+    ICMP_CODE, ICMP_TYPE, IPV6_FLOW_LABEL, MPLS_LABELS, NEXT_HOP, OUTER_DST_ADDR, OUTER_SRC_ADDR, PACKETS,
+    POST_NAT_DST_ADDR, POST_NAT_SRC_ADDR, POST_NAT_SRC_PORT, PROTO, SAMPLING_INTERVAL, SRC_ADDR, SRC_PORT, TCP_FLAGS,
 };
 use helios_common::exporter::mapped;
 
@@ -25,6 +25,32 @@ fn type_and_code_of_icmp_in_one_number_may_be_wider_than_two_octets() {
             });
         }));
         assert_eq!((bench.out.get(ICMP_TYPE, 0), bench.out.get(ICMP_CODE, 0)), (3, 1), "{element}, {width} octets");
+    }
+}
+
+/// RFC 7011 §6.1 has 4 octets for an IPv4 address and 16 for an IPv6 address, and no shorter encoding of either (§6.2).
+#[test]
+fn an_address_is_of_the_family_that_its_length_tells_and_octets_of_another_length_are_none() {
+    let v6 = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+    let cases: [(u16, &[u8], _, u16); 6] = [
+        (8, &[10, 0, 0, 1], mapped([10, 0, 0, 1]), 0x0800),
+        (8, &v6, v6, 0x86dd),
+        (27, &v6, v6, 0x86dd),
+        (27, &[10, 0, 0, 1], mapped([10, 0, 0, 1]), 0x0800),
+        (8, &[10, 0, 0], [0; 16], 0),
+        (27, &v6[..8], [0; 16], 0),
+    ];
+    for (element, octets, address, ether_type) in cases {
+        let mut bench = Bench::new();
+        bench.decode(&ipfix(|m| {
+            m.template(256, &[field(element, octets.len() as u16), field(1, 4)]);
+            m.data(256, |out| {
+                out.put(octets);
+                out.put_u32(7);
+            });
+        }));
+        let got = (bench.out.get(SRC_ADDR, 0), bench.out.get(ETHER_TYPE, 0), bench.out.get(BYTES, 0));
+        assert_eq!(got, (address, ether_type, 7), "element {element} of {} octets", octets.len());
     }
 }
 

@@ -8,7 +8,7 @@ use helios_common::columns::{Col, DST_ADDR, DST_MAC, DST_PORT, SRC_ADDR, SRC_MAC
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{CISCO_PEN, Ie, iana};
 
-use super::{mapped_or_none, padded, unsigned};
+use super::{address_of_octets, unsigned};
 use crate::decode::records::Records;
 use crate::decode::template::Field;
 
@@ -106,8 +106,8 @@ struct Row<'a, R> {
 
 impl<R: Records> Row<'_, R> {
     fn end(&mut self, end: End, address: Col<[u8; 16]>, port: Col<u16>, mac: Col<u64>) {
-        self.put(address, end.ipv4, |octets| mapped_or_none(padded(octets)));
-        self.put(address, end.ipv6, padded);
+        self.put(address, end.ipv4, address_of_octets);
+        self.put(address, end.ipv6, address_of_octets);
         self.put(port, end.port, |octets| unsigned(octets) as u16);
         self.put(mac, end.mac, unsigned);
     }

@@ -14,7 +14,7 @@ use helios_common::exporter::{Address, mapped};
 use helios_common::flow::FlowBatch;
 use helios_common::ie::{Ie, VMWARE_PEN, iana};
 
-use super::{Plan, mapped_or_none, padded, unsigned};
+use super::{Plan, address_of_octets, unsigned};
 use crate::decode::packet::{Decapsulate, tunnel_type};
 use crate::decode::records::Records;
 use crate::decode::template::Field;
@@ -159,7 +159,7 @@ impl<R: Records> Row<'_, R> {
     fn address(&mut self, col: Col<Address>, field: Option<usize>) {
         let Some(field) = field else { return };
         let octets = self.records.octets(self.row, field);
-        let address = if octets.len() == 4 { mapped_or_none(padded(octets)) } else { padded(octets) };
+        let address = address_of_octets(octets);
         self.put(col, address);
     }
 
