@@ -36,10 +36,11 @@ pub struct CollectorConfig {
     /// For example `relay: [{to: 192.0.2.10:2055, source: exporter}, {to: "[2001:db8::7]:6343"}]`.
     ///
     /// When the relay cannot keep up, datagrams are left out and counted; receiving never waits for it. IPFIX over TCP is
-    /// not passed on.
+    /// not passed on. Worst case: 32 MiB of waiting datagrams, and 8 MiB of the
+    /// kernel for each collector.
     pub relay: Vec<RelayConfig>,
     /// Receive threads. Each has a socket of its own; the source address of an exporter decides which thread receives
-    /// it.
+    /// it. Worst case of one thread: 1 MiB of buffers, one batch, and what receive_buffer_bytes says.
     pub workers: usize,
     /// Receive buffer of each socket, in bytes. Worst case: twice as much memory of the kernel for each worker and address.
     /// The kernel limits it to net.core.rmem_max unless Helios has
@@ -47,11 +48,14 @@ pub struct CollectorConfig {
     pub receive_buffer_bytes: usize,
     /// Let the kernel join datagrams of one exporter (UDP_GRO): fewer system calls, less CPU.
     pub gro: bool,
-    /// Rows per batch between two stages. 4,000 to 8,000 rows fit into the L2 cache of a core.
+    /// Rows per batch between two stages. 4,000 to 8,000 rows fit into the L2 cache of a core. Worst case of one batch: 1.2 KiB
+    /// for each of these rows and of the 24,576 that the last message of the batch may add, if every row fills every column.
     pub batch_rows: usize,
     /// Longest time that rows wait for their batch to fill, in milliseconds.
     pub flush_interval_ms: u64,
-    /// Batches that can wait for the enricher. When this queue is full, Helios drops a batch and counts its rows.
+    /// Batches that can wait for the enricher. When this queue is full, Helios drops a batch and counts its rows. Worst case:
+    /// twice as many batches and 3, and one for each worker (batch_rows has the size of one): empty batches keep their memory
+    /// and are used again.
     pub queue_batches: usize,
     /// Tunnels that are decapsulated: gre, ipip, vxlan, geneve, erspan, gtp, mpls. The inner packet fills the plain
     /// columns, the outer addresses fill outer_src_addr and outer_dst_addr.

@@ -231,7 +231,7 @@ impl Worker {
                 }
                 Err(discarded) => counts.discarded(&discarded),
             }
-            if output.batch.rows() >= limits.batch_rows {
+            if output.batch.is_full(limits.batch_rows) {
                 output.hand_on();
             }
         }

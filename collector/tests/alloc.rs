@@ -6,12 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use helios_collector::decode::budget::Budget;
-use helios_collector::decode::{DatagramMeta, Decoder, DecoderConfig};
+use helios_collector::decode::{DatagramMeta, Decoder, DecoderConfig, Transport};
 use helios_collector::encode::packet::{self, Ipv4, Layer};
 use helios_collector::encode::sflow5::records::{SampledHeader, header_protocol};
 use helios_collector::encode::{Put, VARIABLE_LENGTH, field, ipfix, netflow1, netflow5, netflow7, netflow9, sflow5};
-use helios_common::exporter::Exporters;
-use helios_common::flow::{BATCH_ROWS, FlowBatch};
+use helios_common::columns::{AS_PATH, COMMUNITIES, Column, ColumnKind, LARGE_COMMUNITIES, MPLS_LABELS, Value};
+use helios_common::exporter::{ExporterId, Exporters, mapped};
+use helios_common::flow::{BATCH_ROWS, FlowBatch, LIST_OCTETS_PER_ROW};
 use helios_common::names::Names;
 use helios_testkit::alloc::{self, Counting};
 
@@ -142,7 +143,11 @@ impl Kept {
     fn new(max_octets: usize) -> Self {
         let names = Arc::new(Names::new());
         let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
-        let mut decoder = Decoder::new(DecoderConfig::default(), exporters, names);
+        Self::with(max_octets, DecoderConfig::default(), exporters, names)
+    }
+
+    fn with(max_octets: usize, config: DecoderConfig, exporters: Arc<Exporters>, names: Arc<Names>) -> Self {
+        let mut decoder = Decoder::new(config, exporters, names);
         let budget = Arc::new(Budget::new(max_octets));
         decoder.charge_to(Arc::clone(&budget));
         let mut kept = Self { decoder, out: FlowBatch::new(), budget, before: 0 };
@@ -249,6 +254,57 @@ fn what_is_kept_of_each_kind_is_no_more_than_is_accounted_for() {
     kept.check("200 exporters with 50 KB that wait for a template");
 }
 
+/// Entries come and go in waves, of which a few stay: what removed ones leave behind is given back or is accounted for.
+#[test]
+fn what_comes_and_goes_leaves_no_more_than_is_accounted_for() {
+    const N: u32 = 2000;
+    let names = Arc::new(Names::new());
+    let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
+    // The registry of exporters is bounded by itself, and is of the whole process.
+    for source in 0..N {
+        exporters.intern(mapped((0x0a00_0000 + source).to_be_bytes()));
+    }
+    let mut kept = Kept::with(1 << 30, DecoderConfig::default(), exporters, names);
+    for wave in 0..4 {
+        for source in 0..N {
+            kept.send(source, NOW + wave * HOUR_MS, &templates(source % 100, 1, 3));
+        }
+        kept.check("a wave of exporters");
+        (0..20).for_each(|source| kept.send(source, NOW + (wave + 1) * HOUR_MS - 1, &templates(source, 1, 3)));
+        kept.decoder.expire(NOW + (wave + 1) * HOUR_MS);
+        assert_eq!(kept.decoder.exporters().count(), 20);
+        kept.check("20 exporters are left of 2,000");
+    }
+    // Sets that wait for templates, and expire.
+    let mut kept = Kept::new(1 << 30);
+    for wave in 0..4 {
+        let at = NOW + wave * HOUR_MS;
+        for source in 0..100 {
+            (0..300).for_each(|_| kept.send(source, at, &message(0, |m| m.data(999, |_| ()))));
+            kept.send(source, at + HOUR_MS / 2, &message(0, |m| m.data(999, |_| ())));
+        }
+        kept.check("held sets of no record");
+        kept.decoder.expire(at + HOUR_MS / 2 + 1);
+        kept.check("one held set is left of 301");
+    }
+}
+
+/// Over TCP templates are withdrawn (RFC 7011 §8.1).
+#[test]
+fn withdrawn_templates_leave_no_more_than_is_accounted_for() {
+    let names = Arc::new(Names::new());
+    let exporters = Arc::new(Exporters::new(Arc::clone(&names)));
+    let config = DecoderConfig { transport: Transport::Tcp, ..DecoderConfig::default() };
+    let mut kept = Kept::with(1 << 30, config, exporters, names);
+    for wave in 0..4 {
+        (0..50).for_each(|part| kept.send(1, NOW, &templates(wave * 1000 + part * 20, 20, 30)));
+        kept.check("1,000 templates");
+        let withdrawn = message(0, |m| (0..1024).filter(|id| id % 50 > 0).for_each(|id| m.template(256 + id, &[])));
+        kept.send(1, NOW, &withdrawn);
+        kept.check("a few templates are left");
+    }
+}
+
 /// The tables of totals grow to their full size, or as far as the budget has room.
 #[test]
 fn totals_of_flows_are_charged_and_stay_within_the_budget() {
@@ -271,6 +327,9 @@ fn totals_of_flows_are_charged_and_stay_within_the_budget() {
         let before = kept.budget.used();
         (1..400).for_each(|part| kept.send(1, NOW, &flows(part)));
         kept.check("400,000 flows with totals");
+        // Flows whose totals are told again move from the older table to the younger one.
+        (200..400).for_each(|part| kept.send(1, NOW, &flows(part)));
+        kept.check("400,000 flows, the half of them twice");
         let taken = kept.budget.used() - before;
         assert!((least..14 << 20).contains(&taken), "{taken} octets of totals in a budget of {max_octets}");
     }
@@ -293,4 +352,37 @@ fn a_full_budget_refuses_what_is_new_and_keeps_what_is_there() {
     // All of them fall silent: the budget is free again.
     kept.decoder.expire(NOW + 2 * HOUR_MS);
     assert_eq!((kept.decoder.state_octets(), kept.budget.used()), (0, 0));
+}
+
+/// docs/configuration.md (`collector.batch_rows`) has 1.2 KiB for each row, growing vectors included.
+#[test]
+fn a_batch_of_rows_that_fill_every_column_takes_what_the_configuration_reference_says() {
+    fn put<T: Value>(column: Column, out: &mut FlowBatch) {
+        out.open(column.typed::<T>().unwrap()).push(T::default());
+    }
+    let mut out = FlowBatch::new();
+    let before = alloc::live_octets();
+    // One row more than a power of two: vectors have just doubled.
+    let rows = BATCH_ROWS + 1;
+    for _ in 0..rows {
+        for column in Column::all() {
+            match column.spec().kind {
+                ColumnKind::U8 | ColumnKind::Enum(_) => put::<u8>(column, &mut out),
+                ColumnKind::U16 => put::<u16>(column, &mut out),
+                ColumnKind::U32 | ColumnKind::Name => put::<u32>(column, &mut out),
+                ColumnKind::U64 | ColumnKind::Mac => put::<u64>(column, &mut out),
+                ColumnKind::Time => put::<i64>(column, &mut out),
+                ColumnKind::Address => put::<[u8; 16]>(column, &mut out),
+                ColumnKind::U32List | ColumnKind::U128List => {}
+            }
+        }
+        out.open_list(MPLS_LABELS).push([0; LIST_OCTETS_PER_ROW / 4]);
+        [AS_PATH, COMMUNITIES].into_iter().for_each(|lists| out.open_list(lists).push([]));
+        out.open_list(LARGE_COMMUNITIES).push([]);
+        out.advance(1, ExporterId(0));
+    }
+    let taken = alloc::live_octets() - before;
+    let stated = 2 * rows * (FlowBatch::row_octets() + LIST_OCTETS_PER_ROW);
+    assert!((rows as i64 * 500..=stated as i64).contains(&taken), "{taken} octets of {rows} rows, {stated} stated");
+    assert!(stated <= rows * 1200, "docs/configuration.md says 1.2 KiB, it is {}", stated / rows);
 }

@@ -50,6 +50,17 @@ pub enum ColumnKind {
 pub type Labels = &'static [(u8, &'static str)];
 
 impl ColumnKind {
+    /// Octets of a value in a batch; of a list, those that tell its end.
+    pub const fn octets(self) -> usize {
+        match self {
+            Self::U8 | Self::Enum(_) => 1,
+            Self::U16 => 2,
+            Self::U32 | Self::Name | Self::U32List | Self::U128List => 4,
+            Self::U64 | Self::Mac | Self::Time => 8,
+            Self::Address => 16,
+        }
+    }
+
     /// The ClickHouse type of the column.
     pub fn clickhouse(self) -> String {
         match self {
@@ -405,6 +416,15 @@ pub enum ColumnData {
 }
 
 impl ColumnData {
+    /// Octets of the values of lists; 0 of a column that has none.
+    pub fn list_octets(&self) -> usize {
+        match self {
+            Self::U32List(lists) => size_of_val(lists.values()),
+            Self::U128List(lists) => size_of_val(lists.values()),
+            _ => 0,
+        }
+    }
+
     /// An empty column of the form that `kind` asks for.
     pub fn new(kind: ColumnKind) -> Self {
         match kind {

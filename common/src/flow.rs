@@ -14,6 +14,10 @@ use crate::exporter::ExporterId;
 /// 1.5 times as fast as batches of 64 k.
 pub const BATCH_ROWS: usize = 8192;
 
+/// Octets of lists (AS paths, communities, MPLS labels) for each row that a batch may have: 16 numbers. Rows of a BGP router
+/// have about ten of them.
+pub const LIST_OCTETS_PER_ROW: usize = 64;
+
 /// Rows of flows, one vector a column.
 #[derive(Debug, Clone)]
 pub struct FlowBatch {
@@ -85,6 +89,23 @@ impl FlowBatch {
     /// How many rows the batch has.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Octets that a row with a value in every column takes, lists without their values.
+    pub fn row_octets() -> usize {
+        Column::all().map(|column| column.spec().kind.octets()).sum()
+    }
+
+    /// Whether the batch has `rows` rows, or lists that take as much as [`LIST_OCTETS_PER_ROW`] allows for so many.
+    ///
+    /// A message of one row may bring a list of 64 KiB: rows alone would not bound the memory of a batch.
+    pub fn is_full(&self, rows: usize) -> bool {
+        self.rows >= rows || self.list_octets() >= rows * LIST_OCTETS_PER_ROW
+    }
+
+    /// Octets of the values of all lists.
+    fn list_octets(&self) -> usize {
+        self.columns.iter().map(ColumnData::list_octets).sum()
     }
 
     /// Whether the batch has no row.
@@ -272,7 +293,7 @@ impl<T: Item> Pad for ListOf<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::{BYTES, MPLS_LABELS, PACKETS, SRC_AS};
+    use crate::columns::{AS_PATH, BYTES, MPLS_LABELS, PACKETS, SRC_AS};
 
     const A: ExporterId = ExporterId(1);
     const B: ExporterId = ExporterId(2);
@@ -327,5 +348,22 @@ mod tests {
         batch.fill(PACKETS, 1, 6);
         batch.advance(1, A);
         assert_eq!((batch.get(BYTES, 0), batch.get(PACKETS, 0)), (2, 6));
+    }
+
+    /// The longest list that a message may bring fills a batch, however few rows there are.
+    #[test]
+    fn long_lists_fill_a_batch_before_its_rows_do() {
+        let mut batch = FlowBatch::new();
+        let most = 100 * LIST_OCTETS_PER_ROW / size_of::<u32>();
+        batch.open_list(AS_PATH).push(vec![1; most - 1]);
+        batch.advance(1, ExporterId(0));
+        assert!(!batch.is_full(100));
+        batch.open_list(AS_PATH).push([1]);
+        batch.advance(1, ExporterId(0));
+        assert!(batch.is_full(100) && !batch.is_full(101));
+        batch.clear();
+        batch.fill(BYTES, 100, 1);
+        batch.advance(100, ExporterId(0));
+        assert!(batch.is_full(100) && !batch.is_full(101));
     }
 }

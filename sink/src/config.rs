@@ -67,7 +67,8 @@ pub struct SinkConfig {
     /// blocks of 100,000, merges included. ClickHouse takes 1048449 rows as one block at most.
     pub block_rows: u64,
 
-    /// Bytes, before compression, after which a block is closed.
+    /// Bytes, before compression, after which a block is closed. Worst case of the open block: this, one batch, and the
+    /// rollups of its rows.
     pub block_bytes: u64,
 
     /// Milliseconds after which an open block is sent, however few rows it has. A longer interval means fewer parts for
@@ -75,7 +76,8 @@ pub struct SinkConfig {
     pub flush_interval_ms: u64,
 
     /// Compressed bytes of closed blocks in memory while ClickHouse does not take them. When they are more, the oldest
-    /// block stays in the spool only; without a spool, Helios drops it and counts its rows.
+    /// block stays in the spool only; without a spool, Helios drops it and counts its rows. Worst case: this, and one block
+    /// for each connection.
     pub max_backlog_bytes: u64,
 
     /// Blocks on disk.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct PipelineConfig {
     /// Batches that can wait between the enricher and the ClickHouse writer. When this queue is full, the enricher
-    /// waits: losses happen in the collector's queue only, and are counted there.
+    /// waits: losses happen in the collector's queue only, and are counted there. Worst case: twice as many batches and 4
+    /// (collector.batch_rows has the size of one).
     pub queue_batches: usize,
     /// Milliseconds that a stop (SIGTERM, SIGINT) may take to store the rows under way. Rows that are left then are
     /// counted as lost, and the exit code is 1. Keep it below terminationGracePeriodSeconds (Kubernetes) and

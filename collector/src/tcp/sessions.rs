@@ -231,7 +231,7 @@ impl Sessions {
                 }
                 Err(discarded) => counts.discarded(&discarded),
             }
-            if output.batch.rows() >= self.limits.batch_rows {
+            if output.batch.is_full(self.limits.batch_rows) {
                 output.hand_on_waiting();
             }
         };
