@@ -1,9 +1,10 @@
 //! `helios decode` on a capture that the test writes.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use helios_collector::encode::netflow5::{self, Record};
 use helios_collector::encode::{field, ipfix};
@@ -203,4 +204,94 @@ fn a_capture_can_come_through_a_pipe() {
     let output = process.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_eq!(rows(&String::from_utf8(output.stdout).unwrap())[0]["bytes"], json!(1500));
+}
+
+/// RFC 5655 §7: a file holds IPFIX messages, one behind the other, with the templates that its data need.
+fn ipfix_file() -> (tempfile::TempDir, PathBuf, Vec<Vec<u8>>) {
+    let mut messages = Vec::new();
+    for (export_secs, domain, content) in
+        [(1_700_000_000, 1, 0), (1_700_000_001, 1, 1), (1_700_000_060, 2, 2), (1_700_000_061, 1, 1)]
+    {
+        let mut octets = Vec::new();
+        let header = ipfix::Header { export_secs, sequence: 0, observation_domain_id: domain };
+        let mut message = ipfix::Message::begin(&header, &mut octets);
+        let data = |last: u8| move |out: &mut Vec<u8>| out.extend([[10, 0, 0, last], [0, 0, 0, 100]].concat());
+        match content {
+            0 => message.template(256, &[field(8, 4), field(1, 4)]),
+            1 => message.data(256, data(1)),
+            // The same id in another domain is another template.
+            _ => {
+                message.template(256, &[field(12, 4), field(2, 4)]);
+                message.data(256, data(2));
+            }
+        }
+        messages.push(octets);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("flows.ipfix");
+    std::fs::write(&path, messages.concat()).unwrap();
+    (directory, path, messages)
+}
+
+#[test]
+fn an_ipfix_file_is_decoded_with_the_templates_in_it() {
+    let (directory, path, messages) = ipfix_file();
+    let file = Capture { _directory: directory, path };
+    let (stdout, stderr) = decode(&file, &[]);
+    let told: Vec<_> = rows(&stdout)
+        .iter()
+        .map(|row| {
+            ["received_at", "src_addr", "dst_addr", "bytes", "packets", "observation_domain_id"]
+                .map(|name| row[name].clone())
+        })
+        .collect();
+    let row = |at: &str, src: Value, dst: Value, bytes: Value, packets: Value, domain: u32| {
+        [json!(at), src, dst, bytes, packets, json!(domain)]
+    };
+    let (one, two) = (json!("10.0.0.1"), json!("10.0.0.2"));
+    let expected = [
+        row("2023-11-14T22:13:21.000Z", one.clone(), Value::Null, json!(100), Value::Null, 1),
+        row("2023-11-14T22:14:20.000Z", Value::Null, two, Value::Null, json!(100), 2),
+        row("2023-11-14T22:14:21.000Z", one, Value::Null, json!(100), Value::Null, 1),
+    ];
+    assert_eq!((told.as_slice(), stderr.as_str()), (&expected[..], ""));
+    let (summary, _) = decode(&file, &["--summary"]);
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!((&summary["ipfix"]["datagrams"], &summary["ipfix"]["templates"]), (&json!(messages.len()), &json!(2)));
+}
+
+#[test]
+fn an_ipfix_file_is_replayed_message_by_message() {
+    let (_directory, path, messages) = ipfix_file();
+    let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
+    collector.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let target = collector.local_addr().unwrap().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_helios"));
+    let output = command.args(["replay", "--max", "--target", &target]).arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for message in messages {
+        let mut octets = [0; 2048];
+        let length = collector.recv(&mut octets).unwrap();
+        assert_eq!(octets[..length], message);
+    }
+}
+
+/// What is in front of a length that runs past its datagram is printed, and standard error says what is not.
+#[test]
+fn sets_and_samples_that_were_left_out_are_told() {
+    let mut cut = ipfix(true, &[[10, 0, 0, 1]]);
+    cut.extend([1, 0, 0, 200, 10, 0, 0, 2, 0, 0, 0, 1]);
+    let length = cut.len() as u16;
+    cut[2..4].copy_from_slice(&length.to_be_bytes());
+    // An agent's message with one whole counter sample of the three that it announces.
+    let words = [5_u32, 1, 0xc000_0209, 0, 1, 1, 3, 2, 12, 1, 3, 0, 2, 400, 1];
+    let agent: Vec<u8> = words.into_iter().flat_map(u32::to_be_bytes).collect();
+    let (stdout, stderr) = decode(&capture(&[("192.0.2.1", cut), ("192.0.2.9", agent)]), &[]);
+    assert_eq!(rows(&stdout).len(), 1);
+    let told = [
+        "helios: 2 messages with lengths that contradict each other: what could be told was decoded",
+        "helios: 1 set left out, with the rest of the message: longer than the datagram, or shorter than a header",
+        "helios: 2 sFlow samples left out: the datagram ends before their end",
+    ];
+    assert_eq!(stderr.lines().collect::<Vec<_>>(), told);
 }

@@ -15,6 +15,9 @@ use helios_common::ledger::Ledger;
 use helios_common::names::Names;
 use helios_common::queue::{BatchReceiver, bounded_queue};
 use helios_common::side::side_queue;
+use rustls::pki_types::ServerName;
+
+use crate::tcp::Certificates;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -25,10 +28,14 @@ struct Stand {
 }
 
 fn start(allow: &[&str]) -> Stand {
+    start_with(allow, TcpConfig::default())
+}
+
+fn start_with(allow: &[&str], tcp: TcpConfig) -> Stand {
     let listen = vec!["127.0.0.1:0".parse().unwrap()];
     let config = CollectorConfig {
         listen: listen.clone(),
-        tcp: TcpConfig { listen, ..TcpConfig::default() },
+        tcp: TcpConfig { listen, ..tcp },
         proxy_protocol: vec!["127.0.0.1".into()],
         allow: allow.iter().map(|&prefix| prefix.to_owned()).collect(),
         flush_interval_ms: 20,
@@ -105,6 +112,31 @@ fn sessions_over_tcp_are_of_the_exporters_behind_the_load_balancer() {
     assert_eq!(bare.read(&mut [0; 1]).unwrap_or(0), 0, "a load balancer has to send the header");
     stand.wait("the end of the third", |collector| collector.stats().connections.failed == 1);
     assert_eq!(stand.collector.stats().total().tally.rows, 2);
+}
+
+/// Section 2: the header is the first that a connection brings, in front of the TLS handshake and in the clear.
+#[test]
+fn over_tls_the_header_stands_in_front_of_the_handshake() {
+    let certificates = Certificates::new();
+    let stand = start_with(&[], certificates.config());
+    let tls = |stream: TcpStream| {
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = rustls::ClientConnection::new(Arc::new(certificates.client(true)), name).unwrap();
+        rustls::StreamOwned::new(client, stream)
+    };
+    let mut behind = stand.connect();
+    behind.write_all(&header(7)).unwrap();
+    let mut behind = tls(behind);
+    behind.write_all(&ipfix_flow()).unwrap();
+    behind.flush().unwrap();
+    stand.wait_for_exporters(&["192.0.2.7"]);
+    // A header inside of TLS is not looked for: the handshake is no header.
+    let mut inside = tls(stand.connect());
+    let _ = inside.write_all(&[header(8), ipfix_flow()].concat()).and_then(|()| inside.flush());
+    assert!(matches!(inside.read(&mut [0]), Ok(0) | Err(_)));
+    stand.wait("the end of the second", |collector| collector.stats().connections.failed == 1);
+    stand.wait_for_exporters(&["192.0.2.7"]);
+    assert_eq!(stand.collector.stats().total().rows, 1);
 }
 
 #[test]

@@ -268,12 +268,12 @@ fn a_stop_reads_what_had_come() {
 }
 
 /// An authority and what it signed, as PEM files.
-struct Certificates {
+pub struct Certificates {
     folder: tempfile::TempDir,
 }
 
 impl Certificates {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["collector", "exporter"] {
             let signed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -287,7 +287,7 @@ impl Certificates {
         self.folder.path().join(name)
     }
 
-    fn config(&self) -> TcpConfig {
+    pub fn config(&self) -> TcpConfig {
         let tls = TlsConfig {
             certificate: Some(self.path("collector.crt")),
             key: Some(self.path("collector.key")),
@@ -297,7 +297,7 @@ impl Certificates {
     }
 
     /// An exporter's side, with a certificate or without.
-    fn client(&self, with_certificate: bool) -> rustls::ClientConfig {
+    pub fn client(&self, with_certificate: bool) -> rustls::ClientConfig {
         use rustls::pki_types::pem::PemObject;
         let certificate = |path: &Path| CertificateDer::from_pem_file(path).unwrap();
         let mut roots = rustls::RootCertStore::empty();
