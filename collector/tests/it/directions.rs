@@ -11,7 +11,9 @@ use crate::bench::{Bench, NOW, NOW_SECS, ipfix};
 
 /// A value of the element that differs from the default of its column.
 fn value_of(element: Ie) -> Vec<u8> {
-    let ty = ie::info(element).map_or(Type::Unsigned, |info| info.ty);
+    // An element of the reverse direction has the type of the other one (RFC 5103 §6.1).
+    let forward = if element.pen == REVERSE_PEN { iana(element.id) } else { element };
+    let ty = ie::info(forward).map_or(Type::Unsigned, |info| info.ty);
     match ty {
         Type::Unsigned if element == iana(351) => vec![1, 0, 0, 0, 0, 0, 0, 9], // an overlay of kind 1, its number 9
         Type::Unsigned if [iana(32), iana(139)].contains(&element) => vec![1, 1], // type and code

@@ -204,7 +204,7 @@ fn agrees(frame: &[u8]) -> Result<(), TestCaseError> {
         LaxLinkExtSlice::Vlan(vlan) => Some(vlan.ether_type().0),
         LaxLinkExtSlice::Macsec(_) => None,
     });
-    if theirs.link_exts.is_full() || matches!(below_ip, None | Some(0x9200 | 0x8847 | 0x8848)) {
+    if theirs.link_exts.is_full() || matches!(below_ip, None | Some(0x9200 | 0x8847 | 0x8848 | 0x88e7)) {
         return Ok(());
     }
     let mac = |octets: [u8; 6]| octets.into_iter().fold(0, |mac, octet| mac << 8 | u64::from(octet));

@@ -136,7 +136,7 @@ fn over_tls_the_header_stands_in_front_of_the_handshake() {
     assert!(matches!(inside.read(&mut [0]), Ok(0) | Err(_)));
     stand.wait("the end of the second", |collector| collector.stats().connections.failed == 1);
     stand.wait_for_exporters(&["192.0.2.7"]);
-    assert_eq!(stand.collector.stats().total().rows, 1);
+    assert_eq!(stand.collector.stats().total().tally.rows, 1);
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn a_message_without_a_whole_sample_leaves_no_counters_either() {
     datagram.extend([0, 0, 0, 2, 0, 0, 1, 0]);
     assert_eq!(stand.decode(&datagram), Ok(0));
     assert_eq!(stand.decoder.take_counters().len(), 1);
-    assert_eq!(stand.decoder.exporters().next().unwrap().stats.contradictions, 1);
+    assert_eq!(stand.decoder.exporters().next().unwrap().stats.tally.contradicting_lengths, 1);
 }
 
 #[test]

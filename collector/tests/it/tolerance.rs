@@ -80,7 +80,7 @@ fn a_set_that_runs_past_its_datagram_costs_no_set_in_front_of_it() {
             let decoded = bench.decode(&message);
             assert_eq!((decoded.templates, decoded.contradictions, decoded.sets_left_out), (1, 1, 1), "{length}");
             assert_eq!(bench.out.values(BYTES), [100, 200], "{length}");
-            assert_eq!(bench.decoder.exporters().next().unwrap().stats.contradictions, 1);
+            assert_eq!(bench.decoder.exporters().next().unwrap().stats.tally.contradicting_lengths, 1);
             // Without a set in front of it, nothing of the message can be read.
             let mut alone = message[..header].to_vec();
             alone.extend([1, 0, 0xff, 0xff, 10, 0, 0, 1]);
