@@ -73,7 +73,10 @@ struct RunArguments {
     /// /system/state/hostname; or `certificate`, the certificate alone
     #[arg(long, env = "DEVICE_IDENTITY", default_value = "hostname")]
     device_identity: DeviceIdentity,
-    /// Servers of steps as JSON: prometheus_url, clickhouse_url, clickhouse_database, http_hosts, script_images
+    /// Secret with clickhouse-user and clickhouse-password, and what steps name by a key, in the same namespace
+    #[arg(long, env = "SERVERS_SECRET", default_value = "helios-runbook-secrets")]
+    servers_secret: String,
+    /// Servers of steps as JSON: prometheus_url, clickhouse_url, clickhouse_database, ca_file, http_hosts, script_images
     #[arg(long, env = "HELIOS_SERVERS", default_value = "{}")]
     servers: String,
     /// Where metrics, probes and Alertmanager's webhook are served
@@ -164,6 +167,7 @@ fn run(arguments: RunArguments) -> Result<(), Exit> {
         executor_image: arguments.executor_image,
         executor_account: arguments.executor_account,
         device_secret: arguments.device_secret,
+        servers_secret: arguments.servers_secret,
         device_maps: arguments.device_maps,
         device_identity: arguments.device_identity,
         servers: arguments.servers,

@@ -95,6 +95,23 @@ class Automation(unittest.TestCase):
             self.assertEqual("runbooks/password" in users, runbooks)
             self.assertEqual("clickhouse_url" in servers, runbooks)
 
+    def test_an_authority_of_ones_own_is_trusted_where_clickhouse_or_the_values_want_it(self):
+        for values, ca_file in (({}, None), ({"global": {"clickhouse": {"tlsSecret": "own"}}}, None), ({"automation": {"serversCa": True}}, "/etc/helios/secrets/ca.crt"),
+                                ({"global": {"clickhouse": {"tlsSecret": "own", "runbooks": True}}}, "/etc/helios/secrets/ca.crt")):
+            values = {**values, "automation": {**values.get("automation", {}), "serversSecret": "servers"}}
+            operator = next(o for o in chart.objects(values=values) if (o["kind"], o["metadata"]["name"]) == ("Deployment", "helios-operator"))["spec"]["template"]["spec"]
+            environment = {e["name"]: e.get("value") for e in operator["containers"][0]["env"]}
+            self.assertEqual(json.loads(environment["HELIOS_SERVERS"]).get("ca_file"), ca_file)
+            # The operator's own pod has the secret in the folder of this file, and it gives the secret's name to executors.
+            self.assertEqual(environment["SERVERS_SECRET"], "servers")
+            self.assertIn("servers", [source["secret"]["name"] for source in operator["volumes"][0]["projected"]["sources"]])
+
+    def test_hosts_that_steps_may_ask_are_let_out(self):
+        hosts = ["alertmanager-operated.helios-visualization.svc:9093", "[2001:db8::1]:8443", "netbox.example.net:443"]
+        policies = {o["metadata"]["name"]: o["spec"] for o in chart.objects(values={"automation": {"httpHosts": hosts}}) if o["kind"] == "NetworkPolicy"}
+        out = {p["port"] for hole in policies["helios-executor"]["egress"] for p in hole.get("ports", []) if any("ipBlock" in peer for peer in hole["to"])}
+        self.assertLessEqual({9093, 8443, 443}, out)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -180,7 +180,6 @@ class Values(unittest.TestCase):
             ({"integration": {"source": "netbox"}}, "global.netbox.url is not set"),
             ({"global": {"clickhouse": {"mode": "external"}}}, "global.clickhouse.url is not set"),
             ({"flows": {"clickhouse": {"replicas": 2}}}, "needs Keeper"),
-            ({"global": {"clickhouse": {"runbooks": True, "tlsSecret": "own"}}}, "exclude each other"),
             ({"global": {"namespaces": {"storage": "helios-flows"}}}, "a namespace twice"),
             ({"global": {"namespaces": {"storage": "helios-system"}}}, "a namespace of its own"),
             ({"flows": {"retentionDays": {"flows": -1}}}, "retentionDays"),

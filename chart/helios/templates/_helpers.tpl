@@ -125,6 +125,13 @@ spec:
 {{- end }}
 {{- end }}
 
+{{/* Whether the operator and executors trust ca.crt of automation.serversSecret: because the values say so, or because ClickHouse, which
+they ask, has a certificate of an authority of one's own. */}}
+{{- define "helios.serversCa" -}}
+{{- $c := .Values.global.clickhouse }}
+{{- if or .Values.automation.serversCa (and $c.runbooks $c.tlsSecret) }}yes{{ end -}}
+{{- end }}
+
 {{/* The port of an URL, for network policies. */}}
 {{- define "helios.urlPort" -}}
 {{ regexFind ":[0-9]+(/|$)" . | trimAll ":/" | default (hasPrefix "https:" . | ternary "443" "80") }}

@@ -46,14 +46,19 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 - {from: storage/prometheus, to: cluster/kube-state-metrics, ports: [{{ include "helios.urlPort" .Values.storage.prometheus.kubeStateMetrics | int }}]}
 {{- end }}
 - {from: storage/prometheus, to: storage/prometheus, ports: [9090, 8080, 10902]}
-- {from: storage/thanos-query, to: storage/prometheus, ports: [10901]}
-- {from: storage/thanos-query, to: storage/thanos-store, ports: [10901]}
+{{- $global := .Values.storage.thanos.globalQuery }}
+{{- range concat (list "thanos-query") ($global.enabled | ternary (list "thanos-query-global") (list)) }}
+- {from: storage/{{ . }}, to: storage/prometheus, ports: [10901]}
+- {from: storage/{{ . }}, to: storage/thanos-store, ports: [10901]}
+{{- if $.Values.storage.ruler.enabled }}
+- {from: storage/{{ . }}, to: storage/thanos-ruler, ports: [10901]}
+{{- end }}
+{{- end }}
 - {from: storage/thanos-query-frontend, to: storage/thanos-query, ports: [10902]}
 {{- range $name := list "prometheus" "thanos-store" "thanos-compact" }}
 - {from: storage/{{ $name }}, to: {{ $objects }}, ports: [{{ $objectsPort }}]}
 {{- end }}
 {{- if .Values.storage.ruler.enabled }}
-- {from: storage/thanos-query, to: storage/thanos-ruler, ports: [10901]}
 - {from: storage/thanos-ruler, to: storage/thanos-query, ports: [10902]}
 - {from: storage/thanos-ruler, to: visualization/alertmanager, ports: [9093]}
 - {from: storage/thanos-ruler, to: {{ $objects }}, ports: [{{ $objectsPort }}]}
@@ -65,9 +70,12 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 {{- if .Values.storage.thanos.query.externalServiceType }}
 - {from: services, to: storage/thanos-query, ports: [10901]}
 {{- end }}
-{{- if .Values.storage.thanos.globalQuery.enabled }}
-- {from: storage/thanos-query-global, to: storage/thanos-query, ports: [10901]}
-- {from: storage/thanos-query-global, to: services, ports: [10901]}
+{{- if $global.enabled }}
+{{- $ports := list }}
+{{- range $global.endpoints }}{{ $ports = append $ports (include "helios.urlPort" . | int) }}{{ end }}
+{{- with uniq $ports }}
+- {from: storage/thanos-query-global, to: services, ports: {{ toJson . }}}
+{{- end }}
 - {from: storage/thanos-query-frontend, to: storage/thanos-query-global, ports: [10902]}
 - {from: storage/prometheus, to: storage/thanos-query-global, ports: [10902]}
 {{- end }}
@@ -107,8 +115,10 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 - {from: automation/helios-executor, to: devices, ports: {{ toJson .Values.collection.gnmic.ports }}}
 - {from: automation/helios-executor, to: storage/thanos-query-frontend, ports: [10902]}
 - {from: automation/helios-executor, to: visualization/alertmanager, ports: [9093]}
-# Webhooks and mail servers of notifications.
-- {from: automation/helios-executor, to: services, ports: [443, 25, 465, 587]}
+# Webhooks and mail servers of notifications, and what steps of type http-request may ask.
+{{- $ports := list 443 25 465 587 }}
+{{- range .Values.automation.httpHosts }}{{ $ports = append $ports (include "helios.urlPort" . | int) }}{{ end }}
+- {from: automation/helios-executor, to: services, ports: {{ toJson (uniq $ports) }}}
 {{- if .Values.automation.scriptImages }}
 - {from: automation/helios-script, to: devices, ports: []}
 {{- end }}

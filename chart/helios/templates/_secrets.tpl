@@ -2,21 +2,38 @@
 {{- define "helios.secrets" -}}
 {{- $g := .Values.global }}
 {{- $n := $g.namespaces }}
+{{- $tls := list "tls.crt" "tls.key" "ca.crt" }}
+{{- $makeTls := "--from-file=tls.crt=FILE --from-file=tls.key=FILE --from-file=ca.crt=FILE" }}
+{{- $clickhouseTls := $g.clickhouse.tlsSecret }}
 {{- $password := "\"$(openssl rand -hex 24)\"" }}
 {{- if .Values.flows.enabled }}
 - {namespace: {{ $n.flows }}, name: {{ $g.clickhouse.existingSecret }}, keys: [helios, grafana{{ if $g.clickhouse.runbooks }}, runbooks{{ end }}], make: '--from-literal=helios={{ $password }} --from-literal=grafana={{ $password }}{{ if $g.clickhouse.runbooks }} --from-literal=runbooks={{ $password }}{{ end }}'}
 {{- if $g.netbox.url }}
-- {namespace: {{ $n.flows }}, name: {{ $g.netbox.existingSecret }}, keys: [token], make: '--from-file=token=FILE'}
+- {namespace: {{ $n.flows }}, name: {{ $g.netbox.existingSecret }}, keys: [token{{ if $g.netbox.ca }}, ca.crt{{ end }}], make: '--from-file=token=FILE{{ if $g.netbox.ca }} --from-file=ca.crt=FILE{{ end }}'}
+{{- end }}
+{{- end }}
+{{- if and .Values.flows.enabled $clickhouseTls }}
+{{- if eq $g.clickhouse.mode "operator" }}
+- {namespace: {{ $n.flows }}, name: {{ $clickhouseTls }}, keys: {{ toJson $tls }}, make: '{{ $makeTls }}'}
+{{- else }}
+- {namespace: {{ $n.flows }}, name: {{ $clickhouseTls }}, keys: [ca.crt], make: '--from-file=ca.crt=FILE'}
 {{- end }}
 {{- end }}
 {{- if and .Values.integration.enabled (eq .Values.integration.source "netbox") }}
-- {namespace: {{ $n.integration }}, name: {{ $g.netbox.existingSecret }}, keys: [token], make: '--from-file=token=FILE'}
+- {namespace: {{ $n.integration }}, name: {{ $g.netbox.existingSecret }}, keys: [token{{ if $g.netbox.ca }}, ca.crt{{ end }}], make: '--from-file=token=FILE{{ if $g.netbox.ca }} --from-file=ca.crt=FILE{{ end }}'}
 {{- end }}
 {{- if .Values.collection.enabled }}
 - {namespace: {{ $n.collection }}, name: {{ .Values.collection.gnmic.existingSecret }}, keys: [username, password], make: '--from-literal=username=USER --from-literal=password=PASSWORD'}
 - {namespace: {{ $n.collection }}, name: {{ .Values.collection.snmpExporter.existingSecret }}, keys: [auths.yml], or: community, make: '--from-file=auths.yml=FILE (or --from-literal=community=COMMUNITY)'}
 {{- end }}
+{{- if and .Values.collection.enabled .Values.collection.gnmic.caSecret }}
+- {namespace: {{ $n.collection }}, name: {{ .Values.collection.gnmic.caSecret }}, keys: [ca.crt], make: '--from-file=ca.crt=FILE'}
+{{- end }}
 {{- if .Values.storage.enabled }}
+{{- $t := .Values.storage.thanos }}
+{{- range compact (list $t.query.tlsSecret ($t.globalQuery.enabled | ternary $t.globalQuery.tlsSecret "")) | uniq }}
+- {namespace: {{ $n.storage }}, name: {{ . }}, keys: {{ toJson $tls }}, make: '{{ $makeTls }}'}
+{{- end }}
 {{- $o := .Values.storage.objectStorage }}
 {{- $keys := list "objstore.yml" }}
 {{- if eq $o.provider "bundled" }}{{ $keys = append $keys "s3.json" }}{{ end }}
@@ -27,8 +44,26 @@
 - {namespace: {{ $n.visualization }}, name: {{ .Values.visualization.grafana.existingSecret }}, keys: [admin-user, admin-password], make: '--from-literal=admin-user=admin --from-literal=admin-password={{ $password }}'}
 - {namespace: {{ $n.visualization }}, name: {{ $g.clickhouse.existingSecret }}, keys: [grafana], make: '--from-literal=grafana=PASSWORD (the one of namespace {{ $n.flows }})'}
 {{- end }}
-{{- if and .Values.automation.enabled $g.clickhouse.runbooks }}
-- {namespace: {{ $n.automation }}, name: {{ .Values.automation.serversSecret }}, keys: [clickhouse-user, clickhouse-password], make: '--from-literal=clickhouse-user=runbooks --from-literal=clickhouse-password=PASSWORD (key runbooks of {{ $g.clickhouse.existingSecret }} in {{ $n.flows }})'}
+{{- if and .Values.visualization.enabled .Values.visualization.grafana.enabled $clickhouseTls }}
+- {namespace: {{ $n.visualization }}, name: {{ $clickhouseTls }}, keys: [ca.crt], make: '--from-file=ca.crt=FILE'}
+{{- end }}
+{{- if and .Values.visualization.enabled .Values.visualization.alertmanager.enabled .Values.visualization.alertmanager.existingSecret }}
+- {namespace: {{ $n.visualization }}, name: {{ .Values.visualization.alertmanager.existingSecret }}, keys: [alertmanager.yaml], make: '--from-file=alertmanager.yaml=FILE (deploy/alertmanager has one), and a file for each key that it names'}
+{{- end }}
+{{- if .Values.automation.enabled }}
+{{- $keys := list }}
+{{- $make := "" }}
+{{- if include "helios.serversCa" . }}
+{{- $keys = list "ca.crt" }}
+{{- $make = "--from-file=ca.crt=FILE " }}
+{{- end }}
+{{- if $g.clickhouse.runbooks }}
+{{- $keys = concat (list "clickhouse-user" "clickhouse-password") $keys }}
+{{- $make = printf "--from-literal=clickhouse-user=runbooks %s--from-literal=clickhouse-password=PASSWORD (key runbooks of %s in %s)" $make $g.clickhouse.existingSecret $n.flows }}
+{{- end }}
+{{- if $keys }}
+- {namespace: {{ $n.automation }}, name: {{ .Values.automation.serversSecret }}, keys: {{ toJson $keys }}, make: '{{ $make }}'}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -46,6 +81,6 @@
 {{- end }}
 {{- end }}
 {{- if $missing }}
-{{- fail (printf "\n\nSecrets are missing. Create them, after their namespaces (helm template %s CHART -n %s --show-only templates/namespaces.yaml | kubectl apply -f -):\n\n%s\n" .Release.Name .Release.Namespace (join "\n" $missing)) }}
+{{- fail (printf "\n\nSecrets are missing. Create them, after their namespaces (helm template %s CHART -n %s --show-only templates/namespaces.yaml | kubectl apply --server-side --field-manager helm -f -):\n\n%s\n" .Release.Name .Release.Namespace (join "\n" $missing)) }}
 {{- end }}
 {{- end }}

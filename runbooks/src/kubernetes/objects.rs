@@ -82,7 +82,7 @@ fn pod(options: &Options, owner: &str, uid: &str, job: &str) -> Value {
         "volumes": [
             {"name": "devices", "projected": {"sources": maps}},
             {"name": "credentials", "secret": {"secretName": options.device_secret, "optional": true}},
-            {"name": "secrets", "secret": {"secretName": "helios-runbook-secrets", "optional": true}},
+            {"name": "secrets", "secret": {"secretName": options.servers_secret, "optional": true}},
             {"name": "notify", "secret": {"secretName": "helios-runbook-notify", "optional": true}},
         ],
     })

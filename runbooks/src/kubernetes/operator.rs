@@ -54,6 +54,8 @@ pub struct Options {
     pub executor_account: String,
     /// The Secret with username, password and ca.crt of devices.
     pub device_secret: String,
+    /// The Secret with what executors show to servers: user and password of ClickHouse, and keys that steps name.
+    pub servers_secret: String,
     /// The ConfigMaps that `helios targets` writes for gnmic.
     pub device_maps: Vec<String>,
     /// How devices prove who they are.

@@ -37,6 +37,8 @@ pub struct ServersConfig {
     pub clickhouse_url: String,
     /// Database of Helios' tables.
     pub clickhouse_database: String,
+    /// File with certificate authorities to trust besides the system's, for every server that is asked by https.
+    pub ca_file: Option<PathBuf>,
     /// Hosts, with their port, that a step of type http-request may ask, e.g. alertmanager.helios:9093.
     pub http_hosts: Vec<String>,
     /// Images that a step of type script may run, with their tag or digest. None: no script runs.
@@ -109,7 +111,8 @@ impl Servers {
         let certain = |message: String| Trouble { message, uncertain: false };
         let settings = Settings {
             url: request.url,
-            ca_file: None,
+            // A file that cannot be read keeps nobody from a server without TLS.
+            ca_file: self.config.ca_file.as_deref().filter(|_| request.url.starts_with("https:")),
             pem: Pem::default(),
             timeout,
             answer_bytes_max: ANSWER_BYTES_MAX,
@@ -342,9 +345,34 @@ fn prometheus_value(answer: &Value) -> Result<Value, String> {
 
 #[cfg(test)]
 mod tests {
+    use helios_testkit::proxy::{Proxy, Schedule};
+    use helios_testkit::web;
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_is_trusted_whose_certificate_is_of_an_authority_of_ones_own() {
+        let answer = json!({"data": [[7]]}).to_string();
+        let server = web::Server::start(&answer);
+        let target = server.url("");
+        let proxy = Proxy::encrypted(target.trim_end_matches('/'), Schedule::Quiet);
+        let stranger = Proxy::encrypted(target.trim_end_matches('/'), Schedule::Quiet);
+        let ask = |url: String, ca_file: Option<PathBuf>| async move {
+            let config = ServersConfig { clickhouse_url: url, ca_file, ..ServersConfig::default() };
+            Servers::new(config, String::new()).clickhouse("SELECT 7", &[]).await
+        };
+        assert_eq!(ask(proxy.url(), proxy.ca_file()).await, Ok(json!(7.0)));
+        for ca_file in [None, stranger.ca_file()] {
+            let error = ask(proxy.url(), ca_file).await.unwrap_err();
+            assert!(error.contains("certificate"), "{error}");
+        }
+        // One that is not there is named, where it is needed.
+        let nowhere = Some(PathBuf::from("/nowhere/ca.crt"));
+        let error = ask(proxy.url(), nowhere.clone()).await.unwrap_err();
+        assert!(error.starts_with("ca_file: cannot read /nowhere/ca.crt"), "{error}");
+        assert_eq!(ask(target, nowhere).await, Ok(json!(7.0)));
+    }
 
     #[test]
     fn an_answer_of_prometheus_is_a_number_none_or_a_list() {
