@@ -107,12 +107,12 @@ chart-docs: $(CHART_PYTHON) ## regenerate the chart's values.schema.json and REA
 kube-components: ## build kube-apiserver, its controllers, kubectl and helm with Go; etcd from Debian (15 minutes, once)
 	tools/components/install.sh kubernetes
 
-# The tests of runbooks have targets of their own.
-KUBE_TESTS := $(filter-out test_runbook% test_samples,$(basename $(notdir $(wildcard tools/kube/test_*.py))))
+# The tests of runbooks have targets of their own. KUBE_TESTS=test_thanos runs one module.
+KUBE_TESTS ?= $(filter-out test_runbook% test_samples,$(basename $(notdir $(wildcard tools/kube/test_*.py))))
 
-test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes; the Prometheus Operator, Prometheus (15 minutes)
-	tools/components/install.sh prometheus-kubernetes
-	cargo build --locked --bin helios
+test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes, by docs/kubernetes.md too; the Prometheus Operator, Prometheus, Thanos (25 minutes)
+	tools/components/install.sh metrics
+	cargo build --locked -p helios -p helios-runbooks $(addprefix --bin ,$(IMAGES))
 	cd tools/kube && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -W ignore -m unittest -v $(KUBE_TESTS)
 
 test-runbooks: kube-components engine ## hold runbooks and their operator against a real API server, devices over gNMI, Alertmanager and ClickHouse (20 minutes)

@@ -68,7 +68,7 @@ class Cell:
     def namespaces(self, *files, values=None):
         """As docs/kubernetes.md creates them."""
         text = chart.template(*files, values=values, show_only=["templates/namespaces.yaml"])
-        self.kubectl("apply", "-f", "-", text=text)
+        self.kubectl("apply", "--server-side", "--field-manager", "helm", "-f", "-", text=text)
 
     def secrets(self, wanted):
         for namespace, name, keys in wanted:
@@ -119,6 +119,12 @@ def version(name):
         if line.startswith(f"{name} "):
             return line.split()[1]
     raise KeyError(name)
+
+
+def refusal(program, arguments):
+    """What a program says against a container's arguments; nothing where it takes them. `--help` after them lets it read them and start nothing."""
+    done = subprocess.run([program, *arguments, "--help"], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stderr.strip()
 
 
 def anything(group, kind):

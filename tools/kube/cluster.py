@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A Kubernetes API of its own on loopback, for tests: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, simulated nodes.
 
-    tools/kube/cluster.py up FOLDER [--nodes N]      starts it and returns when it answers; FOLDER/kubeconfig is its administrator's
+    tools/kube/cluster.py up FOLDER [--nodes N] [--address ::1]
+                                                     starts it and returns when it answers; FOLDER/kubeconfig is its administrator's
     tools/kube/cluster.py down FOLDER                stops every process that `up` started
     tools/kube/cluster.py run [--nodes N] -- COMMAND starts one, runs COMMAND with KUBECONFIG set, stops it, exits as COMMAND did
 
@@ -11,7 +12,8 @@ StorageClass `standard`) and the real scheduler. What it is not: no container ru
 nodes, whose pods become Ready, and those of Jobs complete, without running anything, and gives addresses to Services of type
 LoadBalancer.
 
-Several clusters can run at once: every port is a free one of 127.0.0.1. The programs are those of
+Several clusters can run at once: every port is a free one of 127.0.0.1. With `--address ::1` the API server listens on IPv6
+alone. The programs are those of
 `tools/components/install.sh kubernetes`.
 """
 
@@ -92,9 +94,10 @@ class Api:
 class Cluster:
     """The processes of one folder. Also a context manager: `with Cluster(folder) as cluster:`."""
 
-    def __init__(self, folder, nodes=3):
+    def __init__(self, folder, nodes=3, address="127.0.0.1"):
+        """`address`: where the API server listens."""
         self.folder = pathlib.Path(folder).resolve()
-        self.nodes = nodes
+        self.nodes, self.address = nodes, address
         self.commands = {}
         self.kubeconfig = self.folder / "kubeconfig"
 
@@ -130,7 +133,8 @@ class Cluster:
         run("openssl", "genrsa", "-out", key, "2048")
         run("openssl", "rsa", "-in", key, "-pubout", "-out", public)
         (self.folder / "tokens.csv").write_text(f'{token},admin,1,"system:masters"\n')
-        server = f"https://127.0.0.1:{api}"
+        is_ipv6 = ":" in self.address
+        server = f"https://[{self.address}]:{api}" if is_ipv6 else f"https://{self.address}:{api}"
         ca = pki / "apiserver.crt"
         (self.folder / "access.json").write_text(json.dumps({"server": server, "token": token, "ca": str(ca)}))
         # JSON is YAML: kubectl and every client library read it.
@@ -145,8 +149,9 @@ class Cluster:
                    f"--listen-client-urls=http://127.0.0.1:{etcd}", f"--advertise-client-urls=http://127.0.0.1:{etcd}",
                    f"--listen-peer-urls=http://127.0.0.1:{peer}", f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
                    f"--initial-cluster=default=http://127.0.0.1:{peer}")
-        self.start("kube-apiserver", f"--etcd-servers=http://127.0.0.1:{etcd}", f"--secure-port={api}", "--bind-address=127.0.0.1",
-                   "--advertise-address=127.0.0.1", f"--cert-dir={pki}", "--service-cluster-ip-range=10.96.0.0/16",
+        self.start("kube-apiserver", f"--etcd-servers=http://127.0.0.1:{etcd}", f"--secure-port={api}", f"--bind-address={self.address}",
+                   f"--advertise-address={self.address}", f"--cert-dir={pki}",
+                   f"--service-cluster-ip-range={'fd00:96::/112' if is_ipv6 else '10.96.0.0/16'}",
                    "--authorization-mode=RBAC", f"--token-auth-file={self.folder / 'tokens.csv'}",
                    "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={public}",
                    f"--service-account-signing-key-file={key}", "--endpoint-reconciler-type=none", "--allow-privileged=true",
@@ -264,13 +269,14 @@ def main():
         sub.add_argument("folder")
         if name == "up":
             sub.add_argument("--nodes", type=int, default=3)
+            sub.add_argument("--address", default="127.0.0.1")
     sub = commands.add_parser("run")
     sub.add_argument("--nodes", type=int, default=3)
     sub.add_argument("program", nargs="+")
     given = parser.parse_args()
     if given.command == "up":
         started = time.monotonic()
-        Cluster(given.folder, given.nodes).up()
+        Cluster(given.folder, given.nodes, given.address).up()
         print(f"cluster: ready after {time.monotonic() - started:.1f} s; export KUBECONFIG={given.folder}/kubeconfig")
     elif given.command == "down":
         Cluster(given.folder).down()

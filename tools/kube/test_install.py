@@ -35,6 +35,22 @@ ODD = [
 ]
 
 
+def references(node):
+    """Names of Secrets without which a pod does not start, or an operator does not do its work."""
+    if isinstance(node, list):
+        for value in node:
+            yield from references(value)
+    if not isinstance(node, dict) or node.get("optional") or node.get("kind") == "Ingress":
+        return
+    for key, value in node.items():
+        if key in ("secretName", "configSecret"):
+            yield value
+        elif key in ("secretKeyRef", "secretRef", "objectStorageConfig", "secret") and isinstance(value, dict) and "name" in value and not value.get("optional"):
+            yield value["name"]
+        else:
+            yield from references(value)
+
+
 def files(*names):
     return [argument for name in names for argument in ("-f", str(chart.CHART / f"values-{name}.yaml"))]
 
@@ -81,6 +97,24 @@ class Install(unittest.TestCase):
         self.assertIn("helios-objstore in helios-storage lacks s3.json", done.stderr)
         self.cell.kubectl("delete", "secret", "helios-objstore", "-n", "helios-storage")
         self.cell.secrets([("helios-storage", "helios-objstore", ["objstore.yml", "s3.json", "replica.yml"])])
+
+    def test_2a_every_secret_that_a_pod_needs_is_asked_for(self):
+        values = {"global": {"netbox": {"url": "https://netbox.example.net", "ca": True}, "clickhouse": {"tlsSecret": "clickhouse-tls", "runbooks": True}},
+                  "integration": {"source": "netbox"}, "collection": {"gnmic": {"caSecret": "devices-ca"}},
+                  "visualization": {"alertmanager": {"existingSecret": "alertmanager"}}}
+        needed = set()
+        for o in chart.objects("medium", "storage-multi-dc", values=values):
+            for secret in references(o):
+                needed.add((secret, o["metadata"].get("namespace")))
+        file = self.cell.folder / "every-secret.yaml"
+        file.write_text(json.dumps(values))
+        present = {(s["metadata"]["name"], s["metadata"]["namespace"]) for s in self.cell.get("secrets", "-A")["items"]}
+        done = self.cell.helm("install", "helios", chart.CHART, *files("medium", "storage-multi-dc"), "-f", file, *RELEASE, "--dry-run=server", check=False)
+        named = set(re.findall(r"kubectl create secret generic (\S+) -n (\S+)", done.stderr))
+        # What a secret that is there lacks is asked for as well, so `named` may have some of `present`.
+        self.assertEqual(needed - present - named, set(), done.stderr)
+        self.assertEqual({name for name, _ in named - needed}, {"helios-runbook-secrets"}, "asked for, and no pod needs it")
+        self.assertIn("--from-file=ca.crt=FILE", next(line for line in done.stderr.splitlines() if "generic helios-netbox -n helios-flows" in line))
 
     def test_3_every_combination_is_accepted_by_the_server(self):
         # Created and rolled back by the server: names, label values, schemas of all resources, unknown fields, RBAC. Most objects are the

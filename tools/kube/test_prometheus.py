@@ -1,12 +1,12 @@
-"""The real Prometheus Operator reads the chart's resources, and real Prometheus processes load what it writes: one for each shard, with the
-lists of targets that `helios targets` wrote, and the rules. Prometheus is Debian's: the operator is told its version, and writes what that
-version reads."""
+"""The real Prometheus Operator reads the chart's resources, and real Prometheus processes of the chart's version load what it writes: one for each
+shard, with the container's arguments, the rights of its account, the lists of targets that `helios targets` wrote, and the rules.
+
+Pods have addresses and no processes: Prometheus asks through a proxy, which answers for all of them and counts what it was asked."""
 
 import collections
 import http.server
 import json
 import pathlib
-import re
 import subprocess
 import tempfile
 import threading
@@ -21,23 +21,23 @@ import yaml
 
 SHARDS = 2
 DEVICES = 100
-# Of the exporters, as ScrapeConfigs have them: for each, what stands for it here.
-EXPORTERS = {"snmp-exporter.helios-collection.svc:9116": "/snmp", "blackbox-exporter.helios-collection.svc:9115": "/probe"}
-VERSION = re.search(r"version ([0-9.]+)", subprocess.run(["prometheus", "--version"], capture_output=True, text=True, check=True).stdout)[1]
+# Addresses of the exporters, as ScrapeConfigs have them.
+EXPORTERS = {"snmp": "snmp-exporter.helios-collection.svc:9116", "icmp": "blackbox-exporter.helios-collection.svc:9115"}
 # The parts that the metrics side needs, and intervals that a test can wait for.
 VALUES = {
     "flows": {"enabled": False}, "automation": {"enabled": False},
-    "storage": {"prometheus": {"version": f"v{VERSION}", "snmpInterval": "5s", "probeInterval": "5s", "scrapeInterval": "5s"}},
+    "storage": {"prometheus": {"snmpInterval": "5s", "probeInterval": "5s", "scrapeInterval": "5s"}},
 }
 
 
-class Exporters(http.server.ThreadingHTTPServer):
-    """Stands for snmp_exporter and blackbox_exporter: answers with one metric, and counts who asked about which device."""
+class Proxy(http.server.ThreadingHTTPServer):
+    """Stands for everything in the cluster that Prometheus speaks to, as a proxy before it: answers with one metric, and counts which address was
+    asked about which device, and who got alerts."""
 
     daemon_threads = True
 
     def __init__(self):
-        self.asked = collections.Counter()
+        self.asked, self.notified = collections.Counter(), collections.Counter()
         super().__init__(("127.0.0.1", 0), Answer)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -46,8 +46,16 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         url = urllib.parse.urlsplit(self.path)
         asked = dict(urllib.parse.parse_qsl(url.query))
-        self.server.asked[url.path, asked.get("target"), asked.get("module")] += 1
-        body = b"# TYPE probe_success gauge\nprobe_success 1\n"
+        self.server.asked[url.netloc, url.path, asked.get("target"), asked.get("module")] += 1
+        self.answer(b"# TYPE probe_success gauge\nprobe_success 1\n")
+
+    def do_POST(self):
+        alerts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        for alert in alerts:
+            self.server.notified[urllib.parse.urlsplit(self.path).netloc, alert["labels"]["alertname"]] += 1
+        self.answer(b"")
+
+    def answer(self, body):
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.send_header("Content-Length", str(len(body)))
@@ -79,9 +87,10 @@ class Operator(unittest.TestCase):
         devices = [{"name": f"edge-{n}", "address": f"192.0.2.{n}", "site": "Zurich", "platform": "unknown"} for n in range(1, DEVICES + 1)]
         cls.cell.targets(devices)
         cls.config = cls.cell.wait_for("configuration with every scrape", cls.whole_config)
-        cls.exporters = Exporters()
-        cls.addClassCleanup(cls.exporters.server_close)
-        cls.addClassCleanup(cls.exporters.shutdown)
+        cls.pods = Proxy()
+        cls.addClassCleanup(cls.pods.server_close)
+        cls.addClassCleanup(cls.pods.shutdown)
+        cls.account = cls.cell.account("prometheus", "helios-storage")
         cls.ports = [cls.prometheus(shard) for shard in range(SHARDS)]
 
     @classmethod
@@ -134,17 +143,23 @@ class Operator(unittest.TestCase):
         text = cls.config.replace("$(SHARD)", str(shard)).replace("$(POD_NAME)", f"prometheus-helios-{shard}-0")
         for mounted, folder in folders.items():
             text = text.replace(f"{mounted}/", f"{folder}/")
-        for exporter in EXPORTERS:
-            text = text.replace(exporter, f"127.0.0.1:{cls.exporters.server_port}")
         config = yaml.load(text, chart.LOADER)
-        # Debian's Prometheus is built without discovery by the Kubernetes API: PodMonitors and Alertmanager's Service are left out.
-        config["scrape_configs"] = [job for job in config["scrape_configs"] if "kubernetes_sd_configs" not in job]
-        config["alerting"]["alertmanagers"] = []
+        for part in [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]:
+            part["proxy_url"] = f"http://127.0.0.1:{cls.pods.server_port}"
+            for discovery in part.get("kubernetes_sd_configs", []):
+                # In a pod this is where the account's token and the API server's address come from.
+                discovery["kubeconfig_file"] = str(cls.account)
         file = cls.path / f"prometheus-{shard}.yaml"
         file.write_text(yaml.safe_dump(config))
         port = cluster.free_ports(1)[0]
-        cls.start(f"prometheus-{shard}", "prometheus", f"--config.file={file}", f"--storage.tsdb.path={cls.path}/data-{shard}", f"--web.listen-address=127.0.0.1:{port}")
+        here = {"--config.file": file, "--storage.tsdb.path": cls.path / f"data-{shard}", "--web.config.file": "", "--web.listen-address": f"127.0.0.1:{port}"}
+        given = [a for a in cls.container(shard, "prometheus")["args"] if a.split("=")[0] not in here]
+        cls.start(f"prometheus-{shard}", cluster.program("prometheus3"), *given, *(f"{flag}={value}" for flag, value in here.items() if value))
         return port
+
+    @classmethod
+    def container(cls, shard, name):
+        return next(c for c in cls.statefulset(shard)["template"]["spec"]["containers"] if c["name"] == name)
 
     def ask(self, shard, path):
         try:
@@ -200,22 +215,52 @@ class Operator(unittest.TestCase):
             for shard in found:
                 # Half and half, as a hash does it: 50 +- 4 standard deviations of a binomial distribution.
                 self.assertGreater(len(shard), 30, kind)
-            path = "/snmp" if kind == "snmp" else "/probe"
-            asked = {target for (at, target, modules) in self.exporters.asked if at == path and module in (modules or "").split(",")}
+            asked = {target for (at, _, target, modules) in self.pods.asked if at == EXPORTERS[kind] and module in (modules or "").split(",")}
             self.assertEqual(asked, devices, kind)
 
-    def test_the_account_may_find_the_pods_that_podmonitors_name(self):
-        jobs = [job for job in yaml.load(self.config, chart.LOADER)["scrape_configs"] if "kubernetes_sd_configs" in job]
-        namespaces = {n for job in jobs for discovery in job["kubernetes_sd_configs"] for n in discovery["namespaces"]["names"]}
-        self.assertLessEqual({"helios-collection", "helios-storage", "helios-visualization", "helios-integration"}, namespaces)
-        for namespace in namespaces:
-            for verb in ("get", "list", "watch"):
-                answer = self.cell.kubectl("auth", "can-i", verb, "pods", "-n", namespace, "--as=system:serviceaccount:helios-storage:prometheus", check=False)
-                self.assertEqual(answer.stdout.strip(), "yes", f"{verb} pods in {namespace}")
+    def addresses(self, labels, ports):
+        """address:port of every running pod with these labels, by kubectl: what a PodMonitor's discovery has to find."""
+        found = set()
+        for pod in self.cell.get("pods", "-A", "-l", labels, "--field-selector=status.phase=Running")["items"]:
+            found |= {f"{pod['status']['podIP']}:{p['containerPort']}" for c in pod["spec"]["containers"] for p in c.get("ports", []) if p.get("name") in ports}
+        return found
 
-    def test_nothing_is_logged_as_an_error(self):
+    def test_prometheus_finds_every_pod_by_the_api_server_with_the_rights_of_its_account(self):
+        def found():
+            targets = [t for shard in range(SHARDS) for t in self.ask(shard, "targets?state=active").get("activeTargets", [])]
+            return sorted(t["discoveredLabels"]["__address__"] for t in targets if t["scrapePool"].startswith("podMonitor/") and t["health"] == "up")
+        expected = self.addresses("app.kubernetes.io/part-of=helios", {"metrics", "fast", "slow", "web"})
+        self.assertGreater(len(expected), 20)
+        # Each once: a pod's port in two shards would be counted twice.
+        self.cell.wait_for("scraped pods", lambda: found() == sorted(self.addresses("app.kubernetes.io/part-of=helios", {"metrics", "fast", "slow", "web"})))
+        asked = {(address, path) for (address, path, *_) in self.pods.asked}
+        self.assertLessEqual({(address, "/metrics") for address in expected}, asked)
+
+    def test_alerts_go_to_every_alertmanager(self):
+        expected = self.addresses("app.kubernetes.io/name=alertmanager", {"web"})
+        self.assertTrue(expected)
         for shard in range(SHARDS):
-            self.assertNotIn("level=error", (self.path / f"prometheus-{shard}.log").read_text())
+            def active(shard=shard):
+                return {urllib.parse.urlsplit(a["url"]).netloc for a in self.ask(shard, "alertmanagers").get("activeAlertmanagers", [])} == expected
+            self.cell.wait_for(f"alertmanagers of shard {shard}", active)
+        self.cell.wait_for("the alert that always fires", lambda: {(address, "Watchdog") for address in expected} <= set(self.pods.notified))
+
+    def test_what_the_operator_starts_takes_its_arguments_in_the_charts_versions(self):
+        self.assertEqual(cell.version("prometheus3").removeprefix("v0.").replace(".", ""), chart.default_values()["storage"]["prometheus"]["version"].removeprefix("v").replace(".", ""))
+        self.assertEqual(cell.version("alertmanager"), chart.default_values()["visualization"]["alertmanager"]["version"])
+        cases = [("thanos", self.container(0, "thanos-sidecar"))]
+        for name, namespace, container, program in (("thanos-ruler-helios", "helios-storage", "thanos-ruler", "thanos"),
+                                                    ("alertmanager-helios", "helios-visualization", "alertmanager", "alertmanager")):
+            containers = self.cell.get("statefulset", name, "-n", namespace)["spec"]["template"]["spec"]["containers"]
+            cases.append((program, next(c for c in containers if c["name"] == container)))
+        for program, container in cases:
+            self.assertEqual(cell.refusal(cluster.program(program), container["args"]), "", container["name"])
+
+    def test_nothing_is_logged_as_an_error_or_as_forbidden(self):
+        for shard in range(SHARDS):
+            text = (self.path / f"prometheus-{shard}.log").read_text().lower()
+            self.assertNotIn("level=error", text)
+            self.assertNotIn("forbidden", text)
 
 
 def names(texts):
