@@ -76,6 +76,8 @@ impl Ring {
             Wait::No => libc::MSG_DONTWAIT,
         };
         self.arm();
+        // glibc and musl declare flags and lengths as integers of different types: `as _` is the one that the C library wants.
+        let flags = flags as _;
         let count = self.headers.len() as libc::c_uint;
         // SAFETY: `arm` pointed every header at buffers of the ring that are valid for writes of the given lengths,
         // are not borrowed while the call runs, and outlive it.
@@ -104,7 +106,7 @@ impl Ring {
             message.msg_iov = iovec;
             message.msg_iovlen = 1;
             message.msg_control = control.as_mut_ptr().cast();
-            message.msg_controllen = size_of_val(control);
+            message.msg_controllen = size_of_val(control) as _;
             message.msg_flags = 0;
             header.msg_len = 0;
         }
