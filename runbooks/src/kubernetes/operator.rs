@@ -268,11 +268,15 @@ fn on_error(_: Arc<Execution>, error: &kube::Error, operator: Arc<Operator>) -> 
 
 async fn reconcile(execution: Arc<Execution>, operator: Arc<Operator>) -> kube::Result<Action> {
     let status = execution.status.clone().unwrap_or_default();
-    if status.closed && execution.metadata.deletion_timestamp.is_none() {
+    let stays = execution.metadata.deletion_timestamp.is_none() && execution.spec.ttl_seconds_after_finished.is_none();
+    if status.closed && stays {
         return Ok(Action::await_change());
     }
-    let runbook =
-        if status.runbook.is_none() { operator.runbook(&execution.spec.runbook_ref.name).await? } else { None };
+    let runbook = if status.runbook.is_none() && !status.phase.is_final() {
+        operator.runbook(&execution.spec.runbook_ref.name).await?
+    } else {
+        None
+    };
     let votes = if asks_people(&status) { operator.votes().await? } else { Vec::new() };
     let job = match &status.executor {
         Some(executor) if !status.phase.is_final() => operator.job(&executor.job).await?,
