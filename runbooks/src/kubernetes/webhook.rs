@@ -127,6 +127,7 @@ fn execution_name(runbook: &str, alert: &Alert) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::{self, Document};
 
     fn alert(labels: &[(&str, &str)], starts_at: &str) -> Alert {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -150,5 +151,55 @@ mod tests {
         assert!(names_alert(&trigger, &alert(&[("alertname", "A"), ("severity", "critical")], "")));
         assert!(!names_alert(&trigger, &alert(&[("alertname", "A"), ("severity", "warning")], "")));
         assert!(!names_alert(&trigger, &alert(&[("alertname", "B"), ("severity", "critical")], "")));
+    }
+
+    fn yaml_files(folder: &str) -> Vec<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let texts: Vec<String> = paths
+            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .collect();
+        assert!(!texts.is_empty());
+        texts
+    }
+
+    /// The alerts that promtool sees firing in the tests of the rules, with all of their labels.
+    fn alerts_of_the_rules() -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        for text in yaml_files("../alerts/tests") {
+            let file: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+            let cases = file["tests"].as_array().into_iter().flatten();
+            for case in cases.flat_map(|test| test["alert_rule_test"].as_array().into_iter().flatten()) {
+                for fired in case["exp_alerts"].as_array().into_iter().flatten() {
+                    let mut labels: BTreeMap<String, String> =
+                        serde_json::from_value(fired["exp_labels"].clone()).unwrap_or_default();
+                    labels.insert("alertname".into(), case["alertname"].as_str().unwrap().into());
+                    alerts.push(Alert { status: "firing".into(), labels, starts_at: String::new() });
+                }
+            }
+        }
+        alerts
+    }
+
+    #[test]
+    fn every_trigger_of_the_samples_is_an_alert_of_the_rules_with_its_labels() {
+        let alerts = alerts_of_the_rules();
+        let mut triggers = 0;
+        for text in yaml_files("samples") {
+            for document in document::read(&text).unwrap() {
+                let Document::Runbook(runbook, spec) = document else { continue };
+                for trigger in &spec.triggers {
+                    triggers += 1;
+                    let named: Vec<&Alert> = alerts.iter().filter(|alert| names_alert(trigger, alert)).collect();
+                    assert!(!named.is_empty(), "{runbook}: no alert of alerts/tests matches {trigger:?}");
+                    for label in trigger.parameters.values() {
+                        let has = named.iter().all(|alert| alert.labels.contains_key(label));
+                        assert!(has, "{runbook}: {} has no label {label}", trigger.alertname);
+                    }
+                }
+            }
+        }
+        assert_eq!(triggers, 3);
     }
 }
