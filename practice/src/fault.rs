@@ -64,7 +64,7 @@ impl Switch {
                 return Err("name the interface as well: DEVICE INTERFACE".into());
             }
             (FaultKind::LinkDown | FaultKind::Errors, Some(interface)) => {
-                state.interface(device, interface).ok_or_else(|| format!("{name} has no interface {interface}"))?
+                state.interface(device, interface).ok_or_else(|| no_interface(state, device, interface))?
             }
             (_, Some(_)) => return Err("this fault is of a whole device: DEVICE alone".into()),
             (_, None) => 0,
@@ -81,6 +81,12 @@ impl Switch {
         }
         Ok(())
     }
+}
+
+fn no_interface(state: &State, device: usize, interface: &str) -> String {
+    let device = &state.description.devices[device];
+    let names: Vec<&str> = device.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+    format!("{} has no interface {interface}, only {}", device.name, names.join(", "))
 }
 
 fn toggle<T: Ord>(set: &mut BTreeSet<T>, value: T, off: bool) {

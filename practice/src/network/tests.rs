@@ -143,7 +143,8 @@ fn a_fault_of_what_does_not_exist_says_so() {
     };
     assert!(refused(FaultKind::Cpu, "nobody", None).contains("no device nobody"));
     assert!(refused(FaultKind::Errors, "zrh-core-1", None).contains("name the interface"));
-    assert!(refused(FaultKind::LinkDown, "zrh-core-1", Some("Ethernet99")).contains("no interface Ethernet99"));
+    let unknown = refused(FaultKind::LinkDown, "zrh-core-1", Some("Ethernet99"));
+    assert!(unknown.contains("no interface Ethernet99, only Ethernet1, Ethernet2"), "{unknown}");
     assert!(refused(FaultKind::Cpu, "zrh-core-1", Some("Ethernet1")).contains("DEVICE alone"));
 }
 
