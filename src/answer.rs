@@ -5,7 +5,7 @@
 
 use clickhouse::Client;
 use helios_common::clock::unix_secs;
-use helios_query::{Choice, Question, Retention, Table};
+use helios_query::{Choice, Holds, Question, Retention, Table};
 use helios_sink::{SinkConfig, client};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -67,11 +67,14 @@ impl Figures {
 }
 
 impl Answer {
-    /// The keys that are not listed, together; `None` when all are.
+    /// The keys that are not listed, together, and how many are known of; `None` when all are listed. A table of the busiest
+    /// knows the traffic of others, and not how many they are.
     pub fn other(&self) -> Option<(u64, Figures)> {
         let listed = self.rows.iter().fold(Figures::default(), |sum, row| sum.plus(row.figures));
         let keys = self.keys.saturating_sub(self.rows.len() as u64);
-        (keys > 0).then(|| (keys, self.total.without(listed)))
+        let rest = self.total.without(listed);
+        let has_more = self.table.holds == Holds::Busiest && rest != Figures::default();
+        (keys > 0 || has_more).then_some((keys, rest))
     }
 
     /// Length of the time that was summed, in seconds, at least one.
@@ -181,7 +184,13 @@ fn number(text: &str) -> Result<u64, String> {
 
 fn retention(config: &SinkConfig) -> Retention {
     let days = &config.retention_days;
-    Retention(vec![("flows", days.flows), ("flows_1m", days.flows_1m), ("flows_1h", days.flows_1h)])
+    Retention(vec![
+        ("flows", days.flows),
+        ("flows_1m", days.flows_1m),
+        ("flows_1h", days.flows_1h),
+        ("talkers_1m", days.talkers_1m),
+        ("talkers_1h", days.talkers_1h),
+    ])
 }
 
 #[cfg(test)]

@@ -270,7 +270,7 @@ columns! {
     EXPORTER_ADDRESS: Address = "exporter_address", ADDRESS, None, No, Both, "", [], "Device that exported the flow: the source address of its datagrams, for sFlow the agent address.";
     EXPORTER_SOCKET_ADDRESS: Address = "exporter_socket_address", ADDRESS, None, No, Both, "", [], "Source address of the datagrams where it is not exporter_address: of sFlow agents that name themselves. Tells apart several senders with one agent address.";
     EXPORTER_NAME: NameId = "exporter_name", NAME, None, Dimension, Both, "", [], "Name of the exporter; its address as text where no inventory knows it.";
-    EXPORTER_SITE: NameId = "exporter_site", NAME, None, No, Both, "", [], "Site of the exporter.";
+    EXPORTER_SITE: NameId = "exporter_site", NAME, None, Dimension, Both, "", [], "Site of the exporter.";
     EXPORTER_REGION: NameId = "exporter_region", NAME, None, No, Both, "", [], "Region of the exporter's site.";
     EXPORTER_ROLE: NameId = "exporter_role", NAME, None, No, Both, "", [], "Role of the exporter.";
     EXPORTER_TENANT: NameId = "exporter_tenant", NAME, None, No, Both, "", [], "Tenant the exporter belongs to.";

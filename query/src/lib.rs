@@ -18,10 +18,11 @@ mod row;
 mod sql;
 mod key;
 mod table;
+mod busiest;
 mod question;
 pub mod protocols;
 
 pub use filter::{Filter, FilterError};
 pub use key::{Key, KeyError};
 pub use question::{Measure, Question, Range};
-pub use table::{Choice, Retention, TABLES, Table};
+pub use table::{Choice, Holds, Retention, TABLES, Table};

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use helios_common::columns::Column;
+use helios_common::columns::{Column, EXPORTER_NAME};
 
+use crate::busiest::Side;
 use crate::filter::Filter;
 use crate::key::Key;
 use crate::sql::qualified;
-use crate::table::{Choice, Retention, Table, choose};
+use crate::table::{Choice, Holds, Retention, Table, choose};
 
 /// The time that a question is about, by the clock of ClickHouse's server or in Unix seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,14 +83,25 @@ pub struct Question {
 const TRAFFIC: &str = "NOT (f.bytes = 0 AND f.packets = 0 AND (f.nat_event != 0 OR f.firewall_event != 0))";
 
 impl Question {
-    /// The columns that a table has to have.
-    pub fn columns(&self) -> Vec<Column> {
-        self.by.iter().flat_map(|key| key.columns()).chain(self.filter.columns().iter()).collect()
+    /// The first column that the question needs and `table` does not have; `None` if the table can answer.
+    pub fn lacks(&self, table: &Table) -> Option<Column> {
+        if table.holds == Holds::Busiest && self.side(table).is_some() {
+            return None;
+        }
+        let mut columns = self.by.iter().flat_map(|key| key.columns()).chain(self.filter.columns().iter());
+        // Exporters alone are what the exact sums are for.
+        let busiest_of_nothing = (table.holds == Holds::Busiest).then(|| EXPORTER_NAME.column());
+        columns.find(|column| !table.has(*column)).or(busiest_of_nothing)
     }
 
     /// The table that answers. `now` is in Unix seconds; it decides what a table still holds.
     pub fn choose(&self, now: u64, retention: &Retention) -> Choice {
-        choose(&self.columns(), self.range.length(), self.range.age(now), retention)
+        choose(|table| self.lacks(table).is_none(), self.range.length(), self.range.age(now), retention)
+    }
+
+    /// What the rows are about that answer, in a table of the busiest.
+    fn side(&self, table: &Table) -> Option<Side> {
+        if table.holds == Holds::Busiest { Side::of(&self.by, &self.filter) } else { None }
     }
 
     /// The statement for the sums. Each row of the answer has
@@ -98,20 +110,27 @@ impl Question {
     /// - `total_bytes`, `total_packets`, `total_flows`: of all keys, those beyond `top` included; `keys`: how many there are,
     /// - `since`, `until`: Unix seconds, rounded to the buckets of the table: the time that was summed.
     pub fn sums(&self, database: &str, table: &Table) -> String {
-        let keys: Vec<String> = self.by.iter().map(|key| key_with_label(*key, table)).collect();
-        let total = |name: &str| format!("toString(sum(sums.{name}) OVER ()) AS total_{name}");
+        let keys: Vec<String> = self.by.iter().map(|key| self.key_with_label(*key, table)).collect();
+        let busiest = table.holds == Holds::Busiest;
+        let total = |(at, name): (usize, &str)| {
+            let listed = format!("sum(sums.{name}) OVER ()");
+            // Rows of before an upgrade have no totals.
+            let all = if busiest { format!("greatest(whole.{at}, {listed})") } else { listed };
+            format!("toString({all}) AS total_{name}")
+        };
         format!(
-            "WITH {time}\nSELECT key, toString(sums.bytes) AS bytes, toString(sums.packets) AS packets, \
+            "WITH {time}{whole}\nSELECT key, toString(sums.bytes) AS bytes, toString(sums.packets) AS packets, \
              toString(sums.flows) AS flows, {totals}, count() OVER () AS keys, \
              toUnixTimestamp(since_time) AS since, toUnixTimestamp(until_time) AS until\nFROM (\n\
              SELECT [{keys}] AS key, {figures}\n{from}\nGROUP BY {groups}\n) AS sums\n\
              ORDER BY sums.{measure} DESC, key\nLIMIT {top}",
             time = self.time(table),
-            totals = ["bytes", "packets", "flows"].map(total).join(", "),
+            whole = if busiest { self.whole(database, table) } else { String::new() },
+            totals = [(1, "bytes"), (2, "packets"), (3, "flows")].map(total).join(", "),
             keys = keys.join(", "),
             figures = figures(table),
             from = self.from(database, table),
-            groups = self.groups(),
+            groups = self.groups(table),
             measure = self.measure.name(),
             top = self.top,
         )
@@ -120,9 +139,9 @@ impl Question {
     /// The statement for the course of the busiest keys over `points` parts of the time. Each row of the answer has `key`
     /// Array(String), `at` from 0 to `points` - 1, and `value` UInt64 as text, of [`Question::measure`].
     pub fn course(&self, database: &str, table: &Table, points: usize) -> String {
-        let values: Vec<String> = self.by.iter().map(|key| format!("toString({})", key.sql("f"))).collect();
+        let values: Vec<String> = self.by.iter().map(|key| format!("toString({})", self.key(*key, table))).collect();
         let sum = figure(self.measure.name(), table);
-        let (from, groups, points) = (self.from(database, table), self.groups(), points.max(1));
+        let (from, groups, points) = (self.from(database, table), self.groups(table), points.max(1));
         format!(
             "WITH {time}\nSELECT [{values}] AS key, \
              least(intDiv((toUnixTimestamp(f.received_at) - toUnixTimestamp(since_time)) * {points}, \
@@ -164,22 +183,40 @@ impl Question {
         if table.is_raw() {
             conditions.push(TRAFFIC.to_owned());
         }
+        if let Some(side) = self.side(table) {
+            conditions.push(format!("f.side = '{}'", side.label()));
+        }
         if !self.filter.is_any() {
             conditions.push(self.filter.sql("f"));
         }
         format!("FROM {database}.{} AS f\nWHERE {}", table.name, conditions.join("\nAND "))
     }
 
-    fn groups(&self) -> String {
-        self.by.iter().map(|key| key.sql("f")).collect::<Vec<_>>().join(", ")
+    /// The sums over all traffic, also of what a table of the busiest does not list.
+    fn whole(&self, database: &str, table: &Table) -> String {
+        let filter = if self.filter.is_any() { String::new() } else { format!(" AND {}", self.filter.sql("f")) };
+        format!(
+            ", (SELECT (sum(f.bytes), sum(f.packets), sum(f.flows)) FROM {database}.{} AS f \
+             WHERE f.side = 'total' AND f.received_at >= since_time AND f.received_at < until_time{filter}) AS whole",
+            table.name
+        )
     }
-}
 
-/// Value and label as text; a rollup has no labels.
-fn key_with_label(key: Key, table: &Table) -> String {
-    let label = key.label().filter(|column| table.has(*column));
-    let label = label.map_or("''".to_owned(), |column| format!("toString(any({}))", qualified("f", column)));
-    format!("(toString({}), {label})", key.sql("f"))
+    /// The value of a key in SQL.
+    fn key(&self, key: Key, table: &Table) -> String {
+        self.side(table).map_or_else(|| key.sql("f"), |side| format!("f.{}", side.column_of(key)))
+    }
+
+    fn groups(&self, table: &Table) -> String {
+        self.by.iter().map(|key| self.key(*key, table)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Value and label as text; a rollup has no labels.
+    fn key_with_label(&self, key: Key, table: &Table) -> String {
+        let label = key.label().filter(|column| table.has(*column));
+        let label = label.map_or("''".to_owned(), |column| format!("toString(any({}))", qualified("f", column)));
+        format!("(toString({}), {label})", self.key(key, table))
+    }
 }
 
 fn figures(table: &Table) -> String {
@@ -216,7 +253,10 @@ mod tests {
         assert_eq!(chosen("src_as", "proto tcp and dst country DE"), "flows_1h");
         assert_eq!(chosen("src_as", "dport 443"), "flows");
         assert_eq!(chosen("src_as", "bytes > 1M"), "flows");
-        assert_eq!(chosen("port", ""), "flows");
+        assert_eq!(chosen("dport", ""), "flows");
+        assert_eq!(chosen("port", ""), "talkers_1h");
+        assert_eq!(chosen("src,exporter", "exporter fra-*"), "talkers_1h");
+        assert_eq!(chosen("exporter", ""), "flows_1h");
     }
 
     #[test]
@@ -228,6 +268,18 @@ mod tests {
         let hour = question.sums("helios", table("flows_1h"));
         assert!(hour.contains("sum(f.bytes) AS bytes") && hour.contains("sum(f.flows) AS flows"), "{hour}");
         assert!(!hour.contains("src_as_name") && !hour.contains("nat_event"), "{hour}");
+    }
+
+    #[test]
+    fn the_busiest_are_a_part_of_the_exporters_totals() {
+        let question = question("pair", "exporter a", Range::Last(Duration::from_secs(86_400)));
+        let sql = question.sums("helios", table("talkers_1h"));
+        assert!(sql.contains("[(toString(f.host), ''), (toString(f.peer), '')] AS key"), "{sql}");
+        assert!(sql.contains("f.side = 'pair'\nAND f.exporter_name = 'a'"), "{sql}");
+        assert!(
+            sql.contains("f.side = 'total'") && sql.contains("greatest(whole.1, sum(sums.bytes) OVER ())"),
+            "{sql}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which table answers a question: the coarsest that has the columns, is fine enough for the range and reaches back.
+//! Which table answers a question: the coarsest that has what is asked, is fine enough for the range and reaches back.
 
 use std::time::Duration;
 
@@ -11,13 +11,28 @@ pub struct Table {
     pub name: &'static str,
     /// Length of the time that a row stands for; zero for the flows themselves.
     pub bucket: Duration,
+    /// What its rows are.
+    pub holds: Holds,
+}
+
+/// What the rows of a table are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Flow records, with every column.
+    Records,
+    /// Exact sums by the columns that [`Rollup::Dimension`] marks.
+    Sums,
+    /// The busiest hosts, pairs of hosts and services of every exporter, and its total: what is listed is a lower bound.
+    Busiest,
 }
 
 /// From coarse to fine.
 pub const TABLES: &[Table] = &[
-    Table { name: "flows_1h", bucket: Duration::from_secs(3600) },
-    Table { name: "flows_1m", bucket: Duration::from_secs(60) },
-    Table { name: "flows", bucket: Duration::ZERO },
+    Table { name: "flows_1h", bucket: Duration::from_secs(3600), holds: Holds::Sums },
+    Table { name: "talkers_1h", bucket: Duration::from_secs(3600), holds: Holds::Busiest },
+    Table { name: "flows_1m", bucket: Duration::from_secs(60), holds: Holds::Sums },
+    Table { name: "talkers_1m", bucket: Duration::from_secs(60), holds: Holds::Busiest },
+    Table { name: "flows", bucket: Duration::ZERO, holds: Holds::Records },
 ];
 
 /// Buckets that a range needs at the least: its ends are rounded to buckets, by less than a fifteenth each then.
@@ -31,12 +46,16 @@ impl Table {
 
     /// Whether a row is a flow record, with every column and with figures as the exporter reported them.
     pub fn is_raw(&self) -> bool {
-        self.bucket.is_zero()
+        self.holds == Holds::Records
     }
 
-    /// Whether a question can tell values of the column apart.
+    /// Whether a question can tell values of the column apart by the column's own name.
     pub fn has(&self, column: Column) -> bool {
-        self.is_raw() || column.spec().rollup == Rollup::Dimension
+        match self.holds {
+            Holds::Records => true,
+            Holds::Sums => column.spec().rollup == Rollup::Dimension,
+            Holds::Busiest => column.spec().name == "exporter_name",
+        }
     }
 
     fn is_fine_enough(&self, length: Duration) -> bool {
@@ -64,11 +83,10 @@ pub struct Choice {
     pub warning: Option<String>,
 }
 
-/// The coarsest table that has `columns`, has [`MIN_BUCKETS`] within `length`, and still holds rows of `age`; where none
-/// reaches back so far, the one that reaches furthest, with a warning.
-pub(crate) fn choose(columns: &[Column], length: Duration, age: Duration, retention: &Retention) -> Choice {
-    let able: Vec<&'static Table> =
-        TABLES.iter().filter(|table| columns.iter().all(|column| table.has(*column))).collect();
+/// The coarsest of the tables that are `able` to answer that has [`MIN_BUCKETS`] within `length` and still holds rows of
+/// `age`; where none reaches back so far, the one that reaches furthest, with a warning.
+pub(crate) fn choose(able: impl Fn(&Table) -> bool, length: Duration, age: Duration, retention: &Retention) -> Choice {
+    let able: Vec<&'static Table> = TABLES.iter().filter(|table| able(table)).collect();
     let reaches = |table: &&&'static Table| retention.of(table) >= age;
     let fine = able.iter().filter(|table| table.is_fine_enough(length));
     let best = fine.clone().find(reaches).or_else(|| able.iter().find(reaches));
@@ -92,7 +110,7 @@ mod tests {
     fn choice(column: Column, hours: u64, days_ago: u64) -> Choice {
         let retention = Retention(vec![("flows", 7), ("flows_1m", 30), ("flows_1h", 90)]);
         let age = Duration::from_secs(days_ago * 24 * HOUR + hours * HOUR);
-        choose(&[column], Duration::from_secs(hours * HOUR), age, &retention)
+        choose(|table| table.has(column), Duration::from_secs(hours * HOUR), age, &retention)
     }
 
     #[test]
@@ -101,14 +119,15 @@ mod tests {
         assert_eq!([table(24), table(15), table(14), table(1)], ["flows_1h", "flows_1h", "flows_1m", "flows_1m"]);
         let minutes = |minutes: u64| {
             let length = Duration::from_secs(60 * minutes);
-            choose(&[SRC_AS.column()], length, length, &Retention::default()).table.name
+            choose(|table| table.has(SRC_AS.column()), length, length, &Retention::default()).table.name
         };
         assert_eq!([minutes(15), minutes(14)], ["flows_1m", "flows"]);
     }
 
     #[test]
     fn only_flows_has_every_column() {
-        assert_eq!(choice(SRC_ADDR.column(), 24, 0), Choice { table: &TABLES[2], warning: None });
+        let flows = Table::by_name("flows").unwrap();
+        assert_eq!(choice(SRC_ADDR.column(), 24, 0), Choice { table: flows, warning: None });
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use helios_common::columns::ColumnKind;
 use helios_common::exporter::ip_of;
 use helios_lab::decode::{printable, quote};
-use helios_query::{Key, protocols};
+use helios_query::{Holds, Key, protocols};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Figures, Row};
@@ -35,7 +35,8 @@ pub fn table(by: &[Key], answer: &Answer, figure: Figure) -> Vec<String> {
         cells
     }));
     if let Some((keys, figures)) = answer.other() {
-        let mut cells = vec![format!("{keys} other")];
+        let busiest = answer.table.holds == Holds::Busiest;
+        let mut cells = vec![if busiest { "other".to_owned() } else { format!("{keys} other") }];
         cells.resize(by.len(), String::new());
         cells.extend(figure_cells(figures, answer, figure));
         rows.push(cells);
@@ -263,6 +264,15 @@ mod tests {
 
     fn keys(by: &str) -> Vec<Key> {
         Key::parse_list(by).unwrap()
+    }
+
+    #[test]
+    fn the_busiest_are_a_part_of_an_unknown_number() {
+        let answer = answer(vec![row(&[("::ffff:192.0.2.1", "")], 3_000_000)], 1);
+        let busiest = Answer { table: Table::by_name("talkers_1h").unwrap(), ..answer };
+        let lines = table(&keys("src"), &busiest, Figure::Rates);
+        assert!(lines.last().unwrap().starts_with("other"), "{lines:?}");
+        assert_eq!(busiest.other().unwrap().1.bytes, 2_000_000);
     }
 
     #[test]

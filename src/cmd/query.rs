@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use clap::ValueEnum;
 use helios_common::clock::unix_secs;
-use helios_query::{Filter, Key, Measure, Question, Range, Table};
+use helios_query::{Filter, Holds, Key, Measure, Question, Range, Table};
 use helios_service::exit::Exit;
 
 use super::{ConfigArgs, ListenArgs};
@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// Ask this table instead of the coarsest that can answer: flows_1h, flows_1m or flows
+    /// Ask this table instead of the coarsest that can answer: flows_1h, flows_1m, talkers_1h, talkers_1m or flows
     #[arg(long, value_name = "NAME", value_parser = table)]
     table: Option<&'static Table>,
 
@@ -133,7 +133,7 @@ fn question(args: &Args) -> Result<Question, Exit> {
         top: args.top as usize,
     };
     if let Some(table) = args.table
-        && let Some(column) = question.columns().into_iter().find(|column| !table.has(*column))
+        && let Some(column) = question.lacks(table)
     {
         let name = column.spec().name;
         return Err(Exit::usage(format_args!("{} has no column {name}: leave --table out, or ask flows", table.name)));
@@ -147,6 +147,13 @@ fn notes(answer: &Answer) -> Vec<String> {
         Some((since, until)) => {
             let (since, until) = (utc(since), utc(until));
             notes.push(format!("from {}, {since} to {until}, {} keys", answer.table.name, answer.keys));
+            if answer.table.holds == Holds::Busiest {
+                let lists = "lists the busiest of every exporter: their figures are lower bounds, the total is exact";
+                notes.push(format!(
+                    "{} {lists}; --table flows has every key, for as long as flows are kept",
+                    answer.table.name
+                ));
+            }
         }
         None => notes.push(format!("{} has no flows of that time that the filter takes", answer.table.name)),
     }
