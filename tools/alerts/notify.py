@@ -15,7 +15,6 @@ import email
 import email.policy
 import http.server
 import json
-import os
 import pathlib
 import re
 import shutil
