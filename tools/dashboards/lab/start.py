@@ -105,7 +105,10 @@ class Lab:
     def _send_flows(self) -> None:
         self.say(f"lab: {len(self.network.devices)} exporters send for {FRESH_SECONDS} seconds")
         summary = ("--summary-json", self.folder / "sent.json")
-        subprocess.run(self._simulate("--rate", FRESH_RATE, "--duration", f"{FRESH_SECONDS}s", *summary), check=True, stdout=subprocess.DEVNULL)
+        command = self._simulate("--rate", FRESH_RATE, "--duration", f"{FRESH_SECONDS}s", *summary)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            fail(f"helios simulate failed: {done.stderr[-800:]}")
         sent = json.loads((self.folder / "sent.json").read_text())["total"]["flows"]
         self.processes.wait_for(f"the {sent} flows in ClickHouse", lambda: int(self.sql("SELECT count() FROM helios.flows")) >= sent)
 
