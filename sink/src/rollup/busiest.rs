@@ -9,13 +9,14 @@
 //! Of what is in the tables at the end of a block, a number of the busiest goes to ClickHouse: see [`Busiest::finish`].
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
 use helios_common::columns::{DST_ADDR, DST_PORT, EXPORTER_NAME, PROTO, SRC_ADDR, SRC_PORT};
 use helios_common::exporter::Address;
 use helios_common::flow::FlowBatch;
 use helios_common::names::{NO_NAME, NameId};
 
-use super::keyed::{folded, numbers, word};
+use super::keyed::numbers;
 use super::{MINUTE_MS, Measures, Sums, part};
 use crate::schema::rollup::{Side, TALKERS_PER_EXPORTER};
 
@@ -23,6 +24,9 @@ use crate::schema::rollup::{Side, TALKERS_PER_EXPORTER};
 /// the rows themselves have room in the second cache.
 const SETS: usize = 1024;
 const WAYS: usize = 8;
+
+/// Rows that are looked at together: what is read of them stays in a core's first cache.
+const AT_ONCE: usize = 256;
 
 /// A side lists at most this share of a block's rows, all exporters together, and one exporter this share of its own...
 const ROWS_PER_LISTED: u64 = 16;
@@ -34,12 +38,22 @@ const LISTED_AT_LEAST: u64 = 200;
 const WITH_PORTS: [u8; 3] = [6, 17, 132];
 
 /// What a row is about.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, Eq)]
 pub(crate) struct Talker {
     pub host: Address,
     pub peer: Address,
     /// Number of the exporter's minute: see [`Busiest::totals`].
     pub total: u32,
+}
+
+impl PartialEq for Talker {
+    /// All words at once: nobody can predict a branch for each of them.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let differ = |a: Address, b: Address| u128::from_ne_bytes(a) ^ u128::from_ne_bytes(b);
+        let total = u128::from(self.total ^ other.total);
+        differ(self.host, other.host) | differ(self.peer, other.peer) | total == 0
+    }
 }
 
 impl Talker {
@@ -81,8 +95,38 @@ pub(crate) struct Busiest {
     /// Of [`Side::LISTED`].
     tables: [Table; Side::LISTED.len()],
     numbers: Numbers,
+    /// Memory for the rows that are looked at together.
+    rows: Vec<Row>,
+    found: Vec<u8>,
     /// Memory for choosing: number of the total, entry.
     order: Vec<(u32, u32)>,
+}
+
+/// What counts of a row.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    /// In the order of [`Side::LISTED`].
+    hashes: [u64; Side::LISTED.len()],
+    src: Address,
+    dst: Address,
+    total: u32,
+    proto: u8,
+    port: u16,
+    sums: Sums,
+}
+
+impl Row {
+    /// What the row is about on a side of [`Side::LISTED`].
+    #[inline]
+    fn talker(&self, side: Side) -> Talker {
+        let Self { src, dst, total, proto, port, .. } = *self;
+        match side {
+            Side::Src => Talker { host: src, total, ..Talker::default() },
+            Side::Dst => Talker { host: dst, total, ..Talker::default() },
+            Side::Pair => Talker { host: src, peer: dst, total },
+            Side::Service | Side::Total => Talker::service(total, proto, port),
+        }
+    }
 }
 
 /// One side.
@@ -95,13 +139,22 @@ struct Table {
 }
 
 /// What decides over the entries of a set, so that most rows of unknown talkers need not look at these.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 struct Set {
     /// Of every entry some bits of its hash; 0 is free.
     tags: [u32; WAYS],
-    /// Octets that others have to bring until the entry has to go, about.
+    /// Octets that others have to bring until the entry has to go, about; [`FREE`] where there is none.
     worth: [f32; WAYS],
+}
+
+/// Less than any entry is worth.
+const FREE: f32 = -1.0;
+
+impl Default for Set {
+    fn default() -> Self {
+        Self { tags: [0; WAYS], worth: [FREE; WAYS] }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,40 +170,61 @@ impl Busiest {
             totals: Vec::new(),
             places: vec![0; 64],
             tables: std::array::from_fn(|_| Table::new()),
-            numbers: Numbers(numbers()),
+            numbers: Numbers::new(),
+            rows: Vec::new(),
+            found: Vec::new(),
             order: Vec::new(),
         }
     }
 
     /// Adds the rows `from..to`.
     pub(crate) fn add(&mut self, batch: &FlowBatch, from: usize, to: usize, measures: &Measures) {
+        for begin in (from..to).step_by(AT_ONCE) {
+            self.add_some(batch, from, begin..to.min(begin + AT_ONCE), measures);
+        }
+    }
+
+    /// Adds `rows` of a batch; `measures` begin with the row `first`.
+    fn add_some(&mut self, batch: &FlowBatch, first: usize, rows: Range<usize>, measures: &Measures) {
+        self.read(batch, first, rows, measures);
+        let Self { tables, rows, found, .. } = self;
+        for (at, (side, table)) in Side::LISTED.into_iter().zip(tables).enumerate() {
+            let talkers = || rows.iter().map(|row| (row.hashes[at], row.talker(side)));
+            // No look waits for another one or depends on a branch, so that memory is asked for many of them at a time.
+            found.clear();
+            found.extend(talkers().map(|(hash, talker)| table.look(hash, &talker)));
+            for ((row, (hash, talker)), &way) in rows.iter().zip(talkers()).zip(found.iter()) {
+                table.add(hash, talker, row.sums, way);
+            }
+        }
+    }
+
+    /// Reads what counts of the rows into `self.rows`, and adds it to the totals.
+    fn read(&mut self, batch: &FlowBatch, first: usize, rows: Range<usize>, measures: &Measures) {
+        let (from, to) = (rows.start, rows.end);
         let exporters = part(batch.values(EXPORTER_NAME), from, to);
         let (sources, targets) = (part(batch.values(SRC_ADDR), from, to), part(batch.values(DST_ADDR), from, to));
         let protos = part(batch.values(PROTO), from, to);
         let ports = (part(batch.values(SRC_PORT), from, to), part(batch.values(DST_PORT), from, to));
         let mut known = (u32::MAX, NO_NAME, 0);
-        for (row, &minute) in measures.minutes.iter().enumerate() {
-            if !measures.counts[row] {
+        self.rows.clear();
+        for row in 0..to - from {
+            let measured = from - first + row;
+            if !measures.counts[measured] {
                 continue;
             }
+            let minute = measures.minutes[measured];
             let exporter = at(exporters, row);
             if (known.0, known.1) != (minute, exporter) {
                 known = (minute, exporter, self.total(minute, exporter));
             }
             let total = known.2;
-            let sums = Sums { bytes: measures.bytes[row], packets: measures.packets[row], flows: 1 };
+            let sums = Sums { bytes: measures.bytes[measured], packets: measures.packets[measured], flows: 1 };
             self.totals[total as usize].sums.add(sums.bytes, sums.packets);
             let (src, dst, proto) = (at(sources, row), at(targets, row), at(protos, row));
-            let service = Talker::service(total, proto, service_port(proto, at(ports.0, row), at(ports.1, row)));
-            let talkers = [
-                Talker { host: src, total, ..Talker::default() },
-                Talker { host: dst, total, ..Talker::default() },
-                Talker { host: src, peer: dst, total },
-                service,
-            ];
-            for (table, talker) in self.tables.iter_mut().zip(talkers) {
-                table.add(self.numbers.of(&talker), talker, sums);
-            }
+            let port = service_port(proto, at(ports.0, row), at(ports.1, row));
+            let hashes = self.numbers.of(&src, &dst, total, proto, port);
+            self.rows.push(Row { hashes, src, dst, total, proto, port, sums });
         }
     }
 
@@ -177,7 +251,7 @@ impl Busiest {
     /// Where the number of an exporter's minute is, or would be.
     fn place(&self, minute: u32, exporter: NameId) -> usize {
         let mask = self.places.len() - 1;
-        let mut at = folded(word(u64::from(minute) << 32 | u64::from(exporter), self.numbers.0[0])) as usize & mask;
+        let mut at = mixed(u64::from(minute) << 32 | u64::from(exporter), self.numbers.total) as usize & mask;
         loop {
             let Some(number) = self.places[at].checked_sub(1) else { return at };
             let total = &self.totals[number as usize];
@@ -226,22 +300,29 @@ impl Table {
         Self { sets: vec![Set::default(); SETS], entries: vec![Entry::default(); SETS * WAYS], used: Vec::new() }
     }
 
+    /// The way of a talker in its set, [`WAYS`] if it is not there.
     #[inline]
-    fn add(&mut self, hash: u64, talker: Talker, sums: Sums) {
-        let at = hash as usize % SETS;
-        let set = &mut self.sets[at];
-        // A tag of zero would be free.
-        let tag = (hash >> 32) as u32 | 1;
-        // All at once: which of them it is cannot be predicted.
-        let found = set.tags.iter().rev().fold(0_u32, |found, known| found << 1 | u32::from(*known == tag));
-        let way = found.trailing_zeros() as usize;
+    fn look(&self, hash: u64, talker: &Talker) -> u8 {
+        let at = set(hash);
+        let way = self.sets[at].way(tag(hash));
+        // Some entry is compared in any case. A tag that two talkers share is as rare as one in 2^31.
+        let entry = &self.entries[at * WAYS + way % WAYS];
+        if way < WAYS && entry.talker == *talker { way as u8 } else { WAYS as u8 }
+    }
+
+    /// Adds a row of a talker that was in `way` of its set a short time ago, see [`Table::look`]: others may have
+    /// displaced it, or it may have come in since then.
+    #[inline]
+    fn add(&mut self, hash: u64, talker: Talker, sums: Sums, mut way: u8) {
+        let at = set(hash);
+        if usize::from(way) == WAYS || self.entries[at * WAYS + usize::from(way)].talker != talker {
+            way = self.look(hash, &talker);
+        }
+        let (set, way) = (&mut self.sets[at], usize::from(way));
         if way < WAYS {
-            let entry = &mut self.entries[at * WAYS + way];
-            if entry.talker == talker {
-                entry.sums.merge(sums);
-                set.worth[way] += sums.bytes as f32;
-                return;
-            }
+            self.entries[at * WAYS + way].sums.merge(sums);
+            set.worth[way] += sums.bytes as f32;
+            return;
         }
         let (way, worth) = set.least();
         if worth > sums.bytes as f32 {
@@ -251,7 +332,7 @@ impl Table {
         if set.tags[way] == 0 {
             self.used.push((at * WAYS + way) as u32);
         }
-        set.tags[way] = tag;
+        set.tags[way] = tag(hash);
         set.worth[way] = sums.bytes as f32;
         self.entries[at * WAYS + way] = Entry { talker, sums };
     }
@@ -276,33 +357,80 @@ impl Table {
     }
 }
 
+/// The number of the set that a talker is in.
+fn set(hash: u64) -> usize {
+    hash as usize % SETS
+}
+
+/// What a set keeps of a hash. Zero would be free.
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32 | 1
+}
+
 impl Set {
-    /// The entry that is worth least, and what it is worth: a free one nothing at all.
+    /// The first way with this tag, [`WAYS`] if there is none. All at once: which of them it is cannot be predicted.
+    #[inline]
+    fn way(&self, tag: u32) -> usize {
+        let found =
+            self.tags.iter().enumerate().fold(0_u32, |found, (way, known)| found | u32::from(*known == tag) << way);
+        (found | 1 << WAYS).trailing_zeros() as usize
+    }
+
+    /// The entry that is worth least, and what it is worth.
+    #[inline]
     fn least(&self) -> (usize, f32) {
-        let worth = |way: usize| if self.tags[way] == 0 { -1.0 } else { self.worth[way] };
-        (1..WAYS).fold((0, worth(0)), |least, way| if worth(way) < least.1 { (way, worth(way)) } else { least })
+        let lesser = |a: f32, b: f32| if a < b { a } else { b };
+        let [a, b, c, d, e, f, g, h] = self.worth;
+        let (a, b, c, d) = (lesser(a, e), lesser(b, f), lesser(c, g), lesser(d, h));
+        let least = lesser(lesser(a, c), lesser(b, d));
+        let found =
+            self.worth.iter().enumerate().fold(0_u32, |found, (way, worth)| found | u32::from(*worth == least) << way);
+        ((found | 1 << (WAYS - 1)).trailing_zeros() as usize, least)
     }
 }
 
-/// Random numbers by which talkers are hashed.
+/// Random numbers by which talkers are hashed. Entries are compared with the whole talker, so that a hash has to spread
+/// them and no more.
 #[derive(Debug)]
-struct Numbers([u64; 5]);
+struct Numbers {
+    address: [u64; 2],
+    peer: u64,
+    total: u64,
+}
 
 impl Numbers {
+    fn new() -> Self {
+        let [high, low, peer, total] = numbers();
+        Self { address: [high, low], peer, total }
+    }
+
+    /// Hashes of a row's talkers, in the order of [`Side::LISTED`].
     #[inline]
-    fn of(&self, talker: &Talker) -> u64 {
-        let [a, b, c, d, e] = self.0;
-        let host = words(&talker.host, a, b);
-        let peer = words(&talker.peer, c, d);
-        folded(host.wrapping_add(peer).wrapping_add(word(u64::from(talker.total) + 1, e)))
+    fn of(&self, src: &Address, dst: &Address, total: u32, proto: u8, port: u16) -> [u64; Side::LISTED.len()] {
+        let Self { address, peer, total: number } = *self;
+        let (src, dst) = (of_address(src, address), of_address(dst, address));
+        let total = u64::from(total) + 1;
+        let service = total << 32 | u64::from(proto) << 16 | u64::from(port);
+        [
+            mixed(src ^ total, number),
+            mixed(dst ^ total, number),
+            mixed(src ^ number ^ total, dst.rotate_left(32) ^ peer),
+            mixed(service, number),
+        ]
     }
 }
 
-/// What an address adds to a hash.
+/// Both halves of a product in one: every bit of it depends on every bit of either factor.
 #[inline]
-fn words(address: &Address, high: u64, low: u64) -> u128 {
+fn mixed(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[inline]
+fn of_address(address: &Address, [high, low]: [u64; 2]) -> u64 {
     let octets = u128::from_be_bytes(*address);
-    word((octets >> 64) as u64, high).wrapping_add(word(octets as u64, low))
+    mixed((octets >> 64) as u64 ^ high, octets as u64 ^ low)
 }
 
 /// The port that says what a flow is for: the lower one, since clients take theirs from the upper range.

@@ -41,8 +41,8 @@ pub(crate) struct Group {
 #[derive(Debug, Default)]
 struct Scratch {
     hashes: Vec<u128>,
-    /// What the first slot that is looked at holds.
-    met: Vec<u64>,
+    /// The group in the first slot that is looked at, and whether its key is the row's.
+    met: Vec<(u32, bool)>,
     /// Narrow columns side by side.
     narrow: Vec<u64>,
     /// The first row of each new group.
@@ -75,10 +75,7 @@ impl Minutes {
             self.grow();
         }
         self.scratch.fresh.clear();
-        // Loads that do not wait for each other, and no branches: memory is asked for many slots at a time.
-        let Self { slots, scratch: Scratch { hashes, met, .. }, .. } = self;
-        met.clear();
-        met.extend(hashes.iter().map(|&hash| slots[folded(hash) as usize & (slots.len() - 1)]));
+        self.meet();
         for row in 0..to - from {
             if measures.counts[row] {
                 let group = self.group(row, measures);
@@ -93,15 +90,32 @@ impl Minutes {
     /// The group of a row, a new one if there is none.
     #[inline]
     fn group(&mut self, row: usize, measures: &Measures) -> usize {
-        let hash = self.scratch.hashes[row];
-        let halves = [hash as u64, (hash >> 64) as u64];
-        let met = self.scratch.met[row];
-        if let Some(group) = number(met)
-            && self.groups[group].hash == halves
-        {
-            return group;
+        let (group, is_same) = self.scratch.met[row];
+        if is_same {
+            return group as usize;
         }
-        self.find(row, halves, folded(hash), measures)
+        let hash = self.scratch.hashes[row];
+        self.find(row, halves(hash), folded(hash), measures)
+    }
+
+    /// Looks at the first slot of every row, and at its group. No look waits for another one or depends on a branch, so
+    /// that memory is asked for many of them at a time.
+    fn meet(&mut self) {
+        let Self { slots, groups, scratch: Scratch { hashes, met, .. }, .. } = self;
+        met.clear();
+        // An empty slot looks like the first group, whose key is compared like any other.
+        met.extend(hashes.iter().map(|&hash| {
+            let slot = slots[folded(hash) as usize & (slots.len() - 1)];
+            (number(slot).unwrap_or(0) as u32, false)
+        }));
+        if groups.is_empty() {
+            return;
+        }
+        for ((group, is_same), &hash) in met.iter_mut().zip(hashes.iter()) {
+            let [low, high] = groups[*group as usize].hash;
+            let [row_low, row_high] = halves(hash);
+            *is_same = (low ^ row_low) | (high ^ row_high) == 0;
+        }
     }
 
     fn find(&mut self, row: usize, hash: [u64; 2], folded: u64, measures: &Measures) -> usize {
@@ -197,6 +211,10 @@ impl Minutes {
             }
         }
     }
+}
+
+fn halves(hash: u128) -> [u64; 2] {
+    [hash as u64, (hash >> 64) as u64]
 }
 
 fn slot(folded: u64, group: usize) -> u64 {
