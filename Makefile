@@ -88,7 +88,7 @@ engine-test: ## the same, with what its own tests need
 CHART_PYTHON := $(CACHE)/chart/bin/python
 $(CHART_PYTHON): tools/chart/requirements.txt
 	python3 -m venv $(CACHE)/chart
-	$(CACHE)/chart/bin/pip install -q --disable-pip-version-check -r tools/chart/requirements.txt
+	$(CACHE)/chart/bin/python -m pip install -q --disable-pip-version-check -r tools/chart/requirements.txt
 	touch $@
 
 helm-lint: $(CHART_PYTHON) ## lint the chart with every tier and storage, check its schema and README against values.yaml
@@ -158,7 +158,7 @@ components: ## install gnmic, snmp_exporter, blackbox_exporter (built with Go in
 test-collectors: components ## run the real collectors with collectors/ and alerts/ against five devices, four of them simulated (8 minutes, more where they are built first)
 	@mkdir -p $(CACHE)
 	[ -x $(CACHE)/components/bin/python ] || python3 -m venv $(CACHE)/components
-	$(CACHE)/components/bin/pip install -q --disable-pip-version-check -r tools/components/requirements.txt
+	$(CACHE)/components/bin/python -m pip install -q --disable-pip-version-check -r tools/components/requirements.txt
 	cargo build --locked -p helios -p helios-practice
 	$(CACHE)/components/bin/python tools/components/check.py
 
@@ -188,7 +188,7 @@ test-lab: engine ## run the lab, hold gNMI, SNMP and flows against each other, s
 	cargo build --release --locked -p helios -p helios-practice
 	@mkdir -p $(CACHE)
 	[ -x $(CACHE)/components/bin/python ] || python3 -m venv $(CACHE)/components
-	$(CACHE)/components/bin/pip install -q --disable-pip-version-check -r tools/components/requirements.txt
+	$(CACHE)/components/bin/python -m pip install -q --disable-pip-version-check -r tools/components/requirements.txt
 	$(CACHE)/components/bin/python tools/lab-test.py
 
 console: ## install the console's packages (npm, 470 MB) and build it; needs Node.js 20
