@@ -34,6 +34,9 @@ all: lint test build ## lint, test and build
 build: ## build the release binaries, target/release/helios and helios-operator
 	cargo build --release --locked -p helios -p helios-runbooks $(addprefix --bin ,$(IMAGES))
 
+# Programs for tests, with the features of `make test`: after it nothing is compiled a second time.
+DEBUG_BUILD := cargo build --workspace --all-features --bins --tests --locked
+
 test: engine-test exporters ## run every test: unit, property, end to end with the ClickHouse engine and real exporters
 	cargo test --workspace --all-features --locked
 	cd tools/clickhouse-http && $(ENGINE_PYTHON) -m pytest -q
@@ -41,8 +44,7 @@ test: engine-test exporters ## run every test: unit, property, end to end with t
 
 captures: ## hold `helios decode` against real captures, where they are present
 	@if [ -f "$(HELIOS_CAPTURES)/check.py" ]; then \
-	    : "with the features of the tests: nothing is compiled a second time after them"; \
-	    cargo build --workspace --all-features --bins --tests --locked; \
+	    $(DEBUG_BUILD); \
 	    helios="$${CARGO_TARGET_DIR:-target}/debug/helios"; \
 	    echo "captures: sums and first records (check.py)"; \
 	    python3 "$(HELIOS_CAPTURES)/check.py" --helios "$$helios"; \
@@ -97,7 +99,7 @@ helm-lint: $(CHART_PYTHON) ## lint the chart with every tier and storage, check 
 
 helm-unittest: $(CHART_PYTHON) ## test what the chart renders: values, objects, network policies, sizes, Argo CD's templates (3 minutes)
 	tools/components/install.sh helm
-	cargo build --locked --bin helios
+	$(DEBUG_BUILD)
 	cd tools/chart && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -m unittest -q
 
 chart-docs: $(CHART_PYTHON) ## regenerate the chart's values.schema.json and README.md from its values.yaml
@@ -112,24 +114,24 @@ KUBE_TESTS ?= $(filter-out test_runbook% test_samples,$(basename $(notdir $(wild
 
 test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes, by docs/kubernetes.md too; the Prometheus Operator, Prometheus, Thanos (25 minutes)
 	tools/components/install.sh metrics
-	cargo build --locked -p helios -p helios-runbooks $(addprefix --bin ,$(IMAGES))
+	$(DEBUG_BUILD)
 	cd tools/kube && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -W ignore -m unittest -v $(KUBE_TESTS)
 
 test-runbooks: kube-components engine ## hold runbooks and their operator against a real API server, devices over gNMI, Alertmanager and ClickHouse (20 minutes)
 	tools/components/install.sh gnmic alertmanager
-	cargo build --locked -p helios-runbooks -p helios-practice
+	$(DEBUG_BUILD)
 	cd tools/kube && python3 -m unittest -v test_runbooks test_runbook_faults test_runbook_servers
 
 test-samples: kube-components engine ## run the ten sample runbooks on the lab: dry, forward with flows and metrics as witnesses, failing, undone (30 minutes)
 	tools/components/install.sh lab
 	cargo build --release --locked -p helios -p helios-practice
-	cargo build --locked -p helios-runbooks
+	$(DEBUG_BUILD)
 	cd tools/kube && python3 -m unittest -v test_samples
 
 measure-runbooks: kube-components ## memory and API requests of an idle runbook operator, and the time to the first gNMI Set (10 minutes)
 	tools/components/install.sh gnmic
 	cargo build --release --locked -p helios-runbooks
-	cargo build --locked -p helios-practice
+	$(DEBUG_BUILD)
 	cd tools/kube && HELIOS_OPERATOR=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/release/helios-operator python3 measure_runbooks.py
 
 # As in the reference: REGISTRY=ghcr.io/your-org/helios make docker-build. Several platforms need a builder that can: docker buildx create --use.
@@ -159,7 +161,7 @@ test-collectors: components ## run the real collectors with collectors/ and aler
 	@mkdir -p $(CACHE)
 	[ -x $(CACHE)/components/bin/python ] || python3 -m venv $(CACHE)/components
 	$(CACHE)/components/bin/python -m pip install -q --disable-pip-version-check -r tools/components/requirements.txt
-	cargo build --locked -p helios -p helios-practice
+	$(DEBUG_BUILD)
 	$(CACHE)/components/bin/python tools/components/check.py
 
 dashboards: ## write dashboards/*/*.json again from tools/dashboards
