@@ -148,11 +148,20 @@ docker-build: ## build the images of all programs for PLATFORMS; PUSH=1 pushes t
 print-images:
 	@echo $(IMAGES)
 
-# As the Dockerfile builds them. crt-static must not reach build scripts, hence a target by name.
-STATIC_TARGET := x86_64-unknown-linux-gnu
-static: ## build the static release binaries and run them in an empty, read-only root as nonroot
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(STATIC_TARGET) -p helios -p helios-runbooks $(addprefix --bin ,$(IMAGES))
-	tools/static.sh $(foreach image,$(IMAGES),$${CARGO_TARGET_DIR:-target}/$(STATIC_TARGET)/release/$(image))
+# As the Dockerfile builds them: zig is C compiler and linker for both platforms, and brings musl.
+STATIC_TARGETS ?= x86_64-unknown-linux-musl
+ZIG := $(CACHE)/zig/bin
+$(ZIG)/cargo-zigbuild: tools/static-requirements.txt
+	python3 -m venv $(CACHE)/zig
+	$(ZIG)/pip install -q --disable-pip-version-check -r tools/static-requirements.txt
+	touch $@
+
+static: $(ZIG)/cargo-zigbuild ## build the static (musl) release binaries of STATIC_TARGETS, run them in an empty, read-only root as nonroot (20 minutes)
+	for target in $(STATIC_TARGETS); do \
+	    rustup target list --installed | grep -qx "$$target" || rustup target add "$$target"; \
+	    PATH="$(ZIG):$$PATH" cargo zigbuild --release --locked --target "$$target" -p helios -p helios-runbooks $(addprefix --bin ,$(IMAGES)); \
+	    tools/static.sh $(foreach image,$(IMAGES),"$${CARGO_TARGET_DIR:-target}/$$target/release/$(image)"); \
+	done
 
 components: ## install gnmic, snmp_exporter, blackbox_exporter (built with Go into ~/.cache/helios), prometheus and snmpd (Debian packages)
 	tools/components/install.sh
