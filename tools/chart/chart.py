@@ -36,9 +36,9 @@ class Refused(Exception):
     """What helm said when it refused the values."""
 
 
-def template(*files, values=None, show_only=None, options=()):
+def template(*files, values=None, show_only=None, options=(), release="helios"):
     """The rendered text with values files by their short names (`xl`, `storage-hybrid`) and a dictionary of values on top."""
-    command = [helm(), "template", "helios", str(CHART), "--namespace", "helios-system", *options]
+    command = [helm(), "template", release, str(CHART), "--namespace", "helios-system", *options]
     for name in files:
         command += ["-f", str(CHART / f"values-{name}.yaml")]
     if values is not None:
@@ -56,9 +56,9 @@ def text_of(*files):
     return template(*files)
 
 
-def objects(*files, values=None):
+def objects(*files, values=None, release="helios"):
     """The rendered objects."""
-    text = template(*files, values=values) if values is not None else text_of(*files)
+    text = template(*files, values=values, release=release) if values is not None or release != "helios" else text_of(*files)
     return [o for o in yaml.load_all(text, LOADER) if o]
 
 

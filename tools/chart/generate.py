@@ -18,11 +18,22 @@ SIZE = {"pattern": r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"}
 DURATION = {"pattern": r"^([0-9]+(ms|s|m|h|d|w|y))+$"}
 CIDRS = {"items": {"type": "string", "pattern": r"^[0-9a-fA-F:.]+/[0-9]+$"}, "minItems": 1}
 PORTS = {"items": {"type": "integer", "minimum": 1, "maximum": 65535}, "minItems": 1}
-STRINGS = {"additionalProperties": {"type": "string"}}
+STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
+OBJECTS = {"type": "array", "items": {"type": "object"}}
+CPU = {"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+|m)?$"}
+# Null takes away what values.yaml has: a limit of memory, or all of them.
+RESOURCES = {"type": ["object", "null"], "additionalProperties": False, "properties": {
+    "cpu": {**CPU, "type": ["string", "number", "null"]}, "memory": {**SIZE, "type": ["string", "null"]}, "ephemeral-storage": {**SIZE, "type": ["string", "null"]}}}
+# Begins with a letter: YAML would read digits alone as a number.
+NAMESPACE = {"pattern": "^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"}
+END = {"type": "string", "pattern": "^(devices|services|nodes|api|cluster|(cluster|flows|collection|storage|visualization|integration|automation)/[a-z0-9][a-z0-9.-]*)$"}
 # By the path's end, the most special first: the longest that fits is taken.
 RULES = {
-    "cpu": {"type": ["string", "integer"], "pattern": r"^[0-9]+m?$"},
+    "cpu": CPU,
     "memory": SIZE,
+    "requests": RESOURCES, "limits": RESOURCES,
+    "pod": {"properties": {"nodeSelector": STRINGS, "tolerations": OBJECTS, "affinity": {"type": "object"}, "priorityClassName": {"type": "string"},
+                           "topologySpreadConstraints": OBJECTS}, "additionalProperties": False},
     "volumeSize": SIZE,
     "size": SIZE,
     "retention": DURATION,
@@ -37,7 +48,12 @@ RULES = {
     "tag": {"not": {"const": "latest"}},
     "annotations": STRINGS, "accountAnnotations": STRINGS, "global.nodeSelector": STRINGS,
     "global.imagePullSecrets": {"items": {"type": "object", "required": ["name"], "additionalProperties": False, "properties": {"name": {"type": "string"}}}},
-    "global.tolerations": {"items": {"type": "object"}},
+    "global.tolerations": OBJECTS, "global.affinity": {},
+    **{f"namespaces.{part}": NAMESPACE for part in ("flows", "collection", "storage", "visualization", "integration", "automation")},
+    "network.connections": {"items": {"type": "object", "required": ["from", "to", "ports"], "additionalProperties": False, "properties": {
+        "from": END, "to": END, "ports": {"type": "array", "items": {"type": ["integer", "string"], "pattern": "^[0-9]+(/(TCP|UDP|SCTP))?$"}}}}},
+    "dns.ports": PORTS, "dns.cidrs": {**CIDRS, "minItems": 0}, "dns.label": {"pattern": "^([^ =]+=[^ =]*)?$"}, "dns.namespace": NAMESPACE,
+    "grafana.env": {"propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}, **STRINGS},
     "deviceCidrs": CIDRS, "serviceCidrs": CIDRS, "nodeCidrs": CIDRS,
     "apiServerPorts": PORTS, "gnmic.ports": PORTS,
     "global.clickhouse.mode": {"enum": ["operator", "external"]},
@@ -53,7 +69,7 @@ RULES = {
     "externalServiceType": {"enum": ["", "LoadBalancer", "NodePort", "ClusterIP"]},
     "provider": {"enum": ["bundled", "external"]},
     "globalQuery.endpoints": {"items": {"type": "string", "pattern": "^[^ ]+:[0-9]+$"}},
-    "route.parentRefs": {"items": {"type": "object"}},
+    "route.parentRefs": OBJECTS,
     "automation.deviceIdentity": {"enum": ["hostname", "certificate"]},
     "automation.scriptImages": {"items": {"type": "string", "pattern": "^[^ ]+(:[A-Za-z0-9_.-]+|@sha256:[0-9a-f]{64})$"}},
     "integration.source": {"enum": ["static", "netbox"]},
@@ -74,7 +90,7 @@ def schema(value, path=()):
     own = {"type": TYPES[type(value)], **({"minimum": 0} if TYPES[type(value)] == "integer" else {}), **rule(path)}
     if isinstance(value, dict) and value:
         own["additionalProperties"] = False
-        own["properties"] = {key: schema(v, (*path, key)) for key, v in value.items()}
+        own["properties"] = {**own.get("properties", {}), **({} if rule(path) is RESOURCES else {key: schema(v, (*path, key)) for key, v in value.items()})}
         if not path or len(path) == 1:
             # Helm hands `global` to every sub-chart, and the parent's schema sees its sub-charts' values.
             own["properties"].setdefault("global", {"type": "object"})

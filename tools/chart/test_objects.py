@@ -5,6 +5,7 @@ import re
 import unittest
 
 import chart
+from test_values import merge
 
 FULL = {"automation": {"samples": True, "scriptImages": ["registry.example.net/checks:1.0"], "groups": {"approver": ["network"]}}, "global": {"netbox": {"url": "https://netbox.example.net"}, "clickhouse": {"runbooks": True}}, "integration": {"source": "netbox"},
         "visualization": {"grafana": {"ingress": {"enabled": True}}, "alertmanager": {"existingSecret": "alertmanager"}}}
@@ -49,6 +50,13 @@ def images(node):
     elif isinstance(node, list):
         for value in node:
             yield from images(value)
+
+
+def spreads(node):
+    if isinstance(node, dict):
+        yield from node.get("topologySpreadConstraints") or []
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from spreads(value)
 
 
 class Objects(unittest.TestCase):
@@ -147,6 +155,59 @@ class Objects(unittest.TestCase):
             self.assertLessEqual(several, budgets, name)
             self.assertFalse(single & budgets, name)
 
+    def test_budgets_and_spread_select_pods_whatever_the_releases_name_is(self):
+        for release in ("helios", "other"):
+            rendered = chart.objects("medium", release=release)
+            labels = [pod["metadata"]["labels"] for _, pod in chart.pod_specs(rendered)]
+            # The Prometheus Operator labels its pods with the name of its resource.
+            made = {"Prometheus": "prometheus", "Alertmanager": "alertmanager", "ThanosRuler": "thanos-ruler"}
+            for o in rendered:
+                if o["kind"] in made:
+                    self.assertGreater(o["spec"]["replicas"], 1)
+                    labels.append({"app.kubernetes.io/name": made[o["kind"]], "app.kubernetes.io/instance": o["metadata"]["name"]})
+            selectors = {f"{o['kind']} {o['metadata']['name']}": o["spec"]["selector"]["matchLabels"] for o in rendered if o["kind"] == "PodDisruptionBudget"}
+            self.assertLessEqual(set(made.values()), {name.split()[1] for name in selectors})
+            for o in rendered:
+                for spread in spreads(o):
+                    selectors[f"spread of {o['kind']} {o['metadata']['name']}"] = spread["labelSelector"]["matchLabels"]
+            for name, selector in selectors.items():
+                self.assertTrue(any(selector.items() <= of.items() for of in labels), f"{release}: {name} selects no pod: {selector}")
+
+    def test_each_part_has_its_own_place_beside_the_one_of_all(self):
+        place = {"nodeSelector": {"disk": "fast"}, "tolerations": [{"key": "fast", "operator": "Exists"}], "affinity": {"podAffinity": {}}, "priorityClassName": "high",
+                 "topologySpreadConstraints": []}
+        every_part = {}
+        for path, _ in chart.leaves(chart.default_values()):
+            if path[-1] == "pod":
+                every_part = merge(every_part, chart.nested(path, place))
+        rendered = chart.objects("medium", "storage-multi-dc", values=merge(every_part, {"global": {"nodeSelector": {"all": "nodes"}, "priorityClassName": "low"}}))
+        fields = {k: v for k, v in place.items() if v}
+        specs = [(o, o["spec"]) for o in rendered if o["kind"] in ("Prometheus", "Alertmanager", "ThanosRuler")]
+        specs += [(o, pod["spec"]) for o, pod in chart.pod_specs(rendered) if not o["metadata"]["name"].startswith("helios-test")]
+        self.assertGreaterEqual(len(specs), 20)
+        for o, spec in specs:
+            self.assertEqual({k: spec.get(k) for k in fields}, fields, f"{o['kind']} {o['metadata']['name']}")
+
+    def test_the_bucket_is_made_while_the_store_waits_for_it(self):
+        def job(**values):
+            rendered = chart.objects(values={"storage": {"objectStorage": values}})
+            return next(o for o in rendered if o["kind"] == "Job" and o["metadata"]["name"].startswith("seaweedfs-bucket-"))
+        # A hook would run when `helm install --wait` has seen the store ready, which it is not without its bucket.
+        self.assertNotIn("annotations", job()["metadata"])
+        self.assertIn("helios-metrics", job()["spec"]["template"]["spec"]["containers"][0]["args"][0])
+        # A Job's template cannot change.
+        self.assertEqual(job()["metadata"]["name"], job(accountAnnotations={"a": "b"})["metadata"]["name"])
+        self.assertNotEqual(job()["metadata"]["name"], job(bucket="other")["metadata"]["name"])
+
+    def test_of_kube_state_metrics_only_the_targets_cronjob_is_kept(self):
+        scrape = next(o for o in chart.objects(values={"global": {"namespaces": {"integration": "sync"}}}) if o["metadata"]["name"] == "helios-kube-state-metrics")
+        keep = scrape["spec"]["metricRelabelings"][0]["regex"]
+        read = set(re.findall(r"kube_\w+", "".join(p.read_text() for p in (chart.ROOT / "alerts").rglob("*.yaml") if p.parent.name != "tests")))
+        self.assertTrue(read)
+        for name in read:
+            self.assertRegex(f"{name};sync", f"^{keep}$")
+        self.assertNotRegex("kube_pod_info;sync", f"^{keep}$")
+
     def test_namespaces_enforce_restricted_but_for_the_hosts_network(self):
         for name, rendered in RENDERINGS.items():
             levels = {o["metadata"]["name"]: o["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] for o in rendered if o["kind"] == "Namespace"}
@@ -227,6 +288,23 @@ class Network(unittest.TestCase):
                     self.assertLessEqual(let_in, here, "open, and nobody listens")
                     if pod not in ("clickhouse", "seaweedfs"):  # plain ports stay shut where TLS is on; the filer's own are its own
                         self.assertLessEqual(here - let_in, {9090} if pod == "prometheus" else {10901}, "listens, and is shut")
+
+    def test_the_port_of_an_object_storage_is_https_unless_it_says_another(self):
+        for endpoint, port in (("", 443), ("s3.example.net", 443), ("s3.example.net:9000", 9000), ("https://s3.example.net", 443), ("http://s3.example.net", 80)):
+            rendered = chart.objects(values={"storage": {"objectStorage": {"provider": "external", "endpoint": endpoint}}})
+            egress = self.policies(rendered)["helios-storage", "thanos-store"]["egress"]
+            self.assertEqual([p["port"] for hole in egress for p in hole["ports"]], [port], endpoint)
+
+    def test_connections_of_ones_own_and_another_dns(self):
+        network = {"connections": [{"from": "visualization/alertmanager", "to": "automation/helios-operator", "ports": [8443, "514/UDP"]}],
+                   "dns": {"namespace": "openshift-dns", "label": "dns=default", "ports": [5353], "cidrs": []}}
+        policies = self.policies(chart.objects(values={"global": {"network": network}}))
+        ports = [{"port": 8443, "protocol": "TCP"}, {"port": 514, "protocol": "UDP"}]
+        for pod, side in ((("helios-visualization", "alertmanager"), "egress"), (("helios-automation", "helios-operator"), "ingress")):
+            self.assertIn(ports, [hole["ports"] for hole in policies[pod][side]])
+        self.assertEqual(policies["helios-flows", "helios-default"]["egress"], [{
+            "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}, "podSelector": {"matchLabels": {"dns": "default"}}}],
+            "ports": [{"port": 5353, "protocol": "UDP"}, {"port": 5353, "protocol": "TCP"}]}])
 
     def test_both_sides_of_a_connection_agree(self):
         for name, rendered in RENDERINGS.items():

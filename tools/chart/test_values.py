@@ -44,6 +44,11 @@ OTHERS = {
     "integration.source": None,  # its other value needs NetBox: `netbox_gives_names_and_targets`
     "integration.staticDevices": [{"name": "switch", "address": "192.0.2.10"}],
     "integration.targets": {"max_loss": 0.1},
+    "global.affinity": {"nodeAffinity": {}},
+    "global.network.connections": [{"from": "visualization/alertmanager", "to": "services", "ports": [8443]}],
+    "global.network.dns.label": "dns=default",
+    "global.network.dns.cidrs": [],
+    "visualization.grafana.env": {"GF_AUTH_ANONYMOUS_ENABLED": "true"},
     "flows.service.externalTrafficPolicy": None,  # Local is the only one: `addresses_of_exporters_are_kept`
 }
 
@@ -53,6 +58,8 @@ def other(path, value):
     name = ".".join(path)
     if name in OTHERS:
         return OTHERS[name]
+    if path[-1] == "pod":
+        return {"nodeSelector": {"disk": "fast"}}
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
@@ -108,6 +115,16 @@ def merge(base, over):
     for key, value in over.items():
         merged[key] = merge(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
     return merged
+
+
+def numbers(node):
+    if isinstance(node, dict):
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from numbers(value)
+    elif isinstance(node, (int, float)):
+        yield node
 
 
 class Values(unittest.TestCase):
@@ -174,6 +191,39 @@ class Values(unittest.TestCase):
                 chart.template(values=chart.nested((*path, "replicsa"), 2))
             self.assertIn("replicsa", str(refused.exception))
 
+    def test_texts_that_look_like_numbers_stay_texts(self):
+        everything = {"visualization": {"grafana": {"ingress": {"enabled": True}, "route": {"enabled": True, "parentRefs": [{"name": "public"}]}}},
+                      "storage": {"thanos": {"globalQuery": {"enabled": True}, "replicate": {"enabled": True}}}, "global": {"clickhouse": {"runbooks": True}}}
+        digits, given = {}, {}
+        for number, (path, value) in enumerate(chart.leaves(chart.default_values()), 900_000):
+            if isinstance(value, str) and ".".join(path) not in OTHERS and (not generate.rule(path) or path[-1] == "tag") and path[-1] not in ("imageRegistry", "schedule"):
+                digits[number] = ".".join(path)
+                given = merge_deep(given, chart.nested(path, str(number)))
+        self.assertGreater(len(digits), 50)
+        netbox = {"flows": {"mode": "daemonset"}, "global": {"netbox": {"url": "https://netbox.example.net", "ca": True}}, "integration": {"source": "netbox"}}
+        for context in (everything, merge(everything, netbox)):
+            for o in chart.objects(values=merge(context, given)):
+                lost = {digits[n] for n in numbers(o) if n in digits}
+                self.assertEqual(lost, set(), f"{o['kind']} {o['metadata']['name']}: quote it")
+
+    def test_sizes_have_any_unit_of_kubernetes(self):
+        for size, ninety in (("50Gi", "46080MB"), ("500G", "429153MB"), ("1.5Ti", "1415577MB")):
+            prometheus = next(o for o in chart.objects(values={"storage": {"prometheus": {"volumeSize": size}}}) if o["kind"] == "Prometheus")
+            self.assertEqual(prometheus["spec"]["retentionSize"], ninety)
+
+    def test_resources_can_be_taken_away_and_added(self):
+        def resources(value):
+            rendered = chart.objects(values={"flows": {"resources": value}})
+            return next(pod for o, pod in chart.pod_specs(rendered) if o["metadata"]["name"] == "helios" and o["kind"] == "StatefulSet")["spec"]["containers"][0]["resources"]
+        self.assertEqual(resources({"limits": None}), {"requests": {"cpu": "250m", "memory": "512Mi"}})
+        self.assertEqual(resources({"requests": {"cpu": 0.5, "memory": None}, "limits": {"cpu": 2, "ephemeral-storage": "1Gi"}}),
+                         {"requests": {"cpu": 0.5}, "limits": {"cpu": 2, "memory": "1536Mi", "ephemeral-storage": "1Gi"}})
+
+    def test_dashboards_and_grants_follow_the_databases_name(self):
+        text = chart.template(values={"global": {"clickhouse": {"database": "netflow"}}})
+        self.assertIn("FROM netflow.flows", text)
+        self.assertNotRegex(text, r"(FROM|ON) helios\.")
+
     def test_what_cannot_work_is_refused_with_a_reason(self):
         for values, said in (
             ({"flows": {"service": {"externalTrafficPolicy": "Cluster"}}}, "source address"),
@@ -187,6 +237,10 @@ class Values(unittest.TestCase):
             ({"flows": {"image": {"tag": "latest"}}}, "tag"),
             ({"flows": {"image": {"digest": "sha256:1"}}}, "digest"),
             ({"global": {"network": {"deviceCidrs": []}}}, "deviceCidrs"),
+            ({"global": {"network": {"connections": [{"from": "grafana", "to": "services", "ports": [389]}]}}}, "connections"),
+            ({"global": {"namespaces": {"flows": "Flows"}}}, "namespaces/flows"),
+            ({"flows": {"pod": {"hostPID": True}}}, "hostPID"),
+            ({"flows": {"resources": {"limits": {"memroy": "1Gi"}}}}, "memroy"),
         ):
             with self.subTest(said=said), self.assertRaises(chart.Refused) as refused:
                 chart.template(values=values)
@@ -200,7 +254,7 @@ class Values(unittest.TestCase):
         said = generate.descriptions()
         for path, _ in chart.leaves(chart.default_values()):
             around = [path[:n] for n in range(1, len(path) + 1)]
-            self.assertTrue(any(said.get(p) for p in around[1:]) or {"enabled", "image", "replicas", "resources"} & set(path), ".".join(path))
+            self.assertTrue(any(said.get(p) for p in around[1:]) or {"enabled", "image", "replicas", "resources", "pod"} & set(path), ".".join(path))
 
 
 if __name__ == "__main__":

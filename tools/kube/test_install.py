@@ -147,7 +147,7 @@ class Install(unittest.TestCase):
         self.assertEqual(len(self.cell.get("pods", "-n", "helios-collection", "-l", "app.kubernetes.io/name=gnmic")["items"]), 10)
         # Volumes keep their size, and the notes say how they grow.
         notes = self.cell.helm("get", "notes", "helios", "--namespace", "helios-system").stdout
-        self.assertRegex(notes, r"patch pvc data-seaweedfs-\$i .*4500Gi.*has 120Gi")
+        self.assertRegex(notes, r"grep /data-seaweedfs-\).*4500Gi.*has 120Gi")
 
     def test_6_helios_targets_writes_what_the_collectors_mount_with_the_rights_of_its_account(self):
         """The CronJob's command as a process here, with a token of its account and the configuration that the chart wrote."""

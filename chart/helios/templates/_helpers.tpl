@@ -8,10 +8,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 
-{{/* Labels that select pods. They never change: a StatefulSet's selector cannot. */}}
+{{/* Labels that select pods. They never change: a StatefulSet's selector cannot. `instance` where an operator labels the pods: the
+name of its resource. */}}
 {{- define "helios.selector" -}}
 app.kubernetes.io/name: {{ .name }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .instance | default .root.Release.Name | quote }}
 app.kubernetes.io/part-of: helios
 {{- end }}
 
@@ -24,8 +25,10 @@ every registry, so that one mirror serves all; a digest takes precedence over th
 {{- end }}
 
 {{/* Pull secrets and what every pod of the chart has. Pods that talk to the API server set `token: true`. Argument: dict
-"root" $ "name" component, optional "token", "account", "user" (numeric id), "node" (component's values with nodeSelector ...). */}}
+"root" $ "name" component, optional "token", "account", "user" (numeric id), "instance" as in helios.selector, "pod" (the component's
+value of this name, whose fields replace those of global). */}}
 {{- define "helios.pod" -}}
+{{- $own := .pod | default dict }}
 automountServiceAccountToken: {{ .token | default false }}
 {{- with .account }}
 serviceAccountName: {{ . }}
@@ -33,19 +36,15 @@ serviceAccountName: {{ . }}
 {{- with .root.Values.global.imagePullSecrets }}
 imagePullSecrets: {{ toJson . }}
 {{- end }}
-{{- with .root.Values.global.nodeSelector }}
-nodeSelector: {{ toJson . }}
+{{- range $field := list "nodeSelector" "tolerations" "affinity" "priorityClassName" }}
+{{- with get $own $field | default (get $.root.Values.global $field) }}
+{{ $field }}: {{ toJson . }}
 {{- end }}
-{{- with .root.Values.global.tolerations }}
-tolerations: {{ toJson . }}
-{{- end }}
-{{- with .root.Values.global.priorityClassName }}
-priorityClassName: {{ . }}
 {{- end }}
 # Variables of every Service of the namespace would only crowd the environment.
 enableServiceLinks: false
 securityContext: {{ include "helios.podSecurity" . | fromYaml | toJson }}
-topologySpreadConstraints: {{ include "helios.spread" . | fromYamlArray | toJson }}
+topologySpreadConstraints: {{ $own.topologySpreadConstraints | default (include "helios.spread" . | fromYamlArray) | toJson }}
 {{- end }}
 
 {{/* What PodSecurity `restricted` asks of a pod, and a group that owns its volumes. */}}
@@ -65,24 +64,28 @@ seccompProfile: {type: RuntimeDefault}
 {{/* One pod a node and as even over zones as it goes. ScheduleAnyway: a cluster of one node runs all of it. */}}
 {{- define "helios.spread" -}}
 {{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
-- {maxSkew: 1, topologyKey: {{ $key }}, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app.kubernetes.io/name: {{ $.name }}, app.kubernetes.io/instance: {{ $.root.Release.Name }}}}}
+- {maxSkew: 1, topologyKey: {{ $key }}, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {{ omit (include "helios.selector" $ | fromYaml) "app.kubernetes.io/part-of" | toJson }}}}
 {{- end }}
 {{- end }}
 
 {{/* A claim for a volume. Argument: dict "root" $ "name" "size", and of a StatefulSet that asks for it "set" and "namespace":
-Kubernetes refuses another size in a StatefulSet that exists, so it keeps the size that it has. NOTES.txt says how to grow it. */}}
+Kubernetes refuses another size or class in a StatefulSet that exists, so it keeps what it has. NOTES.txt says how to grow it. */}}
 {{- define "helios.claim" -}}
 {{- $size := .size }}
+{{- $class := .root.Values.global.storageClass }}
 {{- if .set }}
 {{- range (lookup "apps/v1" "StatefulSet" .namespace .set | default dict | dig "spec" "volumeClaimTemplates" list) }}
-{{- if eq .metadata.name $.name }}{{ $size = .spec.resources.requests.storage }}{{ end }}
+{{- if eq .metadata.name $.name }}
+{{- $size = .spec.resources.requests.storage }}
+{{- $class = .spec.storageClassName }}
+{{- end }}
 {{- end }}
 {{- end }}
 metadata: {name: {{ .name }}}
 spec:
   accessModes: [ReadWriteOnce]
-  {{- with .root.Values.global.storageClass }}
-  storageClassName: {{ . }}
+  {{- with $class }}
+  storageClassName: {{ . | quote }}
   {{- end }}
   resources: {requests: {storage: {{ $size }}}}
 {{- end }}
@@ -101,8 +104,14 @@ spec:
   maxUnavailable: 1
   # A pod that is not ready keeps no node from being drained.
   unhealthyPodEvictionPolicy: AlwaysAllow
-  selector: {matchLabels: {app.kubernetes.io/name: {{ .name }}, app.kubernetes.io/instance: {{ .root.Release.Name }}}}
+  selector: {matchLabels: {{ omit (include "helios.selector" . | fromYaml) "app.kubernetes.io/part-of" | toJson }}}
 {{- end }}
+{{- end }}
+
+{{/* A size such as 1.5Ti or 50G in octets. */}}
+{{- define "helios.octets" -}}
+{{- $units := dict "" 1 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
+{{ mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[A-Za-z]*$" .)) | printf "%.0f" }}
 {{- end }}
 
 {{/* Where ClickHouse answers: `url` of the operated one or of yours. */}}

@@ -6,7 +6,7 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 {{- $clickhouse := $operated | ternary "flows/clickhouse" "services" }}
 {{- $clickhousePort := include "helios.clickhouse.port" . | int }}
 {{- $objects := eq .Values.storage.objectStorage.provider "bundled" | ternary "storage/seaweedfs" "services" }}
-{{- $objectsPort := eq .Values.storage.objectStorage.provider "bundled" | ternary 8333 (include "helios.urlPort" (.Values.storage.objectStorage.endpoint | default "https://") | int) }}
+{{- $objectsPort := eq .Values.storage.objectStorage.provider "bundled" | ternary 8333 (include "helios.objectsPort" . | int) }}
 {{- $flows := eq .Values.flows.mode "daemonset" | ternary (list) (list "flows/helios") }}
 {{- $udp := list }}
 {{- range .Values.flows.ports }}{{ $udp = append $udp (printf "%d/UDP" (int .port)) }}{{ end }}
@@ -90,6 +90,10 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 {{- end }}
 # Grafana and Alertmanager. Grafana fetches its plugin from the network once.
 - {from: cluster, to: visualization/grafana, ports: [3000]}
+{{- /* A controller with the nodes' network is in no namespace. */}}
+{{- if or .Values.visualization.grafana.ingress.enabled .Values.visualization.grafana.route.enabled }}
+- {from: nodes, to: visualization/grafana, ports: [3000]}
+{{- end }}
 - {from: visualization/grafana, to: storage/thanos-query-frontend, ports: [10902]}
 - {from: visualization/grafana, to: {{ $clickhouse }}, ports: [{{ $clickhousePort }}]}
 - {from: visualization/grafana, to: visualization/alertmanager, ports: [9093]}
@@ -123,6 +127,15 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 - {from: automation/helios-script, to: devices, ports: []}
 {{- end }}
 {{- end }}
+{{- range $g.network.connections }}
+- {{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{/* The port of an object storage outside of the cluster: Thanos writes its endpoint without https://, and people do it here. */}}
+{{- define "helios.objectsPort" -}}
+{{- $endpoint := .Values.storage.objectStorage.endpoint -}}
+{{ include "helios.urlPort" (contains "://" $endpoint | ternary $endpoint (printf "https://%s" $endpoint)) }}
 {{- end }}
 
 {{/* The other end of a connection, as a policy names it. Argument: dict "root" $ "end". */}}

@@ -44,6 +44,9 @@
 - {namespace: {{ $n.visualization }}, name: {{ .Values.visualization.grafana.existingSecret }}, keys: [admin-user, admin-password], make: '--from-literal=admin-user=admin --from-literal=admin-password={{ $password }}'}
 - {namespace: {{ $n.visualization }}, name: {{ $g.clickhouse.existingSecret }}, keys: [grafana], make: '--from-literal=grafana=PASSWORD (the one of namespace {{ $n.flows }})'}
 {{- end }}
+{{- if and .Values.visualization.enabled .Values.visualization.grafana.enabled .Values.visualization.grafana.envSecret }}
+- {namespace: {{ $n.visualization }}, name: {{ .Values.visualization.grafana.envSecret }}, keys: [], make: '--from-literal=GF_NAME=VALUE'}
+{{- end }}
 {{- if and .Values.visualization.enabled .Values.visualization.grafana.enabled $clickhouseTls }}
 - {namespace: {{ $n.visualization }}, name: {{ $clickhouseTls }}, keys: [ca.crt], make: '--from-file=ca.crt=FILE'}
 {{- end }}
@@ -70,8 +73,10 @@
 {{- define "helios.checkSecrets" -}}
 {{- $missing := list }}
 {{- range include "helios.secrets" . | fromYamlArray }}
-{{- $data := (lookup "v1" "Secret" .namespace .name).data | default dict }}
+{{- $secret := lookup "v1" "Secret" .namespace .name }}
+{{- $data := $secret.data | default dict }}
 {{- $absent := list }}
+{{- if and (not .keys) (not $secret) }}{{ $absent = list "its keys" }}{{ end }}
 {{- $or := .or | default "" }}
 {{- range .keys }}
 {{- if not (or (hasKey $data .) (and $or (hasKey $data $or))) }}{{ $absent = append $absent . }}{{ end }}

@@ -1,5 +1,5 @@
 {{/* Deployment and Service of an exporter that Prometheus asks about devices. Argument: dict "root" $ "name" "port" "values"
-"args" "pod" (YAML that goes into the pod: init containers, volumes) "mounts" "checksum". */}}
+"args" "more" (YAML that goes into the pod: init containers, volumes) "mounts" "checksum". */}}
 {{- define "collection.exporter" -}}
 {{- $n := .root.Values.global.namespaces.collection }}
 apiVersion: v1
@@ -27,10 +27,10 @@ spec:
       labels: {{- include "helios.selector" . | nindent 8 }}
       annotations: {checksum/config: {{ .checksum }}}
     spec:
-      {{- $pod := include "helios.pod" . | fromYaml }}
+      {{- $pod := include "helios.pod" (dict "root" .root "name" .name "pod" .values.pod) | fromYaml }}
       {{- with .sysctls }}{{ $_ := set $pod.securityContext "sysctls" . }}{{ end }}
       {{- toYaml $pod | nindent 6 }}
-      {{- .pod | nindent 6 }}
+      {{- .more | nindent 6 }}
       containers:
         - name: {{ .name }}
           image: {{ include "helios.image" (dict "root" .root "image" .values.image) }}

@@ -18,9 +18,9 @@ metadata:
     {{- end }}
     cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
 spec:
-  {{- $pod := include "helios.pod" . | fromYaml }}
+  {{- $pod := include "helios.pod" (dict "root" .root "name" .name "pod" $v.pod) | fromYaml }}
   {{- if $host }}
-  {{- $_ := set $pod "nodeSelector" (merge (dict (not (empty .slot) | ternary (printf "helios.io/flows-%s" .slot) "helios.io/flows") "run") (deepCopy $g.nodeSelector)) }}
+  {{- $_ := set $pod "nodeSelector" (merge (dict (not (empty .slot) | ternary (printf "helios.io/flows-%s" .slot) "helios.io/flows") "run") (get $pod "nodeSelector" | default dict)) }}
   {{- $_ := unset $pod "topologySpreadConstraints" }}
   # The exporters' own addresses, and one group of sockets for both pods of a takeover.
   hostNetwork: true
@@ -72,19 +72,19 @@ spec:
         - {name: state, mountPath: /var/lib/helios}
   volumes:
     - {name: config, configMap: {name: helios}}
-    - {name: clickhouse, secret: {secretName: {{ $g.clickhouse.existingSecret }}, items: [{key: helios, path: helios}], defaultMode: 0440}}
+    - {name: clickhouse, secret: {secretName: {{ $g.clickhouse.existingSecret | quote }}, items: [{key: helios, path: helios}], defaultMode: 0440}}
     {{- with $g.clickhouse.tlsSecret }}
-    - {name: clickhouse-tls, secret: {secretName: {{ . }}, items: [{key: ca.crt, path: ca.crt}]}}
+    - {name: clickhouse-tls, secret: {secretName: {{ . | quote }}, items: [{key: ca.crt, path: ca.crt}]}}
     {{- end }}
     {{- if $g.netbox.url }}
-    - {name: netbox, secret: {secretName: {{ $g.netbox.existingSecret }}, defaultMode: 0440}}
+    - {name: netbox, secret: {secretName: {{ $g.netbox.existingSecret | quote }}, defaultMode: 0440}}
     {{- end }}
     {{- with $v.data }}
     - {{ merge (dict "name" "data") . | toJson }}
     {{- end }}
     {{- if $host }}
     # On the node: templates and the spool are the next pod's as well.
-    - {name: state, hostPath: {path: {{ $v.daemonset.hostPath }}, type: DirectoryOrCreate}}
+    - {name: state, hostPath: {path: {{ $v.daemonset.hostPath | quote }}, type: DirectoryOrCreate}}
     {{- else if eq $v.mode "deployment" }}
     - {name: state, emptyDir: {sizeLimit: {{ $v.spool.size }}}}
     {{- end }}

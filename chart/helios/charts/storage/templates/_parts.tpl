@@ -1,12 +1,11 @@
 {{/* The fields of a pod that the Prometheus Operator's resources have under the same names. Argument: a pod's fields. */}}
 {{- define "storage.crPod" -}}
-{{ pick . "imagePullSecrets" "nodeSelector" "tolerations" "priorityClassName" "securityContext" "topologySpreadConstraints" | toYaml }}
+{{ pick . "imagePullSecrets" "nodeSelector" "tolerations" "affinity" "priorityClassName" "securityContext" "topologySpreadConstraints" | toYaml }}
 {{- end }}
 
-{{/* Nine tenths of a size such as 50Gi, in MiB as Prometheus writes it. */}}
+{{/* Nine tenths of a size such as 1.5Ti or 50G, in MiB as Prometheus writes it. */}}
 {{- define "storage.ninetyPercent" -}}
-{{- $number := regexFind "^[0-9]+" . | int64 -}}
-{{ div (mul $number (hasSuffix "Ti" . | ternary 1048576 (hasSuffix "Gi" . | ternary 1024 1)) 9) 10 }}MB
+{{ divf (mulf (include "helios.octets" . | float64) 0.9) 1048576 | floor | int64 }}MB
 {{- end }}
 
 {{/* A duration such as 1m30s in seconds. */}}
@@ -62,7 +61,7 @@ volumeMounts: {{ toJson .mounts }}
 
 {{/* A part of Thanos: its workload, Service and PodDisruptionBudget. Argument: dict "root" $ "name" "args" "resources", optional
 "replicas" (1), "grpc", "volume" (size: a StatefulSet with /var/thanos), "objects" (mounts the bucket's configuration),
-"tls" (name of a Secret, mounted as /etc/thanos/tls). */}}
+"tls" (name of a Secret, mounted as /etc/thanos/tls), "pod" (as helios.pod has it). */}}
 {{- define "storage.thanos" -}}
 {{- $root := .root }}
 {{- $n := $root.Values.global.namespaces.storage }}
@@ -114,7 +113,7 @@ spec:
     metadata:
       labels: {{- include "helios.selector" . | nindent 8 }}
     spec:
-      {{- include "helios.pod" (dict "root" $root "name" .name "account" "thanos" "user" 1001) | nindent 6 }}
+      {{- include "helios.pod" (dict "root" $root "name" .name "account" "thanos" "user" 1001 "pod" .pod) | nindent 6 }}
       containers:
         - {{- include "storage.thanosContainer" (merge (dict "mounts" $mounts) .) | nindent 10 }}
       volumes: {{ toJson $volumes }}
@@ -123,4 +122,29 @@ spec:
     - {{- include "helios.claim" (dict "root" $root "name" "data" "size" .volume "set" .name "namespace" $n) | nindent 6 }}
   {{- end }}
 {{- include "helios.budget" (dict "root" $root "name" .name "namespace" $n "replicas" $replicas) }}
+{{- end }}
+
+{{/* Pod of the Job that creates the bucket. Argument: dict "root" $ "image" "namespace" "bucket" "pod" (as helios.pod has it). */}}
+{{- define "storage.bucket" -}}
+metadata:
+  labels: {{- include "helios.selector" (dict "root" .root "name" "seaweedfs-bucket") | nindent 4 }}
+spec:
+  {{- include "helios.pod" (dict "root" .root "name" "seaweedfs-bucket" "pod" .pod) | nindent 2 }}
+  restartPolicy: OnFailure
+  containers:
+    - name: weed
+      image: {{ .image }}
+      command: [sh, -c]
+      # An existing bucket is no error. The server may still be starting.
+      args:
+        - |
+          weed() { echo "$1" | command weed shell -master=seaweedfs.{{ .namespace }}.svc:9333; }
+          until weed s3.bucket.list | grep -qE '(^|[[:space:]]){{ .bucket }}([[:space:]]|$)'; do
+            weed 's3.bucket.create -name {{ .bucket }}'
+            sleep 2
+          done
+      resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {memory: 256Mi}}
+      securityContext: {{ include "helios.containerSecurity" . }}
+      volumeMounts: [{name: tmp, mountPath: /tmp}]
+  volumes: [{name: tmp, emptyDir: {}}]
 {{- end }}
