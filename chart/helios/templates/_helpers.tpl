@@ -108,6 +108,17 @@ spec:
 {{- end }}
 {{- end }}
 
+{{/* Requests and limits, without those that values took away with null. */}}
+{{- define "helios.resources" -}}
+{{- $all := dict }}
+{{- range $kind, $given := . }}
+{{- $kept := dict }}
+{{- range $name, $amount := $given }}{{ if ne nil $amount }}{{ $_ := set $kept $name $amount }}{{ end }}{{ end }}
+{{- if $kept }}{{ $_ := set $all $kind $kept }}{{ end }}
+{{- end }}
+{{- toYaml $all }}
+{{- end }}
+
 {{/* A size such as 1.5Ti or 50G in octets. */}}
 {{- define "helios.octets" -}}
 {{- $units := dict "" 1 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}

@@ -18,7 +18,8 @@ app.kubernetes.io/name in the part's namespace; `devices`, `services` and `api` 
 {{- end }}
 {{- if $operated }}
 - {from: flows/clickhouse, to: flows/clickhouse, ports: [{{ $clickhousePort }}, 9000, 9009]}
-- {from: cluster/altinity-clickhouse-operator, to: flows/clickhouse, ports: [{{ $clickhousePort }}]}
+# The operator asks a server's port without TLS as long as it has one.
+- {from: cluster/altinity-clickhouse-operator, to: flows/clickhouse, ports: {{ list 8123 $clickhousePort | uniq | toJson }}}
 - {from: storage/prometheus, to: flows/clickhouse, ports: [9363]}
 {{- if not $flows }}
 - {from: nodes, to: flows/clickhouse, ports: [{{ $clickhousePort }}]}

@@ -41,7 +41,7 @@ spec:
           ports: [{name: metrics, containerPort: {{ .port }}}]
           readinessProbe: {httpGet: {path: /-/healthy, port: metrics}}
           livenessProbe: {httpGet: {path: /-/healthy, port: metrics}, periodSeconds: 30}
-          resources: {{- toYaml .values.resources | nindent 12 }}
+          resources: {{- include "helios.resources" .values.resources | nindent 12 }}
           securityContext: {{ include "helios.containerSecurity" . }}
           volumeMounts: {{ toJson .mounts }}
 {{- include "helios.budget" (dict "root" .root "name" .name "namespace" $n "replicas" .values.replicas) }}

@@ -55,7 +55,7 @@ spec:
       startupProbe: {httpGet: {path: /healthz, port: {{ $port }}}, periodSeconds: 1, failureThreshold: 60}
       readinessProbe: {httpGet: {path: /readyz, port: {{ $port }}}, periodSeconds: 2}
       livenessProbe: {httpGet: {path: /healthz, port: {{ $port }}}, periodSeconds: 10, failureThreshold: 6}
-      resources: {{- toYaml $v.resources | nindent 8 }}
+      resources: {{- include "helios.resources" $v.resources | nindent 8 }}
       securityContext: {{ include "helios.containerSecurity" . }}
       volumeMounts:
         - {name: config, mountPath: /etc/helios/config, readOnly: true}

@@ -54,7 +54,7 @@ ports:
   {{- end }}
 readinessProbe: {httpGet: {path: /-/ready, port: metrics}}
 livenessProbe: {httpGet: {path: /-/healthy, port: metrics}, periodSeconds: 30, failureThreshold: 4}
-resources: {{- toYaml .resources | nindent 2 }}
+resources: {{- include "helios.resources" .resources | nindent 2 }}
 securityContext: {{ include "helios.containerSecurity" . }}
 volumeMounts: {{ toJson .mounts }}
 {{- end }}
