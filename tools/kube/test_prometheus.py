@@ -7,6 +7,7 @@ import collections
 import http.server
 import json
 import pathlib
+import re
 import subprocess
 import tempfile
 import threading
@@ -244,6 +245,14 @@ class Operator(unittest.TestCase):
                 return {urllib.parse.urlsplit(a["url"]).netloc for a in self.ask(shard, "alertmanagers").get("activeAlertmanagers", [])} == expected
             self.cell.wait_for(f"alertmanagers of shard {shard}", active)
         self.cell.wait_for("the alert that always fires", lambda: {(address, "Watchdog") for address in expected} <= set(self.pods.notified))
+
+    def test_every_name_that_thanos_looks_up_is_a_port_of_a_service(self):
+        def ports():
+            return {f"_{p['name']}._{p['protocol'].lower()}.{s['metadata']['name']}.{s['metadata']['namespace']}.svc"
+                    for s in self.cell.get("services", "-A")["items"] for p in s["spec"]["ports"] if "name" in p}
+        asked = set(re.findall(r"dnssrv\+(?:http://)?([\w.-]+?\.svc)\.", json.dumps(self.cell.get("deployments,statefulsets,thanosrulers", "-n", "helios-storage"))))
+        self.assertEqual({name.split(".")[2] for name in asked}, {"prometheus-operated", "thanos-ruler-operated", "thanos-store", "alertmanager-operated"})
+        self.cell.wait_for(f"ports {sorted(asked)}", lambda: asked <= ports())
 
     def test_what_the_operator_starts_takes_its_arguments_in_the_charts_versions(self):
         self.assertEqual(cell.version("prometheus3").removeprefix("v0.").replace(".", ""), chart.default_values()["storage"]["prometheus"]["version"].removeprefix("v").replace(".", ""))
