@@ -208,6 +208,11 @@ class Objects(unittest.TestCase):
             self.assertRegex(f"{name};sync", f"^{keep}$")
         self.assertNotRegex("kube_pod_info;sync", f"^{keep}$")
 
+    def test_grafanas_user_has_the_limits_of_the_one_of_deploy(self):
+        profiles = next(o for o in chart.objects() if o["kind"] == "ClickHouseInstallation")["spec"]["configuration"]["profiles"]
+        settings = (chart.ROOT / "deploy/grafana/clickhouse-user.sql").read_text().split("SETTINGS")[1].split(";")[0]
+        self.assertEqual(profiles, {f"grafana/{name}": value for name, value in re.findall(r"(\w+) = (\d+)", settings)})
+
     def test_namespaces_enforce_restricted_but_for_the_hosts_network(self):
         for name, rendered in RENDERINGS.items():
             levels = {o["metadata"]["name"]: o["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] for o in rendered if o["kind"] == "Namespace"}

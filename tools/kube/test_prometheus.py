@@ -237,6 +237,16 @@ class Operator(unittest.TestCase):
         asked = {(address, path) for (address, path, *_) in self.pods.asked}
         self.assertLessEqual({(address, "/metrics") for address in expected}, asked)
 
+    def test_all_ports_of_a_pod_are_in_one_shard(self):
+        """Rules about gnmic join what its API says with what its outputs have."""
+        def ports():
+            found = [[t["discoveredLabels"]["__address__"].rsplit(":", 1) for t in self.ask(shard, "targets?state=active").get("activeTargets", [])
+                      if t["scrapePool"].startswith("podMonitor/") and t["labels"]["job"] == "helios-gnmic"] for shard in range(SHARDS)]
+            return found if sum(map(len, found)) == len(expected) else None
+        expected = self.addresses("app.kubernetes.io/name=gnmic", {"metrics", "fast", "slow"})
+        shards = [{host for host, _ in targets} for targets in self.cell.wait_for("every port of gnmic", ports)]
+        self.assertEqual(len(expected), 3 * sum(map(len, shards)), f"a pod in two shards: {shards}")
+
     def test_alerts_go_to_every_alertmanager(self):
         expected = self.addresses("app.kubernetes.io/name=alertmanager", {"web"})
         self.assertTrue(expected)
