@@ -62,7 +62,7 @@ RULES = {
     "global.clickhouse.database": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
     "flows.mode": {"enum": ["statefulset", "deployment", "daemonset"]},
     "flows.ports": {"minItems": 1, "items": {"type": "object", "required": ["name", "port"], "additionalProperties": False, "properties": {
-        "name": {"type": "string", "pattern": "^[a-z0-9-]{1,15}$"}, "port": {"type": "integer", "minimum": 1, "maximum": 65535}}}},
+        "name": {"type": "string", "pattern": "^[a-z0-9-]{1,15}$"}, "port": {"type": "integer", "minimum": 1, "maximum": 65535}, "nodePort": {"type": "integer", "minimum": 1, "maximum": 65535}}}},
     "flows.service.type": {"enum": ["LoadBalancer", "NodePort"]},
     "service.affinitySeconds": {"minimum": 1, "maximum": 86400},
     "shutdownTimeoutMs": {"minimum": 1000, "maximum": 600000},

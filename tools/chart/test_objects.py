@@ -225,6 +225,11 @@ class Objects(unittest.TestCase):
             if o["metadata"]["name"] == "helios":
                 self.assertEqual((o["spec"]["externalTrafficPolicy"], o["spec"]["sessionAffinity"]), ("Local", "ClientIP"), name)
 
+    def test_a_port_of_the_nodes_is_kept(self):
+        rendered = chart.objects(values={"flows": {"service": {"type": "NodePort"}, "ports": [{"name": "netflow", "port": 2055, "nodePort": 32055}, {"name": "sflow", "port": 6343}]}})
+        ports = next(o for o in rendered if o["kind"] == "Service" and o["metadata"]["name"] == "helios")["spec"]["ports"]
+        self.assertEqual([p.get("nodePort") for p in ports], [32055, None])
+
     def test_prometheus_may_look_where_podmonitors_send_it(self):
         cases = {**RENDERINGS, "flows are elsewhere": chart.objects(values={"flows": {"enabled": False}})}
         for name, rendered in cases.items():

@@ -47,7 +47,7 @@ spec:
       {{- if not .slot }}
       ports:
         {{- range $v.ports }}
-        - {name: {{ .name }}, containerPort: {{ .port }}, protocol: UDP}
+        - {name: {{ .name | quote }}, containerPort: {{ .port }}, protocol: UDP}
         {{- end }}
         - {name: metrics, containerPort: {{ $port }}}
       {{- end }}
