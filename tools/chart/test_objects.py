@@ -208,6 +208,10 @@ class Objects(unittest.TestCase):
             self.assertRegex(f"{name};sync", f"^{keep}$")
         self.assertNotRegex("kube_pod_info;sync", f"^{keep}$")
 
+    def test_clickhouses_image_writes_nothing_into_what_the_operator_mounts(self):
+        pods = [pod for o, pod in chart.pod_specs(chart.objects()) if o["kind"] == "ClickHouseInstallation"]
+        self.assertEqual([pod["spec"]["containers"][0]["env"] for pod in pods], [[{"name": "CLICKHOUSE_SKIP_USER_SETUP", "value": "1"}]])
+
     def test_grafanas_user_has_the_limits_of_the_one_of_deploy(self):
         profiles = next(o for o in chart.objects() if o["kind"] == "ClickHouseInstallation")["spec"]["configuration"]["profiles"]
         settings = (chart.ROOT / "deploy/grafana/clickhouse-user.sql").read_text().split("SETTINGS")[1].split(";")[0]
