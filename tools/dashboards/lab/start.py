@@ -43,6 +43,7 @@ ALERTS = """groups:
       - {alert: InterfaceErrorRateHigh, expr: 'helios:if_in_error_ratio:rate5m > 0.01', labels: {severity: warning}}
       - {alert: BgpSessionDown, expr: 'helios:bgp_session_state < 6', labels: {severity: critical}}
       - {alert: CpuHigh, expr: 'helios:cpu_utilization:ratio > 0.8', labels: {severity: warning}}
+      - {alert: Watchdog, expr: 'vector(1)', labels: {severity: none}}
 """
 
 

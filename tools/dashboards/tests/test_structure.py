@@ -187,6 +187,18 @@ class Structure(unittest.TestCase):
                     checked += 1
         self.assertGreater(checked, 100)
 
+    def test_alerts_that_nobody_is_told_about_are_not_counted(self) -> None:
+        """Watchdog fires always: a count of it would never be green."""
+        checked = 0
+        for name, _, panel in self.each_panel():
+            for target in panel["targets"]:
+                for selector in re.findall(r"\bALERTS\{([^}]*)\}", target.get("expr", "")):
+                    severities = dict(re.findall(r'severity(=~?|!~|!=)"([^"]*)"', selector))
+                    none = any(("none" in words.split("|")) != operator.startswith("!") for operator, words in severities.items())
+                    self.assertTrue(severities and not none, f"{name}: {selector}")
+                    checked += 1
+        self.assertGreater(checked, 8)
+
     def test_columns_are_those_of_the_tables(self) -> None:
         checked = 0
         for name, _, panel in self.each_panel():

@@ -18,10 +18,10 @@ from ..grafana import (
     thresholds,
 )
 from ..variables import metrics
-from .shared import ROW_DEVICE, ROW_SITE, count_of
+from .shared import FOR_PEOPLE, ROW_DEVICE, ROW_SITE, count_of
 
 S = 'site=~"$site|"'
-FIRING = f'ALERTS{{alertstate="firing", {S}}}'
+FIRING = f'ALERTS{{alertstate="firing", {FOR_PEOPLE}, {S}}}'
 NONE = "No alert fires"
 
 
@@ -51,13 +51,13 @@ def make() -> Dashboard:
         stat(
             "Other",
             "Alerts of another severity that fire now.",
-            count_of(f'ALERTS{{alertstate="firing", severity!~"critical|warning", {S}}}'),
+            count_of(f'ALERTS{{alertstate="firing", severity!~"critical|warning|none", {S}}}'),
             levels=thresholds(GREEN, (1, YELLOW)),
         ),
         stat(
             "Pending",
             "Alerts whose condition holds and whose time has not passed yet.",
-            count_of(f'ALERTS{{alertstate="pending", {S}}}'),
+            count_of(f'ALERTS{{alertstate="pending", {FOR_PEOPLE}, {S}}}'),
             levels=thresholds(GREEN, (1, YELLOW)),
         ),
         stat(

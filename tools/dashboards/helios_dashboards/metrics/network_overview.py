@@ -24,7 +24,7 @@ from ..grafana import (
 )
 from ..variables import SITES as S
 from ..variables import metrics
-from .shared import AVAILABILITY, DOWN_INTERFACES, KEEP, NO_COUNTERS, NO_DEVICES, ROW_DEVICE, ROW_INTERFACE, ROW_SITE, count_of, either_way
+from .shared import AVAILABILITY, DOWN_INTERFACES, FOR_PEOPLE, KEEP, NO_COUNTERS, NO_DEVICES, ROW_DEVICE, ROW_INTERFACE, ROW_SITE, count_of, either_way
 
 
 RECORDS = (
@@ -82,7 +82,7 @@ def make() -> Dashboard:
         stat(
             "Alerts firing",
             "Alerts of all severities that fire now.",
-            count_of('ALERTS{alertstate="firing", site=~"$site|"}'),
+            count_of(f'ALERTS{{alertstate="firing", {FOR_PEOPLE}, site=~"$site|"}}'),
             levels=thresholds(GREEN, (1, YELLOW), (10, RED)),
             links=[link("Alerts", "helios-alerts-overview")],
         ),
@@ -136,7 +136,7 @@ def make() -> Dashboard:
                 prom("G", f"max {by} (helios:memory_utilization:ratio{{{S}}})", table=True),
                 prom(
                     "H",
-                    f'count {by} (ALERTS{{alertstate="firing", {S}}}) or 0 * max {by} (helios:device_up{{{S}}})',
+                    f'count {by} (ALERTS{{alertstate="firing", {FOR_PEOPLE}, {S}}}) or 0 * max {by} (helios:device_up{{{S}}})',
                     table=True,
                 ),
             ],

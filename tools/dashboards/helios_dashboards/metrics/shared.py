@@ -13,6 +13,9 @@ NO_COUNTERS = "No interface counters of these devices"
 
 AVAILABILITY = thresholds(RED, (0.99, YELLOW), (0.999, GREEN))
 
+FOR_PEOPLE = 'severity!="none"'
+"""Selector of alerts that somebody is told about: Watchdog fires always, and Alertmanager alone reads DeviceInMaintenance."""
+
 WAY = "Positive is in, negative is out."
 DOWN_INTERFACES = "(helios:if_admin_up{{{0}}} == 1) and on (device, interface) (helios:if_oper_up{{{0}}} == 0)"
 """Up by configuration, down in fact."""
