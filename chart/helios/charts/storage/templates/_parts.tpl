@@ -34,12 +34,13 @@ spec:
   # Longer than the interval would be refused.
   scrapeTimeout: {{ div (mul (include "storage.seconds" .interval | int) 5) 6 | max 1 }}s
   fileSDConfigs: [{files: ["/etc/prometheus/targets/{{ .kind }}/*.json"], refreshInterval: 1m}]
+  # The API server writes the default action down: without it here, Argo CD would find the object changed, for ever.
   relabelings:
-    - {sourceLabels: [__address__], targetLabel: __param_target}
-    - {sourceLabels: [__param_target], targetLabel: instance}
+    - {action: replace, sourceLabels: [__address__], targetLabel: __param_target}
+    - {action: replace, sourceLabels: [__param_target], targetLabel: instance}
     # The operator splits targets over shards by __tmp_hash, or else by __address__, which is the exporter's for all of them.
-    - {sourceLabels: [__param_target], targetLabel: __tmp_hash}
-    - {targetLabel: __address__, replacement: "{{ .exporter }}"}
+    - {action: replace, sourceLabels: [__param_target], targetLabel: __tmp_hash}
+    - {action: replace, targetLabel: __address__, replacement: "{{ .exporter }}"}
 {{- end }}
 
 {{/* A container of Thanos. Argument: dict "root" $ "args" "resources" "mounts" "grpc" (whether it has the port). */}}
