@@ -112,8 +112,8 @@ kube-components: ## build kube-apiserver, its controllers, kubectl and helm with
 # The tests of runbooks have targets of their own. KUBE_TESTS=test_thanos runs one module.
 KUBE_TESTS ?= $(filter-out test_runbook% test_samples,$(basename $(notdir $(wildcard tools/kube/test_*.py))))
 
-test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes, by docs/kubernetes.md too; the Prometheus Operator, Prometheus, Thanos (25 minutes)
-	tools/components/install.sh metrics
+test-kubernetes: $(CHART_PYTHON) kube-components ## install, upgrade and remove the chart on a real API server with simulated nodes, by docs/kubernetes.md too; the Prometheus Operator, Prometheus, Thanos, Argo CD (30 minutes)
+	tools/components/install.sh metrics gitops
 	$(DEBUG_BUILD)
 	cd tools/kube && HELIOS=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/helios $(CHART_PYTHON) -W ignore -m unittest -v $(KUBE_TESTS)
 

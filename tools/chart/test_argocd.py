@@ -22,8 +22,10 @@ def evaluate(text, parameters):
         return subprocess.run([chart.helm(), "template", "set", str(folder)], check=True, capture_output=True, text=True).stdout
 
 
-def cluster(name, **labels):
-    return {"name": name, "nameNormalized": name.lower().replace("_", "-"), "server": f"https://{name}.example.net", "metadata": {"labels": labels}}
+def cluster(name, annotations=None, **labels):
+    """Argo CD leaves `annotations` out where there are none."""
+    metadata = {"labels": labels, **({"annotations": annotations} if annotations else {})}
+    return {"name": name, "nameNormalized": name.lower().replace("_", "-"), "server": f"https://{name}.example.net", "metadata": metadata}
 
 
 def merge(base, over):
@@ -64,6 +66,13 @@ class ApplicationSet(unittest.TestCase):
         self.assertEqual(made["spec"]["destination"], {"server": "https://Frankfurt_1.example.net", "namespace": "helios-system"})
         self.assertEqual(helm["valueFiles"], ["values-large.yaml", "values-storage-multi-dc.yaml"])
         self.assertEqual(helm["valuesObject"]["global"], {"clusterName": "dc1", "region": "eu"})
+
+    def test_a_clusters_own_values_are_on_top(self):
+        own = "global:\n  region: us\n  netbox: {url: https://netbox.example.net}\nstorage: {ruler: {enabled: false}}\n"
+        made = application(cluster("dc1", {"helios.io/values": own}, **LABELS), ELEMENTS["helios"])
+        values = made["spec"]["source"]["helm"]["valuesObject"]
+        self.assertEqual(values, {"global": {"clusterName": "dc1", "region": "us", "netbox": {"url": "https://netbox.example.net"}}, "storage": {"ruler": {"enabled": False}}})
+        chart.template(values=values)
 
     def test_every_tier_and_storage_names_files_that_exist_and_values_that_the_chart_takes(self):
         for tier in chart.TIERS:

@@ -12,6 +12,7 @@ declare -A groups=(
     [alerts]="alertmanager amtool prometheus"
     [lab]="gnmic snmp_exporter blackbox_exporter prometheus alertmanager"
     [kubernetes]="etcd-server kube-apiserver kube-controller-manager kube-scheduler kubectl helm"
+    [gitops]="argocd redis-server git"
     [metrics]="prometheus prometheus3 prometheus-operator alertmanager thanos versitygw"
 )
 cd "$(dirname "$0")"
@@ -106,7 +107,11 @@ build() {
     gnmic) gnmic_replacements ;;
     alertmanager) alertmanager_replacements ;;
     esac
-    printf 'package tools\n\nimport _ "%s"\n' "$package" >tools.go
+    if [ -e "$here/$name/main.go.txt" ]; then
+        cp "$here/$name/main.go.txt" main.go
+    else
+        printf 'package tools\n\nimport _ "%s"\n' "$package" >tools.go
+    fi
     mkdir -p "$cache/$name-$version"
     nice -n 10 go build -trimpath -tags "$tags" -ldflags="$flags" -o "$binary.new" "$package"
     mv "$binary.new" "$binary"
@@ -114,7 +119,7 @@ build() {
 }
 
 # Debian packages, with a program by which each is known to be installed. No service is started.
-declare -A debian=([prometheus]=prometheus [snmpd]=snmpd [etcd-server]=etcd)
+declare -A debian=([prometheus]=prometheus [snmpd]=snmpd [etcd-server]=etcd [redis-server]=redis-server [git]=git)
 install_debian() {
     local missing=() package
     for package in "$@"; do

@@ -62,7 +62,11 @@ class Cell:
             print(f"kube: no definitions of the ClickHouse operator at {CLICKHOUSE_CRDS} (set HELIOS_CRDS): any ClickHouseInstallation is accepted")
             for group, kind in CLICKHOUSE_KINDS:
                 self.kubectl("apply", "-f", "-", text=json.dumps(anything(group, kind)))
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", f"--timeout={cluster.START_LIMIT_SECS}s")
+        # `kubectl wait` fails where one is so new that it has no conditions.
+        def established():
+            found = self.api.request("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
+            return all("Established" in [c["type"] for c in d["status"]["conditions"] or [] if c["status"] == "True"] for d in found)
+        self.wait_for("resource definitions", established)
         return real
 
     def namespaces(self, *files, values=None):
