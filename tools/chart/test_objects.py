@@ -309,6 +309,46 @@ class Network(unittest.TestCase):
                     if pod not in ("clickhouse", "seaweedfs"):  # plain ports stay shut where TLS is on; the filer's own are its own
                         self.assertLessEqual(here - let_in, {9090} if pod == "prometheus" else {10901}, "listens, and is shut")
 
+    def test_every_address_in_a_pods_configuration_may_be_reached_from_it(self):
+        # Services that operators make, and ports of those that are named by SRV records or without one.
+        made = {"prometheus-operated": "prometheus", "thanos-ruler-operated": "thanos-ruler", "alertmanager-operated": "alertmanager", "keeper-helios": "keeper", "clickhouse-helios": "clickhouse"}
+        records = {"grpc": 10901, "web": 9093}
+        parts = {"ThanosRuler": "thanos-ruler", "ScrapeConfig": "prometheus", "ClickHouseInstallation": "clickhouse"}
+        for name, rendered in RENDERINGS.items():
+            policies, checked = self.policies(rendered), set()
+            services = {(o["metadata"]["namespace"], o["metadata"]["name"]): o["spec"] for o in rendered if o["kind"] == "Service"}
+            maps = {(o["metadata"]["namespace"], o["metadata"]["name"]): o for o in rendered if o["kind"] == "ConfigMap"}
+            listens = {pod["metadata"]["labels"]["app.kubernetes.io/name"]: {p.get("name"): p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", [])}
+                       for _, pod in chart.pod_specs(rendered)}
+            texts = [((o["metadata"]["namespace"], parts[o["kind"]]), json.dumps(o["spec"])) for o in rendered if o["kind"] in parts]
+            for o, pod in chart.pod_specs(rendered):
+                if pod["spec"].get("hostNetwork"):
+                    continue
+                namespace, label = o["metadata"]["namespace"], pod["metadata"]["labels"]["app.kubernetes.io/name"]
+                # The operator hands the addresses of servers to its executors.
+                label = {"helios-operator": "helios-executor"}.get(label, label)
+                mounted = [maps[namespace, v["configMap"]["name"]] for v in pod["spec"].get("volumes", []) if (namespace, v.get("configMap", {}).get("name")) in maps]
+                texts.append(((namespace, label), json.dumps([pod["spec"], mounted])))
+            for source, text in texts:
+                for record, service, namespace, port in re.findall(r"(?:_(\w+)\._tcp\.)?([a-z0-9-]+)\.(helios-\w+)\.svc(?:\.cluster\.local)?(?::(\d+))?", text):
+                    spec = services.get((namespace, service))
+                    target = (namespace, spec["selector"]["app.kubernetes.io/name"] if spec else made.get(service) or "clickhouse")
+                    if namespace == "helios-operators" or target == source:
+                        continue
+                    wanted = records[record] if record else int(port or 0)
+                    if spec and port:
+                        to = next(p["targetPort"] for p in spec["ports"] if p["port"] == wanted)
+                        wanted = to if isinstance(to, int) else listens[target[1]][to]
+                    elif service == "prometheus-operated" and not record:
+                        wanted = 9090
+                    holes = [hole for hole in policies[source]["egress"] or [] for peer in hole["to"]
+                             if peer.get("podSelector", {}).get("matchLabels") == {"app.kubernetes.io/name": target[1]}
+                             and peer["namespaceSelector"].get("matchLabels") == {"kubernetes.io/metadata.name": namespace}]
+                    open_ports = {p["port"] for hole in holes for p in hole.get("ports", [])}
+                    self.assertTrue(open_ports and (not wanted or wanted in open_ports), f"{name}: {source} to {target}, port {wanted}: {open_ports} are open")
+                    checked.add((source, target, wanted))
+            self.assertGreater(len(checked), 6, name)
+
     def test_the_port_of_an_object_storage_is_https_unless_it_says_another(self):
         for endpoint, port in (("", 443), ("s3.example.net", 443), ("s3.example.net:9000", 9000), ("https://s3.example.net", 443), ("http://s3.example.net", 80)):
             rendered = chart.objects(values={"storage": {"objectStorage": {"provider": "external", "endpoint": endpoint}}})

@@ -91,6 +91,10 @@ class Install(unittest.TestCase):
         self.cell.secrets([("helios-flows", "helios-clickhouse", ["helios", "grafana"]), ("helios-visualization", "helios-clickhouse", ["grafana"]),
                            ("helios-collection", "gnmic-credentials", ["username", "password"]), ("helios-collection", "snmp-credentials", ["community"]),
                            ("helios-visualization", "helios-grafana", ["admin-user", "admin-password"]), *TLS])
+        # What else the values need of the cluster.
+        done = self.cell.helm("install", "helios", chart.CHART, *RELEASE, "--set", "visualization.grafana.route.enabled=true",
+                              "--set", "visualization.grafana.route.parentRefs[0].name=public", "--dry-run=server", check=False)
+        self.assertIn("visualization.grafana.route needs the Gateway API", done.stderr)
         # A key that is missing counts as well.
         self.cell.secrets([("helios-storage", "helios-objstore", ["objstore.yml"])])
         done = self.install("small", check=False)
