@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use helios_common::channel::{Receiver, Sender, bounded};
 
 use crate::config::{RelayConfig, RelaySource};
 use crate::log_limit::LogLimit;
@@ -193,10 +193,10 @@ impl Copier {
         if self.shared.waiting_octets.load(Ordering::Relaxed) + octets > MAX_WAITING_OCTETS {
             return self.leave_out();
         }
-        let full = std::mem::replace(&mut self.open, self.spare.try_recv().unwrap_or_default());
+        let full = std::mem::replace(&mut self.open, self.spare.try_receive().unwrap_or_default());
         // Before it is sent: the thread takes off what it has sent.
         self.shared.waiting_octets.fetch_add(octets, Ordering::Relaxed);
-        if let Err(TrySendError::Full(copies) | TrySendError::Disconnected(copies)) = self.queue.try_send(full) {
+        if let Err(copies) = self.queue.try_send(full) {
             self.shared.waiting_octets.fetch_sub(octets, Ordering::Relaxed);
             self.open = copies;
             self.leave_out();
@@ -249,7 +249,7 @@ struct Forwarder {
 
 impl Forwarder {
     fn run(mut self, waiting: &Receiver<Copies>, give_back: &Sender<Copies>) {
-        for mut copies in waiting {
+        while let Some(mut copies) = waiting.receive() {
             let mut rest = copies.octets.as_slice();
             for &(source, length) in &copies.datagrams {
                 let Some((datagram, behind)) = rest.split_at_checked(length) else { break };

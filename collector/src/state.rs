@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use helios_common::channel::{Received, Receiver, Sender, bounded};
 use helios_common::clock::unix_ms;
 use helios_common::exporter::Address;
 
@@ -218,13 +218,16 @@ impl Files {
         self.journal.settle();
         loop {
             let next = match self.journal.is_settled() {
-                true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                false => jobs.recv_timeout(RETRY_INTERVAL),
+                true => jobs.receive().map_or(Received::Closed, Received::Item),
+                false => jobs.receive_within(RETRY_INTERVAL),
             };
             match next {
-                Ok(job) => self.write(std::iter::once(job).chain(jobs.try_iter().take(QUEUE_LINES))),
-                Err(RecvTimeoutError::Timeout) => self.journal.settle(),
-                Err(RecvTimeoutError::Disconnected) => break,
+                Received::Item(job) => {
+                    let waiting = std::iter::from_fn(|| jobs.try_receive());
+                    self.write(std::iter::once(job).chain(waiting.take(QUEUE_LINES)));
+                }
+                Received::Quiet => self.journal.settle(),
+                Received::Closed => break,
             }
         }
         self.journal.settle();

@@ -18,5 +18,6 @@ pub mod names;
 pub mod exporter;
 pub mod prefix;
 pub mod ledger;
+pub mod channel;
 pub mod queue;
 pub mod side;

@@ -4,9 +4,9 @@
 //! through a second channel, so that a running pipeline allocates none; when the sender finds no empty batch it
 //! makes one, and the number of batches alive is bounded by both channels and the stages' hands.
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use std::time::Duration;
 
+use crate::channel::{self, Receiver, Sender, bounded};
 use crate::flow::FlowBatch;
 
 /// The sending end.
@@ -44,7 +44,7 @@ pub fn bounded_queue(batches: usize) -> (BatchSender, BatchReceiver) {
 impl BatchSender {
     /// An empty batch: a returned one, or a new one.
     pub fn take_empty(&self) -> FlowBatch {
-        self.empty.try_recv().unwrap_or_default()
+        self.empty.try_receive().unwrap_or_default()
     }
 
     /// Passes a batch on.
@@ -53,9 +53,7 @@ impl BatchSender {
     /// The batch itself when the queue is full or the receiver has gone.
     #[allow(clippy::result_large_err)]
     pub fn send(&self, batch: FlowBatch) -> Result<(), FlowBatch> {
-        self.full.try_send(batch).map_err(|error| match error {
-            TrySendError::Full(batch) | TrySendError::Disconnected(batch) => batch,
-        })
+        self.full.try_send(batch)
     }
 
     /// Passes a batch on, waiting for room: for a stage behind which nothing can be lost by waiting.
@@ -64,7 +62,7 @@ impl BatchSender {
     /// The batch itself when the receiver has gone.
     #[allow(clippy::result_large_err)]
     pub fn send_waiting(&self, batch: FlowBatch) -> Result<(), FlowBatch> {
-        self.full.send(batch).map_err(|error| error.0)
+        self.full.send(batch)
     }
 
     /// Batches waiting in the queue.
@@ -81,10 +79,10 @@ impl BatchSender {
 impl BatchReceiver {
     /// Waits for a batch for up to `wait`.
     pub fn receive(&self, wait: Duration) -> Received {
-        match self.full.recv_timeout(wait) {
-            Ok(batch) => Received::Batch(batch),
-            Err(RecvTimeoutError::Timeout) => Received::Quiet,
-            Err(RecvTimeoutError::Disconnected) => Received::Closed,
+        match self.full.receive_within(wait) {
+            channel::Received::Item(batch) => Received::Batch(batch),
+            channel::Received::Quiet => Received::Quiet,
+            channel::Received::Closed => Received::Closed,
         }
     }
 

@@ -4,7 +4,6 @@
 //! a block is one like any other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow_array::{
@@ -34,8 +33,10 @@ const BLOCK_ROWS: usize = 250_000;
 /// much less often than flows.
 const FLUSH_INTERVALS: u32 = 5;
 
-/// How long the thread waits for rows before it looks at the age of the open blocks.
+/// How long the thread waits at the least before it looks again at a block that cannot be closed yet, and how long while
+/// there is no block.
 const TICK: Duration = Duration::from_millis(50);
+const IDLE_WAIT: Duration = Duration::from_secs(60);
 
 /// Makes blocks of the rows of one side table.
 ///
@@ -251,16 +252,13 @@ pub(crate) struct SideThread {
     pub backlog: Arc<Backlog>,
     pub ledgers: Ledgers,
     pub flush_interval: Duration,
-    /// Set when no more rows will be offered: the rows in the queue are the last.
-    pub stop: Arc<AtomicBool>,
 }
 
 impl SideThread {
     pub(crate) fn run(mut self) {
         loop {
-            match self.input.receive(TICK) {
+            match self.input.receive(self.wait()) {
                 ReceivedRows::Rows(rows) => self.append(&rows),
-                ReceivedRows::Quiet if self.stop.load(Ordering::Acquire) => break,
                 ReceivedRows::Quiet => {}
                 ReceivedRows::Closed => break,
             }
@@ -269,10 +267,24 @@ impl SideThread {
         self.each(SideAssembler::close);
     }
 
+    /// How long nothing falls due if no rows come.
+    fn wait(&self) -> Duration {
+        let left = |assembler: &SideAssembler| match assembler.is_open() {
+            true => Some(TICK),
+            false => assembler.age().map(|age| self.due().saturating_sub(age).max(TICK)),
+        };
+        self.assemblers.iter().filter_map(left).min().unwrap_or(IDLE_WAIT)
+    }
+
+    /// The age at which rows are flushed.
+    fn due(&self) -> Duration {
+        self.flush_interval * FLUSH_INTERVALS
+    }
+
     /// Closes what is full or old enough, unless an earlier block of the table still waits: then the open one grows, so
     /// that an outage leaves few files and not one of every interval.
     fn flush(&mut self) {
-        let due = self.flush_interval * FLUSH_INTERVALS;
+        let due = self.due();
         let backlog = Arc::clone(&self.backlog);
         self.each(|assembler| {
             let is_old = assembler.age().is_some_and(|age| age >= due);

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use helios_common::channel::Closer;
 use helios_common::flow::FlowBatch;
 use helios_common::ledger::Ledger;
 use helios_common::names::Names;
 use helios_common::queue::{BatchReceiver, Received};
-use helios_common::side::{SideAccounts, SideReceiver, SideTable};
+use helios_common::side::{SideAccounts, SideReceiver, SideRows, SideTable};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -88,7 +89,8 @@ pub struct Sink {
     assembly: Arc<Mutex<Assembly>>,
     block_thread: JoinHandle<()>,
     side_thread: JoinHandle<()>,
-    stop_side: Arc<AtomicBool>,
+    /// After the last rows that will be offered.
+    close_side: Closer<SideRows>,
     spool: Disk,
     tasks: JoinSet<()>,
     /// Reaches shards that were away at the start, and keeps tables within their bytes; not waited for at a stop.
@@ -177,7 +179,7 @@ impl Sink {
         let assembly = Arc::new(Mutex::new(Assembly::default()));
         let limits =
             BlockLimits { rows: config.block_rows, octets: config.block_bytes, compression: config.compression };
-        let stop_side = Arc::new(AtomicBool::new(false));
+        let close_side = side.closer();
         let always = disk.spool.as_ref().filter(|_| config.spool.policy == Policy::Always);
         let side_assembler = |table| SideAssembler::new(&database, table, config.compression, always.cloned());
         let sides = SideThread {
@@ -186,7 +188,6 @@ impl Sink {
             backlog: Arc::clone(&backlog),
             ledgers: ledgers.clone(),
             flush_interval: config.flush_interval(),
-            stop: Arc::clone(&stop_side),
         };
         let assembler = Assembler::new(database, limits, names);
         let assembler = match always {
@@ -232,7 +233,7 @@ impl Sink {
                 runtime,
             );
         }
-        Ok(Self { inserter, assembly, block_thread, side_thread, stop_side, spool: disk, tasks, upkeep })
+        Ok(Self { inserter, assembly, block_thread, side_thread, close_side, spool: disk, tasks, upkeep })
     }
 
     /// Everything that metrics and the API show. Sends no request and does not wait for ClickHouse.
@@ -266,7 +267,7 @@ impl Sink {
     pub async fn drain(mut self, limit: Duration) -> Drained {
         let deadline = tokio::time::Instant::now() + limit;
         let before = self.inserter.ledgers.flows.snapshot().dropped_total();
-        self.stop_side.store(true, Ordering::Release);
+        self.close_side.close();
         self.upkeep.abort();
         let threads = [self.block_thread, self.side_thread];
         let joined = tokio::task::spawn_blocking(move || threads.map(|thread| thread.join().is_ok()));

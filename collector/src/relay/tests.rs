@@ -64,7 +64,7 @@ fn what_finds_no_room_is_left_out_and_counted_and_nobody_waits() {
     let figures = || (shared.left_out.load(Ordering::Relaxed), shared.waiting_octets.load(Ordering::Relaxed));
     assert_eq!(figures(), (4, 200));
     // There is room in the queue, but not for so many octets.
-    waiting.try_recv().unwrap();
+    waiting.try_receive().unwrap();
     shared.waiting_octets.store(MAX_WAITING_OCTETS - 99, Ordering::Relaxed);
     copier.copy(exporter(), &[3; 100]);
     copier.hand_on();

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-
 use super::{SideLedger, SideRows};
+use crate::channel::{Closer, Received, Receiver, Sender, bounded};
 use crate::ledger::DropReason;
 
 /// Hand-overs that wait at most. A receive worker makes one per receive call, and the sink's thread does nothing but
@@ -39,7 +38,7 @@ pub enum ReceivedRows {
     Rows(SideRows),
     /// Nothing came within the time.
     Quiet,
-    /// Every sender is gone and the queue is empty.
+    /// The queue is empty, and every sender is gone or the queue is closed.
     Closed,
 }
 
@@ -79,14 +78,19 @@ impl SideSender {
 impl SideReceiver {
     /// Waits for rows for up to `wait`.
     pub fn receive(&self, wait: Duration) -> ReceivedRows {
-        match self.rows.recv_timeout(wait) {
-            Ok(rows) => {
+        match self.rows.receive_within(wait) {
+            Received::Item(rows) => {
                 self.waiting.fetch_sub(rows.len(), Ordering::Relaxed);
                 ReceivedRows::Rows(rows)
             }
-            Err(RecvTimeoutError::Timeout) => ReceivedRows::Quiet,
-            Err(RecvTimeoutError::Disconnected) => ReceivedRows::Closed,
+            Received::Quiet => ReceivedRows::Quiet,
+            Received::Closed => ReceivedRows::Closed,
         }
+    }
+
+    /// What closes the queue: rows that are offered afterwards are dropped and counted.
+    pub fn closer(&self) -> Closer<SideRows> {
+        self.rows.closer()
     }
 
     /// The accounts of the rows.
