@@ -24,6 +24,8 @@ pub struct Ring {
     control: Box<[[u64; CONTROL_WORDS]]>,
     iovecs: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
+    /// Buffers that the last call filled.
+    filled: usize,
 }
 
 /// Whether a receive call waits when nothing is there.
@@ -62,6 +64,7 @@ impl Ring {
             control: vec![[0; CONTROL_WORDS]; buffers].into(),
             iovecs: vec![iovec; buffers].into(),
             headers: vec![header; buffers].into(),
+            filled: 0,
         }
     }
 
@@ -90,8 +93,14 @@ impl Ring {
                 error => return Err(error),
             },
         };
+        self.filled = received;
         let this = &*self;
         Ok((0..received).flat_map(move |at| this.datagrams(at)))
+    }
+
+    /// Whether the last call filled every buffer, so that more may wait.
+    pub fn is_full(&self) -> bool {
+        self.filled == self.headers.len()
     }
 
     /// Points every header at its buffers: the kernel overwrites the lengths in each call.
