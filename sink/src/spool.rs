@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
+use std::mem;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -125,7 +126,9 @@ struct State {
     in_the_way: Option<Instant>,
     /// Folders that were logged as strange.
     strange: HashSet<PathBuf>,
-    unsynced: Vec<File>,
+    /// Files that were closed since the last sync, and whether the folder has changed since then.
+    unsynced: Vec<(Arc<str>, File)>,
+    unsynced_folder: bool,
     /// Blocks that are done with and whose files could not be removed.
     unremoved: Vec<Kept>,
     /// What a full disk left of the files of blocks that are in memory, by token.
@@ -305,15 +308,25 @@ impl Spool {
                 false
             }
             _ => {
+                self.leave_unsynced(&kept.name);
                 self.forget(kept);
                 true
             }
         }
     }
 
+    /// A removed file is not forced onto the medium: nobody reads its octets again.
+    fn leave_unsynced(&self, name: &str) {
+        let mut state = self.state();
+        let at = state.unsynced.iter().position(|(unsynced, _)| **unsynced == *name);
+        let file = at.map(|at| state.unsynced.swap_remove(at));
+        drop(state);
+        drop(file);
+    }
+
     /// Removes what could not be removed before.
     fn remove_left(&self) {
-        let left = std::mem::take(&mut self.state().unremoved);
+        let left = mem::take(&mut self.state().unremoved);
         left.iter().for_each(|kept| _ = self.remove(kept));
     }
 
@@ -452,10 +465,12 @@ impl Spool {
 
     /// Forces onto the medium what was closed since the last call.
     pub(crate) fn sync(&self) {
-        let files = std::mem::take(&mut self.state().unsynced);
+        let mut state = self.state();
+        let (files, folder) = (mem::take(&mut state.unsynced), mem::take(&mut state.unsynced_folder));
+        drop(state);
+        let files = files.iter().map(|(_, file)| file.sync_data());
         // The folder last: it has the files' names.
-        let folder = (!files.is_empty()).then(|| directory::sync(&self.folder.path));
-        for synced in files.iter().map(File::sync_data).chain(folder) {
+        for synced in files.chain(folder.then(|| directory::sync(&self.folder.path))) {
             if let Err(error) = synced {
                 self.failed("cannot force a file onto the medium", &error);
             }
@@ -537,7 +552,9 @@ impl OpenFile {
             spool.state().failure = None;
         }
         if spool.config.fsync == Fsync::Interval {
-            spool.state().unsynced.push(this.file);
+            let mut state = spool.state();
+            state.unsynced.push((Arc::clone(&this.name), this.file));
+            state.unsynced_folder = true;
         }
         Some(Kept { name: this.name, sent: false, octets: this.octets })
     }

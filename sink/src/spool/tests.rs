@@ -407,6 +407,21 @@ fn files_and_their_names_are_forced_onto_the_medium_as_configured() {
 }
 
 #[test]
+fn a_file_that_is_removed_first_is_not_forced_onto_the_medium_but_its_removal_is() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = Spool::open(&SpoolConfig { fsync: Fsync::Interval, ..config() }, root.path()).unwrap();
+    let [first, _, _] = ["a", "b", "c"].map(|token| begun(&spool, token, 1).close().unwrap());
+    spool.remove(&first);
+    let unsynced = || spool.state().unsynced.iter().map(|(name, _)| Arc::clone(name)).collect::<Vec<_>>();
+    assert!(unsynced().len() == 2 && !unsynced().contains(&first.name));
+    spool.sync();
+    spool.remove(&begun(&spool, "d", 1).close().unwrap());
+    assert!(unsynced().is_empty() && spool.state().unsynced_folder);
+    spool.sync();
+    assert!(!spool.state().unsynced_folder);
+}
+
+#[test]
 fn a_spool_is_full_by_octets_or_by_what_is_free() {
     let root = tempfile::tempdir().unwrap();
     let spool = Spool::open(&SpoolConfig { max_bytes: 1000, ..config() }, root.path()).unwrap();
