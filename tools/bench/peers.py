@@ -1,11 +1,13 @@
 """Helios beside goflow2, goflow2 with Kafka and a consumer, and nfcapd: flows per CPU second and loss.
 
 One capture (IPFIX of `helios simulate`) is sent by `helios replay` at one rate to one pipeline after the other, on the same CPUs.
-Helios and nfcapd get it at a multiple of that rate as well, which goflow2 does not take: full batches cost less a flow than wake-ups.
 CPU is what the pipeline's processes used while they worked, start-up left out; the generator and the database are not in it.
+[`rates`](rates.py) then measures Helios beside nfcapd at four rates, which goflow2 does not take.
 
-    make bench SUITE=peers                        about 5 minutes
-    BENCH_PEERS_RATE=1000 make bench SUITE=peers  another rate, in datagrams per second
+    make bench SUITE=peers                        about 15 minutes
+    BENCH_PEERS_RATE=1000 make bench SUITE=peers  another rate of the capture, in datagrams per second
+    BENCH_PEERS_ONLY=rates make bench SUITE=peers the four rates alone, 10 minutes
+    BENCH_BEFORE=old/helios ...                   another helios beside this one, at the four rates
 """
 
 import contextlib
@@ -20,13 +22,11 @@ from pathlib import Path
 
 from processes import ROOT, free_port, get, wait_for
 
-from . import report
+from . import rates, report
 from .procs import Metrics, Process, engine, helios_binary, query
 
 CACHE = Path(os.environ.get("BENCH_PEERS", ROOT / ".cache/peers"))
 RATE = int(os.environ.get("BENCH_PEERS_RATE", "2000"))
-# How many times the rate those get the capture as well that take it, so many times over.
-FASTER = 20
 FLOWS = int(os.environ.get("BENCH_PEERS_FLOWS", "800000"))
 EXPORTERS = 50
 
@@ -69,8 +69,8 @@ class Capture:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.flows = json.loads(summary.read_text())["total"]["flows"]
 
-    def replay(self, target: str, faster: int):
-        command = [helios_binary(), "replay", self.file, "--target", target, "--rate", str(RATE * faster), "--loop", str(faster), "--keep-sources"]
+    def replay(self, target: str):
+        command = [helios_binary(), "replay", self.file, "--target", target, "--rate", str(RATE), "--keep-sources"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -87,14 +87,14 @@ def settled(what: str, count, seconds: float = 60.0) -> int:
     raise SystemExit(f"bench: {what} still changes after {seconds:.0f} s")
 
 
-def measured(capture: Capture, name: str, key: str, target: str, processes: list[Process], count, faster: int = 1) -> dict:
+def measured(capture: Capture, name: str, key: str, target: str, processes: list[Process], count) -> dict:
     before = [process.cpu_total() for process in processes]
-    capture.replay(target, faster)
+    capture.replay(target)
     arrived = settled(name, count, 300)
     used = [process.cpu_total() - start for process, start in zip(processes, before, strict=True)]
     parts = ", ".join(f"{process.name} {seconds:.2f}" for process, seconds in zip(processes, used, strict=True))
     row = {
-        "name": name, "key": key, "sent": capture.flows * faster, "arrived": arrived, "cpu": sum(used), "parts": parts,
+        "name": name, "key": key, "sent": capture.flows, "arrived": arrived, "cpu": sum(used), "parts": parts,
         "per_cpu": arrived / max(sum(used), 0.01), "helios": False,
     }  # fmt: skip
     return row
@@ -108,14 +108,14 @@ def show(row: dict):
     )
 
 
-def helios(capture: Capture, folder: Path, clickhouse: str, name: str, key: str, compression: str = "lz4", faster: int = 1) -> dict:
+def helios(capture: Capture, folder: Path, clickhouse: str, name: str, key: str, compression: str = "lz4") -> dict:
     flows, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     command = [helios_binary(), "run", "--listen", flows, "--clickhouse-url", clickhouse, "--set", f"admin.listen={admin}"]
     command += ["--set", f"clickhouse.compression={compression}"]
     with Process("helios", command, folder / f"{key}.log") as process:
         wait_for("helios to be ready", lambda: get(f"http://{admin}/readyz"))
         stored = lambda: int(Metrics(f"http://{admin}/metrics").sum("helios_pipeline_rows_stored_total"))  # noqa: E731
-        return {**measured(capture, name, key, flows, [process], stored, faster), "helios": True}
+        return {**measured(capture, name, key, flows, [process], stored), "helios": True}
 
 
 def goflow2(folder: Path, port: int, admin: int, transport: list[str]) -> Process:
@@ -132,22 +132,12 @@ def goflow2_file(capture: Capture, folder: Path) -> dict:
         return measured(capture, "goflow2, protobuf to /dev/null", "goflow2_file", f"127.0.0.1:{port}", [process], records)
 
 
-def at_rate(name: str, key: str, faster: int) -> tuple[str, str]:
-    return (f"{name}, at {faster} times the rate", f"{key}_{faster}_times_the_rate") if faster > 1 else (name, key)
-
-
-def nfcapd(capture: Capture, folder: Path, faster: int) -> dict:
-    name, key = at_rate("nfcapd to files", "nfcapd", faster)
-    port, files = free_port(), folder / key
-    files.mkdir()
-    command = ["nfcapd", "-w", files, "-b", "127.0.0.1", "-p", str(port), "-t", "3600", "-B", str(4 << 20)]
-    process = Process("nfcapd", command, folder / f"{key}.log")
+def nfcapd(capture: Capture, folder: Path) -> dict:
+    process, target = rates.nfcapd([], folder)
     with process:
-        time.sleep(1)  # nfcapd says nothing when it is ready
-        written = lambda: sum(file.stat().st_size for file in files.iterdir())  # noqa: E731
-        row = measured(capture, name, key, f"127.0.0.1:{port}", [process], written, faster)
-    statistics = subprocess.run(["nfdump", "-R", files, "-I"], capture_output=True, text=True, check=True).stdout
-    row["arrived"] = sum(int(line.split(":")[1]) for line in statistics.splitlines() if line.startswith("Flows:"))
+        written = lambda: sum(file.stat().st_size for file in (folder / "files").iterdir())  # noqa: E731
+        row = measured(capture, "nfcapd to files", "nfcapd", target, [process], written)
+    row["arrived"] = rates.in_files(folder)
     row["per_cpu"] = row["arrived"] / max(row["cpu"], 0.01)
     return row
 
@@ -210,6 +200,9 @@ def main():
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="helios-peers-")))
         process, clickhouse = engine(folder)
         stack.enter_context(process)
+        report.write_rates(ROOT, rates.measure(folder, clickhouse), rates.SECONDS, rates.EXPORTERS)
+        if os.environ.get("BENCH_PEERS_ONLY") == "rates":
+            return
         capture = Capture(folder)
         rows = []
         sink_port = free_port()
@@ -218,11 +211,10 @@ def main():
             wait_for("the sink", lambda: get(f"http://127.0.0.1:{sink_port}/ping"))
             sink_url = f"http://127.0.0.1:{sink_port}"
             for compression in ("lz4", "none"):
-                for faster in (1, FASTER):
-                    name, key = at_rate(f"Helios to a sink that reads, {compression}", f"helios_{compression}", faster)
-                    rows.append(helios(capture, folder, sink_url, name, key, compression, faster))
+                name = f"Helios to a sink that reads, {compression}"
+                rows.append(helios(capture, folder, sink_url, name, f"helios_{compression}", compression))
         rows.append(goflow2_file(capture, folder))
-        rows += [nfcapd(capture, folder, faster) for faster in (1, FASTER)]
+        rows.append(nfcapd(capture, folder))
         rows.append(helios(capture, folder, clickhouse, "Helios -> ClickHouse", "helios_clickhouse"))
         rows.append(goflow2_kafka(capture, folder, clickhouse))
     for row in rows:

@@ -69,10 +69,8 @@ class Process:
         return seconds
 
     def cpu_total(self) -> float:
-        """CPU seconds of the process, threads that have ended included."""
-        stat = Path(f"/proc/{self.child.pid}/stat").read_text()
-        fields = stat[stat.rindex(")") + 2 :].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """CPU seconds of the process, threads that have ended included, by the kernel's clock of it (CPUCLOCK_SCHED)."""
+        return time.clock_gettime((~self.child.pid << 3) | 2)
 
     def resident(self) -> int:
         return int(Path(f"/proc/{self.child.pid}/statm").read_text().split()[1]) * PAGE

@@ -90,7 +90,7 @@ def write_peers(root: Path, rows: list[dict], flows: int, rate: int):
     ratios += [f"| {row['name']} | " + " | ".join(f"{ratio(row, peer):.1f} x" for peer in peers) + " |" for row in ours]
     text = f"""
 `make bench SUITE=peers` on {machine()}; the same capture of {flows:,} flows (IPFIX, `helios simulate`), sent by `helios replay` at {rate:,}
-datagrams/s unless told otherwise, one pipeline after the other on the same CPUs. CPU is that of the processes named, without generator
+datagrams/s, one pipeline after the other on the same CPUs. CPU is that of the processes named, without generator
 and database.
 
 {chr(10).join(lines)}
@@ -101,6 +101,23 @@ and database.
     for row in ours:
         for peer in peers:
             print(f"{row['key']}_against_{peer['key']}: {ratio(row, peer):.1f} x")
+    print("written: BENCHMARKS.md")
+
+
+def write_rates(root: Path, collectors, seconds: float, exporters: int):
+    first = collectors[0]
+    lines = ["| flows/s | " + " | ".join(collector.name for collector in collectors) + " |", "|---" * (len(collectors) + 1) + "|"]
+    for rate in first.costs:
+        cells = [f"{c.cost(rate):.2f}" + (f" ({c.lost(rate):.1%} lost)" if c.lost(rate) >= 0.001 else "") for c in collectors]
+        lines.append(f"| {rate / 1e3:,.0f} k | " + " | ".join(cells) + " |")
+    text = f"""
+`make bench SUITE=peers` on {machine()}; IPFIX of {exporters} exporters by `helios simulate`, every datagram by itself. Helios
+stores with its spool on and LZ4, and sends to a sink that reads. Microseconds of CPU a flow, of the cheapest of
+{len(first.costs[rate])} rounds of {seconds:g} s by turns:
+
+{chr(10).join(lines)}
+"""
+    replace(root / "BENCHMARKS.md", "rates", text)
     print("written: BENCHMARKS.md")
 
 
@@ -158,7 +175,7 @@ else as by default; the cheaper of {repeats} runs.
 
 | figure | value |
 |---|---|
-| CPU of `helios run` that gets nothing | {figures["idle"]:.1%} of a core |
+| CPU of `helios run` that gets nothing | {figures["idle"]:.2%} of a core |
 """
     replace(root / "BENCHMARKS.md", "sweep", text)
     print(f"\nidle_cores: {figures['idle']:.4f}\nwritten: BENCHMARKS.md")
