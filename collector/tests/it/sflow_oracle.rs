@@ -177,7 +177,14 @@ proptest! {
             }
         };
         let samples = samples_at(&message);
-        prop_assert_eq!(counts.samples as usize, ends(&message, samples).filter(|&end| end <= cut).count());
+        let whole: Vec<usize> = ends(&message, samples).filter(|&end| end <= cut).collect();
+        // Zeros behind a sample whose length is no multiple of four are padding, or the tag of the next one where a device
+        // does not pad. The length of the whole message would tell; what is left of it does not.
+        if let Some(unpadded) = whole.iter().position(|end| end % 4 != 0) {
+            prop_assert!(counts.samples as usize > unpadded, "{} samples of {:?}", counts.samples, whole);
+            return Ok(());
+        }
+        prop_assert_eq!(counts.samples as usize, whole.len());
         let mut shorter = message;
         shorter[samples - 4..samples].copy_from_slice(&counts.samples.to_be_bytes());
         let mut expected = FlowBatch::new();
