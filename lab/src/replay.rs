@@ -161,7 +161,7 @@ impl<'a, W: FnMut(&Report)> Replay<'a, W> {
             stop,
             watch,
             started,
-            schedule: Schedule::new(settings, started),
+            schedule: Schedule::new(settings),
             senders: Vec::new(),
             by_source: HashMap::new(),
             addresses: HashMap::new(),
@@ -276,10 +276,10 @@ enum Due {
 }
 
 impl Schedule {
-    fn new(settings: &Settings, started: Instant) -> Self {
+    fn new(settings: &Settings) -> Self {
         match settings.speed {
             Speed::Captured(factor) => Self::Captured(Timeline::new(factor, settings.max_gap)),
-            Speed::DatagramsPerSec(rate) => Self::Rate(Pace::new(rate, started)),
+            Speed::DatagramsPerSec(rate) => Self::Rate(Pace::new(rate)),
             Speed::Max => Self::Max,
         }
     }

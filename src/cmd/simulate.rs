@@ -63,7 +63,14 @@ pub struct Args {
     exporters: u32,
 
     /// Protocols of the exporters, in turn
-    #[arg(long, value_enum, value_name = "NAME,...", value_delimiter = ',', default_value = "v5,v7,v9,ipfix,sflow")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        ignore_case = true,
+        default_value = "v5,v7,v9,ipfix,sflow"
+    )]
     protocol: Vec<Speaks>,
 
     /// Templates that each NetFlow v9 and IPFIX exporter announces; it uses four of them
@@ -113,7 +120,7 @@ pub struct Args {
     /// Send each datagram with its own system call, as separate devices do
     ///
     /// Otherwise datagrams of one exporter leave together (UDP_SEGMENT), which costs much less CPU, also for a receiver
-    /// with UDP_GRO.
+    /// with UDP_GRO. On loopback, tcpdump then captures several datagrams as one: give this flag for a capture.
     #[arg(long)]
     no_gso: bool,
 }
@@ -287,9 +294,10 @@ impl Args {
         // A closed standard error is no failure: the work is done.
         let _ = writeln!(
             stderr,
-            "{} in {} to {whither} in {elapsed_secs:.1} s, {reached:.0} flows/s",
+            "{} in {} to {whither} in {elapsed_secs:.1} s, {} flows/s",
             counted(total.sent.flows, "flow"),
-            counted(total.sent.datagrams, "datagram")
+            counted(total.sent.datagrams, "datagram"),
+            per_second(reached)
         );
         if let Some(missing) = self.shortfall(summary, load) {
             let _ = writeln!(
@@ -320,7 +328,14 @@ fn progress_line(status: &Status) -> String {
     let secs = status.elapsed.as_secs_f64();
     let Status { flows, datagrams, not_sent, .. } = *status;
     let lost = if not_sent > 0 { format!(", {not_sent} datagrams not sent") } else { String::new() };
-    format!("{secs:.0} s: {flows} flows in {datagrams} datagrams, {:.0} flows/s{lost}", flows as f64 / secs)
+    let rate = per_second(flows as f64 / secs);
+    format!("{secs:.0} s: {flows} flows in {datagrams} datagrams, {rate} flows/s{lost}")
+}
+
+/// A rate in whole numbers, and below 10 in tenths.
+fn per_second(rate: f64) -> String {
+    // What rounds to 10.0 is 10.
+    if rate < 9.95 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }
 
 /// A positive number with an optional k, M or G.
@@ -398,6 +413,10 @@ mod tests {
     fn a_protocol_named_twice_counts_once() {
         let protocols = args("--protocol v9,v9,ipfix --exporters 2").settings().unwrap().protocols;
         assert_eq!(protocols, [Protocol::Netflow9, Protocol::Ipfix]);
+        assert_eq!(
+            args("--protocol NetFlow9,sFlow").settings().unwrap().protocols,
+            [Protocol::Netflow9, Protocol::Sflow5]
+        );
     }
 
     #[test]
@@ -407,5 +426,6 @@ mod tests {
             assert!(rate(wrong).is_err(), "{wrong}");
         }
         assert!(count("1.5").is_err());
+        assert_eq!([0.5, 9.94, 9.96, 943.4].map(per_second), ["0.5", "9.9", "10", "943"]);
     }
 }

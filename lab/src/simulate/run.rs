@@ -108,7 +108,7 @@ impl Clock {
         match output {
             Output::Network(_) => {
                 let started = Instant::now();
-                Self::Wall { started, pace: load.flows_per_sec.map(|rate| Pace::new(rate, started)) }
+                Self::Wall { started, pace: load.flows_per_sec.map(Pace::new) }
             }
             Output::File { .. } => {
                 let rate = load.flows_per_sec.unwrap_or(FILE_FLOWS_PER_SEC);
