@@ -6,6 +6,7 @@
 
 use std::io::ErrorKind;
 use std::iter;
+use std::mem;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,6 +113,8 @@ pub(crate) struct Worker {
     minute: Minute,
     failures: LogLimit<ErrorKind>,
     refused: LogLimit<DecodeError>,
+    /// When exporters that wait for a template were looked for last.
+    waiting_seen: UnixMs,
 }
 
 /// What a receive call brought.
@@ -158,6 +161,7 @@ impl Worker {
             minute: Minute { begin: minute_of(unix_ms()), kernel_drops: 0 },
             failures: LogLimit::default(),
             refused: LogLimit::default(),
+            waiting_seen: unix_ms(),
         };
         worker.publish();
         worker
@@ -323,12 +327,12 @@ impl Worker {
         shown.extend_from_slice(refused);
     }
 
-    /// Logs exporters whose data waits for a template since a minute ago: each once, and only so many at a time.
-    fn tell_waiting(&self, now: UnixMs) {
-        let minute = 60_000;
+    /// Logs exporters whose data waits for a template for more than a minute: each once, and only so many at a time.
+    fn tell_waiting(&mut self, now: UnixMs) {
+        let last = mem::replace(&mut self.waiting_seen, now);
         let waits = |stats: &ExporterStats| {
             let since = stats.stats.waits_for_template_since?;
-            (minute..2 * minute).contains(&(now - since)).then_some((stats.address, now - since))
+            turned_a_minute(since, last, now).then_some((stats.address, now - since))
         };
         let exporters = self.decoder.exporters();
         for (address, waiting_ms) in exporters.filter_map(|stats| waits(&stats)).take(WAITING_EXPORTERS_PER_MINUTE) {
@@ -392,6 +396,12 @@ impl Gathering {
     }
 }
 
+/// Whether what began at `since` has become a minute old since `last`. The intervals between two looks have any length, and
+/// each moment is in one of them.
+fn turned_a_minute(since: UnixMs, last: UnixMs, now: UnixMs) -> bool {
+    (last + 1..=now).contains(&(since + 60_000))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -432,5 +442,16 @@ mod tests {
         let pause = gathering.pause(Taken { datagrams: 1, full: false }, begin + 1000 * MS).unwrap();
         assert_eq!(pause.as_millis(), 2);
         assert!(Gathering::into(1 << 20, begin).is_none());
+    }
+
+    #[test]
+    fn an_exporter_that_waits_is_told_once_however_long_a_look_took() {
+        for drift in [0, 1, 4_000, 59_000] {
+            let looks: Vec<UnixMs> = (0..10).map(|look| look * (60_000 + drift)).collect();
+            for since in [0, 1, 1_999, 60_000, 61_234, 119_999] {
+                let told = looks.windows(2).filter(|look| turned_a_minute(since, look[0], look[1])).count();
+                assert_eq!(told, 1, "drift {drift} ms, since {since} ms");
+            }
+        }
     }
 }
