@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use helios_collector::decode::RefusedSender;
 use helios_collector::{Collector, CollectorError, CollectorStats, ExporterList};
-use helios_common::exporter::{Address, Exporters};
+use helios_common::exporter::{Address, Entry, Exporters, ip_of};
 use helios_common::ledger::{Accounts, DropReason, Ledger};
-use helios_common::names::Names;
+use helios_common::names::{NO_NAME, Names};
 use helios_common::queue::{BatchReceiver, bounded_queue};
 use helios_common::side::side_queue;
 use helios_enricher::sources::{self, External};
@@ -311,13 +311,15 @@ impl Stages {
 
 impl Shared {
     fn identity(&self, stages: &Stages, address: Address) -> Identity {
-        let found = self.exporters.at(address);
-        let Some((entry, enricher)) = found.zip(stages.enricher.as_ref()) else { return Identity::default() };
-        let exporter = enricher.exporter(&entry);
+        // An exporter that was restored and has sent nothing since is not in the table: the inventory may know it all the same.
+        let restored = Entry { address, socket: address, address_name: NO_NAME };
+        let entry = self.exporters.at(address).unwrap_or(restored);
+        let exporter = stages.enricher.as_ref().map(|enricher| enricher.exporter(&entry)).unwrap_or_default();
         let view = self.names.read();
         let text = |name| view.get(name).to_owned();
+        let name = text(exporter.name);
         Identity {
-            name: text(exporter.name),
+            name: if name.is_empty() { ip_of(address).to_string() } else { name },
             site: text(exporter.site),
             region: text(exporter.region),
             role: text(exporter.role),

@@ -76,16 +76,23 @@ fn a_device_that_fell_silent_before_a_restart_is_known_after_it_with_its_last_da
     let engine = Engine::start();
     let directory = tempfile::tempdir().unwrap();
     let state = format!("collector.state_dir={}", directory.path().display());
+    let devices = directory.path().join("devices.yaml");
+    std::fs::write(&devices, "devices:\n  - {name: lab-fw1, addresses: [127.0.0.1], site: lab}\n").unwrap();
+    let inventory = format!("enricher.inventory.files={}", devices.display());
     let exporter = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let helios = Helios::ready(&engine.url(), &[&state]);
+    let helios = Helios::ready(&engine.url(), &[&state, &inventory]);
     exporter.send_to(&announcement(), helios.flows).unwrap();
     let before = wait_for("the exporter", || the_exporter(&helios));
     let seen = helios.metric("helios_collector_exporter_last_seen_timestamp_seconds");
     let (status, log) = helios.stop();
     assert!(status.success(), "{log}");
 
-    let helios = Helios::ready(&engine.url(), &[&state]);
+    let helios = Helios::ready(&engine.url(), &[&state, &inventory]);
     assert_eq!(the_exporter(&helios), Some(before));
+    let exporters = helios.json("/api/v1/exporters");
+    let exporter = &exporters["exporters"][0];
+    assert_eq!((&exporter["name"], &exporter["site"]), (&"lab-fw1".into(), &"lab".into()), "{exporters}");
+    assert_eq!(exporters["unknown"], serde_json::json!([]), "{exporters}");
     assert_eq!(helios.metric("helios_collector_exporter_last_seen_timestamp_seconds"), seen);
     assert_eq!(
         helios.metric("helios_collector_exporter_datagrams_total"),
