@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use helios_lab::counted;
 use helios_service::config::args::SourceArgs;
 use helios_service::exit::Exit;
 
@@ -129,11 +130,6 @@ impl ConfigArgs {
         }
         Ok(config)
     }
-}
-
-/// A number with its noun: `1 row`, `2 rows`.
-fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Reads the address of a collector: an IP address or a host name, and a port. Of a name with addresses of both families

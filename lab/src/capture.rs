@@ -15,6 +15,8 @@ use std::path::Path;
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{PcapError, create_reader};
 
+use crate::counted;
+
 mod blocks;
 mod fragments;
 mod ipfix_file;
@@ -299,14 +301,14 @@ impl Counts {
     /// A sentence for each thing about the capture that a user should know.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let mut note = |count: u64, text: &str| {
+        let mut note = |count: u64, what: &str, text: &str| {
             if count > 0 {
-                notes.push(format!("{count} {text}"));
+                notes.push(format!("{} {text}", counted(count, what)));
             }
         };
-        note(self.other_link, "packets skipped: captured on a kind of interface that is not supported");
-        note(self.fragments_lost, "IP fragments skipped: the other fragments of their datagrams are missing");
-        note(self.cut_datagrams, "datagrams are cut: capture with `tcpdump -s 0`");
+        note(self.other_link, "packet", "skipped: captured on a kind of interface that is not supported");
+        note(self.fragments_lost, "IP fragment", "skipped: the other fragments of the datagram are missing");
+        note(self.cut_datagrams, "datagram", "cut: capture with `tcpdump -s 0`");
         match self.end {
             End::Whole => {}
             End::Cut => notes.push(format!("the capture breaks off in the middle of packet {}", self.packets + 1)),

@@ -1,5 +1,6 @@
 //! `helios decode`: a capture to rows, a summary or raw fields.
 
+use std::cell::Cell;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use helios_query::Filter;
 
 use crate::config::Config;
 use helios_lab::capture::{Capture, Event, Live};
+use helios_lab::counted;
 use helios_lab::decode::{Csv, JsonLines, Raw, Rows, Session, Table};
 use helios_service::config::Sources;
 use helios_service::exit::Exit;
@@ -114,12 +116,16 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     } else if args.summary {
         summary(&mut live, decoder, out)?
     } else {
-        rows(&mut live, decoder, writer(args, columns, out)?)?
+        let (taken, left) = (Cell::new(0), Cell::new(0));
+        let notes = rows(&mut live, decoder, writer(args, columns, out, &taken, &left)?)?;
+        let none = (taken.get() == 0 && left.get() > 0).then(|| none_taken(left.get()));
+        notes.into_iter().chain(none).collect()
     };
     let counts = live.counts();
     notes.splice(0..0, counts.notes());
     if live.is_stopped() {
-        notes.push(format!("stopped after {} packets with {} datagrams", counts.packets, counts.datagrams));
+        let (packets, datagrams) = (counted(counts.packets, "packet"), counted(counts.datagrams, "datagram"));
+        notes.push(format!("stopped after {packets} with {datagrams}"));
     }
     let mut stderr = io::stderr().lock();
     for note in notes {
@@ -129,14 +135,28 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     Ok(())
 }
 
-fn writer<'a>(args: &Args, columns: Option<Vec<Column>>, out: impl Write + 'a) -> Result<Box<dyn Rows + 'a>, Exit> {
+/// Nothing printed by itself would leave open whether the capture or the filter is the cause.
+fn none_taken(left: u64) -> String {
+    format!(
+        "--filter takes none of {}; a capture has addresses and numbers, and no names from inventories",
+        counted(left, "flow")
+    )
+}
+
+fn writer<'a>(
+    args: &Args,
+    columns: Option<Vec<Column>>,
+    out: impl Write + 'a,
+    taken: &'a Cell<u64>,
+    left: &'a Cell<u64>,
+) -> Result<Box<dyn Rows + 'a>, Exit> {
     let rows: Box<dyn Rows + 'a> = match args.format {
         Format::Json => Box::new(JsonLines::new(out, columns)),
         Format::Table => Box::new(Table::new(out, columns)),
         Format::Csv => Box::new(Csv::new(out, columns).map_err(|error| Exit::output(&error))?),
     };
     Ok(match &args.filter {
-        Some(filter) => Box::new(Filtered { filter: super::query::filter(filter)?, rows }),
+        Some(filter) => Box::new(Filtered { filter: super::query::filter(filter)?, rows, taken, left }),
         None => rows,
     })
 }
@@ -145,11 +165,20 @@ fn writer<'a>(args: &Args, columns: Option<Vec<Column>>, out: impl Write + 'a) -
 struct Filtered<'a> {
     filter: Filter,
     rows: Box<dyn Rows + 'a>,
+    /// How many it took.
+    taken: &'a Cell<u64>,
+    /// How many it did not take.
+    left: &'a Cell<u64>,
 }
 
 impl Rows for Filtered<'_> {
     fn row(&mut self, batch: &FlowBatch, names: &NamesView<'_>, row: usize, held: bool) -> io::Result<()> {
-        if self.filter.matches(batch, names, row) { self.rows.row(batch, names, row, held) } else { Ok(()) }
+        if !self.filter.matches(batch, names, row) {
+            self.left.set(self.left.get() + 1);
+            return Ok(());
+        }
+        self.taken.set(self.taken.get() + 1);
+        self.rows.row(batch, names, row, held)
     }
 
     fn flush(&mut self) -> io::Result<()> {

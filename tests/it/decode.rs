@@ -150,7 +150,7 @@ fn a_malformed_datagram_is_a_note_and_not_a_failure() {
     let (stdout, stderr) = decode(&capture, &[]);
     assert_eq!(stdout, "");
     assert_eq!(
-        stderr.lines().filter(|line| line.starts_with("helios: 1 datagrams discarded: ")).count(),
+        stderr.lines().filter(|line| line.starts_with("helios: 1 datagram discarded: ")).count(),
         2,
         "{stderr}"
     );
@@ -168,7 +168,7 @@ fn a_list_that_cannot_be_read_is_a_note_and_its_record_stays() {
     .concat();
     let (stdout, stderr) = decode(&capture(&[("192.0.2.1", message)]), &["--columns", "bytes"]);
     assert_eq!(stdout.trim(), r#"{"bytes":100}"#);
-    assert!(stderr.contains("1 lists in records (RFC 6313) could not be read"), "{stderr}");
+    assert!(stderr.contains("1 list in records (RFC 6313) could not be read"), "{stderr}");
 }
 
 #[test]

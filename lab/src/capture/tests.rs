@@ -91,7 +91,7 @@ fn what_is_no_datagram_is_counted_by_what_it_is() {
 
     let (datagrams, counts) = read(pcap(105, &[vec![0; 100]]));
     assert_eq!((datagrams.len(), counts.other_link), (0, 1));
-    assert!(counts.notes()[0].starts_with("1 packets skipped"), "{:?}", counts.notes());
+    assert!(counts.notes()[0].starts_with("1 packet skipped"), "{:?}", counts.notes());
 }
 
 #[test]

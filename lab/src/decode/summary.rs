@@ -7,6 +7,8 @@ use helios_common::columns::{BYTES, PACKETS};
 use helios_common::flow::FlowBatch;
 use serde::Serialize;
 
+use crate::counted;
+
 /// Counters by protocol; serialises to the object that `helios decode --summary` prints.
 #[derive(Debug, Default, Serialize)]
 #[serde(transparent)]
@@ -112,11 +114,12 @@ impl Summary {
 
     /// A sentence for each reason for which messages were discarded, and for what was left out of others.
     pub fn notes(&self) -> Vec<String> {
-        let discarded = self.discarded.values().map(|(count, error)| format!("{count} datagrams discarded: {error}"));
+        let discarded = self.discarded.values();
+        let discarded = discarded.map(|(count, error)| format!("{} discarded: {error}", counted(*count, "datagram")));
         let mut notes: Vec<String> = discarded.collect();
         let mut note = |count: u64, what: &str, text: &str| {
             if count > 0 {
-                notes.push(format!("{} {text}", n(count, what)));
+                notes.push(format!("{} {text}", counted(count, what)));
             }
         };
         note(self.contradictions, "message", "with lengths that contradict each other: what could be told was decoded");
@@ -128,26 +131,15 @@ impl Summary {
         note(self.samples_left_out, "sFlow sample", "left out: the datagram ends before their end");
         note(self.malformed_samples, "sFlow sample", "left out: lengths inside them contradict each other");
         note(self.records_left_out, "record", "in sFlow samples left out: shorter than their structure");
-        if self.unreadable_lists > 0 {
-            notes.push(format!("{} lists in records (RFC 6313) could not be read", self.unreadable_lists));
-        }
-        let mut note = |count: u64, what: &str, text: &str| notes.push(format!("{} {text}", n(count, what)));
+        note(self.unreadable_lists, "list", "in records (RFC 6313) could not be read");
+        let mut note = |count: u64, what: &str, text: &str| notes.push(format!("{} {text}", counted(count, what)));
         if self.rows == 0 && self.sets_without_template > 0 {
-            note(
-                self.sets_without_template,
-                "data set",
-                "without a template: the capture does not hold their definitions",
-            );
+            note(self.sets_without_template, "data set", "without a template: the capture does not define it");
         } else if self.rows == 0 && self.templates > 0 {
             note(self.templates, "template", "and no flow record: the capture holds definitions only");
         }
         notes
     }
-}
-
-/// A number of things, in the singular or plural.
-fn n(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Records {
