@@ -1,6 +1,6 @@
 //! What traffic is summed by.
 
-use helios_common::columns::{Column, ColumnKind};
+use helios_common::columns::{BYTES, Column, ColumnKind, PACKETS};
 
 use crate::sql::qualified;
 
@@ -26,6 +26,7 @@ const SHORT: &[(&str, &[&str])] = &[
     ("country", &["dst_country"]),
     ("site_pair", &["src_site", "dst_site"]),
     ("exporter", &["exporter_name"]),
+    ("router", &["exporter_name"]),
     ("interface", &["exporter_name", "in_if_name"]),
     ("in_interface", &["exporter_name", "in_if_name"]),
     ("out_interface", &["exporter_name", "out_if_name"]),
@@ -45,6 +46,8 @@ pub enum KeyError {
     Empty,
     #[error("{0} cannot be summed by: each value is nearly unique")]
     Time(String),
+    #[error("{0} cannot be summed by: it is what is summed")]
+    Sum(String),
 }
 
 impl Key {
@@ -72,6 +75,7 @@ impl Key {
         }
         match Column::by_name(&name) {
             Some(column) if column.spec().kind == ColumnKind::Time => Err(KeyError::Time(name)),
+            Some(column) if [BYTES.column(), PACKETS.column()].contains(&column) => Err(KeyError::Sum(name)),
             Some(column) => Ok(vec![Self::Column(column)]),
             None => Err(unknown(word, &name)),
         }
@@ -150,6 +154,7 @@ mod tests {
         assert_eq!(error.to_string(), "unknown key src_ass; did you mean src_as?");
         assert_eq!(Key::parse_list(" , "), Err(KeyError::Empty));
         assert!(matches!(Key::parse_list("flow_start"), Err(KeyError::Time(_))));
+        assert!(matches!(Key::parse_list("src,bytes"), Err(KeyError::Sum(_))));
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl<'a> Parser<'a> {
             return Err(FilterError::new(self.place(), format!("more than {MAX_DEPTH} parentheses within each other")));
         }
         let expression = if self.next_is(&What::Not) {
-            Expression::Not(Box::new(self.not()?))
+            negated(self.not()?)
         } else if self.next_is(&What::Open) {
             let inner = self.or()?;
             if !self.next_is(&What::Close) {
@@ -118,15 +118,15 @@ impl<'a> Parser<'a> {
         };
         let Some((field, length)) = vocabulary::field(&words) else { return self.bare(first, place) };
         self.at += length;
-        let (compare, negated) = self.comparison()?;
+        let (compare, is_negated) = self.comparison()?;
         let (texts, places) = self.values()?;
         let whole = self.place();
         let (wanted, operands) = choose(&field, &texts, &places, whole)?;
         let wanted = compared(wanted, compare, place)?;
         let test = |operand: &Operand| Expression::Test(Test { operand: *operand, wanted: wanted.clone() });
         let either = one_or(operands.iter().map(test).collect(), Expression::AnyOf);
-        let negated = negated ^ (compare == Compare::NotEqual);
-        Ok(if negated { Expression::Not(Box::new(either)) } else { either })
+        let is_negated = is_negated ^ (compare == Compare::NotEqual);
+        Ok(if is_negated { negated(either) } else { either })
     }
 
     /// The words from here on, in lower case: a field has two at the most.
@@ -205,6 +205,20 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// Everything that `expression` does not take. `not flags AFR` means none of these flags, as for nfdump, and not that one of
+/// them is missing.
+fn negated(expression: Expression) -> Expression {
+    let Expression::Test(Test { operand, wanted: Wanted::Bits(bits) }) = expression else {
+        return Expression::Not(Box::new(expression));
+    };
+    let singles = (0..u64::BITS).map(|at| 1_u64 << at).filter(|bit| bits & bit != 0);
+    let none = singles.map(|bit| {
+        let test = Test { operand, wanted: Wanted::Bits(bit) };
+        Expression::Not(Box::new(Expression::Test(test)))
+    });
+    one_or(none.collect(), Expression::All)
+}
+
 /// The first alternative of a field that can hold all of the values.
 fn choose<'a>(
     field: &'a Field,
@@ -258,6 +272,9 @@ fn one_or(mut parts: Vec<Expression>, many: fn(Vec<Expression>) -> Expression) -
 }
 
 fn unknown(word: &str) -> String {
+    if let Some(noun) = vocabulary::noun_with(word) {
+        return format!("{word} is a direction; write of what, such as `{word} {noun}`");
+    }
     match helios_advice::nearest(word, vocabulary::words()) {
         Some(near) => format!("unknown field {word}; did you mean {near}?"),
         None => format!(

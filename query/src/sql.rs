@@ -204,6 +204,8 @@ mod tests {
             ("site \"o'hare\\\"", "(f.src_site = 'o\\'hare\\\\' OR f.dst_site = 'o\\'hare\\\\')"),
             ("direction egress", "f.flow_direction = 'egress'"),
             ("flags SA", "bitAnd(f.tcp_flags, 18) = 18"),
+            ("not flags SA", "(NOT (bitAnd(f.tcp_flags, 2) = 2) AND NOT (bitAnd(f.tcp_flags, 16) = 16))"),
+            ("flags 18", "f.tcp_flags = 18"),
             ("as_path 64500", "hasAny(f.as_path, [64500])"),
             ("src country de", "f.src_country = 'DE'"),
             ("tcp and (dport 80 or dport 443)", "(f.proto = 6 AND (f.dst_port = 80 OR f.dst_port = 443))"),

@@ -125,18 +125,19 @@ fn as_number(text: &str) -> Result<u64, String> {
     value.map_err(|_| format!("{text} is no AS number; write 64500 or AS64500"))
 }
 
-/// All of the letters' bits, or of a number's.
+/// All of the letters' bits; or exactly a number, as nfdump does.
 fn flags(texts: &[&str]) -> Result<Wanted, (usize, String)> {
     let letter =
         |c: char| TCP_FLAG_LETTERS.iter().find(|(letter, _)| letter.eq_ignore_ascii_case(&c)).map(|(_, bit)| *bit);
     let one = |text: &str| {
         let bits: Option<u64> = text.chars().map(letter).try_fold(0, |bits, bit| Some(bits | bit?));
         bits.filter(|bits| *bits != 0)
-            .or_else(|| number(text).ok())
             .ok_or_else(|| format!("{text} names no TCP flags; write letters of FSRPAUEC, such as SA, or a number"))
     };
-    let all = each(texts, one)?;
-    Ok(Wanted::Bits(all.into_iter().fold(0, |bits, more| bits | more)))
+    match each(texts, one) {
+        Ok(all) => Ok(Wanted::Bits(all.into_iter().fold(0, |bits, more| bits | more))),
+        Err(error) => numbers(texts, u16::MAX.into(), number).map_err(|_| error),
+    }
 }
 
 fn mac(text: &str) -> Result<RangeInclusive<u64>, String> {
@@ -264,7 +265,7 @@ mod tests {
     #[test]
     fn flags_are_letters() {
         assert_eq!(flags(&["SA"]), Ok(Wanted::Bits(0x12)));
-        assert_eq!(flags(&["0x12"]), Ok(Wanted::Bits(0x12)));
+        assert_eq!(flags(&["0x12"]), Ok(Wanted::Numbers(vec![0x12..=0x12])));
         assert!(flags(&["X"]).is_err());
     }
 }

@@ -78,7 +78,7 @@ const NOUNS: &[Noun] = &[
     Noun { directions: ENDS, words: &["mac"], columns: &[("src_mac", "dst_mac")] },
     Noun { directions: ENDS, words: &["mask"], columns: &[("src_mask", "dst_mask")] },
     Noun { directions: ENDS, words: &["vlan"], columns: &[("src_vlan", "dst_vlan")] },
-    Noun { directions: ENDS, words: &["country"], columns: &[("src_country", "dst_country")] },
+    Noun { directions: ENDS, words: &["country", "geo"], columns: &[("src_country", "dst_country")] },
     Noun { directions: ENDS, words: &["city"], columns: &[("src_city", "dst_city")] },
     Noun { directions: ENDS, words: &["site"], columns: &[("src_site", "dst_site")] },
     Noun { directions: ENDS, words: &["role"], columns: &[("src_role", "dst_role")] },
@@ -121,9 +121,20 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("mpls", &["mpls_labels"]),
     ("app", &["application"]),
     ("direction", &["flow_direction"]),
+    ("flowdir", &["flow_direction"]),
     ("path", &["as_path"]),
     ("community", &["communities"]),
     ("tunnel", &["tunnel_type"]),
+];
+
+/// Two words of nfdump for a thing without sides, and its one word here.
+const PHRASES: &[(&str, &str, &str)] = &[
+    ("router", "ip", "router"),
+    ("exporter", "ip", "exporter"),
+    ("next", "ip", "next_hop"),
+    ("bgpnext", "ip", "bgp_next_hop"),
+    ("in", "bytes", "bytes"),
+    ("in", "packets", "packets"),
 ];
 
 const COMPUTED: &[(&str, Operand)] = &[
@@ -136,6 +147,10 @@ const COMPUTED: &[(&str, Operand)] = &[
 /// The field that `words` begin with, and how many of them name it. Words are lower case.
 pub(crate) fn field(words: &[String]) -> Option<(Field, usize)> {
     let first = words.first()?.as_str();
+    let phrase = PHRASES.iter().find(|(one, two, _)| *one == first && words.get(1).is_some_and(|word| word == two));
+    if let Some((_, _, name)) = phrase {
+        return field(&[(*name).to_owned()]).map(|(field, _)| (field, 2));
+    }
     if let Some((_, side)) = DIRECTIONS.iter().find(|(word, _)| *word == first) {
         let noun = words.get(1).and_then(|second| noun(second, Some(first)));
         return match noun {
@@ -159,8 +174,9 @@ pub(crate) fn field(words: &[String]) -> Option<(Field, usize)> {
     if let Some((_, operand)) = COMPUTED.iter().find(|(word, _)| *word == first) {
         return Some((vec![vec![*operand]], 1));
     }
+    let name = first.replace('-', "_");
     let names = COLUMNS.iter().find(|(word, _)| *word == first).map(|(_, names)| names.to_vec());
-    let columns = names.unwrap_or_else(|| vec![first]);
+    let columns = names.unwrap_or_else(|| vec![name.as_str()]);
     let field: Field =
         columns.into_iter().filter_map(Column::by_name).map(|column| vec![Operand::Column(column)]).collect();
     (!field.is_empty()).then_some((field, 1))
@@ -173,6 +189,11 @@ pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     let short = SHORT.iter().map(|(word, ..)| *word);
     let named = COLUMNS.iter().map(|(word, _)| *word).chain(COMPUTED.iter().map(|(word, _)| *word));
     short.chain(nouns).chain(directions).chain(named).chain(Column::all().map(|column| column.spec().name))
+}
+
+/// Something that goes with a direction, for whoever wrote the direction alone.
+pub(crate) fn noun_with(direction: &str) -> Option<&'static str> {
+    NOUNS.iter().find(|noun| noun.directions.contains(&direction))?.words.first().copied()
 }
 
 fn noun(word: &str, direction: Option<&str>) -> Option<&'static Noun> {
@@ -224,6 +245,7 @@ mod tests {
         for (word, names) in COLUMNS {
             assert!(names.iter().all(|name| Column::by_name(name).is_some()), "{word}");
         }
+        assert!(PHRASES.iter().all(|(_, _, name)| field(&[(*name).to_owned()]).is_some()));
         assert!(SHORT.iter().all(|(word, side, noun)| noun_of(noun, *side).is_some() && !word.is_empty()));
     }
 
@@ -241,6 +263,12 @@ mod tests {
             ("in if", vec!["in_if_index"]),
             ("if", vec!["in_if_index", "out_if_index"]),
             ("router", vec!["exporter_address"]),
+            ("router ip", vec!["exporter_address"]),
+            ("next ip", vec!["next_hop"]),
+            ("in bytes", vec!["bytes"]),
+            ("src geo", vec!["src_country"]),
+            ("flowdir", vec!["flow_direction"]),
+            ("icmp-type", vec!["icmp_type"]),
             ("flags", vec!["tcp_flags"]),
             ("vrf", vec!["ingress_vrf_id", "egress_vrf_id"]),
             ("src_tenant", vec!["src_tenant"]),
@@ -250,5 +278,6 @@ mod tests {
         }
         assert_eq!(columns("dprt"), None);
         assert_eq!(columns("in"), None);
+        assert_eq!((noun_with("in"), noun_with("next"), noun_with("dport")), (Some("if"), Some("as"), None));
     }
 }

@@ -102,14 +102,25 @@ fn shown(key: Key, value: &str, label: &str) -> String {
         "src_as" | "dst_as" if label.is_empty() => format!("AS{value}"),
         "src_as" | "dst_as" => format!("AS{value} {label}"),
         "in_if_index" | "out_if_index" if !label.is_empty() => label.to_owned(),
-        _ if value.is_empty() => "unknown".to_owned(),
-        _ => address(value),
+        _ if value.is_empty() || is_mac(key) && value == "0" => "unknown".to_owned(),
+        _ => written(key, value),
     }
 }
 
-/// ClickHouse shows every address as IPv6; what is no address stays as it is.
-fn address(text: &str) -> String {
-    text.parse().map_or_else(|_| text.to_owned(), |ip: std::net::Ipv6Addr| ip_of(ip.octets()).to_string())
+/// A value as people write it. ClickHouse has MAC addresses as numbers and shows every IP address as IPv6; all else stays as
+/// it is.
+fn written(key: Key, value: &str) -> String {
+    if is_mac(key)
+        && let Ok(mac) = value.parse::<u64>()
+    {
+        let [_, _, octets @ ..] = mac.to_be_bytes();
+        return octets.map(|octet| format!("{octet:02x}")).join(":");
+    }
+    value.parse().map_or_else(|_| value.to_owned(), |ip: std::net::Ipv6Addr| ip_of(ip.octets()).to_string())
+}
+
+fn is_mac(key: Key) -> bool {
+    matches!(key, Key::Column(column) if column.spec().kind == ColumnKind::Mac)
 }
 
 fn protocol(number: &str) -> String {
@@ -180,8 +191,8 @@ pub fn csv(by: &[Key], answer: &Answer) -> String {
     let mut text = names.chain(["bytes", "packets", "flows"]).collect::<Vec<_>>().join(",");
     text.push_str("\r\n");
     for row in &answer.rows {
-        for (value, _) in &row.key {
-            quote(&printable(&address(value)), &mut text);
+        for (key, (value, _)) in by.iter().zip(&row.key) {
+            quote(&printable(&written(*key, value)), &mut text);
             text.push(',');
         }
         let Figures { bytes, packets, flows } = row.figures;
@@ -197,7 +208,7 @@ pub fn json(by: &[Key], answer: &Answer) -> Value {
         let mut object = Map::new();
         for (key, (value, label)) in by.iter().zip(&row.key) {
             let number = value.parse::<u64>().ok().filter(|_| is_number(*key));
-            object.insert(key.name().to_owned(), number.map_or_else(|| Value::from(address(value)), Value::from));
+            object.insert(key.name().to_owned(), number.map_or_else(|| Value::from(written(*key, value)), Value::from));
             if let Some(name) = key.label().filter(|_| !label.is_empty()) {
                 object.insert(name.spec().name.to_owned(), Value::from(label.as_str()));
             }
@@ -238,10 +249,9 @@ fn insert(object: &mut Map<String, Value>, figures: Figures) {
 fn is_number(key: Key) -> bool {
     match key {
         Key::ServicePort => true,
-        Key::Column(column) => matches!(
-            column.spec().kind,
-            ColumnKind::U8 | ColumnKind::U16 | ColumnKind::U32 | ColumnKind::U64 | ColumnKind::Mac
-        ),
+        Key::Column(column) => {
+            matches!(column.spec().kind, ColumnKind::U8 | ColumnKind::U16 | ColumnKind::U32 | ColumnKind::U64)
+        }
     }
 }
 
@@ -306,6 +316,8 @@ mod tests {
             ("in_if_index", "7", "xe-0/0/0", "xe-0/0/0"),
             ("in_if_index", "7", "", "7"),
             ("src_country", "", "", "unknown"),
+            ("src_mac", "78187493530", "", "00:12:34:56:78:9a"),
+            ("dst_mac", "0", "", "unknown"),
         ] {
             assert_eq!(shown(keys(by)[0], value, label), text);
         }
@@ -352,5 +364,15 @@ mod tests {
         assert_eq!(value["rows"][0]["src_as_name"], "Ex,\"ample");
         assert_eq!((&value["other"]["keys"], &value["other"]["bytes"]), (&Value::from(2), &Value::from(3_765_433)));
         assert_eq!((&value["table"], &value["from"], &value["to"]), (&Value::from("flows"), &100.into(), &110.into()));
+    }
+
+    #[test]
+    fn programs_get_addresses_as_people_write_them() {
+        let rows = vec![row(&[("::ffff:192.0.2.1", ""), ("78187493530", "")], 1_000)];
+        let (by, answer) = (keys("src,src_mac"), answer(rows, 1));
+        assert!(csv(&by, &answer).ends_with("\r\n192.0.2.1,00:12:34:56:78:9a,1000,1,5\r\n"));
+        let value = json(&by, &answer);
+        let mac = Value::from("00:12:34:56:78:9a");
+        assert_eq!((&value["rows"][0]["src_addr"], &value["rows"][0]["src_mac"]), (&Value::from("192.0.2.1"), &mac));
     }
 }

@@ -9,7 +9,7 @@ use helios_common::clock::unix_secs;
 use helios_query::{Filter, Holds, Key, Measure, Question, Range, Table};
 use helios_service::exit::Exit;
 
-use super::{ConfigArgs, ListenArgs};
+use super::{ConfigArgs, ListenArgs, counted};
 use crate::answer::render::{self, Figure};
 use crate::answer::{self, Answer};
 use crate::explain;
@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         Format::Json => format!("{:#}\n", render::json(&question.by, &answer)),
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::output(&error))?;
-    for note in notes(&answer) {
+    for note in notes(&question, &answer) {
         // Nobody is left to tell when standard error is closed.
         let _ = writeln!(io::stderr().lock(), "helios: {note}");
     }
@@ -135,18 +135,23 @@ fn question(args: &Args) -> Result<Question, Exit> {
     if let Some(table) = args.table
         && let Some(column) = question.lacks(table)
     {
-        let name = column.spec().name;
-        return Err(Exit::usage(format_args!("{} has no column {name}: leave --table out, or ask flows", table.name)));
+        let why = match table.holds {
+            Holds::Busiest => {
+                "answers --by src, dst, pair or port, with exporter beside it, and filters of exporters".to_owned()
+            }
+            _ => format!("has no column {}", column.spec().name),
+        };
+        return Err(Exit::usage(format_args!("{} {why}: leave --table out, or ask flows", table.name)));
     }
     Ok(question)
 }
 
-fn notes(answer: &Answer) -> Vec<String> {
+fn notes(question: &Question, answer: &Answer) -> Vec<String> {
     let mut notes: Vec<String> = answer.warning.clone().into_iter().collect();
     match answer.time {
         Some((since, until)) => {
             let (since, until) = (utc(since), utc(until));
-            notes.push(format!("from {}, {since} to {until}, {} keys", answer.table.name, answer.keys));
+            notes.push(format!("from {}, {since} to {until}, {}", answer.table.name, counted(answer.keys, "key")));
             if answer.table.holds == Holds::Busiest {
                 let lists = "lists the busiest of every exporter: their figures are lower bounds, the total is exact";
                 notes.push(format!(
@@ -155,7 +160,10 @@ fn notes(answer: &Answer) -> Vec<String> {
                 ));
             }
         }
-        None => notes.push(format!("{} has no flows of that time that the filter takes", answer.table.name)),
+        None => {
+            let which = if question.filter.is_any() { "" } else { " that the filter takes" };
+            notes.push(format!("{} has no flows of that time{which}", answer.table.name));
+        }
     }
     notes
 }

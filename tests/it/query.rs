@@ -81,6 +81,8 @@ const CASES: &[(&str, bool)] = &[
     ("dport < 0", false),
     ("flags SA", true),
     ("flags U", false),
+    ("not flags UR", true),
+    ("not flags AR", false),
     ("ipv4", true),
     ("ipv6", false),
     ("bytes > 1k and bytes < 2k", true),
