@@ -45,8 +45,8 @@ pub struct Args {
     interval: Duration,
 
     /// Number of lines [default: as many as fit on the terminal]
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    limit: Option<u64>,
 
     /// Print one table and end
     #[arg(long)]
@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
 }
 
 async fn once(args: &Args, asked: &Asked, config: &Config) -> Result<(), Exit> {
-    let question = asked.question(args.limit.unwrap_or(LINES));
+    let question = asked.question(args.limit.map_or(LINES, |limit| limit as usize));
     let answer = answer::ask(&config.clickhouse, &question, None, 0).await.map_err(Exit::run_time)?;
     let mut text = render::table(&question.by, &answer, Figure::Rates).join("\n");
     text.push('\n');
@@ -117,7 +117,11 @@ async fn live(args: &Args, mut asked: Asked, config: &Config) -> Result<(), Exit
     let asking = || Err(format!("asking ClickHouse at {}", config.clickhouse.url));
     let mut shown = asking();
     loop {
-        let limit = args.limit.unwrap_or(usize::MAX).min(screen.height().saturating_sub(FRAME_LINES)).max(1);
+        let limit = args
+            .limit
+            .map_or(usize::MAX, |limit| limit as usize)
+            .min(screen.height().saturating_sub(FRAME_LINES))
+            .max(1);
         let question = asked.question(limit);
         screen.draw(&frame(&asked, &shown), FRAME_LINES - 1).map_err(failed)?;
         let answer = async {
