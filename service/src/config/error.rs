@@ -77,13 +77,21 @@ impl Error {
         };
         let what = match self.cause {
             Cause::UnknownKey { key, known } => unknown_key(&text, &key, known, known_paths),
-            Cause::UnknownChoice { known } => format!("{text}: expected {}, found {found}", known.join(" or ")),
+            Cause::UnknownChoice { known } => format!("{text}: expected {}, found {found}", alternatives(known)),
             Cause::Type { expected } if text.is_empty() => format!("expected {}, found {found}", plain(&expected)),
             Cause::Type { expected } => format!("{text}: expected {}, found {found}", plain(&expected)),
             Cause::Missing { key } => format!("{text}: the key {key} is missing"),
             Cause::Other(words) => format!("{text}: {}, found {found}", advice(&words)),
         };
         Mistake { origin, what }
+    }
+}
+
+/// `a, b or c`.
+fn alternatives(known: &[&str]) -> String {
+    match known {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => known.concat(),
     }
 }
 
@@ -179,5 +187,10 @@ mod tests {
         assert_eq!(plain("a nonzero usize"), "a whole number, not zero");
         assert_eq!(plain("struct CollectorConfig"), "a section");
         assert_eq!(plain("a version"), "a version");
+    }
+
+    #[test]
+    fn alternatives_are_a_list_with_one_or() {
+        assert_eq!([&["a"][..], &["a", "b"], &["a", "b", "c"]].map(alternatives), ["a", "a or b", "a, b or c"]);
     }
 }
