@@ -52,11 +52,14 @@ impl Class {
     }
 }
 
-/// An error with its innermost cause: "client error (Connect)" by itself does not tell a refused connection from a name that
+/// An error with its innermost cause: "cannot connect" by itself does not tell a refused connection from a name that
 /// does not resolve or a certificate that is not trusted.
 pub fn with_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let text = error.to_string();
+    // The HTTP client's words for a connection that did not come about.
+    let plain = |text: String| text.replace("client error (Connect)", "cannot connect");
+    let text = plain(error.to_string());
     let innermost = std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string);
+    let innermost = innermost.map(plain);
     match innermost {
         Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
         _ => text,
@@ -121,6 +124,8 @@ mod tests {
         let text = with_cause(&error);
         assert!(text.starts_with("cannot look at the schema: network error"), "{text}");
         assert_eq!(text.matches("Connection refused (os error 111)").count(), 1, "{text}");
+        let words = Error::Network(Box::new(std::io::Error::other("client error (Connect)")));
+        assert_eq!(with_cause(&words), "network error: cannot connect");
         assert_eq!(with_cause(&answer("Code: 60.")), answer("Code: 60.").to_string());
     }
 
