@@ -149,11 +149,7 @@ fn a_malformed_datagram_is_a_note_and_not_a_failure() {
     let capture = capture(&[("192.0.2.1", cut), ("192.0.2.1", b"garbage".to_vec())]);
     let (stdout, stderr) = decode(&capture, &[]);
     assert_eq!(stdout, "");
-    assert_eq!(
-        stderr.lines().filter(|line| line.starts_with("helios: 1 datagram discarded: ")).count(),
-        2,
-        "{stderr}"
-    );
+    assert_eq!(stderr.lines().filter(|line| line.starts_with("helios: 1 datagram discarded: ")).count(), 2, "{stderr}");
 }
 
 #[test]
