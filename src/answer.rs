@@ -3,9 +3,11 @@
 //! The question chooses its table ([`helios_query::Question`]); [`ask`] sends its statements, [`render`] makes text of the
 //! answer.
 
+use std::time::Duration;
+
 use clickhouse::Client;
 use helios_common::clock::unix_secs;
-use helios_query::{Choice, Holds, Question, Retention, Table};
+use helios_query::{Choice, Question, Retention, Table};
 use helios_sink::{SinkConfig, client};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +25,8 @@ pub struct Answer {
     pub warning: Option<String>,
     /// The time that was summed, in Unix seconds; `None` when there was nothing to sum.
     pub time: Option<(u64, u64)>,
+    /// Whether the table has the busiest keys alone: their figures are lower bounds, the total is exact.
+    pub is_of_busiest: bool,
     /// Of all keys, those that are not listed included.
     pub total: Figures,
     /// How many keys there are.
@@ -73,7 +77,7 @@ impl Answer {
         let listed = self.rows.iter().fold(Figures::default(), |sum, row| sum.plus(row.figures));
         let keys = self.keys.saturating_sub(self.rows.len() as u64);
         let rest = self.total.without(listed);
-        let has_more = self.table.holds == Holds::Busiest && rest != Figures::default();
+        let has_more = self.is_of_busiest && rest != Figures::default();
         (keys > 0 || has_more).then_some((keys, rest))
     }
 
@@ -117,13 +121,14 @@ pub async fn ask(
     table: Option<&'static Table>,
     points: usize,
 ) -> Result<Answer, String> {
+    let client = client::connect(config).map_err(|error| error.to_string())?;
     let choice = match table {
         Some(table) => Choice { table, warning: None },
-        None => question.choose(unix_secs(), &retention(config)),
+        None => choose(&client, config, question).await,
     };
-    let client = client::connect(config).map_err(|error| error.to_string())?;
     let sums: Vec<SumsRow> = rows(&client, config, &question.sums(&config.database, choice.table)).await?;
     let mut answer = answer(choice, sums)?;
+    answer.is_of_busiest = question.is_of_busiest(answer.table);
     if points > 0 && !answer.rows.is_empty() {
         let points = question.points(answer.table, points);
         let course = question.course(&config.database, answer.table, points);
@@ -157,7 +162,7 @@ fn answer(choice: Choice, rows: Vec<SumsRow>) -> Result<Answer, String> {
         Ok(Row { key: row.key, figures, course: Vec::new() })
     };
     let rows = rows.into_iter().map(row).collect::<Result<_, String>>()?;
-    Ok(Answer { table: choice.table, warning: choice.warning, time, total, keys, rows })
+    Ok(Answer { table: choice.table, warning: choice.warning, time, is_of_busiest: false, total, keys, rows })
 }
 
 fn add_course(answer: &mut Answer, course: Vec<CourseRow>, points: usize) -> Result<(), String> {
@@ -182,15 +187,50 @@ fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("ClickHouse answered {text} where a number belongs"))
 }
 
+/// Begins of the tables by hour, in Unix seconds; 0 for one without rows.
+#[derive(Debug, Deserialize)]
+struct Begins {
+    hours: u64,
+    summaries: u64,
+}
+
+/// The table that answers. The summaries are younger than the other tables where an earlier version made these.
+async fn choose(client: &Client, config: &SinkConfig, question: &Question) -> Choice {
+    let (now, mut reach) = (unix_secs(), retention(config));
+    let choice = question.choose(now, &reach);
+    if choice.table.name != SUMMARIES {
+        return choice;
+    }
+    let begin = |table| format!("toUnixTimestamp((SELECT min(received_at) FROM {}.{table}))", config.database);
+    let begins = format!("SELECT {} AS hours, {} AS summaries", begin("flows_1h"), begin(SUMMARIES));
+    // Without an answer the other tables are asked, and tell what is wrong.
+    let begins: Option<Begins> = rows(client, config, &begins).await.ok().and_then(|rows| rows.into_iter().next());
+    let age = begins.and_then(|begins| age_of_summaries(&begins, now));
+    reach.0.extend(age.map(|age| (SUMMARIES, age)));
+    question.choose(now, &reach)
+}
+
+const SUMMARIES: &str = "summary_1h";
+
+/// How far the summaries reach back, where that is less far than `flows_1h` does; an hour makes no difference.
+fn age_of_summaries(begins: &Begins, now: u64) -> Option<Duration> {
+    let reaches_as_far = begins.summaries > 0 && begins.summaries <= begins.hours + 3600;
+    let age = if begins.summaries == 0 { 0 } else { now.saturating_sub(begins.summaries) };
+    (!reaches_as_far).then(|| Duration::from_secs(age))
+}
+
 fn retention(config: &SinkConfig) -> Retention {
     let days = &config.retention_days;
-    Retention(vec![
+    let tables = [
         ("flows", days.flows),
         ("flows_1m", days.flows_1m),
         ("flows_1h", days.flows_1h),
+        (SUMMARIES, days.summary_1h),
         ("talkers_1m", days.talkers_1m),
         ("talkers_1h", days.talkers_1h),
-    ])
+    ];
+    let limited = tables.into_iter().filter(|(_, days)| *days > 0);
+    Retention(limited.map(|(table, days)| (table, Duration::from_secs(u64::from(days) * 86_400))).collect())
 }
 
 #[cfg(test)]
@@ -222,6 +262,14 @@ mod tests {
         let answer = answer(choice, vec![sums("a", 1 << 60, (1 << 60) + 10), sums("b", 3, 0)]).unwrap();
         assert_eq!(answer.other(), Some((2, Figures { bytes: 7, packets: 3, flows: 5 })));
         assert_eq!(answer.seconds(), 60);
+    }
+
+    #[test]
+    fn young_summaries_reach_as_far_as_their_rows() {
+        let age = |hours, summaries| age_of_summaries(&Begins { hours, summaries }, 100_000);
+        assert_eq!([age(7_200, 7_200), age(7_200, 10_800), age(10_800, 7_200)], [None; 3]);
+        assert_eq!(age(7_200, 14_400), Some(Duration::from_secs(85_600)));
+        assert_eq!([age(7_200, 0), age(0, 0)], [Some(Duration::ZERO); 2]);
     }
 
     #[test]

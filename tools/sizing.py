@@ -20,7 +20,7 @@ DAY = 86_400
 TABLES = {
     "flows": (21.5, "flows_days"),
     "flows_1m": (2.1, "minutes_days"), "talkers_1m": (1.2, "minutes_days"), "interface_counters": (0.1, "minutes_days"),
-    "flows_1h": (0.3, "hours_days"), "talkers_1h": (0.85, "hours_days"), "exporters": (0.02, "hours_days"),
+    "flows_1h": (0.3, "hours_days"), "summary_1h": (0.05, "hours_days"), "talkers_1h": (0.85, "hours_days"), "exporters": (0.02, "hours_days"),
 }
 # ClickHouse writes merged parts beside their sources: a third of the disk stays free.
 MERGE_FREE = 1 / 3

@@ -21,3 +21,4 @@ pub mod ledger;
 pub mod channel;
 pub mod queue;
 pub mod side;
+pub mod summary;

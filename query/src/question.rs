@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use helios_common::columns::{Column, EXPORTER_NAME};
+use helios_common::summary::{IN_EVERY_SUMMARY, Summary};
 
 use crate::busiest::Side;
 use crate::filter::Filter;
@@ -78,6 +79,13 @@ pub struct Question {
     pub top: usize,
 }
 
+/// Rows of a table whose column `side` says what they are about.
+struct Part {
+    label: &'static str,
+    /// The side that has all traffic, where this one has its busiest part.
+    whole: Option<&'static str>,
+}
+
 /// NAT and firewall events without octets and packets are no traffic. The rollups are made without them, so a question
 /// to the flows leaves them out as well: the same figures, whichever table answers.
 const TRAFFIC: &str = "NOT (f.bytes = 0 AND f.packets = 0 AND (f.nat_event != 0 OR f.firewall_event != 0))";
@@ -85,10 +93,13 @@ const TRAFFIC: &str = "NOT (f.bytes = 0 AND f.packets = 0 AND (f.nat_event != 0 
 impl Question {
     /// The first column that the question needs and `table` does not have; `None` if the table can answer.
     pub fn lacks(&self, table: &Table) -> Option<Column> {
-        if table.holds == Holds::Busiest && self.side(table).is_some() {
+        if self.part(table).is_some() {
             return None;
         }
-        let mut columns = self.by.iter().flat_map(|key| key.columns()).chain(self.filter.columns().iter());
+        if table.holds == Holds::Summaries {
+            return self.lacks_of_summaries();
+        }
+        let mut columns = self.columns().into_iter();
         // Exporters alone are what the exact sums are for.
         let busiest_of_nothing = (table.holds == Holds::Busiest).then(|| EXPORTER_NAME.column());
         columns.find(|column| !table.has(*column)).or(busiest_of_nothing)
@@ -104,6 +115,43 @@ impl Question {
         if table.holds == Holds::Busiest { Side::of(&self.by, &self.filter) } else { None }
     }
 
+    /// The columns of keys and filter.
+    fn columns(&self) -> Vec<Column> {
+        self.by.iter().flat_map(|key| key.columns()).chain(self.filter.columns().iter()).collect()
+    }
+
+    /// The summary that answers. Of a part of the traffic the rest is known for a filter that every summary understands.
+    fn summary(&self) -> Option<Summary> {
+        let summary = Summary::of(self.columns())?;
+        let filtered = self.filter.columns().iter().all(|column| IN_EVERY_SUMMARY.contains(&column));
+        (summary.is_whole() || filtered).then_some(summary)
+    }
+
+    /// The first column that has no summary together with those before it, or by which a part of the traffic cannot be filtered.
+    fn lacks_of_summaries(&self) -> Option<Column> {
+        let columns = self.columns();
+        let lacking = (1..=columns.len()).find(|&n| Summary::of(columns[..n].iter().copied()).is_none());
+        let of_filter = || self.filter.columns().iter().find(|column| !IN_EVERY_SUMMARY.contains(column));
+        lacking.map(|n| columns[n - 1]).or_else(of_filter)
+    }
+
+    /// The rows that answer, in a table whose rows are about several things.
+    fn part(&self, table: &Table) -> Option<Part> {
+        match table.holds {
+            Holds::Records | Holds::Sums => None,
+            Holds::Busiest => self.side(table).map(|side| Part { label: side.label(), whole: Some("total") }),
+            Holds::Summaries => self.summary().map(|summary| Part {
+                label: summary.label(),
+                whole: (!summary.is_whole()).then_some(Summary::Interface.label()),
+            }),
+        }
+    }
+
+    /// Whether the rows of `table` that answer are the busiest part of the traffic, of which the rest is known as a sum alone.
+    pub fn is_of_busiest(&self, table: &Table) -> bool {
+        self.part(table).is_some_and(|part| part.whole.is_some())
+    }
+
     /// The statement for the sums. Each row of the answer has
     /// - `key` Array(Tuple(String, String)): value and label of each part of the key,
     /// - `bytes`, `packets`, `flows`: UInt64 as text, scaled by the sampling intervals,
@@ -111,11 +159,11 @@ impl Question {
     /// - `since`, `until`: Unix seconds, rounded to the buckets of the table: the time that was summed.
     pub fn sums(&self, database: &str, table: &Table) -> String {
         let keys: Vec<String> = self.by.iter().map(|key| self.key_with_label(*key, table)).collect();
-        let busiest = table.holds == Holds::Busiest;
+        let whole = self.part(table).and_then(|part| part.whole);
         let total = |(at, name): (usize, &str)| {
             let listed = format!("sum(sums.{name}) OVER ()");
             // Rows of before an upgrade have no totals.
-            let all = if busiest { format!("greatest(whole.{at}, {listed})") } else { listed };
+            let all = if whole.is_some() { format!("greatest(whole.{at}, {listed})") } else { listed };
             format!("toString({all}) AS total_{name}")
         };
         format!(
@@ -125,7 +173,7 @@ impl Question {
              SELECT [{keys}] AS key, {figures}\n{from}\nGROUP BY {groups}\n) AS sums\n\
              ORDER BY sums.{measure} DESC, key\nLIMIT {top}",
             time = self.time(table),
-            whole = if busiest { self.whole(database, table) } else { String::new() },
+            whole = whole.map_or(String::new(), |side| self.whole(database, table, side)),
             totals = [(1, "bytes"), (2, "packets"), (3, "flows")].map(total).join(", "),
             keys = keys.join(", "),
             figures = figures(table),
@@ -183,8 +231,8 @@ impl Question {
         if table.is_raw() {
             conditions.push(TRAFFIC.to_owned());
         }
-        if let Some(side) = self.side(table) {
-            conditions.push(format!("f.side = '{}'", side.label()));
+        if let Some(part) = self.part(table) {
+            conditions.insert(0, format!("f.side = '{}'", part.label));
         }
         if !self.filter.is_any() {
             conditions.push(self.filter.sql("f"));
@@ -193,11 +241,11 @@ impl Question {
     }
 
     /// The sums over all traffic, also of what a table of the busiest does not list.
-    fn whole(&self, database: &str, table: &Table) -> String {
+    fn whole(&self, database: &str, table: &Table, side: &str) -> String {
         let filter = if self.filter.is_any() { String::new() } else { format!(" AND {}", self.filter.sql("f")) };
         format!(
             ", (SELECT (sum(f.bytes), sum(f.packets), sum(f.flows)) FROM {database}.{} AS f \
-             WHERE f.side = 'total' AND f.received_at >= since_time AND f.received_at < until_time{filter}) AS whole",
+             WHERE f.side = '{side}' AND f.received_at >= since_time AND f.received_at < until_time{filter}) AS whole",
             table.name
         )
     }
@@ -249,14 +297,20 @@ mod tests {
     fn a_filter_decides_with_the_keys_which_table_answers() {
         let day = Range::Last(Duration::from_secs(86_400));
         let chosen = |by, filter| question(by, filter, day).choose(0, &Retention::default()).table.name;
-        assert_eq!(chosen("src_as", ""), "flows_1h");
+        assert_eq!(chosen("src_as", ""), "summary_1h");
+        assert_eq!(chosen("src_as,dst_as", "direction ingress"), "summary_1h");
+        assert_eq!(chosen("src_country,proto", "proto tcp"), "summary_1h");
+        assert_eq!(chosen("exporter,in_if_name", "exporter fra-*"), "summary_1h");
+        // Columns of two summaries; a part of the traffic whose rest is not known.
+        assert_eq!(chosen("src_as,proto", ""), "flows_1h");
+        assert_eq!(chosen("src_as", "src as 64500"), "flows_1h");
         assert_eq!(chosen("src_as", "proto tcp and dst country DE"), "flows_1h");
         assert_eq!(chosen("src_as", "dport 443"), "flows");
         assert_eq!(chosen("src_as", "bytes > 1M"), "flows");
         assert_eq!(chosen("dport", ""), "flows");
         assert_eq!(chosen("port", ""), "talkers_1h");
         assert_eq!(chosen("src,exporter", "exporter fra-*"), "talkers_1h");
-        assert_eq!(chosen("exporter", ""), "flows_1h");
+        assert_eq!(chosen("exporter", ""), "summary_1h");
     }
 
     #[test]
@@ -275,11 +329,37 @@ mod tests {
         let question = question("pair", "exporter a", Range::Last(Duration::from_secs(86_400)));
         let sql = question.sums("helios", table("talkers_1h"));
         assert!(sql.contains("[(toString(f.host), ''), (toString(f.peer), '')] AS key"), "{sql}");
-        assert!(sql.contains("f.side = 'pair'\nAND f.exporter_name = 'a'"), "{sql}");
+        assert!(sql.contains("f.exporter_name = 'a'"), "{sql}");
         assert!(
             sql.contains("f.side = 'total'") && sql.contains("greatest(whole.1, sum(sums.bytes) OVER ())"),
             "{sql}"
         );
+    }
+
+    #[test]
+    fn a_summary_is_all_traffic_or_a_part_of_it() {
+        let day = Range::Last(Duration::from_secs(86_400));
+        let summary = table("summary_1h");
+        let sites = question("site_pair", "proto udp", day);
+        let sql = sites.sums("helios", summary);
+        assert!(sql.contains("WHERE f.side = 'place'\nAND f.received_at >= since_time"), "{sql}");
+        assert!(!sql.contains("AS whole") && !sites.is_of_busiest(summary), "{sql}");
+        let pairs = question("as_pair", "direction egress", day);
+        let sql = pairs.sums("helios", summary);
+        assert!(
+            sql.contains("WHERE f.side = 'as'") && sql.contains("greatest(whole.1, sum(sums.bytes) OVER ())"),
+            "{sql}"
+        );
+        assert!(
+            sql.contains("f.side = 'interface' AND") && sql.contains("f.flow_direction = 'egress') AS whole"),
+            "{sql}"
+        );
+        assert!(pairs.is_of_busiest(summary));
+        let lacks = |by, filter| question(by, filter, day).lacks(summary).map(|column| column.spec().name);
+        assert_eq!(lacks("as_pair,proto", ""), Some("proto"));
+        assert_eq!(lacks("as", "dst as 64500"), Some("dst_as"));
+        assert_eq!(lacks("src", ""), Some("src_addr"));
+        assert_eq!(lacks("as", "in_if_boundary external"), None);
     }
 
     #[test]

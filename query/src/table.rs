@@ -22,12 +22,15 @@ pub enum Holds {
     Records,
     /// Exact sums by the columns that [`Rollup::Dimension`] marks.
     Sums,
+    /// Sums by a few of these columns together: see [`Summary`](helios_common::summary::Summary).
+    Summaries,
     /// The busiest hosts, pairs of hosts and services of every exporter, and its total: what is listed is a lower bound.
     Busiest,
 }
 
 /// From coarse to fine.
 pub const TABLES: &[Table] = &[
+    Table { name: "summary_1h", bucket: Duration::from_secs(3600), holds: Holds::Summaries },
     Table { name: "flows_1h", bucket: Duration::from_secs(3600), holds: Holds::Sums },
     Table { name: "talkers_1h", bucket: Duration::from_secs(3600), holds: Holds::Busiest },
     Table { name: "flows_1m", bucket: Duration::from_secs(60), holds: Holds::Sums },
@@ -53,7 +56,7 @@ impl Table {
     pub fn has(&self, column: Column) -> bool {
         match self.holds {
             Holds::Records => true,
-            Holds::Sums => column.spec().rollup == Rollup::Dimension,
+            Holds::Sums | Holds::Summaries => column.spec().rollup == Rollup::Dimension,
             Holds::Busiest => column.spec().name == "exporter_name",
         }
     }
@@ -63,14 +66,13 @@ impl Table {
     }
 }
 
-/// How long the tables keep their rows, in days. A table that is not listed, and one with 0 days, keeps them without limit.
+/// How far back the tables have rows. A table that is not listed has them without limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Retention(pub Vec<(&'static str, u32)>);
+pub struct Retention(pub Vec<(&'static str, Duration)>);
 
 impl Retention {
     fn of(&self, table: &Table) -> Duration {
-        let days = self.0.iter().find(|(name, _)| *name == table.name).map_or(0, |(_, days)| *days);
-        if days == 0 { Duration::MAX } else { Duration::from_secs(u64::from(days) * 86_400) }
+        self.0.iter().find(|(name, _)| *name == table.name).map_or(Duration::MAX, |(_, reach)| *reach)
     }
 }
 
@@ -108,7 +110,9 @@ mod tests {
     const HOUR: u64 = 3600;
 
     fn choice(column: Column, hours: u64, days_ago: u64) -> Choice {
-        let retention = Retention(vec![("flows", 7), ("flows_1m", 30), ("flows_1h", 90)]);
+        let days = |table, days: u64| (table, Duration::from_secs(days * 24 * HOUR));
+        let hours = [days("flows_1h", 90), days("summary_1h", 90)];
+        let retention = Retention([days("flows", 7), days("flows_1m", 30)].into_iter().chain(hours).collect());
         let age = Duration::from_secs(days_ago * 24 * HOUR + hours * HOUR);
         choose(|table| table.has(column), Duration::from_secs(hours * HOUR), age, &retention)
     }
@@ -116,7 +120,7 @@ mod tests {
     #[test]
     fn the_coarsest_table_that_is_fine_enough_answers() {
         let table = |hours| choice(SRC_AS.column(), hours, 0).table.name;
-        assert_eq!([table(24), table(15), table(14), table(1)], ["flows_1h", "flows_1h", "flows_1m", "flows_1m"]);
+        assert_eq!([table(24), table(15), table(14), table(1)], ["summary_1h", "summary_1h", "flows_1m", "flows_1m"]);
         let minutes = |minutes: u64| {
             let length = Duration::from_secs(60 * minutes);
             choose(|table| table.has(SRC_AS.column()), length, length, &Retention::default()).table.name

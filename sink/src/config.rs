@@ -136,6 +136,8 @@ pub struct Retention {
     pub flows_1m: u32,
     /// Traffic by hour.
     pub flows_1h: u32,
+    /// Traffic of the whole network by hour, of a few columns together.
+    pub summary_1h: u32,
     /// The busiest hosts and services of every exporter by minute.
     pub talkers_1m: u32,
     /// The busiest hosts and services of every exporter by hour.
@@ -152,6 +154,7 @@ impl Default for Retention {
             flows: 7,
             flows_1m: 30,
             flows_1h: 90,
+            summary_1h: 90,
             talkers_1m: 30,
             talkers_1h: 90,
             interface_counters: 30,
@@ -167,6 +170,7 @@ impl Retention {
             Table::Flows => self.flows,
             Table::Flows1m => self.flows_1m,
             Table::Flows1h => self.flows_1h,
+            Table::Summary1h => self.summary_1h,
             Table::Talkers1m => self.talkers_1m,
             Table::Talkers1h => self.talkers_1h,
             Table::Side(SideTable::InterfaceCounters) => self.interface_counters,
@@ -232,6 +236,7 @@ impl SinkConfig {
             ("retention_days.flows", self.retention_days.flows),
             ("retention_days.flows_1m", self.retention_days.flows_1m),
             ("retention_days.flows_1h", self.retention_days.flows_1h),
+            ("retention_days.summary_1h", self.retention_days.summary_1h),
             ("retention_days.talkers_1m", self.retention_days.talkers_1m),
             ("retention_days.talkers_1h", self.retention_days.talkers_1h),
             ("retention_days.interface_counters", self.retention_days.interface_counters),

@@ -10,6 +10,7 @@
 
 use clickhouse::Client;
 use clickhouse::error::Error;
+use helios_common::clock::unix_secs;
 use helios_common::columns::{Column, Spec};
 
 use crate::client;
@@ -80,6 +81,8 @@ impl MigrateError {
 /// What is there.
 #[derive(Debug, Default)]
 struct Found {
+    /// When it was looked at, in Unix seconds.
+    at: u64,
     database: bool,
     /// Name and `CREATE` statement of each table and view.
     tables: Vec<(String, String)>,
@@ -196,7 +199,7 @@ impl Found {
         if rows(client, &databases).await?.is_empty() {
             return Ok(Self::default());
         }
-        let mut found = Self { database: true, ..Self::default() };
+        let mut found = Self { at: unix_secs(), database: true, ..Self::default() };
         for row in rows(client, &tables).await? {
             if let Ok([name, create]) = <[String; 2]>::try_from(row) {
                 found.tables.push((name, create));
@@ -418,9 +421,25 @@ fn retention(create: &str) -> u32 {
     days.and_then(|(_, rest)| rest.split(')').next()).and_then(|days| days.parse().ok()).unwrap_or(0)
 }
 
+/// The query that the view of `table` shall have. That of the summaries keeps the begin that it has. The first one begins with
+/// the hour after the next, where there were rollups before it: whatever the clocks of other collectors say, all of that hour is
+/// to come. One that was there before, and is missing now or on a replica that joined, takes all rows.
+fn query(found: &Found, database: &str, table: Table) -> Option<String> {
+    let begin = match (table, table.view().and_then(|view| found.table(view))) {
+        (Table::Summary1h, Some(known)) => rollup::summary_begin(known),
+        (Table::Summary1h, None) if table.view().and_then(|view| found.checksum(view)).is_none() => {
+            found.table(Table::Flows1m.name()).map(|_| (found.at / HOUR + 2) * HOUR)
+        }
+        _ => None,
+    };
+    rollup::query(database, table, begin)
+}
+
+const HOUR: u64 = 3600;
+
 /// A view that is missing is created; one with another query takes the new one without a gap.
 fn view(found: &Found, target: Target<'_>, table: Table, add: &mut impl FnMut(String, String)) {
-    let (Some(view), Some(query)) = (table.view(), rollup::query(target.database, table)) else { return };
+    let (Some(view), Some(query)) = (table.view(), query(found, target.database, table)) else { return };
     let Some(known) = found.table(view) else {
         add(format!("create view {view}"), ddl::create_view(target, view, table, &query));
         return;
@@ -435,7 +454,7 @@ fn view(found: &Found, target: Target<'_>, table: Table, add: &mut impl FnMut(St
 
 /// Notes down the version, and which query each view has.
 fn record(found: &Found, database: &str, add: &mut impl FnMut(String, String)) {
-    let queries = Table::ALL.into_iter().filter_map(|table| Some((table.view()?, rollup::query(database, table)?)));
+    let queries = Table::ALL.into_iter().filter_map(|table| Some((table.view()?, query(found, database, table)?)));
     let entries = queries.map(|(view, query)| (view, checksum(&query))).chain([("schema", 0)]);
     let new: Vec<String> = entries
         .filter(|(name, sum)| found.checksum(name) != Some(*sum) || found.version < SCHEMA_VERSION)
@@ -473,7 +492,7 @@ mod tests {
             for column in ddl::columns(table) {
                 found.columns.push((table.name().into(), column.name.into(), column.clickhouse));
             }
-            if let (Some(view), Some(query)) = (table.view(), rollup::query(&storage, table)) {
+            if let (Some(view), Some(query)) = (table.view(), rollup::query(&storage, table, None)) {
                 found.tables.push((view.into(), ddl::create_view(target, view, table, &query)));
                 found.recorded.push((view.into(), checksum(&query)));
             }
@@ -557,6 +576,29 @@ mod tests {
         let mut found = complete(&config);
         found.recorded[0].1 ^= 1;
         assert_eq!(purposes(&found, &config), ["change view flows_1m_mv", "record schema version 2"]);
+    }
+
+    #[test]
+    fn the_summaries_of_an_older_schema_begin_with_the_hour_after_the_next() {
+        let config = SinkConfig::default();
+        let mut found = complete(&config);
+        found.at = 10 * HOUR + 1;
+        found.tables.retain(|(table, _)| table != "summary_1h_mv");
+        found.recorded.retain(|(view, _)| view != "summary_1h_mv");
+        let view = |found: &Found| {
+            let steps = steps(found, None, &config);
+            steps.into_iter().find(|step| step.purpose == "create view summary_1h_mv").map(|step| step.sql)
+        };
+        let sql = view(&found).unwrap();
+        assert_eq!(rollup::summary_begin(&sql), Some(12 * HOUR));
+        // It is known by what it says, however late somebody looks.
+        found.tables.push(("summary_1h_mv".into(), sql));
+        found.at = 20 * HOUR;
+        let query = rollup::query("helios", Table::Summary1h, Some(12 * HOUR)).unwrap();
+        found.recorded.push(("summary_1h_mv".into(), checksum(&query)));
+        assert_eq!(purposes(&found, &config), [""; 0]);
+        let begin = |sql: Option<String>| sql.map(|sql| rollup::summary_begin(&sql));
+        assert_eq!(begin(view(&Found::default())), Some(None), "a new schema has no rows that its summaries lack");
     }
 
     fn clustered() -> SinkConfig {

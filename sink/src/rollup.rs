@@ -2,7 +2,7 @@
 //!
 //! ClickHouse's materialized views took more than half of what a flow costs it. Helios has every row in its hands as
 //! columns of numbers, names included, and adds them up for a fraction of that: [`minutes`] by all dimensions of
-//! `flows_1m`, [`busiest`] the busiest hosts and services of every exporter for `talkers_1m`. [`encode`] makes the
+//! `flows_1m`, [`listed`] which of them `summary_1h` keeps apart, [`busiest`] the busiest hosts and services of every exporter for `talkers_1m`. [`encode`] makes the
 //! streams of the resulting rows, which travel with the block that they were made of: see [`Rollup`].
 //!
 //! The rows of the tables by hour are still made by ClickHouse, which reads the few rows by minute for them. A block
@@ -24,11 +24,13 @@ use crate::schema::Table;
 pub(crate) mod busiest;
 mod encode;
 pub(crate) mod keyed;
+mod listed;
 pub(crate) mod minutes;
 
 use encode::{MakeBody, Pieces};
 
 use busiest::Busiest;
+use listed::Listed;
 use minutes::Minutes;
 
 /// Rows that are looked at together: what is worked out of them stays in a core's first cache.
@@ -122,6 +124,7 @@ fn part<T>(values: &[T], from: usize, to: usize) -> &[T] {
 pub(crate) struct Rollups {
     measures: Measures,
     minutes: Minutes,
+    listed: Listed,
     busiest: Busiest,
     pieces: Pieces,
 }
@@ -132,6 +135,7 @@ impl Rollups {
         Self {
             measures: Measures::default(),
             minutes: Minutes::new(),
+            listed: Listed::new(),
             busiest: Busiest::new(),
             pieces: Pieces::new(database),
         }
@@ -160,7 +164,8 @@ impl Rollups {
         names: &Names,
         body: MakeBody<'_>,
     ) -> Result<Vec<Rollup>, ArrowError> {
-        let minutes = self.pieces.minutes(&mut self.minutes, carried, names, body)?;
+        let listed = self.listed.mark(&self.minutes);
+        let minutes = self.pieces.minutes((&mut self.minutes, &listed), carried, names, body)?;
         let talkers = self.pieces.talkers(&mut self.busiest, names, body)?;
         Ok([minutes, talkers].into_iter().flatten().collect())
     }

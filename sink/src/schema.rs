@@ -5,6 +5,7 @@
 //! | `flows` | every flow record as received | helios |
 //! | `flows_1m` | traffic per minute and [`Rollup::Dimension`] | helios, and a view on `flows` for blocks without rollups |
 //! | `flows_1h` | the same per hour | a view on `flows_1m` |
+//! | `summary_1h` | the same for a few columns together, over all others | a view on `flows_1m` |
 //! | `talkers_1m` | the busiest hosts and services of every exporter per minute | as `flows_1m` |
 //! | `talkers_1h` | the same per hour | a view on `talkers_1m` |
 //! | `interface_counters` | sFlow counter samples | helios |
@@ -36,6 +37,8 @@ helios_metrics::label_set! {
         Flows1m = "flows_1m",
         /// Traffic by hour.
         Flows1h = "flows_1h",
+        /// Traffic of the whole network by hour, of a few columns together.
+        Summary1h = "summary_1h",
         /// The busiest hosts and services of every exporter by minute.
         Talkers1m = "talkers_1m",
         /// The busiest hosts and services of every exporter by hour.
@@ -51,6 +54,7 @@ impl Table {
             Self::Flows | Self::Side(_) => None,
             Self::Flows1m => Some("flows_1m_mv"),
             Self::Flows1h => Some("flows_1h_mv"),
+            Self::Summary1h => Some("summary_1h_mv"),
             Self::Talkers1m => Some("talkers_1m_mv"),
             Self::Talkers1h => Some("talkers_1h_mv"),
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use helios_common::columns::ColumnKind;
 use helios_common::exporter::ip_of;
 use helios_lab::decode::{printable, quote};
-use helios_query::{Holds, Key, protocols};
+use helios_query::{Key, protocols};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Figures, Row};
@@ -35,8 +35,7 @@ pub fn table(by: &[Key], answer: &Answer, figure: Figure) -> Vec<String> {
         cells
     }));
     if let Some((keys, figures)) = answer.other() {
-        let busiest = answer.table.holds == Holds::Busiest;
-        let mut cells = vec![if busiest { "other".to_owned() } else { format!("{keys} other") }];
+        let mut cells = vec![if answer.is_of_busiest { "other".to_owned() } else { format!("{keys} other") }];
         cells.resize(by.len(), String::new());
         cells.extend(figure_cells(figures, answer, figure));
         rows.push(cells);
@@ -269,7 +268,7 @@ mod tests {
     fn answer(rows: Vec<Row>, keys: u64) -> Answer {
         let total = Figures { bytes: 5_000_000, packets: 5_000, flows: 20 };
         let table = Table::by_name("flows").unwrap();
-        Answer { table, warning: None, time: Some((100, 110)), total, keys, rows }
+        Answer { table, warning: None, time: Some((100, 110)), is_of_busiest: false, total, keys, rows }
     }
 
     fn keys(by: &str) -> Vec<Key> {
@@ -279,7 +278,7 @@ mod tests {
     #[test]
     fn the_busiest_are_a_part_of_an_unknown_number() {
         let answer = answer(vec![row(&[("::ffff:192.0.2.1", "")], 3_000_000)], 1);
-        let busiest = Answer { table: Table::by_name("talkers_1h").unwrap(), ..answer };
+        let busiest = Answer { is_of_busiest: true, ..answer };
         let lines = table(&keys("src"), &busiest, Figure::Rates);
         assert!(lines.last().unwrap().starts_with("other"), "{lines:?}");
         assert_eq!(busiest.other().unwrap().1.bytes, 2_000_000);

@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// Ask this table instead of the coarsest that can answer: flows_1h, flows_1m, talkers_1h, talkers_1m or flows
+    /// Ask this table instead of the coarsest that can answer: summary_1h, flows_1h, flows_1m, talkers_1h, talkers_1m or flows
     #[arg(long, value_name = "NAME", value_parser = table)]
     table: Option<&'static Table>,
 
@@ -152,12 +152,13 @@ fn notes(question: &Question, answer: &Answer) -> Vec<String> {
         Some((since, until)) => {
             let (since, until) = (utc(since), utc(until));
             notes.push(format!("from {}, {since} to {until}, {}", answer.table.name, counted(answer.keys, "key")));
-            if answer.table.holds == Holds::Busiest {
-                let lists = "lists the busiest of every exporter: their figures are lower bounds, the total is exact";
-                notes.push(format!(
-                    "{} {lists}; --table flows has every key, for as long as flows are kept",
-                    answer.table.name
-                ));
+            if answer.is_of_busiest {
+                let (of, exact) = match answer.table.holds {
+                    Holds::Summaries => ("the busiest pairs of AS", "flows_1h has every one"),
+                    _ => ("the busiest of every exporter", "flows has every key, for as long as flows are kept"),
+                };
+                let lists = format!("lists {of}: their figures are lower bounds, the total is exact");
+                notes.push(format!("{} {lists}; --table {exact}", answer.table.name));
             }
         }
         None => {
@@ -226,7 +227,7 @@ mod tests {
             let args = Cli::parse_from(["query", "--by", "src_as", "--from", &from]).args;
             question(&args).unwrap().choose(now, &Retention::default()).table.name
         };
-        assert_eq!([table(60), table(3_600), table(86_400)], ["flows", "flows_1m", "flows_1h"]);
+        assert_eq!([table(60), table(3_600), table(86_400)], ["flows", "flows_1m", "summary_1h"]);
     }
 
     #[test]

@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(lines[2], "ClickHouse is away");
         let table = helios_query::Table::by_name("flows").unwrap();
         let total = answer::Figures::default();
-        let empty = Answer { table, warning: None, time: None, total, keys: 0, rows: Vec::new() };
+        let empty = Answer { table, warning: None, time: None, is_of_busiest: false, total, keys: 0, rows: Vec::new() };
         let lines = frame(&asked, &Ok(empty));
         assert!(lines.len() == 3 && lines[2].starts_with("no flows arrived in the last 60 s: "), "{lines:?}");
     }

@@ -30,7 +30,7 @@ from . import questions, report
 from .procs import Process, engine, merges_done, query
 from .stage import Body, Stage, drop_views, migrate
 
-ROLLUPS = ("flows_1m", "flows_1h", "talkers_1m", "talkers_1h")
+ROLLUPS = ("flows_1m", "flows_1h", "summary_1h", "talkers_1m", "talkers_1h")
 # Those that Helios makes: ClickHouse's views make the others of them.
 OWN = ("flows_1m", "talkers_1m")
 MILLION = 1_000_000
@@ -98,6 +98,7 @@ VARIANTS = [
     Variant("rollups", "none", rollups=()),
     Variant("rollups", "flows_1m", rollups=ROLLUPS[:1]),
     Variant("rollups", "flows_1m, flows_1h", rollups=ROLLUPS[:2]),
+    Variant("rollups", "flows_1m, flows_1h, summary_1h", rollups=ROLLUPS[:3]),
     Variant("rollups", "flows_1m, talkers_1m", rollups=OWN),
     Variant("rollups", "all, by ClickHouse's views", by_views=True),
     Variant("sorting key", "received_at", ddl=((KEY, "ORDER BY (received_at)"),)),
@@ -208,7 +209,8 @@ def measure(process: Process, clickhouse: str, variant: Variant, bodies: list[Bo
     variant.wire = sum(body.file.stat().st_size for body in bodies) / variant.rows
     stored = int(query(clickhouse, f"SELECT count() FROM {DATABASE}.flows"))
     for table in variant.rollups:
-        totals = "WHERE side = 'total'" if table.startswith("talkers") else ""
+        side = {"talkers": "total", "summary": "place"}.get(table.split("_")[0])
+        totals = f"WHERE side = '{side}'" if side else ""
         summed = int(query(clickhouse, f"SELECT sum(flows) FROM {DATABASE}.{table} {totals}"))
         if summed != variant.rows:
             raise SystemExit(f"bench: {variant.name}: {variant.rows} rows sent, {table} has {summed}")
@@ -243,7 +245,7 @@ def split(process: Process, clickhouse: str, variant: Variant, bodies: list[Body
     spent("inserts of flows")
     for position, table in enumerate(OWN, 1):
         insert_all(clickhouse, [block[position : position + 1] for block in blocks], variant)
-        spent(f"inserts of {table}, with its hours by a view")
+        spent(f"inserts of {table}, with what views make of it")
     query(clickhouse, "SYSTEM START MERGES")
     merges_done(clickhouse)
     spent("merges")

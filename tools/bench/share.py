@@ -18,7 +18,7 @@ from pathlib import Path
 from .procs import Process, merges_done, query
 
 CONNECTIONS = 2
-TABLES = ("flows", "flows_1m", "flows_1h", "talkers_1m", "talkers_1h")
+TABLES = ("flows", "flows_1m", "flows_1h", "summary_1h", "talkers_1m", "talkers_1h")
 
 
 @dataclass

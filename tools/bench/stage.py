@@ -44,6 +44,8 @@ SIDES = f"""
         FROM {DATABASE}.flows
     )
     ARRAY JOIN talkers AS talker"""
+# Those that Helios marks in flows_1m.
+BUSIEST_PAIRS = f"SELECT src_as, dst_as FROM {DATABASE}.flows GROUP BY src_as, dst_as ORDER BY sum(bytes * greatest(sampling_interval, 1)) DESC LIMIT 4096"
 TALKERS = "ORDER BY bytes DESC LIMIT 50 BY received_at, exporter_name, side"
 
 
@@ -140,16 +142,17 @@ class Stage:
         """What Helios makes of the body for `flows_1m` or `talkers_1m`, and the names of its columns."""
         sums = [f"toUInt64(sum({name} * greatest(sampling_interval, 1))) AS {name}" for name in ("bytes", "packets")] + ["count() AS flows"]
         keys, source, limit = [name for name in DIMENSIONS if name in self.columns], f"{DATABASE}.flows", ""
+        marks = [f"(src_as, dst_as) IN ({BUSIEST_PAIRS}) AS as_listed"]
         if table == "talkers_1m":
-            keys, source, limit = ["exporter_name", "side", "host", "peer", "proto", "port"], f"({SIDES})", TALKERS
+            keys, source, limit, marks = ["exporter_name", "side", "host", "peer", "proto", "port"], f"({SIDES})", TALKERS, []
         minute = "toStartOfMinute(received_at) AS at"
         statement = (
-            f"SELECT CAST(at, 'DateTime') AS received_at, {', '.join(keys)}, bytes, packets, flows FROM ("
+            f"SELECT CAST(at, 'DateTime') AS received_at, {', '.join([*keys, *marks])}, bytes, packets, flows FROM ("
             f"SELECT {minute}, {', '.join(keys)}, {', '.join(sums)} FROM {source} "
             f"WHERE received_at >= '{body.begin}' AND received_at < '{body.end}' GROUP BY at, {', '.join(keys)}) {limit} "
             f"SETTINGS {SETTINGS}, max_block_size = 65536 FORMAT ArrowStream"
         )
-        return query(self.clickhouse, statement, raw=True), ["received_at", *keys, "bytes", "packets", "flows"]
+        return query(self.clickhouse, statement, raw=True), ["received_at", *keys, *(mark.split(" AS ")[-1] for mark in marks), "bytes", "packets", "flows"]
 
 
 def drop_views(clickhouse: str, database: str, keep: tuple[str, ...]):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the flow panels cost over 30 days: every statement on tables of made-up rows, as CPU time of the ClickHouse engine.
 
-    cost.py --helios BINARY [--rows N]        N rows of flows_1h, a quarter of them in talkers_1h and in flows (default 8,000,000)
+    cost.py --helios BINARY [--rows N]        N rows of flows_1h and of summary_1h, a quarter of them in talkers_1h and in flows (default 8,000,000)
 
 Prints for each panel the table that answered, its rows, core-seconds and rows per core-second, and what follows for a network of
 50,000 flows/s: the rows that its tables have (`ROWS`), and seconds on 8 cores. It needs what `make demo-dashboards` needs.
@@ -9,11 +9,14 @@ Prints for each panel the table that answered, its rows, core-seconds and rows p
 
 import argparse
 import os
+import re
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
+from helios_dashboards import sql
+from helios_dashboards.schema import IN_EVERY_SUMMARY, SUMMARIES
 from lab.start import Lab
 from tests import expand
 from tests.client import Servers, dashboards, panels, scope_of
@@ -23,12 +26,19 @@ DAYS = 30
 FLOWS_PER_SECOND = 50_000
 CORES = 8
 HOURS = DAYS * 24
-# Rows of an hour of such a network. flows_1h: one flow in 50 has a key of its own. talkers_1h: 100 exporters, 300 of each side.
+# Rows of such a network. flows_1h: one flow in 50 has a key of its own in an hour; talkers_1h: 100 exporters, 300 of each side; summary_1h:
+# 200 pairs of interfaces of each exporter, 60,000 combinations of places and protocols, and three rows of each of the 4,096 pairs of AS.
 ROWS = {
     "flows_1h": FLOWS_PER_SECOND * 3600 // 50 * HOURS,
     "talkers_1h": 100 * 4 * 300 * HOURS,
-    "flows": 30_000_000,  # sql.ROW_BUDGET
+    "interface": 100 * 200 * HOURS,
+    "place": 60_000 * HOURS,
+    "as": 4096 * 3 * HOURS,
+    "flows": sql.ROW_BUDGET,
+    "exporters": 100 * 60 * HOURS,
 }
+# Of the rows that are made, those of each side: as many as in such a network beside one another.
+SIDES = {"interface": 2, "place": 5, "as": 1}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 # Few ASes and hosts have most of the traffic.
@@ -52,6 +62,13 @@ def fill(servers: Servers, rows: int) -> None:
             f"INSERT INTO helios.flows_1h (received_at, exporter_name, exporter_site, in_if_name, out_if_name, src_as, dst_as, dst_peer_as, src_country,"
             f" dst_country, proto, ether_type, bytes, packets, flows) SELECT toStartOfHour(now() - rand(16) % {DAYS * 86400}), {common}, 50 FROM numbers({step}, {part})"
         )
+        for side, share in SIDES.items():
+            keys = sorted((SUMMARIES[side] | IN_EVERY_SUMMARY) & {name.split(" AS ")[-1].strip() for name in common.split(",")})
+            servers.execute(
+                f"INSERT INTO helios.summary_1h (received_at, side, {', '.join(keys)}, bytes, packets, flows)"
+                f" SELECT toStartOfHour(now() - rand(16) % {DAYS * 86400}), '{side}', {', '.join(keys)}, bytes, packets, 50"
+                f" FROM (SELECT {common} FROM numbers({step}, {part * share // sum(SIDES.values())}))"
+            )
         servers.execute(
             "INSERT INTO helios.talkers_1h (received_at, exporter_name, side, host, peer, proto, port, bytes, packets, flows)"
             f" SELECT toStartOfHour(now() - rand(16) % {DAYS * 86400}), concat('router-', toString(rand(1) % 100)),"
@@ -65,7 +82,11 @@ def fill(servers: Servers, rows: int) -> None:
             f" FROM numbers({step}, {part // 4}) SETTINGS log_comment = 'helios: rollups come with the block'"
         )
     servers.execute(f"INSERT INTO helios.exporters (received_at, flows) SELECT toStartOfMinute(now()) - 60 * number, {rows} FROM numbers(10)")
-    for table in ("flows_1h", "talkers_1h", "flows"):
+    servers.execute(
+        "INSERT INTO helios.exporters (received_at, exporter_address, last_seen, records) SELECT toStartOfMinute(now()) - 60 * intDiv(number, 100) AS minute,"
+        f" IPv4ToIPv6(toUInt32(number % 100)), minute, 1 FROM numbers({100 * 60 * 24})"
+    )
+    for table in ("flows_1h", "summary_1h", "talkers_1h", "flows"):
         servers.execute(f"OPTIMIZE TABLE helios.{table} FINAL")
 
 
@@ -101,23 +122,39 @@ def main() -> None:
             lab.stop()
 
 
+def read_of(table: str, statement: str) -> list[str]:
+    """Names in `ROWS` of what the branch for `table` reads."""
+    if table != "summary_1h":
+        return [table]
+    branches = re.findall(r"FROM helios\.summary_1h AS f\nWHERE.*?(?=UNION ALL|GROUP BY|\n\s*\))", statement, re.DOTALL)
+    return sorted({side for branch in branches for side in re.findall(r"'(interface|place|as)'", branch)})
+
+
 def report(servers: Servers, pid: int) -> None:
-    held = {table: servers.sql(f"SELECT count() AS n FROM helios.{table}")[0]["n"] for table in ROWS}
+    held = {table: servers.sql(f"SELECT count() AS n FROM helios.{table}")[0]["n"] for table in ROWS if table not in SIDES}
+    held |= {row["side"]: row["n"] for row in servers.sql("SELECT side, count() AS n FROM helios.summary_1h GROUP BY side")}
     print(f"rows: {held}; of a network of {FLOWS_PER_SECOND} flows/s over {DAYS} days: {ROWS}")
     now, seconds = int(time.time()), []
+    # Names of AS are read from the last minutes of `flows`, whichever table answers.
+    names = measure(servers, pid, f"WITH now() AS t_end, {sql.AS_NAMES} SELECT length(as_names)")
     for board in (board for board in dashboards() if "flows" in board["tags"]):
         # Without the variables that ask Prometheus: flow dashboards have none.
         scope = scope_of(board, servers, Range(now - DAYS * 86400, now, 7200))
         for panel in panels(board):
             for target in (target for target in panel["targets"] if "rawSql" in target):
-                sql = expand.clickhouse(target["rawSql"], scope)
+                statement = expand.clickhouse(target["rawSql"], scope)
                 variable = panel["title"].partition("[$")[2].rstrip("]")
-                table = str(scope.values.get(variable, "flows_1h")).split(",")[0]
-                spent = measure(servers, pid, sql)
-                scaled = spent * ROWS[table] / held[table] / CORES
+                first = re.search(r"FROM helios\.(\w+)", statement)[1]
+                table = str(scope.values.get(variable, first)).split(",")[0]
+                read = read_of(table, statement)
+                spent = measure(servers, pid, statement)
+                of_names = min(names, spent) if "as_names" in statement else 0
+                rows, of_network = sum(held[name] for name in read), sum(ROWS[name] for name in read)
+                scaled = ((spent - of_names) * of_network / rows + of_names * ROWS["flows"] / held["flows"]) / CORES
                 seconds.append(scaled)
-                rate = held[table] / max(spent, 1 / TICKS) / 1e6
-                print(f"{board['title']}: {panel['title'].split(' [')[0]} | {table} | {spent:.2f} core-s | {rate:.1f} M rows/core-s | {scaled:.2f} s on {CORES} cores")
+                rate = rows / max(spent - of_names, 1 / TICKS) / 1e6
+                shown = table if read == [table] else f"{table} {' + '.join(read)}"
+                print(f"{board['title']}: {panel['title'].split(' [')[0]} | {shown} | {spent:.2f} core-s | {rate:.1f} M rows/core-s | {scaled:.2f} s on {CORES} cores")
     seconds.sort()
     print(f"{len(seconds)} statements; p50 {seconds[len(seconds) // 2]:.2f} s, p95 {seconds[int(len(seconds) * 0.95)]:.2f} s, highest {seconds[-1]:.2f} s on {CORES} cores")
 

@@ -18,6 +18,8 @@ pub struct Budget {
     pub flows_1m: u64,
     /// Traffic by hour.
     pub flows_1h: u64,
+    /// Traffic of the whole network by hour, of a few columns together.
+    pub summary_1h: u64,
     /// The busiest hosts and services of every exporter by minute.
     pub talkers_1m: u64,
     /// The busiest hosts and services of every exporter by hour.
@@ -38,6 +40,7 @@ impl Budget {
             Table::Flows => self.flows,
             Table::Flows1m => self.flows_1m,
             Table::Flows1h => self.flows_1h,
+            Table::Summary1h => self.summary_1h,
             Table::Talkers1m => self.talkers_1m,
             Table::Talkers1h => self.talkers_1h,
             Table::Side(SideTable::InterfaceCounters) => self.interface_counters,
@@ -52,6 +55,7 @@ impl Budget {
             ("max_table_bytes.flows", self.flows),
             ("max_table_bytes.flows_1m", self.flows_1m),
             ("max_table_bytes.flows_1h", self.flows_1h),
+            ("max_table_bytes.summary_1h", self.summary_1h),
             ("max_table_bytes.talkers_1m", self.talkers_1m),
             ("max_table_bytes.talkers_1h", self.talkers_1h),
             ("max_table_bytes.interface_counters", self.interface_counters),

@@ -12,7 +12,7 @@ use super::busiest::Busiest;
 use super::minutes::Minutes;
 use super::{Rollup, Sums};
 use crate::chunk::{CHUNK_ROWS, Values, write_rows};
-use crate::schema::rollup::{Side, TALKER_KEYS};
+use crate::schema::rollup::{AS_LISTED, Side, TALKER_KEYS};
 use crate::schema::{Table, arrow, ddl};
 use crate::stream::{self, Messages};
 
@@ -83,10 +83,10 @@ impl Pieces {
         Self { database: database.to_owned(), messages: Messages::default(), minutes: None, talkers: None }
     }
 
-    /// The rows of `flows_1m`; `None` if there are none. Only dimensions that are among `carried` can hold anything.
+    /// The rows of `flows_1m`, and whether their pairs of AS are listed; `None` if there are none. Only dimensions that are among `carried` can hold anything.
     pub(super) fn minutes(
         &mut self,
-        minutes: &mut Minutes,
+        (minutes, listed): (&mut Minutes, &ColumnData),
         carried: ColumnSet,
         names: &Names,
         body: MakeBody<'_>,
@@ -99,7 +99,8 @@ impl Pieces {
             Some((_, known)) => known,
             None => {
                 let keys = minutes.keys.iter().map(|(column, _)| *column).filter(|column| carried.contains(*column));
-                let keys: Vec<_> = keys.map(|column| (column.spec().name, column.spec().kind)).collect();
+                let keys = keys.map(|column| (column.spec().name, column.spec().kind));
+                let keys: Vec<_> = keys.chain([(AS_LISTED, ColumnKind::U8)]).collect();
                 Stream::new(&self.database, Table::Flows1m, &keys)?
             }
         };
@@ -107,7 +108,7 @@ impl Pieces {
         let times = ColumnData::I64(std::mem::take(&mut minutes.times));
         let sums = columns_of(minutes.groups.iter().map(|group| &group.sums));
         let keys = minutes.keys.iter().filter(|(column, _)| carried.contains(*column)).map(|(_, data)| data);
-        let data: Vec<_> = [&times].into_iter().chain(keys).chain(&sums).collect();
+        let data: Vec<_> = [&times].into_iter().chain(keys).chain([listed]).chain(&sums).collect();
         let rollup = stream.rollup(rows, &data, (names, &mut self.messages), body);
         if let ColumnData::I64(times) = times {
             minutes.times = times;

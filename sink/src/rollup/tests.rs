@@ -93,7 +93,8 @@ fn read(rollup: &Rollup) -> Rows {
     for batch in StreamReader::try_new(&rollup.body[..], None).unwrap().map(Result::unwrap) {
         for row in 0..batch.num_rows() {
             let keys = batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
-            let keys = keys.into_iter().filter(|name| !["bytes", "packets", "flows"].contains(&name.as_str()));
+            let keys =
+                keys.into_iter().filter(|name| !["as_listed", "bytes", "packets", "flows"].contains(&name.as_str()));
             let key = keys.map(|name| (name.clone(), value(&batch, &name, row))).collect();
             let sum = |name: &str| batch[name].as_primitive::<UInt64Type>().value(row);
             add(&mut rows, key, [sum("bytes"), sum("packets"), sum("flows")]);

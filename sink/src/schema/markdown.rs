@@ -20,7 +20,8 @@ as the exporter reported them, the rollups hold them multiplied.
 - **codec**: the compression where it is not the table's own, `ZSTD(1)`.
 - **elements**: IPFIX information elements (NetFlow v9 field types have the same numbers) that fill the column; the
   first one in the exporter's template wins. Columns without any are filled by Helios.
-- **rollups**: `key` if `flows_1m` and `flows_1h` keep the values apart, `sum` if they add them up.
+- **rollups**: `key` if `flows_1m` and `flows_1h` keep the values apart, `sum` if they add them up. [`summary_1h`](clickhouse.md#tables) keeps
+  a few of them apart at a time.
 
 Any other element can have a column of its own: see [`columns`](configuration.md#columns) of the configuration.
 ";

@@ -1,4 +1,4 @@
-//! The views: how `flows` becomes `flows_1m`, `flows_1h`, `talkers_1m` and `talkers_1h`.
+//! The views: how `flows` becomes `flows_1m`, `flows_1h`, `summary_1h`, `talkers_1m` and `talkers_1h`.
 //!
 //! Helios makes the rows by minute itself and sends them with the block of flows: see [`rollup`](crate::rollup). Views on
 //! `flows_1m` and `talkers_1m` make the rows by hour of them, whoever made them.
@@ -14,7 +14,8 @@
 //! NAT and firewall event records without octets and packets are no traffic: they stay in `flows` and are left out
 //! of every rollup, where each would cost a row and count as a flow.
 
-use helios_common::columns::{COLUMNS, Column, ColumnKind, Labels, Rollup, Spec};
+use helios_common::columns::{COLUMNS, Column, ColumnKind, EXPORTER_NAME, Labels, PROTO, Rollup, Spec};
+use helios_common::summary::{IN_EVERY_SUMMARY, Summary};
 
 use super::{ColumnDef, Table, ddl};
 
@@ -49,6 +50,14 @@ impl Side {
 }
 
 const SIDES: Labels = &[(1, "src"), (2, "dst"), (3, "pair"), (4, "service"), (5, "total")];
+
+/// The column of `flows_1m` that says whether the row's pair of AS is listed in `summary_1h`.
+pub const AS_LISTED: &str = "as_listed";
+
+const SUMMARIES: Labels = &[(1, "interface"), (2, "place"), (3, "as")];
+
+const SUMMARY_COMMENT: &str = "What the row sums up: exporter and interfaces (interface), countries, sites, tenants and protocol (place), each of \
+     all traffic; the busiest pairs of AS (as), a part of it. Columns of the others are empty.";
 
 /// The columns of `talkers_1m` and `talkers_1h` between time and sums.
 pub const TALKER_KEYS: [(&str, ColumnKind); 6] = [
@@ -103,7 +112,16 @@ pub(super) fn keys(table: Table) -> Vec<ColumnDef> {
         }
         _ => dimension_specs().map(|spec| plain(spec.name, spec.kind.clickhouse(), spec.doc)).collect(),
     };
-    std::iter::once(time).chain(keys).collect()
+    let side =
+        (table == Table::Summary1h).then(|| plain("side", ColumnKind::Enum(SUMMARIES).clickhouse(), SUMMARY_COMMENT));
+    side.into_iter().chain([time]).chain(keys).collect()
+}
+
+/// Columns of a rollup that are neither keys nor sums: merged rows of one key keep any of their values.
+pub(super) fn marks(table: Table) -> Vec<ColumnDef> {
+    let listed = "Whether summary_1h lists the pair of AS: it is among those that had the most in the last hours.";
+    let marks = (table == Table::Flows1m).then(|| plain(AS_LISTED, ColumnKind::U8.clickhouse(), listed));
+    marks.into_iter().collect()
 }
 
 /// The sums of a rollup.
@@ -119,12 +137,14 @@ fn plain(name: &'static str, clickhouse: String, comment: &'static str) -> Colum
     ColumnDef { name, clickhouse, codec: None, default: None, comment }
 }
 
-/// The query of the view that feeds `table`, over several lines; `None` for those that helios alone feeds.
-pub fn query(database: &str, table: Table) -> Option<String> {
+/// The query of the view that feeds `table`, over several lines; `None` for those that helios alone feeds. The summaries take
+/// rows from `begin` on, in Unix seconds: see [`summary_begin`].
+pub fn query(database: &str, table: Table, begin: Option<u64>) -> Option<String> {
     match table {
         Table::Flows | Table::Side(_) => None,
         Table::Flows1m => Some(per_minute(database)),
         Table::Flows1h => Some(per_hour(database, Table::Flows1m)),
+        Table::Summary1h => Some(summaries(database, begin)),
         Table::Talkers1m => Some(talkers(database)),
         Table::Talkers1h => Some(per_hour(database, Table::Talkers1m)),
     }
@@ -154,6 +174,55 @@ fn per_hour(database: &str, minutes: Table) -> String {
         select.join(",\n    "),
         minutes.name()
     )
+}
+
+/// One view for all summaries: each costs ClickHouse as much as its rows, and reading `flows_1m` once is cheaper than three times.
+///
+/// Pairs of AS that are not listed count as one, which is left out. `grouping` is 1 for the columns of the set that a row is of.
+fn summaries(database: &str, begin: Option<u64>) -> String {
+    let names = |columns: &[Column]| columns.iter().map(|column| column.spec().name).collect::<Vec<_>>();
+    let all: Vec<_> = dimension_specs().map(|spec| spec.name).collect();
+    let of_pairs = names(Summary::As.columns());
+    let read: Vec<_> = all
+        .iter()
+        .map(|name| match of_pairs.contains(name) {
+            true => format!("if(f.{AS_LISTED} = 1, f.{name}, 0) AS {name}"),
+            false => format!("f.{name} AS {name}"),
+        })
+        .collect();
+    let figures: Vec<_> = figures().iter().map(|column| format!("f.{0} AS {0}", column.name)).collect();
+    let sums: Vec<_> = self::figures().iter().map(|column| format!("sum({0}) AS {0}", column.name)).collect();
+    let sets = Summary::ALL.map(|summary| {
+        let listed = (!summary.is_whole()).then_some(AS_LISTED);
+        let columns = names(summary.columns()).into_iter().chain(names(&IN_EVERY_SUMMARY)).chain(listed);
+        format!("(hour, {})", columns.collect::<Vec<_>>().join(", "))
+    });
+    let since = begin.map_or(String::new(), |begin| format!("\n    WHERE {SUMMARY_BEGIN}{begin})"));
+    format!(
+        "SELECT hour AS received_at,\n    \
+         multiIf(grouping({}) = 1, 'interface', grouping({}) = 1, 'place', 'as') AS side,\n    {},\n    {}\n\
+         FROM (\n    SELECT toStartOfHour(f.received_at) AS hour,\n    f.{AS_LISTED} AS {AS_LISTED},\n    {},\n    {}\n    \
+         FROM {database}.flows_1m AS f{since}\n)\n\
+         GROUP BY GROUPING SETS (\n    {}\n)\nHAVING side != 'as' OR {AS_LISTED} = 1\n\
+         SETTINGS force_grouping_standard_compatibility = 0",
+        EXPORTER_NAME.column().spec().name,
+        PROTO.column().spec().name,
+        all.join(", "),
+        sums.join(", "),
+        read.join(",\n    "),
+        figures.join(",\n    "),
+        sets.join(",\n    "),
+    )
+}
+
+/// What stands before the number in the condition of [`summary_begin`].
+const SUMMARY_BEGIN: &str = "f.received_at >= toDateTime(";
+
+/// From when on the view of the summaries takes rows, by its `CREATE` statement. Where `flows_1m` had rows before there were
+/// summaries, these begin with a whole hour, so that none of their hours has a part of the traffic; older hours are in `flows_1h`.
+pub fn summary_begin(create: &str) -> Option<u64> {
+    let (_, rest) = create.split_once(SUMMARY_BEGIN)?;
+    rest.split(')').next()?.parse().ok()
 }
 
 /// One view for all sides: a view made of `UNION ALL` was tried, and silently fed its first half only. Pairs and services

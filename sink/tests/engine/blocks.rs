@@ -14,7 +14,7 @@ use helios_sink::config::Compression;
 
 use super::support::{Stand, assembler, block, last_hour, traffic};
 
-const TABLES: [&str; 5] = ["flows", "flows_1m", "flows_1h", "talkers_1m", "talkers_1h"];
+const TABLES: [&str; 6] = ["flows", "flows_1m", "flows_1h", "summary_1h", "talkers_1m", "talkers_1h"];
 
 #[test]
 fn every_kind_of_column_arrives_as_it_was() {
@@ -92,12 +92,23 @@ fn names_stay_right_over_many_chunks_with_ever_new_names() {
     assert_eq!(stand.query(wrong), "200000\t0\t0");
 }
 
+/// Sides of `summary_1h`: as long as there are few pairs of AS, each has all traffic.
+const SUMMARIES: [&str; 3] = ["interface", "place", "as"];
+
 /// What every rollup says, and what `flows` says to the same question.
 fn totals(stand: &Stand, table: &str) -> String {
     match table {
         "flows" => {
             stand.query("SELECT sum(bytes * sampling_interval), sum(packets * sampling_interval), count() FROM t.flows")
         }
+        "summary_1h" => SUMMARIES
+            .map(|side| {
+                stand
+                    .query(&format!("SELECT sum(bytes), sum(packets), sum(flows) FROM t.{table} WHERE side = '{side}'"))
+            })
+            .into_iter()
+            .reduce(|one, other| if one == other { one } else { format!("{one} and {other}") })
+            .unwrap_or_default(),
         "talkers_1m" | "talkers_1h" => {
             stand.query(&format!("SELECT sum(bytes), sum(packets), sum(flows) FROM t.{table} WHERE side = 'dst'"))
         }
@@ -124,6 +135,28 @@ fn rollups_add_up_to_what_was_received() {
              SELECT received_at, exporter_name, proto, flow_direction, sum(bytes), sum(flows) FROM t.{table} GROUP BY ALL)"
         );
         assert_eq!(stand.query(&difference), "0", "{table}");
+    }
+    for (side, keys) in [
+        (
+            "interface",
+            "exporter_name, exporter_site, in_if_name, out_if_name, in_if_boundary, out_if_boundary, flow_direction",
+        ),
+        (
+            "place",
+            "src_country, dst_country, src_site, dst_site, src_tenant, dst_tenant, proto, ether_type, flow_direction",
+        ),
+        ("as", "src_as, dst_as, src_peer_as, dst_peer_as, flow_direction"),
+    ] {
+        let sums = |table: &str, of_side: &str, bytes: &str, flows: &str| {
+            stand.query(&format!(
+                "SELECT toStartOfHour(received_at) AS at, {keys}, {bytes}, {flows} FROM t.{table} {of_side} \
+                 GROUP BY at, {keys} ORDER BY ALL"
+            ))
+        };
+        let flows = sums("flows", "", "sum(bytes * sampling_interval)", "count()");
+        let summary = sums("summary_1h", &format!("WHERE side = '{side}'"), "sum(bytes)", "sum(flows)");
+        assert_eq!(summary, flows, "{side}");
+        assert!(flows.lines().count() > 1, "{side}: {flows}");
     }
 }
 

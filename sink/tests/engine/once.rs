@@ -26,7 +26,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Fewer than `flows` keeps, and more than a week has left: rollups that are partitioned by week have two.
 const DAYS: usize = 6;
 
-const ROLLUPS: [&str; 4] = ["flows_1m", "flows_1h", "talkers_1m", "talkers_1h"];
+const ROLLUPS: [&str; 5] = ["flows_1m", "flows_1h", "summary_1h", "talkers_1m", "talkers_1h"];
 
 /// Rows of a block: `make torture` has it as large as helios makes it.
 fn rows() -> usize {
@@ -53,7 +53,11 @@ fn assert_once(stand: &Stand, rows: usize, what: &str) {
         stand.query("SELECT count(), sum(bytes * sampling_interval), sum(packets * sampling_interval) FROM t.flows");
     assert_eq!(flows.split('\t').next(), Some(&*rows.to_string()), "{what}");
     for rollup in ROLLUPS {
-        let side = if rollup.starts_with("talkers") { "WHERE side = 'total'" } else { "" };
+        let side = match rollup {
+            "flows_1m" | "flows_1h" => "",
+            "summary_1h" => "WHERE side = 'place'",
+            _ => "WHERE side = 'total'",
+        };
         let sums = stand.query(&format!("SELECT sum(flows), sum(bytes), sum(packets) FROM t.{rollup} {side}"));
         assert_eq!(sums, flows, "{what}: {rollup}");
     }

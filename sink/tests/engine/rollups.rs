@@ -32,7 +32,13 @@ fn flows_of(stand: &Stand, rows: usize, what: &str) {
     assert_eq!(minutes, flows, "{what}: flows_1m");
     let total =
         stand.query("SELECT sum(bytes * sampling_interval), sum(packets * sampling_interval), count() FROM t.flows");
-    for table in ["flows_1h WHERE 1", "talkers_1m WHERE side = 'total'", "talkers_1h WHERE side = 'total'"] {
+    for table in [
+        "flows_1h WHERE 1",
+        "summary_1h WHERE side = 'interface'",
+        "summary_1h WHERE side = 'place'",
+        "talkers_1m WHERE side = 'total'",
+        "talkers_1h WHERE side = 'total'",
+    ] {
         let sums = stand.query(&format!("SELECT sum(bytes), sum(packets), sum(flows) FROM t.{table}"));
         assert_eq!(sums, total, "{what}: {table}");
     }
@@ -63,6 +69,70 @@ fn a_block_counts_once_whether_helios_or_a_view_rolled_it_up() {
 }
 
 #[test]
+fn summaries_begin_with_a_whole_hour_where_there_were_rollups_before() {
+    let stand = Stand::migrated();
+    for drop in ["summary_1h_mv", "summary_1h"] {
+        stand.query(&format!("DROP TABLE t.{drop} SYNC"));
+    }
+    stand.query("ALTER TABLE t.flows_1m DROP COLUMN as_listed");
+    stand.query("TRUNCATE TABLE t.schema_migrations");
+    let names = Arc::new(Names::new());
+    let mut assembler = assembler(&names, Compression::Lz4);
+    stand.insert(&bare(block(&mut assembler, [traffic(&names, 0, 500)])));
+    let done = stand.migrate().unwrap();
+    for step in ["add column flows_1m.as_listed", "create table summary_1h", "create view summary_1h_mv"] {
+        assert!(done.iter().any(|purpose| purpose == step), "{step}: {done:?}");
+    }
+    let begin = stand.query(
+        "SELECT extract(create_table_query, 'received_at >= toDateTime.([0-9]+)') FROM system.tables \
+         WHERE database = 't' AND name = 'summary_1h_mv'",
+    );
+    assert_eq!(begin.parse::<u64>().unwrap() % 3600, 0);
+    let begin = format!("toDateTime({begin})");
+    // What came before is in the other tables, and so is what comes until the hour begins, late rows of before included.
+    let [late, early, on_time] = [0, 1, 2].map(|n| block(&mut assembler, [traffic(&names, 500 + n * 500, 500)]));
+    stand.insert(&late);
+    assert_eq!(stand.query("SELECT count() FROM t.summary_1h"), "0");
+    // An earlier version and this one, which do not wait for each other's acknowledgements.
+    let hour = |minutes: i32, rows: u32| format!("SELECT {begin} + INTERVAL {minutes} MINUTE, 'router', {rows}, 1");
+    let insert = |token: &str, select: &str| {
+        stand.query(&format!(
+            "INSERT INTO t.flows_1m (received_at, exporter_name, bytes, flows) SETTINGS insert_deduplicate = 1, \
+             deduplicate_blocks_in_dependent_materialized_views = 1, insert_deduplication_token = '{token}' {select}"
+        ))
+    };
+    for (token, minutes) in [("last of before", -1), ("first", 0), ("second", 59), ("first", 0)] {
+        insert(token, &hour(minutes, 10));
+    }
+    let sums =
+        "SELECT side, min(received_at) = BEGIN, sum(bytes), sum(flows) FROM t.summary_1h GROUP BY side ORDER BY side";
+    assert_eq!(stand.query(&sums.replace("BEGIN", &begin)), "interface\t1\t20\t2\nplace\t1\t20\t2");
+    // Every later look leaves the begin as it is.
+    assert_eq!(stand.plan(), [""; 0]);
+    stand.migrate().unwrap();
+    stand.insert(&early);
+    stand.insert(&on_time);
+    assert_eq!(stand.query(&sums.replace("BEGIN", &begin)), "interface\t1\t20\t2\nplace\t1\t20\t2");
+    assert_eq!(stand.query("SELECT sum(flows) FROM t.flows_1h"), "2003");
+}
+
+#[test]
+fn pairs_of_as_that_are_not_listed_are_a_part_of_the_total() {
+    let stand = Stand::migrated();
+    stand.query(
+        "INSERT INTO t.flows_1m (received_at, exporter_name, src_as, dst_as, flow_direction, as_listed, bytes, packets, flows) \
+         SELECT toStartOfHour(now()), 'router', number, 1, 'ingress', number % 4 = 0, 10, 1, 1 FROM numbers(100)",
+    );
+    let sums = |side: &str| {
+        stand.query(&format!(
+            "SELECT count(), sum(bytes), sum(flows), any(flow_direction) FROM t.summary_1h WHERE side = '{side}'"
+        ))
+    };
+    assert_eq!([sums("as"), sums("interface")], ["25\t250\t25\tingress", "1\t1000\t100\tingress"]);
+    assert_eq!(stand.query("SELECT countIf(src_as % 4 != 0) FROM t.summary_1h"), "0");
+}
+
+#[test]
 fn pairs_and_services_add_up_to_the_total() {
     let stand = Stand::migrated();
     let names = Arc::new(Names::new());
@@ -84,10 +154,10 @@ fn pairs_and_services_add_up_to_the_total() {
 #[test]
 fn an_installation_of_version_1_changes_over_without_a_gap_or_a_doubled_minute() {
     let stand = Stand::migrated();
-    for drop in ["flows_1m_mv", "flows_1h_mv", "talkers_1m_mv", "talkers_1h_mv"] {
+    for drop in ["flows_1m_mv", "flows_1h_mv", "summary_1h_mv", "talkers_1m_mv", "talkers_1h_mv"] {
         stand.query(&format!("DROP TABLE t.{drop} SYNC"));
     }
-    for drop in ["flows_1m", "flows_1h", "talkers_1m", "talkers_1h"] {
+    for drop in ["flows_1m", "flows_1h", "summary_1h", "talkers_1m", "talkers_1h"] {
         stand.query(&format!("DROP TABLE t.{drop} SYNC"));
     }
     stand.query("TRUNCATE TABLE t.schema_migrations");

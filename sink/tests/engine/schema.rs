@@ -30,6 +30,8 @@ fn a_schema_is_made_once_and_then_complete() {
         "flows_1m_mv",
         "interface_counters",
         "schema_migrations",
+        "summary_1h",
+        "summary_1h_mv",
         "talkers_1h",
         "talkers_1h_mv",
         "talkers_1m",

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from textwrap import indent
 
-from .schema import Table, tables
+from .schema import Table, summary, tables, talkers
 
 DATABASE = "helios"
 
@@ -30,8 +30,11 @@ is answered for its newest part, and the title says since when."""
 EXACT_DAYS = 1
 """Up to this length of the range, a detailed question about chosen exporters goes to `flows`, however many rows it has."""
 
+HOURS_BUDGET = 30_000_000
+"""Rows of `flows_1h` that a panel reads at most which no other table answers over long ranges, unless an exporter is chosen."""
+
 BY_KEY = ("flows_1h", "flows_1m", "flows")
-BY_SIDE = ("talkers_1h", "talkers_1m", "flows")
+BY_SIDE = ("talkers_1h", "talkers_1m")
 
 NO_TRAFFIC = "f.bytes = 0 AND f.packets = 0 AND (f.nat_event != 0 OR f.firewall_event != 0)"
 """NAT and firewall events, which the rollups leave out as well."""
@@ -53,10 +56,10 @@ class Filter:
     """The condition for tables that have the exporter's name alone; empty where the name does not decide."""
 
     def answered_by(self, table: Table) -> bool:
-        return self.columns <= table.columns or bool(self.of_exporter)
+        return self.columns <= table.filters or bool(self.of_exporter) and "exporter_name" in table.filters
 
     def on(self, table: Table) -> str:
-        return self.condition if self.columns <= table.columns else self.of_exporter
+        return self.condition if self.columns <= table.filters else self.of_exporter
 
 
 def _when_set(variable: str, condition: str) -> str:
@@ -98,7 +101,8 @@ def _address_filter() -> Filter:
 
 
 BUSIEST = (
-    f"(SELECT CAST(b.exporter_name, 'String') FROM {DATABASE}.flows_1h AS b WHERE b.received_at >= toStartOfHour(t_from) AND b.received_at < t_to"
+    f"(SELECT CAST(b.exporter_name, 'String') FROM {DATABASE}.talkers_1h AS b WHERE b.side = 'total' AND b.received_at >= toStartOfHour(t_from)"
+    " AND b.received_at < t_to"
     " AND $__conditionalAll(b.exporter_name IN chosen_exporter, $exporter)"
     " GROUP BY b.exporter_name ORDER BY sum(b.bytes) DESC, b.exporter_name LIMIT 1)"
 )
@@ -160,16 +164,22 @@ class Question:
     """What rows of the tables of talkers are about, where these can answer: src, dst, pair or service."""
     detailed: bool = False
     """`flows` knows more than the others, and answers as long as that is cheap."""
+    bounded: bool = False
+    """Over long ranges `flows_1h` alone answers: for the newest part that is cheap."""
 
     def able(self) -> list[Table]:
         """Tables that have what the panel always needs, from coarse to fine."""
-        found = [tables()[name] for name in (BY_SIDE if self.side else BY_KEY)]
-        return [table for table in found if self._needs(table) <= table.columns]
+        if self.side:
+            return [*(talkers(name, self.side) for name in BY_SIDE), tables()["flows"]]
+        found = [summary(self._needs(tables()["summary_1h"])), *(tables()[name] for name in BY_KEY)]
+        return [self._whole(table) for table in found if table and self._needs(table) <= table.columns]
 
     def _needs(self, table: Table) -> frozenset[str]:
-        if table.is_of_talkers:
-            return frozenset({"side"})
         return self.needs if isinstance(self.needs, frozenset) else _for(self.needs, table)
+
+    def _whole(self, table: Table) -> Table:
+        """Of a part of the traffic, how much of the rest is meant by `where` is not known: then what is listed is all."""
+        return replace(table, whole="") if table.whole and _for(self.where, table) else table
 
     def header(self) -> list[str]:
         """Constants of the statement: the range, the table, the time that the answer covers."""
@@ -186,7 +196,7 @@ class Question:
             *([f"{_rows_of_range()} AS rows_of_range"] if self.detailed and len(able) > 1 else []),
             f"{self.choice()} AS chosen",
             f"{f'multiIf({bucket}, 1)' if bucket else '1'} AS bucket",
-            f"if(chosen = 'flows' AND {FILTERS[0].unset}, {_budget()}, toDateTime(0)) AS budget_from",
+            f"{self._budget_from()} AS budget_from",
             f"greatest(toStartOfInterval(t_from, toIntervalSecond(bucket)), budget_from, "
             f"{f'multiIf({oldest}, oldest_flows)' if oldest else 'oldest_flows'}) AS t_begin",
             "least(toDateTime(toUInt32(ceil(toUnixTimestamp(t_to) / bucket) * bucket)), now()) AS t_end",
@@ -196,12 +206,19 @@ class Question:
             "if(t_end < now(), t_end, greatest(t_begin + 1, toDateTime(intDiv(toUnixTimestamp(t_end), step) * step))) AS t_drawn",
         ]
 
+    def _budget_from(self) -> str:
+        """Begin of the newest part that is read where no exporter is chosen, if the range holds more than is cheap."""
+        cases = [f"chosen = 'flows', {_budget()}"]
+        if self.bounded:
+            cases.append(f"chosen = 'flows_1h', {_hours_budget()}")
+        return f"if({FILTERS[0].unset}, multiIf({', '.join(cases)}, toDateTime(0)), toDateTime(0))"
+
     def choice(self) -> str:
         """The table's name, as a constant expression."""
         able = self.able()
         if len(able) == 1:
             return "'flows'"
-        coarsest = able[0]
+        coarsest = next(table for table in able if not table.is_summary)
         cases: list[tuple[str, str]] = []
         can = {table.name: _all(self._unset_filters(table)) for table in able}
         cases += [(f"'${{table:raw}}' = '{t.size}' AND {can[t.name]}", t.name) for t in able]
@@ -209,6 +226,7 @@ class Question:
             t.name: "1"
             if t is coarsest
             else f"oldest_{t.name} <= greatest(t_from, oldest_{coarsest.name} + {coarsest.bucket_seconds})"
+            + (f" AND oldest_{t.name} > toDateTime(0)" if t.is_summary else "")
             for t in able
         }
         length = "dateDiff('second', t_from, t_to)"
@@ -235,25 +253,25 @@ class Question:
 
     def unlisted(self, keys: Mapping[str, Expression]) -> str:
         """Branches of what the tables of talkers do not list, by `keys`: none for a question that they do not answer."""
-        return "".join(f"\nUNION ALL\n{self._branch(t, keys, whole=True, minus=True)}" for t in self.able() if t.is_of_talkers)
+        return "".join(f"\nUNION ALL\n{self._branch(t, keys, whole=True, minus=True)}" for t in self.able() if t.whole)
 
     def _branch(self, table: Table, keys: Mapping[str, Expression], *, whole: bool = False, minus: bool = False) -> str:
         """`whole`: of all traffic, also where the table lists a part; `minus`: without what it lists."""
-        talkers = table.is_of_talkers
         figure = FIGURES if table.bucket_seconds == 0 else {name: f"sum(f.{name})" for name in FIGURES}
-        if talkers and whole:
+        if table.whole and whole:
             # Rows of before an upgrade have no totals.
-            listed = {name: f"sumIf(f.{name}, f.side = '{self.side}')" for name in FIGURES}
+            listed = {name: f"sumIf(f.{name}, f.side = '{table.side}')" for name in FIGURES}
             figure = {
-                name: f"toUInt64(greatest(sumIf(f.{name}, f.side = 'total'), {text}){f' - {text}' if minus else ''})"
+                name: f"toUInt64(greatest(sumIf(f.{name}, f.side = '{table.whole}'), {text}){f' - {text}' if minus else ''})"
                 for name, text in listed.items()
             }
         values = [f"{_for(expression, table)} AS {name}" for name, expression in keys.items()]
         values += [f"{figure[name]} AS {name}" for name in self.figures]
         conditions = [f"chosen = '{table.name}'", "f.received_at >= t_begin", "f.received_at < t_end"]
-        conditions += [f"f.side IN ('{self.side}', 'total')" if whole else f"f.side = '{self.side}'"] if talkers else []
+        sides = f"f.side IN ('{table.side}', '{table.whole}')" if table.whole and whole else f"f.side = '{table.side}'"
+        conditions += [sides] if table.side else []
         conditions += [f.on(table) for f in FILTERS if f.answered_by(table)]
-        conditions += [f"({where})"] if not talkers and (where := _for(self.where, table)) else []
+        conditions += [f"({where})"] if not table.is_of_talkers and (where := _for(self.where, table)) else []
         conditions += [f"NOT ({NO_TRAFFIC})"] if table.bucket_seconds == 0 and "flows" in self.figures else []
         group = f"\nGROUP BY {', '.join(keys)}" if keys else ""
         return f"SELECT {', '.join(values)}\nFROM {DATABASE}.{table.name} AS f\nWHERE " + "\n  AND ".join(conditions) + group
@@ -278,6 +296,13 @@ def _budget() -> str:
         f" AS minute, sum(sum(e.flows)) OVER (ORDER BY e.received_at DESC) AS total FROM {DATABASE}.exporters AS e"
         " WHERE e.received_at >= t_from AND e.received_at < t_to GROUP BY e.received_at))"
     )
+
+
+def _hours_budget() -> str:
+    """Begin of the newest hours that hold HOURS_BUDGET rows of `flows_1h`, if all have as many as the last whole one."""
+    hour = "toStartOfHour(t_to)"
+    rows = f"(SELECT count() FROM {DATABASE}.flows_1h AS h WHERE h.received_at = {hour} - 3600)"
+    return f"{hour} - 3600 * intDiv({HOURS_BUDGET}, greatest({rows}, 10000))"
 
 
 def _statement(question: Question, ctes: Sequence[str], select: str) -> str:
@@ -448,9 +473,11 @@ def protocol(column: str = "f.proto") -> str:
 
 def distinct(column: str) -> str:
     """Values for a variable: of the range where a rollup has the column, else of the range's last 15 minutes."""
-    rollup = column in tables()["flows_1h"].columns
-    table, begin = ("flows_1h", "toStartOfHour($__fromTime)") if rollup else ("flows", "$__toTime - 900")
-    return (
-        f"SELECT DISTINCT {column} AS value FROM {DATABASE}.{table} WHERE received_at >= {begin} AND received_at <= $__toTime "
-        f"AND {column} != '' ORDER BY value LIMIT 5000"
-    )
+    found = f"SELECT DISTINCT {column} AS value FROM {DATABASE}.{{}} WHERE received_at >= {{}} AND received_at <= $__toTime AND {column} != ''"
+    if summary(frozenset({column})):
+        # Of before there were summaries, those of the last day are enough.
+        begin = "toStartOfHour($__fromTime)"
+        whole = found.format("summary_1h", f"{begin} AND side = 'interface'")
+        day = found.format("flows_1h", f"greatest({begin}, $__toTime - 86400)")
+        return f"SELECT DISTINCT value FROM ({whole} UNION ALL {day}) ORDER BY value LIMIT 5000"
+    return f"{found.format('flows', '$__toTime - 900')} ORDER BY value LIMIT 5000"

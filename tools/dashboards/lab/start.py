@@ -22,6 +22,7 @@ import urllib.parse
 from pathlib import Path
 
 from helios_dashboards.flows.shared import SERVICE_PORT
+from helios_dashboards.schema import IN_EVERY_SUMMARY, SUMMARIES
 from processes import ROOT, Processes, component, fail, free_port, get
 
 from .network import RULES, devices, inventory, networks
@@ -134,7 +135,7 @@ class Lab:
         self.say(f"lab: flows of {self.hours} hours before")
         # The fresh flows become the pattern: 20 seconds at many times the usual rate would be a peak in every graph.
         self.sql("CREATE TABLE helios.pattern ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM helios.flows")
-        for table in ("flows", "flows_1m", "flows_1h", "talkers_1m", "talkers_1h"):
+        for table in ("flows", "flows_1m", "flows_1h", "summary_1h", "talkers_1m", "talkers_1h"):
             self.sql(f"TRUNCATE TABLE helios.{table}")
         pattern = int(self.sql("SELECT count() FROM helios.pattern"))
         columns = ", ".join(f"f.{c} - toIntervalMinute(n.number) AS {c}" for c in ("received_at", "flow_start", "flow_end"))
@@ -149,7 +150,13 @@ class Lab:
                 f" WHERE cityHash64(f.src_addr, f.dst_addr, f.src_port, f.dst_port, f.bytes, n.number) % 1000000 < {wanted}"
             )
         self.sql("DROP TABLE helios.pattern")
-        # The views that stand in for Helios here list hosts alone.
+        # The views that stand in for Helios here list hosts alone, and no pairs of AS.
+        keys = ", ".join(f"f.{name} AS {name}" for name in sorted(SUMMARIES["as"] | IN_EVERY_SUMMARY))
+        self.sql(
+            f"INSERT INTO helios.summary_1h (received_at, side, {', '.join(sorted(SUMMARIES['as'] | IN_EVERY_SUMMARY))}, bytes, packets, flows)"
+            f" SELECT toStartOfHour(f.received_at) AS hour, 'as' AS side, {keys}, sum(f.bytes) AS bytes, sum(f.packets) AS packets,"
+            " sum(f.flows) AS flows FROM helios.flows_1m AS f GROUP BY ALL"
+        )
         for side, host, peer, proto, port in (
             ("pair", "f.src_addr", "f.dst_addr", "toUInt8(0)", "toUInt16(0)"),
             ("service", "toIPv6('::')", "toIPv6('::')", "f.proto", SERVICE_PORT),

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from helios_dashboards import sql
-from helios_dashboards.flows.as_paths import PATH
+from helios_dashboards.flows.as_paths import EXIT, NEIGHBOUR, PATH
 from helios_dashboards.flows.protocol_distribution import SERVICE
-from helios_dashboards.flows.shared import ALL, SENDER
+from helios_dashboards.flows.shared import ALL, ASES, PLACES, SENDER
 from helios_dashboards.flows.top_talkers import CONVERSATION
 from lab.series import LAYER_2
 from processes import wait_for
@@ -150,15 +150,16 @@ class Engines(unittest.TestCase):
             (600, {}, "flows"),
             (900, {}, "flows_1m"),
             (14 * HOUR, {}, "flows_1m"),
-            (15 * HOUR, {}, "flows_1h"),
-            (90 * 86400, {}, "flows_1h"),
+            (15 * HOUR, {}, "summary_1h"),
+            (90 * 86400, {}, "summary_1h"),
             (90 * 86400, {"exporter": ["fra1-edge1"], "asn": "15169", "proto": ["6"]}, "flows_1h"),
             (86400, {"port": "443"}, "flows"),
             (86400, {"address": "10.0.0.0/8"}, "flows"),
-            (86400, {"site": ["Frankfurt"]}, "flows_1h"),
-            (86400, {"once": "boundary"}, "flows_1h"),
-            (86400, {"once": "ingress"}, "flows_1h"),
-            (86400, {"once": "exporter"}, "flows_1h"),
+            (86400, {"site": ["Frankfurt"]}, "summary_1h"),
+            (86400, {"once": "boundary"}, "summary_1h"),
+            (86400, {"once": "ingress"}, "summary_1h"),
+            (86400, {"once": "exporter"}, "summary_1h"),
+            (86400, {"proto": ["6"]}, "flows_1h"),
             (86400, {"table": "flows_1m"}, "flows_1m"),
             (86400, {"table": "flows_1h", "port": "443"}, "flows"),
             (600, {"table": "flows_1h"}, "flows_1h"),
@@ -179,6 +180,16 @@ class Engines(unittest.TestCase):
             # The lab has few enough flows for all that only `flows` knows, as far back as it has them.
             (CONVERSATION, HOUR, {}, "flows"),
             (CONVERSATION, 90 * 86400, {"table": "flows_1h"}, "talkers_1h"),
+            (ASES, 86400, {}, "summary_1h"),
+            (ASES, 86400, {"once": "boundary", "direction": ["ingress"]}, "summary_1h"),
+            # What is not listed is not known of an exporter or an AS.
+            (ASES, 86400, {"exporter": ["fra1-edge1"]}, "flows_1h"),
+            (ASES, 86400, {"asn": "15169"}, "flows_1h"),
+            (ASES, 86400, {"table": "flows_1h"}, "flows_1h"),
+            (PLACES, 86400, {"proto": ["6"]}, "summary_1h"),
+            (PLACES, 86400, {"site": ["Frankfurt"]}, "flows_1h"),
+            (NEIGHBOUR, 86400, {"asn": "15169"}, "summary_1h"),
+            (EXIT, 86400, {}, "flows_1h"),
             (PATH, HOUR, {}, "flows"),
             (PATH, HOUR, {"table": "flows_1h"}, "flows_1h"),
             (PATH, HOUR, {"table": "flows_1h", "site": ["Frankfurt"]}, "flows_1h"),
@@ -235,6 +246,24 @@ class Engines(unittest.TestCase):
                 self.assertEqual(sum(row["bytes"] for row in rows), self.flows_sum(begin, until, where))
                 self.assertAlmostEqual(sum(row["share"] for row in rows), 1, places=6)
                 self.assertGreater(len(rows), 0)
+
+    def test_4_summaries_equal_the_sum_over_flows(self) -> None:
+        end = self.past()
+        at = Range(end - 24 * HOUR, end, HOUR)
+        for uid, title, question in [
+            ("helios-top-talkers", "Exporters", ALL),
+            ("helios-traffic-matrix", "AS to AS", ASES),
+            ("helios-traffic-matrix", "Pairs of sites", PLACES),
+            ("helios-protocol-distribution", "Protocols", PLACES),
+            ("helios-geographic-flows", "Country to country", PLACES),
+        ]:
+            for where, chosen in [("1", {}), ("flow_direction != 'egress'", {"once": "ingress"})]:
+                with self.subTest(title, chosen=chosen):
+                    scope = scope_of(self.board(uid), self.servers, at, **chosen)
+                    self.assertEqual(self.chosen_table(24 * HOUR, question, **chosen), "summary_1h")
+                    rows = ask(self.panel(uid, title)["targets"][0], self.servers, scope)
+                    begin, until = self.covered(scope, question)
+                    self.assertEqual(sum(row["bytes"] for row in rows), self.flows_sum(begin, until, where))
 
     def test_5_the_rest_of_a_top_is_other(self) -> None:
         """What talkers list is a part, and the row `other` makes it whole: the sum is that over `flows`, whichever table answers."""

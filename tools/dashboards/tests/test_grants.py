@@ -21,7 +21,7 @@ from .client import ROOT, Servers, dashboards, panels, scope_of
 from .expand import Range
 
 USER_SQL = ROOT / "deploy/grafana/clickhouse-user.sql"
-TABLES = ("flows", "flows_1m", "flows_1h", "talkers_1m", "talkers_1h", "exporters", "interface_counters")
+TABLES = ("flows", "flows_1m", "flows_1h", "summary_1h", "talkers_1m", "talkers_1h", "exporters", "interface_counters")
 
 
 def statements() -> list[str]:

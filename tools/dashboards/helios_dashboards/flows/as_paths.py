@@ -36,6 +36,7 @@ EXIT = Question(
     needs=frozenset({"exporter_name", "out_if_name", "dst_as"}),
     where="f.dst_as != 0",
     figures=FIGURES,
+    bounded=True,
 )
 
 
@@ -45,7 +46,7 @@ def make() -> Dashboard:
         "AS Paths",
         "Which neighbours and AS paths carry the traffic, how many ways lead to a destination, and by which interface it leaves.",
         "flows",
-        flows(all=ALL, hosts=SENDER, paths=PATH, raw=LENGTH),
+        flows(all=ALL, neighbours=NEIGHBOUR, hosts=SENDER, paths=PATH, exits=EXIT, raw=LENGTH),
     )
     board.row(4, *first_row())
     one_way = _one_way()
@@ -80,8 +81,8 @@ def make() -> Dashboard:
         10,
         table(
             "AS paths [$table_paths]",
-            "Paths to the destination, nearest AS first, with the BGP next hop, by bytes. Only flows has whole paths; flows_1m and flows_1h, which "
-            "answer for long ranges, know the neighbour and the destination.",
+            "Paths to the destination, nearest AS first, with the BGP next hop, by bytes. Only flows has whole paths; flows_1m, flows_1h and "
+            "summary_1h, which answer for long ranges, know the neighbour and the destination; summary_1h has the busiest pairs of AS alone.",
             [ch(sql.top_table(PATH, show={"path": path, "next_hop": f"if(chosen = 'flows', {sql.address('next_hop')}, '')"}))],
             [Column("path", "AS path"), Column("next_hop", "BGP next hop", width=120), *VOLUME],
             no_value=NO_PATHS,
@@ -106,14 +107,14 @@ def make() -> Dashboard:
     board.row(
         9,
         table(
-            "Neighbour ASes [$table_all]",
+            "Neighbour ASes [$table_neighbours]",
             "The next AS towards the destination, or the one that the traffic came from, by bytes.",
             [ch(sql.top_table(NEIGHBOUR, derive={"name": name}, constants=[sql.AS_NAMES]))],
             [Column("asn", "AS", width=90, links=[to_as("asn")]), Column("name", "Name"), *VOLUME],
             no_value=NO_PATHS,
         ),
         graph(
-            "Neighbour ASes over time [$table_all]",
+            "Neighbour ASes over time [$table_neighbours]",
             "Rate by neighbour AS: a step from one to another is a change of route.",
             [ch(sql.top_series(neighbour, limit="10", show=text, constants=[sql.AS_NAMES]), time=True)],
             unit="bps",
@@ -126,7 +127,7 @@ def make() -> Dashboard:
     board.row(
         9,
         table(
-            "Exits [$table_all]",
+            "Exits [$table_exits]",
             "By which device and interface the traffic to an AS leaves, by bytes.",
             [ch(sql.top_table(EXIT, derive={"name": name}, constants=[sql.AS_NAMES]))],
             [

@@ -4,7 +4,7 @@ from .. import sql
 from ..grafana import Column, Dashboard, ch, graph, table, world_map
 from ..sql import Question
 from ..variables import flows
-from .shared import ALL, FIGURES, NO_FLOWS, SENDER, VOLUME, first_row
+from .shared import ALL, FIGURES, NO_FLOWS, PLACES, SENDER, VOLUME, first_row
 
 SOURCE = Question({"country": "f.src_country"}, needs=frozenset({"src_country"}), figures=FIGURES)
 DESTINATION = Question({"country": "f.dst_country"}, needs=frozenset({"dst_country"}), figures=FIGURES)
@@ -30,14 +30,14 @@ def make() -> Dashboard:
         "Geographic Flows",
         "Countries and cities by traffic, by the GeoIP database of Helios.",
         "flows",
-        flows(all=ALL, hosts=SENDER, cities=CITY),
+        flows(all=ALL, places=PLACES, hosts=SENDER, cities=CITY),
     )
     board.row(4, *first_row())
     show = {"country": UNKNOWN.format("country")}
     board.row(
         12,
         world_map(
-            "From where [$table_all]",
+            "From where [$table_places]",
             "Countries of the sources; the size of a circle is its bytes.",
             [ch(_map(SOURCE))],
             country="country",
@@ -46,7 +46,7 @@ def make() -> Dashboard:
             no_value=NO_GEOIP,
         ),
         world_map(
-            "To where [$table_all]",
+            "To where [$table_places]",
             "Countries of the destinations; the size of a circle is its bytes.",
             [ch(_map(DESTINATION))],
             country="country",
@@ -58,14 +58,14 @@ def make() -> Dashboard:
     board.row(
         9,
         table(
-            "Source countries [$table_all]",
+            "Source countries [$table_places]",
             "Countries of the sources by bytes, as ISO 3166-1 codes.",
             [ch(sql.top_table(SOURCE, show=show))],
             [Column("country", "Country"), *VOLUME],
             no_value=NO_FLOWS,
         ),
         table(
-            "Destination countries [$table_all]",
+            "Destination countries [$table_places]",
             "Countries of the destinations by bytes, as ISO 3166-1 codes.",
             [ch(sql.top_table(DESTINATION, show=show))],
             [Column("country", "Country"), *VOLUME],
@@ -76,7 +76,7 @@ def make() -> Dashboard:
     board.row(
         8,
         graph(
-            "Source countries over time [$table_all]",
+            "Source countries over time [$table_places]",
             "Rate by country of the source. A country that rises out of nothing is worth a look.",
             [ch(sql.top_series(rates, limit="10", show=UNKNOWN.format("series")), time=True)],
             unit="bps",
@@ -89,7 +89,7 @@ def make() -> Dashboard:
     board.row(
         9,
         table(
-            "Country to country [$table_all]",
+            "Country to country [$table_places]",
             "Pairs of countries by bytes.",
             [ch(sql.top_table(PAIR, show={n: UNKNOWN.format(n) for n in ("source", "destination")}))],
             [Column("source", "From"), Column("destination", "To"), *VOLUME],

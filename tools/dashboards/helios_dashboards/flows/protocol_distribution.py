@@ -4,7 +4,7 @@ from .. import sql
 from ..grafana import BLUE, GREEN, ORANGE, YELLOW, Column, Dashboard, bars, ch, graph, stat, table, thresholds
 from ..sql import Question
 from ..variables import flows
-from .shared import ALL, FIGURES, NO_FLOWS, SENDER, SERVICE_PORT, VOLUME, first_row, to_host, to_port
+from .shared import ALL, FIGURES, NO_FLOWS, PLACES, SENDER, SERVICE_PORT, VOLUME, first_row, to_host, to_port
 
 PROTOCOL = Question({"protocol": "f.proto"}, needs=frozenset({"proto"}), figures=FIGURES)
 FAMILY = Question({"family": "f.ether_type"}, needs=frozenset({"ether_type"}), figures=FIGURES)
@@ -42,7 +42,7 @@ def make() -> Dashboard:
         "Protocol Distribution",
         "How the traffic divides into IPv4 and IPv6, protocols, services and packet sizes, and what is odd about it.",
         "flows",
-        flows(all=ALL, hosts=SENDER, services=SERVICE, raw=TCP, family=FAMILY),
+        flows(all=ALL, places=PLACES, hosts=SENDER, services=SERVICE, raw=TCP, family=FAMILY),
     )
     board.row(4, *first_row())
     rates = Question(PROTOCOL.keys, needs=PROTOCOL.needs)
@@ -52,7 +52,7 @@ def make() -> Dashboard:
             "IPv6 [$table_family]", "Share of IPv6 in all bytes.", [ch(_ipv6())], unit="percentunit", no_value=NO_FLOWS, decimals=1
         ),
         stat(
-            "UDP [$table_all]",
+            "UDP [$table_places]",
             "Share of UDP in all bytes. A jump is QUIC, a tunnel or a reflection attack: look at the services below.",
             [ch(_protocol_share(17))],
             unit="percentunit",
@@ -82,14 +82,14 @@ def make() -> Dashboard:
     board.row(
         9,
         table(
-            "Protocols [$table_all]",
+            "Protocols [$table_places]",
             "IP protocols by bytes.",
             [ch(sql.top_table(PROTOCOL, show={"protocol": sql.protocol("protocol")}))],
             [Column("protocol", "Protocol"), *VOLUME],
             no_value=NO_FLOWS,
         ),
         graph(
-            "Protocols over time [$table_all]",
+            "Protocols over time [$table_places]",
             "Rate by IP protocol.",
             [ch(sql.top_series(rates, limit="8", show=sql.protocol("series")), time=True)],
             unit="bps",

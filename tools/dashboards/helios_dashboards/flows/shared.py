@@ -35,6 +35,9 @@ VOLUME: list[Column] = [
 """Columns of every table of traffic."""
 
 ALL = Question({}, figures=FIGURES)
+ASES = Question({}, needs=frozenset({"src_as", "dst_as", "src_peer_as", "dst_peer_as"}), figures=FIGURES)
+PLACES = Question({}, needs=frozenset({"src_country", "dst_country", "proto"}), figures=FIGURES)
+"""Which table answers questions for numbers of AS; for countries and protocols."""
 
 SENDER = Question({"host": {"flows": "f.src_addr", "rollup": "f.host"}}, figures=FIGURES, side="src")
 RECEIVER = Question({"host": {"flows": "f.dst_addr", "rollup": "f.host"}}, figures=FIGURES, side="dst")
@@ -69,7 +72,7 @@ def first_row() -> list[Json]:
     )
     before = stat(
         "Against a day before",
-        "Mean rate of the range divided by that of the same range a day earlier, from flows_1h. Far from 100 % "
+        "Mean rate of the range divided by that of the same range a day earlier, from talkers_1h. Far from 100 % "
         "means that traffic left or came: look at the tables below for who did. Empty until there are data of a day before.",
         [ch(_against_a_day_before())],
         unit="percentunit",
@@ -122,7 +125,7 @@ def _largest_share() -> str:
 
 def _against_a_day_before() -> str:
     part = (
-        "(SELECT sum(f.bytes) FROM helios.flows_1h AS f WHERE f.received_at >= {0} AND f.received_at < {1}"
+        "(SELECT sum(f.bytes) FROM helios.talkers_1h AS f WHERE f.side = 'total' AND f.received_at >= {0} AND f.received_at < {1}"
         " AND $__conditionalAll(f.exporter_name IN (${{exporter:sqlstring}}), $exporter))"
     )
     begin, end = "toStartOfHour($__fromTime)", "toStartOfHour($__toTime)"

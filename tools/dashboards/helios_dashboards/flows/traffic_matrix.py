@@ -4,7 +4,7 @@ from .. import sql
 from ..grafana import Column, Dashboard, ch, field_of_row, graph, link, table
 from ..sql import Question
 from ..variables import flows
-from .shared import ALL, FIGURES, NO_FLOWS, SCOPE, SENDER, VOLUME, first_row, to_as
+from .shared import ALL, ASES, FIGURES, NO_FLOWS, SCOPE, SENDER, VOLUME, first_row, to_as
 
 AS_PAIR = Question({"source": "f.src_as", "destination": "f.dst_as"}, needs=frozenset({"src_as", "dst_as"}), figures=FIGURES)
 SITES = Question(
@@ -21,7 +21,7 @@ def make() -> Dashboard:
         "Traffic Matrix",
         "How much flows from which AS or site to which.",
         "flows",
-        flows(all=ALL, hosts=SENDER, sites=SITES),
+        flows(all=ALL, ases=ASES, hosts=SENDER, sites=SITES),
     )
     board.row(4, *first_row())
     names = {f"{end}_name": sql.as_name(f"k_{end}") for end in ("source", "destination")}
@@ -31,8 +31,9 @@ def make() -> Dashboard:
     board.row(
         11,
         table(
-            "AS to AS [$table_all]",
-            "Pairs of source and destination AS by bytes. 0 is the own network, or an address whose AS nobody knows.",
+            "AS to AS [$table_ases]",
+            "Pairs of source and destination AS by bytes. 0 is the own network, or an address whose AS nobody knows. "
+            "summary_1h lists the busiest pairs: what is listed is a lower bound, the rest is in 'other'. For exact figures choose the table by hour.",
             [ch(sql.top_table(AS_PAIR, derive=names, constants=[sql.AS_NAMES]))],
             [
                 Column("source", "Source AS", width=100, links=[to_as("source"), both]),
@@ -48,7 +49,7 @@ def make() -> Dashboard:
     board.row(
         8,
         graph(
-            "Source ASes over time [$table_all]",
+            "Source ASes over time [$table_ases]",
             "Rate of the ASes that sent the most in the range, and of all others.",
             [ch(sql.top_series(SOURCE_AS, limit="10", show=text, constants=[sql.AS_NAMES]), time=True)],
             unit="bps",
