@@ -1,10 +1,12 @@
 //! The busiest hosts, pairs of hosts and services of every exporter, and what every exporter had in all.
 //!
 //! A network has more hosts than anybody wants to keep for months. So each side has a table of fixed size, small enough
-//! to stay in a core's cache, in whose sets of eight a newcomer displaces the least of the eight once it has worn that
-//! one down: as in the algorithm of Misra and Gries, whoever has much of a set's traffic is in it at the end.
-//! What is counted for a host is exact from the moment on at which it came in, so that sums are lower bounds; the exact
-//! total of the exporter is a row as well, and says how much is missing.
+//! to stay in a core's cache. Sample and hold (Estan and Varghese) decides who may come in: while a table is half empty every row
+//! may bring its host, later a row with a probability that grows with its octets, so that most rows of unknown hosts cost a look
+//! at eight octets. In a full set of eight, a newcomer displaces the least of the eight once it has worn that one down, as in the
+//! algorithm of Misra and Gries: whoever has much of a set's traffic is in it at the end. What is counted for a host is exact
+//! from the moment on at which it came in, so that sums are lower bounds; the exact total of the exporter is a row as well, and
+//! says how much is missing.
 //!
 //! Of what is in the tables at the end of a block, a number of the busiest goes to ClickHouse: see [`Busiest::finish`].
 
@@ -20,10 +22,17 @@ use super::keyed::numbers;
 use super::{MINUTE_MS, Measures, Sums, part};
 use crate::schema::rollup::{Side, TALKERS_PER_EXPORTER};
 
-/// Sets of a table, and entries of a set: 8,192 entries of 64 octets, beside which the tables of the other sides and
-/// the rows themselves have room in the second cache.
+/// Sets of a table, and entries of a set, one octet of a word each: 8,192 entries of 32 octets, beside which the tables of the
+/// other sides and the rows themselves have room in the second cache. The words of all sides fit into the first.
 const SETS: usize = 1024;
 const WAYS: usize = 8;
+
+/// Entries of a table from which on rows of unknown talkers are sampled.
+const ROOMY: usize = SETS * WAYS / 2;
+
+/// A row is sampled for sure that has this share of the block's octets so far, and others in proportion. With twice the room of a
+/// table, what is listed differs from that without sampling by less than a hundredth of the octets.
+const SAMPLED: f32 = 1.0 / (2 * SETS * WAYS) as f32;
 
 /// Rows that are looked at together: what is read of them stays in a core's first cache.
 const AT_ONCE: usize = 256;
@@ -38,22 +47,12 @@ const LISTED_AT_LEAST: u64 = 200;
 const WITH_PORTS: [u8; 3] = [6, 17, 132];
 
 /// What a row is about.
-#[derive(Debug, Clone, Copy, Default, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Talker {
     pub host: Address,
     pub peer: Address,
     /// Number of the exporter's minute: see [`Busiest::totals`].
     pub total: u32,
-}
-
-impl PartialEq for Talker {
-    /// All words at once: nobody can predict a branch for each of them.
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        let differ = |a: Address, b: Address| u128::from_ne_bytes(a) ^ u128::from_ne_bytes(b);
-        let total = u128::from(self.total ^ other.total);
-        differ(self.host, other.host) | differ(self.peer, other.peer) | total == 0
-    }
 }
 
 impl Talker {
@@ -95,72 +94,74 @@ pub(crate) struct Busiest {
     /// Of [`Side::LISTED`].
     tables: [Table; Side::LISTED.len()],
     numbers: Numbers,
+    /// Octets of the block so far.
+    octets: u64,
+    /// State of the generator that samples (Marsaglia's xorshift).
+    random: u64,
     /// Memory for the rows that are looked at together.
-    rows: Vec<Row>,
+    rows: Rows,
     found: Vec<u8>,
     /// Memory for choosing: number of the total, entry.
     order: Vec<(u32, u32)>,
 }
 
-/// What counts of a row.
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    /// In the order of [`Side::LISTED`].
-    hashes: [u64; Side::LISTED.len()],
-    src: Address,
-    dst: Address,
-    total: u32,
-    proto: u8,
-    port: u16,
-    sums: Sums,
+/// What counts of rows, column by column.
+#[derive(Debug, Default)]
+struct Rows {
+    /// Of each side in the order of [`Side::LISTED`].
+    hashes: [Vec<u64>; Side::LISTED.len()],
+    /// Places in the batch.
+    places: Vec<u32>,
+    totals: Vec<u32>,
+    protos: Vec<u8>,
+    ports: Vec<u16>,
+    sums: Vec<Sums>,
+    /// Whether a talker that is not known may come in.
+    sampled: Vec<bool>,
 }
 
-impl Row {
-    /// What the row is about on a side of [`Side::LISTED`].
-    #[inline]
-    fn talker(&self, side: Side) -> Talker {
-        let Self { src, dst, total, proto, port, .. } = *self;
+impl Rows {
+    fn clear(&mut self) {
+        self.hashes.iter_mut().for_each(Vec::clear);
+        self.places.clear();
+        self.totals.clear();
+        self.protos.clear();
+        self.ports.clear();
+        self.sums.clear();
+        self.sampled.clear();
+    }
+
+    /// What a row is about on a side of [`Side::LISTED`].
+    fn talker(&self, side: Side, row: usize, (sources, targets): (&[Address], &[Address])) -> Talker {
+        let (place, total) = (self.places[row] as usize, self.totals[row]);
+        let (src, dst) = (at(sources, place), at(targets, place));
         match side {
             Side::Src => Talker { host: src, total, ..Talker::default() },
             Side::Dst => Talker { host: dst, total, ..Talker::default() },
             Side::Pair => Talker { host: src, peer: dst, total },
-            Side::Service | Side::Total => Talker::service(total, proto, port),
+            Side::Service | Side::Total => Talker::service(total, self.protos[row], self.ports[row]),
         }
     }
 }
 
-/// One side.
+/// One side. An entry is its talker's by a hash of 64 bits, whose numbers nobody knows: that two talkers of a block share one is
+/// as rare as one block in 10^9.
 #[derive(Debug)]
 struct Table {
-    sets: Vec<Set>,
+    /// Of every set, an octet of each entry's hash; 0 is free.
+    tags: Vec<u64>,
     entries: Vec<Entry>,
+    /// Octets that others have brought in vain against each entry.
+    worn: Vec<f32>,
+    talkers: Vec<Talker>,
     /// Entries that are not free.
     used: Vec<u32>,
 }
 
-/// What decides over the entries of a set, so that most rows of unknown talkers need not look at these.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-struct Set {
-    /// Of every entry some bits of its hash; 0 is free.
-    tags: [u32; WAYS],
-    /// Octets that others have to bring until the entry has to go, about; [`FREE`] where there is none.
-    worth: [f32; WAYS],
-}
-
-/// Less than any entry is worth.
-const FREE: f32 = -1.0;
-
-impl Default for Set {
-    fn default() -> Self {
-        Self { tags: [0; WAYS], worth: [FREE; WAYS] }
-    }
-}
-
 #[derive(Debug, Clone, Copy, Default)]
-#[repr(align(64))]
+#[repr(align(32))]
 struct Entry {
-    talker: Talker,
+    hash: u64,
     sums: Sums,
 }
 
@@ -171,7 +172,9 @@ impl Busiest {
             places: vec![0; 64],
             tables: std::array::from_fn(|_| Table::new()),
             numbers: Numbers::new(),
-            rows: Vec::new(),
+            octets: 0,
+            random: numbers::<1>()[0],
+            rows: Rows::default(),
             found: Vec::new(),
             order: Vec::new(),
         }
@@ -186,15 +189,23 @@ impl Busiest {
 
     /// Adds `rows` of a batch; `measures` begin with the row `first`.
     fn add_some(&mut self, batch: &FlowBatch, first: usize, rows: Range<usize>, measures: &Measures) {
+        let (from, to) = (rows.start, rows.end);
+        let ends = (part(batch.values(SRC_ADDR), from, to), part(batch.values(DST_ADDR), from, to));
         self.read(batch, first, rows, measures);
+        self.hash(ends);
         let Self { tables, rows, found, .. } = self;
-        for (at, (side, table)) in Side::LISTED.into_iter().zip(tables).enumerate() {
-            let talkers = || rows.iter().map(|row| (row.hashes[at], row.talker(side)));
+        for ((side, table), hashes) in Side::LISTED.into_iter().zip(tables).zip(&rows.hashes) {
             // No look waits for another one or depends on a branch, so that memory is asked for many of them at a time.
             found.clear();
-            found.extend(talkers().map(|(hash, talker)| table.look(hash, &talker)));
-            for ((row, (hash, talker)), &way) in rows.iter().zip(talkers()).zip(found.iter()) {
-                table.add(hash, talker, row.sums, way);
+            found.extend(hashes.iter().map(|&hash| table.look(hash)));
+            let roomy = table.used.len() < ROOMY;
+            for (row, (&hash, &way)) in hashes.iter().zip(found.iter()).enumerate() {
+                if table.add(hash, rows.sums[row], way) {
+                    continue;
+                }
+                if roomy || rows.sampled[row] {
+                    table.come(hash, rows.talker(side, row, ends), rows.sums[row]);
+                }
             }
         }
     }
@@ -203,7 +214,6 @@ impl Busiest {
     fn read(&mut self, batch: &FlowBatch, first: usize, rows: Range<usize>, measures: &Measures) {
         let (from, to) = (rows.start, rows.end);
         let exporters = part(batch.values(EXPORTER_NAME), from, to);
-        let (sources, targets) = (part(batch.values(SRC_ADDR), from, to), part(batch.values(DST_ADDR), from, to));
         let protos = part(batch.values(PROTO), from, to);
         let ports = (part(batch.values(SRC_PORT), from, to), part(batch.values(DST_PORT), from, to));
         let mut known = (u32::MAX, NO_NAME, 0);
@@ -221,10 +231,41 @@ impl Busiest {
             let total = known.2;
             let sums = Sums { bytes: measures.bytes[measured], packets: measures.packets[measured], flows: 1 };
             self.totals[total as usize].sums.add(sums.bytes, sums.packets);
-            let (src, dst, proto) = (at(sources, row), at(targets, row), at(protos, row));
-            let port = service_port(proto, at(ports.0, row), at(ports.1, row));
-            let hashes = self.numbers.of(&src, &dst, total, proto, port);
-            self.rows.push(Row { hashes, src, dst, total, proto, port, sums });
+            let sampled = self.sample(sums.bytes);
+            let proto = at(protos, row);
+            let rows = &mut self.rows;
+            rows.places.push(row as u32);
+            rows.totals.push(total);
+            rows.protos.push(proto);
+            rows.ports.push(service_port(proto, at(ports.0, row), at(ports.1, row)));
+            rows.sums.push(sums);
+            rows.sampled.push(sampled);
+        }
+    }
+
+    /// Whether a row of so many octets may bring a talker that is not known.
+    #[inline]
+    fn sample(&mut self, octets: u64) -> bool {
+        self.octets = self.octets.saturating_add(octets);
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        // From 0 on and less than 1, in as many steps as a float tells apart.
+        let chance = (self.random >> 40) as f32 / (1_u32 << 24) as f32;
+        octets as f32 >= self.octets as f32 * SAMPLED * chance
+    }
+
+    /// Hashes what the rows that were read are about.
+    fn hash(&mut self, (sources, targets): (&[Address], &[Address])) {
+        let Self { rows: Rows { hashes, places, totals, protos, ports, .. }, numbers, .. } = self;
+        let [src, dst, pair, service] = hashes;
+        for (((&place, &total), &proto), &port) in places.iter().zip(&*totals).zip(&*protos).zip(&*ports) {
+            let (source, target) = (at(sources, place as usize), at(targets, place as usize));
+            let of_row = numbers.of(&source, &target, total, proto, port);
+            src.push(of_row[0]);
+            dst.push(of_row[1]);
+            pair.push(of_row[2]);
+            service.push(of_row[3]);
         }
     }
 
@@ -284,63 +325,110 @@ impl Busiest {
                     candidates.select_nth_unstable_by_key(quota - 1, busier);
                 }
                 for &(_, entry) in &candidates[..quota] {
-                    let Entry { talker, sums, .. } = &table.entries[entry as usize];
-                    row(total, side, talker, *sums);
+                    let entry = entry as usize;
+                    row(total, side, &table.talkers[entry], table.entries[entry].sums);
                 }
             }
             table.clear();
         }
         self.totals.clear();
         self.places.fill(0);
+        self.octets = 0;
     }
 }
 
 impl Table {
     fn new() -> Self {
-        Self { sets: vec![Set::default(); SETS], entries: vec![Entry::default(); SETS * WAYS], used: Vec::new() }
+        Self {
+            tags: vec![0; SETS],
+            entries: vec![Entry::default(); SETS * WAYS],
+            worn: vec![0.0; SETS * WAYS],
+            talkers: vec![Talker::default(); SETS * WAYS],
+            used: Vec::new(),
+        }
     }
 
-    /// The way of a talker in its set, [`WAYS`] if it is not there.
+    /// The first way of a talker's set that has its tag, [`WAYS`] if there is none.
     #[inline]
-    fn look(&self, hash: u64, talker: &Talker) -> u8 {
-        let at = set(hash);
-        let way = self.sets[at].way(tag(hash));
-        // Some entry is compared in any case. A tag that two talkers share is as rare as one in 2^31.
-        let entry = &self.entries[at * WAYS + way % WAYS];
-        if way < WAYS && entry.talker == *talker { way as u8 } else { WAYS as u8 }
+    fn look(&self, hash: u64) -> u8 {
+        let found = zeros(self.tags[set(hash)] ^ tag(hash).wrapping_mul(ONES));
+        (found.trailing_zeros() / u8::BITS) as u8
     }
 
-    /// Adds a row of a talker that was in `way` of its set a short time ago, see [`Table::look`]: others may have
-    /// displaced it, or it may have come in since then.
-    #[inline]
-    fn add(&mut self, hash: u64, talker: Talker, sums: Sums, mut way: u8) {
+    /// The entry of a talker.
+    fn seek(&self, hash: u64) -> Option<usize> {
         let at = set(hash);
-        if usize::from(way) == WAYS || self.entries[at * WAYS + usize::from(way)].talker != talker {
-            way = self.look(hash, &talker);
+        let mut found = zeros(self.tags[at] ^ tag(hash).wrapping_mul(ONES));
+        while found != 0 {
+            let entry = at * WAYS + (found.trailing_zeros() / u8::BITS) as usize;
+            if self.entries[entry].hash == hash {
+                return Some(entry);
+            }
+            found &= found - 1;
         }
-        let (set, way) = (&mut self.sets[at], usize::from(way));
-        if way < WAYS {
-            self.entries[at * WAYS + way].sums.merge(sums);
-            set.worth[way] += sums.bytes as f32;
+        None
+    }
+
+    /// Adds a row of a talker, if it is there. `way` is what [`Table::look`] found a short time ago: others may have displaced it
+    /// since then.
+    #[inline]
+    fn add(&mut self, hash: u64, sums: Sums, way: u8) -> bool {
+        if usize::from(way) == WAYS {
+            return false;
+        }
+        let mut entry = set(hash) * WAYS + usize::from(way);
+        if self.entries[entry].hash != hash {
+            let Some(found) = self.seek(hash) else { return false };
+            entry = found;
+        }
+        self.entries[entry].sums.merge(sums);
+        true
+    }
+
+    /// Adds a row of a talker that was not there a short time ago, and lets it in if that is worth it.
+    #[inline(never)]
+    fn come(&mut self, hash: u64, talker: Talker, sums: Sums) {
+        if let Some(entry) = self.seek(hash) {
+            self.entries[entry].sums.merge(sums);
             return;
         }
-        let (way, worth) = set.least();
-        if worth > sums.bytes as f32 {
-            set.worth[way] = worth - sums.bytes as f32;
-            return;
-        }
-        if set.tags[way] == 0 {
-            self.used.push((at * WAYS + way) as u32);
-        }
-        set.tags[way] = tag(hash);
-        set.worth[way] = sums.bytes as f32;
-        self.entries[at * WAYS + way] = Entry { talker, sums };
+        let at = set(hash);
+        let free = zeros(self.tags[at]);
+        let way = match free {
+            0 => {
+                let (way, worth) = self.least(at);
+                if worth > sums.bytes as f32 {
+                    self.worn[at * WAYS + way] += sums.bytes as f32;
+                    return;
+                }
+                way
+            }
+            free => {
+                let way = (free.trailing_zeros() / u8::BITS) as usize;
+                self.used.push((at * WAYS + way) as u32);
+                way
+            }
+        };
+        let shift = u8::BITS * way as u32;
+        self.tags[at] = self.tags[at] & !(0xff << shift) | tag(hash) << shift;
+        let entry = at * WAYS + way;
+        self.worn[entry] = 0.0;
+        self.talkers[entry] = talker;
+        self.entries[entry] = Entry { hash, sums };
+    }
+
+    /// The way of a full set that is worth least, and what it is worth: octets that others have to bring until it has to go.
+    fn least(&self, set: usize) -> (usize, f32) {
+        let entries = set * WAYS..(set + 1) * WAYS;
+        let worth = self.entries[entries.clone()].iter().zip(&self.worn[entries]);
+        let worth = worth.map(|(entry, worn)| entry.sums.bytes as f32 - worn).enumerate();
+        worth.reduce(|least, other| if other.1 < least.1 { other } else { least }).unwrap_or_default()
     }
 
     /// The entries that are used, by number of their total, of which there are so many.
     fn by_total(&self, totals: usize, order: &mut Vec<(u32, u32)>) {
         let mut ends = vec![0_usize; totals + 1];
-        let of = |entry: &u32| self.entries[*entry as usize].talker.total;
+        let of = |entry: &u32| self.talkers[*entry as usize].total;
         self.used.iter().for_each(|entry| ends[of(entry) as usize + 1] += 1);
         (0..totals).for_each(|total| ends[total + 1] += ends[total]);
         order.clear();
@@ -353,44 +441,32 @@ impl Table {
     }
 
     fn clear(&mut self) {
-        self.used.drain(..).for_each(|entry| self.sets[entry as usize / WAYS] = Set::default());
+        self.used.drain(..).for_each(|entry| self.tags[entry as usize / WAYS] = 0);
     }
 }
 
 /// The number of the set that a talker is in.
+#[inline]
 fn set(hash: u64) -> usize {
     hash as usize % SETS
 }
 
 /// What a set keeps of a hash. Zero would be free.
-fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32 | 1
+#[inline]
+fn tag(hash: u64) -> u64 {
+    (hash >> 56).max(1)
 }
 
-impl Set {
-    /// The first way with this tag, [`WAYS`] if there is none. All at once: which of them it is cannot be predicted.
-    #[inline]
-    fn way(&self, tag: u32) -> usize {
-        let found =
-            self.tags.iter().enumerate().fold(0_u32, |found, (way, known)| found | u32::from(*known == tag) << way);
-        (found | 1 << WAYS).trailing_zeros() as usize
-    }
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
-    /// The entry that is worth least, and what it is worth.
-    #[inline]
-    fn least(&self) -> (usize, f32) {
-        let lesser = |a: f32, b: f32| if a < b { a } else { b };
-        let [a, b, c, d, e, f, g, h] = self.worth;
-        let (a, b, c, d) = (lesser(a, e), lesser(b, f), lesser(c, g), lesser(d, h));
-        let least = lesser(lesser(a, c), lesser(b, d));
-        let found =
-            self.worth.iter().enumerate().fold(0_u32, |found, (way, worth)| found | u32::from(*worth == least) << way);
-        ((found | 1 << (WAYS - 1)).trailing_zeros() as usize, least)
-    }
+/// The highest bit of every octet that is zero; above the first of them, of others as well.
+#[inline]
+fn zeros(octets: u64) -> u64 {
+    octets.wrapping_sub(ONES) & !octets & HIGH_BITS
 }
 
-/// Random numbers by which talkers are hashed. Entries are compared with the whole talker, so that a hash has to spread
-/// them and no more.
+/// Random numbers by which talkers are hashed.
 #[derive(Debug)]
 struct Numbers {
     address: [u64; 2],

@@ -256,6 +256,33 @@ fn of_a_crowd_the_busiest_are_listed_and_the_total_says_how_much_they_are() {
 }
 
 #[test]
+fn a_host_that_begins_late_comes_in_with_most_of_what_it_has() {
+    let names = Names::new();
+    let mut batch = FlowBatch::new();
+    // Ten times as many hosts as a table has room for, and behind them one with every tenth flow.
+    for flow in 0..200_000_u32 {
+        let late = flow >= 100_000 && flow % 10 == 0;
+        let host = if late { u32::MAX } else { flow };
+        batch.set(RECEIVED_AT, 1_700_000_000_000);
+        batch.set(EXPORTER_NAME, names.intern("router"));
+        batch.set(SRC_ADDR, mapped(host.to_be_bytes()));
+        batch.set(BYTES, 100);
+        batch.set(PACKETS, 1);
+        batch.advance(1, ExporterId(0));
+    }
+    batch.seal();
+    let (_, made) = roll_up(&mut Rollups::new("t"), &[batch], &names);
+    let talkers = of_table(&made, Table::Talkers1m);
+    let late = format!("{:?}", mapped(u32::MAX.to_be_bytes()));
+    let found = talkers
+        .iter()
+        .find(|(key, _)| key.contains(&("host".into(), late.clone())) && key.contains(&("side".into(), "1".into())));
+    let [bytes, packets, flows] = *found.unwrap().1;
+    assert!(flows > 5_000 && flows <= 10_000, "{flows} of 10000 flows");
+    assert_eq!((bytes, packets), (flows * 100, flows));
+}
+
+#[test]
 fn many_groups_over_many_chunks_are_each_there_once() {
     let names = Names::new();
     let mut rollups = Rollups::new("t");

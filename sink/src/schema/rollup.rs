@@ -117,10 +117,11 @@ pub(super) fn keys(table: Table) -> Vec<ColumnDef> {
     side.into_iter().chain([time]).chain(keys).collect()
 }
 
-/// Columns of a rollup that are neither keys nor sums: merged rows of one key keep any of their values.
+/// Columns of a rollup that are neither keys nor sums.
 pub(super) fn marks(table: Table) -> Vec<ColumnDef> {
     let listed = "Whether summary_1h lists the pair of AS: it is among those that had the most in the last hours.";
-    let marks = (table == Table::Flows1m).then(|| plain(AS_LISTED, ColumnKind::U8.clickhouse(), listed));
+    let marks =
+        (table == Table::Flows1m).then(|| plain(AS_LISTED, "SimpleAggregateFunction(max, UInt8)".into(), listed));
     marks.into_iter().collect()
 }
 
@@ -201,7 +202,7 @@ fn summaries(database: &str, begin: Option<u64>) -> String {
     format!(
         "SELECT hour AS received_at,\n    \
          multiIf(grouping({}) = 1, 'interface', grouping({}) = 1, 'place', 'as') AS side,\n    {},\n    {}\n\
-         FROM (\n    SELECT toStartOfHour(f.received_at) AS hour,\n    f.{AS_LISTED} AS {AS_LISTED},\n    {},\n    {}\n    \
+         FROM (\n    SELECT toStartOfHour(f.received_at) AS hour,\n    toUInt8(f.{AS_LISTED}) AS {AS_LISTED},\n    {},\n    {}\n    \
          FROM {database}.flows_1m AS f{since}\n)\n\
          GROUP BY GROUPING SETS (\n    {}\n)\nHAVING side != 'as' OR {AS_LISTED} = 1\n\
          SETTINGS force_grouping_standard_compatibility = 0",
