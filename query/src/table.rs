@@ -111,8 +111,8 @@ mod tests {
 
     fn choice(column: Column, hours: u64, days_ago: u64) -> Choice {
         let days = |table, days: u64| (table, Duration::from_secs(days * 24 * HOUR));
-        let hours = [days("flows_1h", 90), days("summary_1h", 90)];
-        let retention = Retention([days("flows", 7), days("flows_1m", 30)].into_iter().chain(hours).collect());
+        let by_hour = [days("flows_1h", 90), days("summary_1h", 90)];
+        let retention = Retention([days("flows", 7), days("flows_1m", 30)].into_iter().chain(by_hour).collect());
         let age = Duration::from_secs(days_ago * 24 * HOUR + hours * HOUR);
         choose(|table| table.has(column), Duration::from_secs(hours * HOUR), age, &retention)
     }

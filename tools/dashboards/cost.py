@@ -13,6 +13,7 @@ import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from helios_dashboards import sql
@@ -116,8 +117,11 @@ def main() -> None:
             lab.clickhouse = lab.processes.engine()
             subprocess.run([options.helios, "migrate", "--clickhouse-url", lab.clickhouse], check=True, stdout=subprocess.DEVNULL)
             servers = Servers(lab.clickhouse, "")
+            pid = lab.processes.started[0][1].pid
+            # What a statement costs without rows does not grow with them.
+            empty = [measure(servers, pid, statement) for _, _, statement in statements(servers)]
             fill(servers, options.rows)
-            report(servers, lab.processes.started[0][1].pid)
+            report(servers, pid, empty)
         finally:
             lab.stop()
 
@@ -126,17 +130,13 @@ def read_of(table: str, statement: str) -> list[str]:
     """Names in `ROWS` of what the branch for `table` reads."""
     if table != "summary_1h":
         return [table]
-    branches = re.findall(r"FROM helios\.summary_1h AS f\nWHERE.*?(?=UNION ALL|GROUP BY|\n\s*\))", statement, re.DOTALL)
+    branches = re.findall(r"FROM helios\.summary_1h AS f\s+WHERE.*?(?=UNION ALL|GROUP BY|\n\s*\))", statement, re.DOTALL)
     return sorted({side for branch in branches for side in re.findall(r"'(interface|place|as)'", branch)})
 
 
-def report(servers: Servers, pid: int) -> None:
-    held = {table: servers.sql(f"SELECT count() AS n FROM helios.{table}")[0]["n"] for table in ROWS if table not in SIDES}
-    held |= {row["side"]: row["n"] for row in servers.sql("SELECT side, count() AS n FROM helios.summary_1h GROUP BY side")}
-    print(f"rows: {held}; of a network of {FLOWS_PER_SECOND} flows/s over {DAYS} days: {ROWS}")
-    now, seconds = int(time.time()), []
-    # Names of AS are read from the last minutes of `flows`, whichever table answers.
-    names = measure(servers, pid, f"WITH now() AS t_end, {sql.AS_NAMES} SELECT length(as_names)")
+def statements(servers: Servers) -> Iterator[tuple[str, str, str]]:
+    """Dashboard and panel, the table that answers, the statement."""
+    now = int(time.time())
     for board in (board for board in dashboards() if "flows" in board["tags"]):
         # Without the variables that ask Prometheus: flow dashboards have none.
         scope = scope_of(board, servers, Range(now - DAYS * 86400, now, 7200))
@@ -145,16 +145,26 @@ def report(servers: Servers, pid: int) -> None:
                 statement = expand.clickhouse(target["rawSql"], scope)
                 variable = panel["title"].partition("[$")[2].rstrip("]")
                 first = re.search(r"FROM helios\.(\w+)", statement)[1]
-                table = str(scope.values.get(variable, first)).split(",")[0]
-                read = read_of(table, statement)
-                spent = measure(servers, pid, statement)
-                of_names = min(names, spent) if "as_names" in statement else 0
-                rows, of_network = sum(held[name] for name in read), sum(ROWS[name] for name in read)
-                scaled = ((spent - of_names) * of_network / rows + of_names * ROWS["flows"] / held["flows"]) / CORES
-                seconds.append(scaled)
-                rate = rows / max(spent - of_names, 1 / TICKS) / 1e6
-                shown = table if read == [table] else f"{table} {' + '.join(read)}"
-                print(f"{board['title']}: {panel['title'].split(' [')[0]} | {shown} | {spent:.2f} core-s | {rate:.1f} M rows/core-s | {scaled:.2f} s on {CORES} cores")
+                yield f"{board['title']}: {panel['title'].split(' [')[0]}", str(scope.values.get(variable, first)).split(",")[0], statement
+
+
+def report(servers: Servers, pid: int, empty: list[float]) -> None:
+    held = {table: servers.sql(f"SELECT count() AS n FROM helios.{table}")[0]["n"] for table in ROWS if table not in SIDES}
+    held |= {row["side"]: row["n"] for row in servers.sql("SELECT side, count() AS n FROM helios.summary_1h GROUP BY side")}
+    print(f"rows: {held}; of a network of {FLOWS_PER_SECOND} flows/s over {DAYS} days: {ROWS}")
+    seconds = []
+    # Names of AS are read from the last minutes of `flows`, whichever table answers.
+    names = measure(servers, pid, f"WITH now() AS t_end, {sql.AS_NAMES} SELECT length(as_names)")
+    for (panel, table, statement), fixed in zip(statements(servers), empty, strict=True):
+        read = read_of(table, statement)
+        spent = max(measure(servers, pid, statement) - fixed, 0)
+        of_names = min(names, spent) if "as_names" in statement else 0
+        rows, of_network = sum(held[name] for name in read), sum(ROWS[name] for name in read)
+        scaled = (fixed + (spent - of_names) * of_network / rows + of_names * ROWS["flows"] / held["flows"]) / CORES
+        seconds.append(scaled)
+        rate = rows / max(spent - of_names, 1 / TICKS) / 1e6
+        shown = table if read == [table] else f"{table} {' + '.join(read)}"
+        print(f"{panel} | {shown} | {fixed:.2f} + {spent:.2f} core-s | {rate:.1f} M rows/core-s | {scaled:.2f} s on {CORES} cores", flush=True)
     seconds.sort()
     print(f"{len(seconds)} statements; p50 {seconds[len(seconds) // 2]:.2f} s, p95 {seconds[int(len(seconds) * 0.95)]:.2f} s, highest {seconds[-1]:.2f} s on {CORES} cores")
 

@@ -47,22 +47,14 @@ impl Listed {
     /// Adds the groups of a block to the weights, and tells of each whether its pair is listed.
     pub(super) fn mark(&mut self, minutes: &Minutes) -> ColumnData {
         self.begin(minutes.times.iter().copied().max().unwrap_or_default() / HOUR_MS);
-        let pairs = || pairs(minutes).zip(&minutes.groups);
-        let mut marks = Vec::with_capacity(minutes.len());
-        let Self { weights, floor, least, .. } = self;
-        for (pair, group) in pairs() {
-            let weight = weights.entry(pair).or_insert(*floor);
+        for (pair, group) in pairs(minutes).zip(&minutes.groups) {
+            let weight = self.weights.entry(pair).or_insert(self.floor);
             *weight = weight.saturating_add(group.sums.bytes);
-            marks.push(u8::from(*weight >= *least));
         }
-        let knew_none = self.least == 0;
         self.choose();
-        if knew_none {
-            // The first block, or one of many hours later: its own pairs are all that is known.
-            let weight = |pair| self.weights.get(&pair).copied().unwrap_or_default();
-            marks = pairs().map(|(pair, _)| u8::from(weight(pair) >= self.least)).collect();
-        }
-        ColumnData::U8(marks)
+        // Chosen with what this block has, so that no block lists many more than there is room for.
+        let weight = |pair| self.weights.get(&pair).copied().unwrap_or_default();
+        ColumnData::U8(pairs(minutes).map(|pair| u8::from(weight(pair) >= self.least)).collect())
     }
 
     /// Halves all weights for every hour that has gone by. A block of earlier hours, from a spool, changes nothing.
