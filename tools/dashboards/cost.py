@@ -27,10 +27,10 @@ DAYS = 30
 FLOWS_PER_SECOND = 50_000
 CORES = 8
 HOURS = DAYS * 24
-# Rows of such a network. flows_1h: one flow in 50 has a key of its own in an hour; talkers_1h: 100 exporters, 300 of each side; summary_1h:
+# Rows of such a network that a panel may read. flows_1h: what Exits reads of it at most; talkers_1h: 100 exporters, 300 of each side; summary_1h:
 # 200 pairs of interfaces of each exporter, 60,000 combinations of places and protocols, and three rows of each of the 4,096 pairs of AS.
 ROWS = {
-    "flows_1h": FLOWS_PER_SECOND * 3600 // 50 * HOURS,
+    "flows_1h": sql.HOURS_BUDGET,
     "talkers_1h": 100 * 4 * 300 * HOURS,
     "interface": 100 * 200 * HOURS,
     "place": 60_000 * HOURS,
