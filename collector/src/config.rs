@@ -259,11 +259,13 @@ const MAX_SAMPLING_INTERVAL: u32 = 1 << 24;
 pub struct TcpConfig {
     /// TCP addresses to listen on; none if the list is empty. The registered ports are 4739 (TCP) and 4740 (TLS).
     pub listen: Vec<SocketAddr>,
-    /// Largest number of open connections. Helios closes further ones at once and counts them. Each takes up to 256 KiB
-    /// of collector.max_state_bytes besides the state of its exporter. The limit of open files (`ulimit -Hn`) less 512
+    /// Largest number of open connections. Helios closes further ones at once and counts them. Worst case of each: 256 KiB
+    /// of collector.max_state_bytes besides the state of its exporter, and while the pipeline is slower than the exporters,
+    /// what `net.ipv4.tcp_rmem` ends with (6 MiB) of the kernel. The limit of open files (`ulimit -Hn`) less 512
     /// applies as well.
     pub max_connections: usize,
-    /// Milliseconds without data after which Helios closes a connection.
+    /// Milliseconds without data after which Helios closes a connection, and gives its memory back. A connection that
+    /// says nothing at all, and a message that does not come to its end, are given a minute.
     pub idle_timeout_ms: u64,
     /// Certificates. With them, every TCP address accepts TLS only.
     pub tls: TlsConfig,

@@ -179,6 +179,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::tally::Tally;
     use helios_common::exporter::mapped;
 
     const HOUR_MS: i64 = SILENT_MS;
@@ -198,6 +199,23 @@ mod tests {
         let mut table = table.into_inner().unwrap();
         table.limit(limit);
         table
+    }
+
+    /// docs/configuration.md (`admin.max_exporters`) has 3 KiB for each exporter, and as much while it is scraped.
+    #[test]
+    fn an_exporter_takes_what_the_configuration_reference_says() {
+        // One more than a table of 4,096 slots takes: it has doubled.
+        const N: usize = 4096 / 8 * 7 + 1;
+        let mut table = table(N);
+        let seen: Vec<_> =
+            (0..N as u128).map(|number| Seen { address: number.to_be_bytes(), first_seen: 1, last_seen: 2 }).collect();
+        table.restore(&seen);
+        let kept = table.own.allocation_size() / N;
+        // The list of one moment, and with labels for the metrics of decoding and of messages.
+        let labelled = size_of::<(String, ExporterStats)>() + size_of::<(String, Tally)>() + 2 * "2001:db8::".len() * 4;
+        let scraped = 2 * size_of::<ExporterStats>() + labelled;
+        assert!((512..=3 << 10).contains(&kept), "{kept} octets");
+        assert!((512..=3 << 10).contains(&scraped), "{scraped} octets");
     }
 
     fn datagrams<'a>(list: impl IntoIterator<Item = &'a ExporterStats>) -> Vec<u64> {

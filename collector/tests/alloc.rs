@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use helios_collector::decode::budget::Budget;
+use helios_collector::decode::budget::{Budget, DEFAULT_MAX_OCTETS};
 use helios_collector::decode::{DatagramMeta, Decoder, DecoderConfig, Transport};
 use helios_collector::encode::packet::{self, Ipv4, Layer};
 use helios_collector::encode::sflow5::records::{SampledHeader, header_protocol};
@@ -352,6 +352,36 @@ fn a_full_budget_refuses_what_is_new_and_keeps_what_is_there() {
     // All of them fall silent: the budget is free again.
     kept.decoder.expire(NOW + 2 * HOUR_MS);
     assert_eq!((kept.decoder.state_octets(), kept.budget.used()), (0, 0));
+}
+
+/// What [`DEFAULT_MAX_OCTETS`](helios_collector::decode::budget::DEFAULT_MAX_OCTETS) is made for: a hundredth of 8,000
+/// devices with 4 observation domains, 20 templates and 500 interfaces each.
+#[test]
+fn the_largest_network_takes_less_than_half_of_the_budget_or_two_thirds_if_nobody_shares_a_definition() {
+    const DEVICES: u32 = 80;
+    for (own_definitions, least, most) in [(false, 30, 50), (true, 50, 67)] {
+        let mut kept = Kept::new(DEFAULT_MAX_OCTETS);
+        for device in 1..=DEVICES {
+            for domain in 0..4 {
+                let from = if own_definitions { device * 20 } else { 0 } + domain * 5;
+                let mut definitions = templates(from, 5, 20);
+                definitions[12..16].copy_from_slice(&domain.to_be_bytes());
+                kept.send(device, NOW, &definitions);
+            }
+            let interfaces = message(0, |m| {
+                m.options_template(2000, 1, &[field(10, 4), field(82, 8)]);
+                m.data(2000, |out| {
+                    for index in 1..=500 {
+                        out.put_u32(index);
+                        out.put_u64(u64::from(device * 500 + index));
+                    }
+                });
+            });
+            kept.send(device, NOW, &interfaces);
+        }
+        let percent = kept.decoder.state_octets() * 8000 / DEVICES as usize * 100 / DEFAULT_MAX_OCTETS;
+        assert!((least..=most).contains(&percent), "{percent} % of the budget");
+    }
 }
 
 /// docs/configuration.md (`collector.batch_rows`) has 1.2 KiB for each row, growing vectors included.

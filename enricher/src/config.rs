@@ -54,7 +54,8 @@ impl Default for EnricherConfig {
     }
 }
 
-/// MaxMind DB files of MaxMind, IPinfo or DB-IP. Both may be left out, and one file may serve as both.
+/// MaxMind DB files of MaxMind, IPinfo or DB-IP. Both may be left out, and one file may serve as both. Worst case: 20 times the
+/// size of the files while Helios reads them, and as much of the versions that they replace.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GeoipConfig {
@@ -71,7 +72,8 @@ pub struct GeoipConfig {
 pub struct InventoryConfig {
     /// YAML files with `devices`: names, addresses and interfaces. A device that has the name or an address of a NetBox
     /// device is the same device: the file fills what NetBox leaves empty. So a file can add the address that a NetBox
-    /// device exports from.
+    /// device exports from. Worst case: 1 KiB for each device and interface, and three times the bytes of its names;
+    /// as much again of the version that a file replaces.
     pub files: Vec<PathBuf>,
 }
 
@@ -87,7 +89,8 @@ pub struct InterfacesConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrometheusConfig {
-    /// URL of the server, such as `http://thanos-query:9090`; `null`: none.
+    /// URL of the server, such as `http://thanos-query:9090`; `null`: none. Worst case: the answer, of 512 MiB at the most,
+    /// and of each interface as much as in `inventory.files`.
     pub url: Option<String>,
     /// Instant query. Its series have the label ifIndex and one of ifName and ifAlias; the value of ifHighSpeed is the
     /// speed in Mbit/s.
@@ -124,10 +127,12 @@ impl Default for PrometheusConfig {
 pub struct NetworksConfig {
     /// CSV files (`.csv`, with column names in the first line) or YAML files (a list). Each entry has `network` and any
     /// of `name`, `site`, `role`, `tenant`, `asn`, `country`, `vrf`. If several files have the same network, the first
-    /// one takes precedence; later ones fill what it leaves empty.
+    /// one takes precedence; later ones fill what it leaves empty. Worst case: 1 KiB for each network, and three times
+    /// the bytes of its names; as much again of the version that a file replaces.
     pub files: Vec<PathBuf>,
     /// The same lists from web servers. If a server does not answer or its answer is not valid, its last valid list
-    /// stays in use and Helios asks again.
+    /// stays in use and Helios asks again. Worst case: the answer, of 512 MiB at the most, and of each network as much as
+    /// in a file.
     pub http: Vec<HttpSource>,
 }
 

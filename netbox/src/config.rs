@@ -25,7 +25,8 @@ pub const OWN_CUSTOM_FIELDS: [&str; 3] = ["helios_monitor", "helios_collectors",
 #[serde(deny_unknown_fields, default)]
 pub struct NetBoxConfig {
     /// URL of NetBox, such as `https://netbox.example.net`, with its path if it has one; a trailing `/api` is allowed.
-    /// `null`: no names from NetBox. The variable NETBOX_API_URL takes precedence.
+    /// `null`: no names from NetBox. The variable NETBOX_API_URL takes precedence. Worst case: 2 KiB for each object, and
+    /// three times the bytes of its texts; as much again while a refresh replaces them.
     pub url: Option<String>,
 
     /// File with the API token, version 1 or 2 (`nbt_...`); a trailing line break is ignored. Helios reads it again for
@@ -42,7 +43,8 @@ pub struct NetBoxConfig {
     /// Objects per answer. NetBox limits them to its MAX_PAGE_SIZE, 1000 by default.
     pub page_size: u32,
 
-    /// Requests at the same time. Each occupies a worker process of NetBox.
+    /// Requests at the same time. Each occupies a worker process of NetBox. Worst case of each: an answer of 64 MiB, and as
+    /// much for what is read of it.
     pub concurrency: usize,
 
     /// Milliseconds between refreshes. A refresh reads the objects that changed since the last one; if objects of a

@@ -10,9 +10,9 @@
 //! The file is written under another name that then takes its place, so it is whole at every moment. One that is damaged,
 //! of another form or of other settings is not used: NetBox is read in full instead.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::codec::{Code, put_all, take_all};
@@ -30,10 +30,10 @@ pub(crate) fn save(path: &Path, fingerprint: &str, snapshot: &Snapshot) -> io::R
     fingerprint.to_owned().put(&mut head);
     crc32fast::hash(&body).put(&mut head);
     let temporary = path.with_extension("new");
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
     // Names and addresses of all devices: for the user that Helios runs as.
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(&head)?;
     file.write_all(&body)?;

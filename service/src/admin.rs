@@ -12,7 +12,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
+mod answers;
 mod connections;
 
 use connections::Limits;
@@ -79,11 +81,19 @@ pub async fn serve<S: Status>(listener: TcpListener, status: S, pages: Router, n
     connections::serve(listener, router, Limits::default()).await;
 }
 
+/// Pages that are made at a time: each takes memory and a core until it is there. Probes do not wait for them.
+static MAKING: Semaphore = Semaphore::const_new(2);
+
 /// Makes a page on a thread that may block.
 ///
 /// # Errors
 /// 500 where making it panicked.
 pub async fn page<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Result<T, StatusCode> {
+    let _turn = MAKING.acquire().await;
+    blocking(make).await
+}
+
+async fn blocking<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Result<T, StatusCode> {
     tokio::task::spawn_blocking(make).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
@@ -93,11 +103,11 @@ async fn metrics<S: Status>(State(status): State<S>) -> Response {
 }
 
 async fn health<S: Status>(State(status): State<S>) -> Response {
-    probe(page(move || status.health()).await)
+    probe(blocking(move || status.health()).await)
 }
 
 async fn readiness<S: Status>(State(status): State<S>) -> Response {
-    probe(page(move || status.readiness()).await)
+    probe(blocking(move || status.readiness()).await)
 }
 
 /// 503 with the reason, where there is one.

@@ -4,8 +4,9 @@
 //! A process that is started to replace another one runs without the lock until the other has ended: the spool keeps
 //! the processes' blocks apart by itself, and the last to save an exporter's templates wins.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Another process works in the directory.
@@ -67,8 +68,9 @@ pub fn lock(directories: &[Directory<'_>], takeover: bool) -> Result<Locks, InUs
 }
 
 fn open(directory: &Path) -> Option<File> {
-    fs::create_dir_all(directory).ok()?;
-    File::options().read(true).write(true).create(true).truncate(false).open(directory.join("lock")).ok()
+    // The lock is the first to need the directory, whose files tell which devices a network has: nobody else may read it.
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).ok()?;
+    File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(directory.join("lock")).ok()
 }
 
 /// Writes the process's id, for the message that a second process shows.
@@ -107,5 +109,17 @@ mod tests {
         assert!(told.contains("collector.state_dir") && told.contains("--takeover"), "{told}");
         assert!(lock(&directories, true).is_ok(), "a replacement does not wait");
         drop(first);
+    }
+
+    #[test]
+    fn a_directory_that_is_made_for_a_lock_is_for_its_user_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let (path, key) = (&parent.path().join("state/spool"), "collector.state_dir");
+        let _locks = lock(&[Directory { path, key }], false).unwrap();
+        for (made, mode) in [("state", 0o700), ("state/spool", 0o700), ("state/spool/lock", 0o600)] {
+            let found = parent.path().join(made).metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{made}");
+        }
     }
 }

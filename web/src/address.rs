@@ -17,7 +17,18 @@ pub fn check(url: &str) -> Result<Uri, String> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(format!("must begin with http:// or https://, found `{shown}`"));
     }
-    url.parse::<Uri>().map_err(|error| format!("must be a URL, found `{shown}`: {error}"))
+    let uri = url.parse::<Uri>().map_err(|error| format!("must be a URL, found `{shown}`: {error}"))?;
+    let host = uri.authority().and_then(|authority| authority.as_str().rsplit('@').next());
+    if !host.is_some_and(has_port_or_none) {
+        return Err(format!("must have a number as its port, found `{shown}`; write %2F for a slash in a password"));
+    }
+    Ok(uri)
+}
+
+/// Whether what follows a host is a port. In `user:pass/word@host` the slash ends the host, and the port is no number.
+fn has_port_or_none(host: &str) -> bool {
+    let port = host.rsplit(']').next().unwrap_or(host).split_once(':').map(|(_, port)| port);
+    port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 /// Scheme, host and path: the address for logs and status pages, without user information, query and fragment.
@@ -75,7 +86,8 @@ pub(crate) fn without_user(url: &str) -> String {
     format!("{scheme}{host}{path}{query}")
 }
 
-/// The parts of an address. Text that is no address fills as many of them as it has.
+/// The parts of an address. Text that is no address fills as many of them as it has; what may be a password in it counts as
+/// user information.
 struct Parts<'a> {
     scheme: &'a str,
     user: Option<&'a str>,
@@ -92,8 +104,15 @@ impl<'a> Parts<'a> {
             Some(at) => url.split_at(at + "://".len()),
             None => ("", url),
         };
-        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+        let split = |rest: &'a str| rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (authority, path) = split(rest);
+        let of_authority = authority.rsplit_once('@').map(|(user, host)| (Some(user), host, path));
+        let is_address = !scheme.is_empty() && has_port_or_none(authority);
+        let of_text = rest.rsplit_once('@').filter(|_| !is_address).map(|(user, rest)| {
+            let (host, path) = split(rest);
+            (Some(user), host, path)
+        });
+        let (user, host, path) = of_authority.or(of_text).unwrap_or((None, authority, path));
         Self { scheme, user, host, path, query }
     }
 }
@@ -126,6 +145,10 @@ mod tests {
             ("https://h/x?secret#secret", "https://h/x", "https://h/x?***"),
             ("http://a:secret@b@host/", "http://host/", "http://***@host/"),
             ("user:secret@host/x", "host/x", "***@host/x"),
+            ("https://user:se/cret@host:1/x", "https://host:1/x", "https://***@host:1/x"),
+            ("http:/user:secret@host/x", "host/x", "***@host/x"),
+            ("https://host:1/@somebody/x", "https://host:1/@somebody/x", "https://host:1/@somebody/x"),
+            ("http://[::1]:1/@x", "http://[::1]:1/@x", "http://[::1]:1/@x"),
         ] {
             assert_eq!((place(url).as_str(), redacted(url).as_str()), (where_, shown));
         }
@@ -133,9 +156,18 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_without_telling_secrets() {
-        for url in
-            ["ftp://a", "prometheus:9090", "http://", "http://a b", "https://h/\r\nX: y", "https://u:secret@h/\n"]
-        {
+        for url in [
+            "ftp://a",
+            "prometheus:9090",
+            "http://",
+            "http://a b",
+            "https://h/\r\nX: y",
+            "https://u:secret@h/\n",
+            "http:/u:secret@h",
+            "http://h:http",
+            "http://[::1]:",
+            "http://u:secret/secret@h",
+        ] {
             let problem = check(url).unwrap_err();
             assert!(!problem.contains("secret") && !problem.contains('\n'), "{problem}");
         }

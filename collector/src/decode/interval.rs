@@ -12,8 +12,9 @@
 //! | 398, 399 | microseconds in which flows are taken, in which they are not | (398 + 399) / 398 |
 //!
 //! `selectorAlgorithm` (304) and `flowSelectorAlgorithm` (390) say which of them count; a filter has no interval. Half a
-//! pair is no interval: one packet taken says nothing without those that were passed over. What a selector attained (318
-//! and 319, 392 to 395) are counters and no parameters.
+//! pair is no interval: one packet taken says nothing without those that were passed over. A part that is larger than its
+//! whole, such as 10 out of 5, is none either. Where packets were selected, and flows of them, both intervals multiply. What a
+//! selector attained (318 and 319, 391 to 395) are counters and no parameters.
 
 /// The elements that are parameters.
 pub(super) const ELEMENTS: [u16; 19] =
@@ -35,6 +36,7 @@ pub(super) struct Parameters {
     hash_output: Pair,
     hash_selected: Pair,
     algorithm: Option<Algorithm>,
+    flow_algorithm: Option<Algorithm>,
 }
 
 /// Two parameters that mean something together.
@@ -61,19 +63,23 @@ impl Pair {
     /// Taken and passed over.
     fn spaced(self) -> Option<u32> {
         let (taken, space) = self.both()?;
-        ratio(taken.saturating_add(space), taken)
+        let taken = u128::from(taken);
+        ratio(taken + u128::from(space), taken)
     }
 
     /// Values from the first one to the second.
-    fn span(self) -> Option<u64> {
+    fn span(self) -> Option<u128> {
         let (min, max) = self.both()?;
-        Some(max.checked_sub(min)?.saturating_add(1))
+        Some(u128::from(max.checked_sub(min)?) + 1)
     }
 }
 
 impl Parameters {
-    /// Takes an element of the record in; others than parameters are ignored.
+    /// Takes an element of the record in; others than parameters are ignored, and so is one without octets.
     pub(super) fn learn(&mut self, id: u16, octets: &[u8]) {
+        if octets.is_empty() {
+            return;
+        }
         let value = || Some(super::cursor::unsigned(octets));
         match id {
             34 => self.interval = value(),
@@ -90,7 +96,7 @@ impl Parameters {
             330 => self.hash_output.1 = value(),
             331 => self.hash_selected.0 = value(),
             332 => self.hash_selected.1 = value(),
-            390 => self.algorithm = value().and_then(flow_algorithm),
+            390 => self.flow_algorithm = value().and_then(flow_algorithm),
             396 => self.flows.0 = value(),
             397 => self.flows.1 = value(),
             398 => self.flow_time.0 = value(),
@@ -102,25 +108,59 @@ impl Parameters {
     /// The interval; `None` if the parameters do not tell one.
     pub(super) fn interval(&self) -> Option<u32> {
         let told = [self.interval, self.random_interval];
-        let whole = told.into_iter().flatten().find_map(|interval| ratio(interval, 1));
+        let whole = told.into_iter().flatten().find_map(|interval| ratio(interval.into(), 1));
         whole.or_else(|| self.selected())
     }
 
     fn selected(&self) -> Option<u32> {
-        let sized = || self.sized.both().and_then(|(size, population)| ratio(population, size));
-        let count_based = || self.packets.spaced().or_else(|| self.flows.spaced());
-        let time_based = || self.time.spaced().or_else(|| self.flow_time.spaced());
-        let hashed = || ratio(self.hash_output.span()?, self.hash_selected.span()?);
-        match self.algorithm {
-            Some(Algorithm::CountBased) => count_based(),
-            Some(Algorithm::TimeBased) => time_based(),
-            Some(Algorithm::OutOf) => sized(),
-            Some(Algorithm::Probabilistic) => self.probable,
-            Some(Algorithm::Hash) => hashed(),
-            Some(Algorithm::None) => None,
-            None => count_based().or_else(sized).or_else(time_based).or(self.probable).or_else(hashed),
+        let (packets, flows) = (self.packets.spaced(), self.flows.spaced());
+        let (packet_time, flow_time) = (self.time.spaced(), self.flow_time.spaced());
+        match (self.algorithm, self.flow_algorithm) {
+            (Some(Algorithm::None), Some(only)) => self.by(only, flows, flow_time),
+            (Some(only), Some(Algorithm::None)) => self.by(only, packets, packet_time),
+            // Of whom one set of parameters is cannot be told where both have a method that takes it.
+            (Some(of_packets), Some(of_flows)) if of_packets == of_flows && !of_flows.has_parameters_of_its_own() => {
+                None
+            }
+            (Some(of_packets), Some(of_flows)) => {
+                let of_packets = self.by(of_packets, packets, packet_time)?;
+                Some(of_packets.saturating_mul(self.by(of_flows, flows, flow_time)?))
+            }
+            (Some(only), None) | (None, Some(only)) => {
+                self.by(only, either_or_both(packets, flows), either_or_both(packet_time, flow_time))
+            }
+            (None, None) => either_or_both(packets, flows)
+                .or_else(|| self.by(Algorithm::OutOf, None, None))
+                .or_else(|| either_or_both(packet_time, flow_time))
+                .or_else(|| self.by(Algorithm::Probabilistic, None, None))
+                .or_else(|| self.by(Algorithm::Hash, None, None)),
         }
     }
+
+    /// The interval of one method. Counts and times are told apart for packets and flows, the rest is not.
+    fn by(&self, algorithm: Algorithm, counted: Option<u32>, timed: Option<u32>) -> Option<u32> {
+        match algorithm {
+            Algorithm::CountBased => counted,
+            Algorithm::TimeBased => timed,
+            Algorithm::OutOf => self.sized.both().and_then(|(size, population)| ratio(population.into(), size.into())),
+            Algorithm::Probabilistic => self.probable,
+            Algorithm::Hash => ratio(self.hash_output.span()?, self.hash_selected.span()?),
+            Algorithm::None => None,
+        }
+    }
+}
+
+impl Algorithm {
+    /// Whether packets and flows have different elements for it.
+    const fn has_parameters_of_its_own(self) -> bool {
+        matches!(self, Self::CountBased | Self::TimeBased)
+    }
+}
+
+/// The interval of packets, of flows, or of flows that selected packets make.
+fn either_or_both(packets: Option<u32>, flows: Option<u32>) -> Option<u32> {
+    let both = packets.zip(flows).map(|(packets, flows)| packets.saturating_mul(flows));
+    both.or(packets).or(flows)
 }
 
 /// `selectorAlgorithm`, by IANA's registry of PSAMP parameters (RFC 5477 §8.2); `None` for a number that it does not have.
@@ -149,10 +189,11 @@ const fn flow_algorithm(number: u64) -> Option<Algorithm> {
     })
 }
 
-/// `population / size`, rounded: 1 of 2.5 is nearer to 1 of 3 than to 1 of 2.
-fn ratio(population: u64, size: u64) -> Option<u32> {
-    let rounded = population.saturating_add(size / 2).checked_div(size)?;
-    (rounded > 0).then(|| rounded.min(u64::from(u32::MAX)) as u32)
+/// `population / size`, rounded: 1 of 2.5 is nearer to 1 of 3 than to 1 of 2. `None` for a part that is none, or more than
+/// its whole.
+fn ratio(population: u128, size: u128) -> Option<u32> {
+    let rounded = (population + size / 2).checked_div(size)?;
+    (size <= population).then(|| rounded.min(u32::MAX.into()) as u32)
 }
 
 /// N of a probability of 1 in N, rounded; `None` for octets that are no number between 0 and 1.
@@ -212,6 +253,44 @@ mod tests {
         assert_eq!(interval(&[(304, 3), (305, 1), (309, 1), (310, 256)]), Some(256));
         assert_eq!(interval(&[(305, 1), (309, 1), (310, 256)]), Some(256));
         assert_eq!(interval(&[(304, 5), (309, 1), (310, 256)]), None, "a filter");
+    }
+
+    #[test]
+    fn what_no_octets_tell_and_a_part_that_is_more_than_its_whole_are_no_interval() {
+        let mut told = Parameters::default();
+        told.learn(305, &[0, 0, 0, 1]);
+        told.learn(306, &[]);
+        assert_eq!(told.interval(), None, "a field of no length");
+        assert_eq!(interval(&[(309, 10), (310, 5)]), None);
+        assert_eq!(interval(&[(329, 0), (330, 99), (331, 0), (332, 999)]), None);
+        assert_eq!(interval(&[(329, 0), (330, 99), (331, 50), (332, 40)]), None);
+    }
+
+    #[test]
+    fn a_range_of_all_64_bits_is_divided_like_any_other() {
+        let mut told = Parameters::default();
+        for (id, value) in [(329, 0), (330, u64::MAX), (331, 0), (332, (1_u64 << 60) - 1)] {
+            told.learn(id, &value.to_be_bytes());
+        }
+        assert_eq!(told.interval(), Some(16));
+        told.learn(332, &u64::MAX.to_be_bytes());
+        assert_eq!(told.interval(), Some(1));
+    }
+
+    #[test]
+    fn intervals_of_packets_and_of_their_flows_multiply() {
+        let packets = [(305, 1), (306, 9)];
+        let flows = [(396, 1), (397, 19)];
+        let methods = [(304, 1), (390, 1)];
+        assert_eq!(interval(&[&packets[..], &flows].concat()), Some(200));
+        assert_eq!(interval(&[&methods[..], &packets, &flows].concat()), Some(200));
+        for out_of in [&[(304, 3), (390, 1)][..], &[(390, 1), (304, 3)]] {
+            assert_eq!(interval(&[out_of, &[(309, 1), (310, 10)], &flows].concat()), Some(200), "{out_of:?}");
+        }
+        assert_eq!(interval(&[(304, 3), (390, 3), (309, 1), (310, 10)]), None, "whose are 309 and 310?");
+        assert_eq!(interval(&[&methods[..], &packets].concat()), None, "the flows' half is missing");
+        assert_eq!(interval(&[&[(304, 5), (390, 1)], &flows[..]].concat()), Some(20), "flows of filtered packets");
+        assert_eq!(interval(&[&[(304, 1), (390, 5)], &packets[..]].concat()), Some(10));
     }
 
     #[test]

@@ -150,10 +150,9 @@ impl Tables {
 
     fn apply(&mut self, option: Announcement, domain: u32) {
         let domain = option.domain.unwrap_or(domain);
-        if let (Some(sequence), Some(selector), None) = (option.sequence, option.sampler, option.interval())
-            && let Some(interval) = self.sampler(domain, selector)
+        if let (Some(sequence), None) = (option.sequence, option.interval())
+            && let Some(interval) = self.sequence(domain, &option.selectors)
         {
-            // RFC 5476 §6.5.1: which selectors a sequence is made of. Those of filters have no interval.
             self.put_sampler(domain, sequence, interval);
         }
         if let Some(interval) = option.interval() {
@@ -175,6 +174,13 @@ impl Tables {
             let put = put(&mut self.vrfs, self.room, id, name);
             self.note(put);
         }
+    }
+
+    /// The interval of a sequence of selectors (RFC 5476 §6.5.1): each takes of what the one before it left. Those of filters
+    /// have no interval.
+    fn sequence(&self, domain: u32, selectors: &Selectors) -> Option<u32> {
+        let intervals = selectors.ids()?.iter().filter_map(|&id| self.sampler(domain, id));
+        intervals.reduce(u32::saturating_mul)
     }
 
     /// Takes an interval in for what it is of: a sampler, an interface, a template or the domain.
@@ -229,6 +235,30 @@ pub(super) fn put<K: std::hash::Hash + Eq, V: PartialEq>(
     }
 }
 
+/// The selectors that a sequence is made of, in their order.
+#[derive(Debug, Clone, Copy, Default)]
+struct Selectors {
+    ids: [u64; MAX_SELECTORS],
+    n: usize,
+}
+
+/// Selectors of a sequence: filter, sampler and a sampler of what is left are three.
+const MAX_SELECTORS: usize = 8;
+
+impl Selectors {
+    fn push(&mut self, id: u64) {
+        if let Some(place) = self.ids.get_mut(self.n) {
+            *place = id;
+        }
+        self.n += 1;
+    }
+
+    /// `None` if they are more than are kept.
+    fn ids(&self) -> Option<&[u64]> {
+        self.ids.get(..self.n)
+    }
+}
+
 /// The meaning of one options record.
 #[derive(Debug, Clone, Copy, Default)]
 struct Announcement {
@@ -236,6 +266,7 @@ struct Announcement {
     domain: Option<u32>,
     template: Option<u16>,
     sampler: Option<u64>,
+    selectors: Selectors,
     sequence: Option<u64>,
     interface: Option<u32>,
     sampling: Parameters,
@@ -256,7 +287,11 @@ impl Announcement {
             match field.ie.id {
                 // Cisco's interface tables carry the ifIndex as an option beside a scope of "system".
                 10 | 14 => option.interface = number().map(|index| index as u32),
-                48 | 302 => option.sampler = number(),
+                48 => option.sampler = number(),
+                302 => {
+                    option.sampler = number();
+                    option.selectors.push(super::cursor::unsigned(octets));
+                }
                 82 => option.names.name = texts.intern(octets),
                 83 => option.names.description = texts.intern(octets),
                 95 => option.application_id = number(),

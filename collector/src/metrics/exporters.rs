@@ -145,6 +145,19 @@ mod tests {
         ExporterStats { clock_skew_ms, ..stats }
     }
 
+    /// docs/configuration.md (`admin.max_exporters`) has 8 KiB for each exporter's part of an answer.
+    #[test]
+    fn the_text_of_an_exporter_takes_what_the_configuration_reference_says() {
+        let metrics = METRICS.metrics().chain(crate::decode::tally::BY_EXPORTER.metrics());
+        let label = r#"{exporter="2001:0db8:0000:0000:0000:0000:0000:0001",protocol="netflow9"} 18446744073709551615"#;
+        let octets = |metric: &helios_metrics::Metric| {
+            let series = if metric.labels.len() > 1 { Protocol::ALL.len() } else { 1 };
+            series * (metric.name.len() + label.len() + 1)
+        };
+        let text: usize = metrics.map(octets).sum();
+        assert!(text <= 6 << 10, "{text} octets, and up to five names of 255 octets");
+    }
+
     #[test]
     fn exporters_beyond_the_limit_are_one_series_and_nothing_is_lost_from_the_sum() {
         let all = exporters(&[1, 2, 3, 4, 5]);

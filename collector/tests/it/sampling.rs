@@ -80,6 +80,50 @@ fn a_selection_sequence_has_the_interval_of_its_selector() {
     assert_eq!(bench.out.values(SAMPLING_INTERVAL), [100, 1]);
 }
 
+/// RFC 5476 §6.5.1: the packets that one selector takes are offered to the next.
+#[test]
+fn a_sequence_of_several_selectors_multiplies_their_intervals_and_filters_have_none() {
+    const SELECTORS: [(u64, Option<u32>); 3] = [(1, Some(10)), (2, Some(20)), (3, None)];
+    for (sequence, expected) in [
+        (&[1][..], 10),
+        (&[1, 2], 200),
+        (&[2, 1], 200),
+        (&[3, 1], 10),
+        (&[1, 3], 10),
+        (&[3, 1, 3, 2], 200),
+        (&[3], 1),
+        (&[1; 9], 1), // more than are kept: unknown
+    ] {
+        let mut bench = Bench::new();
+        bench.decode(&ipfix(|m| {
+            m.options_template(300, 1, &[field(302, 8), field(304, 2), field(305, 4), field(306, 4)]);
+            m.options_template(301, 1, &[field(302, 8), field(304, 2)]);
+            for (id, interval) in SELECTORS {
+                m.data(if interval.is_some() { 300 } else { 301 }, |out| {
+                    out.put_u64(id);
+                    out.put_u16(if interval.is_some() { 1 } else { 5 });
+                    if let Some(interval) = interval {
+                        out.put_u32(1);
+                        out.put_u32(interval - 1);
+                    }
+                });
+            }
+            let selectors = sequence.iter().map(|_| field(302, 8));
+            m.options_template(302, 1, &[field(301, 8)].into_iter().chain(selectors).collect::<Vec<_>>());
+            m.data(302, |out| {
+                out.put_u64(77);
+                sequence.iter().for_each(|&id| out.put_u64(id));
+            });
+            m.template(256, &[field(8, 4), field(301, 8)]);
+            m.data(256, |out| {
+                out.put(&[10, 0, 0, 1]);
+                out.put_u64(77);
+            });
+        }));
+        assert_eq!(bench.out.values(SAMPLING_INTERVAL), [expected], "{sequence:?}");
+    }
+}
+
 #[test]
 fn scopes_of_version_9_tell_what_an_interval_is_of() {
     let flow = |index: u8| [10, 0, 0, 1, 0, index];

@@ -2,12 +2,14 @@
 //!
 //! Whoever can reach the port can open connections and send nothing. They take descriptors that the spool and ClickHouse
 //! need, so their number is bounded, and silent and slow ones end. When all are taken, a new connection takes the place of
-//! the one that has been idle the longest: silent connections keep no probe from its answer.
+//! the one that has been idle the longest: silent connections keep no probe from its answer. Answers that nobody reads take
+//! memory: when there are too many, the connection ends that has not read its own for the longest.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::answers::{Answers, Reading};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
@@ -29,17 +31,28 @@ pub(crate) struct Limits {
     pub head: Duration,
     /// A connection as a whole. Clients that keep theirs open make another one then.
     pub connection: Duration,
+    /// A client gets so long to read an answer before its connection counts as idle.
+    pub reading: Duration,
+    /// Octets of answers that have not been read, of all connections together.
+    pub unread: usize,
 }
 
 impl Default for Limits {
     /// Room for probes, scrapes and people, far below what the files and inserts of a process need.
     fn default() -> Self {
-        Self { connections: 256, head: Duration::from_secs(30), connection: Duration::from_secs(600) }
+        Self {
+            connections: 256,
+            head: Duration::from_secs(30),
+            connection: Duration::from_secs(600),
+            reading: Duration::from_secs(1),
+            unread: UNREAD_OCTETS,
+        }
     }
 }
 
-/// A client gets so long to read an answer before its connection counts as idle.
-const READING: Duration = Duration::from_secs(1);
+/// The metrics of 10,000 exporters are 11 MiB: eleven scrapes at a time. docs/configuration.md says it beside
+/// `admin.max_exporters`.
+const UNREAD_OCTETS: usize = 128 << 20;
 
 /// What is known of a connection.
 #[derive(Debug)]
@@ -49,6 +62,8 @@ struct Connection {
     busy: usize,
     /// Since when none is.
     idle_since: Instant,
+    /// The last answer.
+    answer: Reading,
     task: Option<AbortHandle>,
 }
 
@@ -62,19 +77,28 @@ struct Table {
 impl Table {
     /// The number of a new connection, if there is room for it or an idle one can be ended for it.
     fn admit(&mut self, limit: usize) -> Option<u64> {
-        if self.open.len() >= limit {
-            let now = Instant::now();
-            // A connection that has asked nothing yet waits for no answer.
-            let is_idle = |connection: &&Connection| connection.busy == 0 && connection.idle_since <= now;
-            let idle = self.open.iter().filter(is_idle).min_by_key(|connection| connection.idle_since)?.number;
-            if let Some(task) = self.end(idle).and_then(|ended| ended.task) {
-                task.abort();
-            }
+        // A connection that has asked nothing yet waits for no answer.
+        if self.open.len() >= limit && !self.end_idle(|_| true) {
+            return None;
         }
         self.accepted += 1;
         let (number, idle_since) = (self.accepted, Instant::now());
-        self.open.push(Connection { number, busy: 0, idle_since, task: None });
+        self.open.push(Connection { number, busy: 0, idle_since, answer: Reading::default(), task: None });
         Some(number)
+    }
+
+    /// Ends the connection that has been idle the longest, of some of them.
+    fn end_idle(&mut self, among: impl Fn(&Connection) -> bool) -> bool {
+        let now = Instant::now();
+        let is_idle = |connection: &&Connection| connection.busy == 0 && connection.idle_since <= now;
+        let idle = self.open.iter().filter(is_idle).filter(|connection| among(connection));
+        let Some(number) = idle.min_by_key(|connection| connection.idle_since).map(|idle| idle.number) else {
+            return false;
+        };
+        if let Some(task) = self.end(number).and_then(|ended| ended.task) {
+            task.abort();
+        }
+        true
     }
 
     fn find(&mut self, number: u64) -> Option<&mut Connection> {
@@ -87,12 +111,20 @@ impl Table {
     }
 }
 
-#[derive(Debug, Clone, Default)]
-struct Connections(Arc<Mutex<Table>>);
+#[derive(Debug, Clone)]
+struct Connections {
+    table: Arc<Mutex<Table>>,
+    answers: Answers,
+    limits: Limits,
+}
 
 impl Connections {
+    fn new(limits: Limits) -> Self {
+        Self { table: Arc::default(), answers: Answers::default(), limits }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.table.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -103,6 +135,17 @@ struct Answering {
 }
 
 impl Answering {
+    /// Counts the answer as one that is being read.
+    async fn give(self, answer: Response) -> Response {
+        let end_one = || self.connections.lock().end_idle(|connection| connection.answer.goes_on());
+        let max = self.connections.limits.unread;
+        let (answer, reading) = self.connections.answers.count(answer, max, end_one).await;
+        if let Some(connection) = self.connections.lock().find(self.number) {
+            connection.answer = reading;
+        }
+        answer
+    }
+
     fn begin(connections: &Connections, number: u64) -> Self {
         if let Some(connection) = connections.lock().find(number) {
             connection.busy += 1;
@@ -115,7 +158,7 @@ impl Drop for Answering {
     fn drop(&mut self) {
         if let Some(connection) = self.connections.lock().find(self.number) {
             connection.busy -= 1;
-            connection.idle_since = Instant::now() + READING;
+            connection.idle_since = Instant::now() + self.connections.limits.reading;
         }
     }
 }
@@ -134,7 +177,7 @@ impl Drop for Open {
 
 /// Serves `router` until the task is dropped.
 pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits) {
-    let connections = Connections::default();
+    let connections = Connections::new(limits);
     let mut failing = false;
     loop {
         let stream = match listener.accept().await {
@@ -151,7 +194,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits)
         failing = false;
         let Some(number) = connections.lock().admit(limits.connections) else { continue };
         let (router, open) = (router.clone(), Open { connections: connections.clone(), number });
-        let task = tokio::spawn(async move { connection(stream, router, limits, &open).await });
+        let task = tokio::spawn(async move { connection(stream, router, &open).await });
         if let Some(connection) = connections.lock().find(number) {
             connection.task = Some(task.abort_handle());
         }
@@ -159,15 +202,15 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits)
 }
 
 /// Answers the requests of a connection to its end. What it ends of is its client's business.
-async fn connection(stream: TcpStream, router: Router, limits: Limits, open: &Open) {
+async fn connection(stream: TcpStream, router: Router, open: &Open) {
+    let limits = open.connections.limits;
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: Request<Incoming>| {
         let answering = Answering::begin(&open.connections, open.number);
         let answer = router.call(request);
         async move {
-            let answer: Result<Response, Infallible> = answer.await;
-            drop(answering);
-            answer
+            let Ok(answer) = answer.await;
+            Ok::<_, Infallible>(answering.give(answer).await)
         }
     });
     let mut http = http1::Builder::new();
@@ -256,6 +299,46 @@ mod tests {
         }
         _ = tokio::time::timeout(PATIENCE, answering.acquire_many(3)).await.unwrap().unwrap();
         assert_eq!(asked(address).await, "", "a fourth is closed at once while all are busy");
+    }
+
+    /// Answers of one text, so that the test itself needs the memory of one.
+    #[tokio::test]
+    async fn answers_that_nobody_reads_are_bounded_and_the_oldest_reader_makes_room() {
+        const OCTETS: usize = 32 << 20; // more than the kernel takes for a client that does not read
+        let text = axum::body::Bytes::from(vec![b'x'; OCTETS]);
+        let router = Router::new().route("/big", get(move || std::future::ready(text.clone())));
+        let begin = |address| async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /big HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+            let mut status = [0; 12];
+            _ = tokio::time::timeout(PATIENCE, stream.read_exact(&mut status)).await.unwrap();
+            (stream, String::from_utf8_lossy(&status).into_owned())
+        };
+        let rest = |mut stream: TcpStream| async move {
+            let mut octets = Vec::new();
+            _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut octets)).await.unwrap();
+            octets.len()
+        };
+        let limits = Limits { unread: 2 * OCTETS, reading: Duration::ZERO, ..Limits::default() };
+        let address = serving(router.clone(), limits).await;
+        let mut held = Vec::new();
+        for _ in 0..6 {
+            let (stream, status) = begin(address).await;
+            assert_eq!(status, "HTTP/1.1 200");
+            held.push(stream);
+        }
+        assert!(asked(address).await.ends_with("ok"), "a probe needs no room");
+        for (n, stream) in held.into_iter().enumerate() {
+            assert_eq!(rest(stream).await >= OCTETS, n >= 4, "reader {n} of 6");
+        }
+        // Readers that still have their time are not ended: a further one comes again.
+        let limits = Limits { unread: 2 * OCTETS, reading: PATIENCE, ..Limits::default() };
+        let address = serving(router, limits).await;
+        let (first, second) = (begin(address).await.0, begin(address).await.0);
+        assert_eq!(begin(address).await.1, "HTTP/1.1 503");
+        assert!(asked(address).await.ends_with("ok"));
+        assert!(rest(first).await >= OCTETS && rest(second).await >= OCTETS);
+        assert_eq!(begin(address).await.1, "HTTP/1.1 200", "what has been read is free again");
     }
 
     #[tokio::test]

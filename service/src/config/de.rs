@@ -365,6 +365,14 @@ mod tests {
             mistakes("collector: {sampling: [{exporter: x}]}\n"),
             ["h.yaml:1:24: collector.sampling[0]: the key interval is missing"]
         );
+        // An address that stands where none belongs may hold a password.
+        assert_eq!(
+            mistakes("collector: {listen: 'http://u:secret@h/', 'http://u:secret@h': 1}\n"),
+            [
+                "h.yaml:1:21: collector.listen: expected a list, found \"http://***\"",
+                "h.yaml:1:43: unknown key collector.http://***; known here: listen, workers, gro, batch_rows, sampling"
+            ]
+        );
         assert_eq!(
             mistakes("collector: {workers: '4'}\n"),
             ["h.yaml:1:22: collector.workers: expected a whole number from 0 to 65535, found \"4\""]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::tree::{Origin, Step};
+use super::tree::{Origin, Step, shown};
 
 /// One mistake, shown as `ORIGIN: WHAT`.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,10 +24,10 @@ pub(crate) fn path_text(path: &[Step]) -> String {
     let mut text = String::new();
     for step in path {
         match step {
-            Step::Key(key) if text.is_empty() => text.push_str(key),
+            Step::Key(key) if text.is_empty() => text.push_str(&shown(key)),
             Step::Key(key) => {
                 text.push('.');
-                text.push_str(key);
+                text.push_str(&shown(key));
             }
             Step::Index(index) => text.push_str(&format!("[{index}]")),
         }

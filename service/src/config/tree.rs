@@ -193,11 +193,16 @@ impl Node {
     pub(crate) fn describe(&self) -> String {
         match &self.value {
             Value::Null => "nothing".to_owned(),
-            Value::Scalar { text, .. } => format!("{text:?}"),
+            Value::Scalar { text, .. } => format!("{:?}", shown(text)),
             Value::List(_) => "a list".to_owned(),
             Value::Section(_) => "a section".to_owned(),
         }
     }
+}
+
+/// Text of a configuration in a message. An address may hold a password, wherever it stands: of one, only the scheme is shown.
+pub(crate) fn shown(text: &str) -> String {
+    text.split_once("://").map_or_else(|| text.to_owned(), |(scheme, _)| format!("{scheme}://***"))
 }
 
 /// Reads a list or section in YAML's flow form out of a variable or flag; `None` if it is something else.

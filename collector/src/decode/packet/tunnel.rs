@@ -238,30 +238,39 @@ pub(super) fn gre(octets: Octets<'_>) -> Option<Tunnel<'_>> {
 
 /// A mirrored frame (draft-foschiano-erspan §4): type I has no header of its own and no sequence number in front; type II
 /// has 8 octets, type III 12, and 8 more if its last bit says so. The id is that of the session, the lower ten bits of
-/// the second word.
+/// the second word. Five bits of type III say whether a frame was mirrored or an IP packet.
 #[inline(never)]
 fn erspan(protocol: u16, has_sequence: bool, octets: Option<Octets<'_>>) -> Tunnel<'_> {
     const TYPE_2: u8 = 1;
     const TYPE_3: u8 = 2;
-    const TYPE_3_OCTETS: usize = 12;
     let mut tunnel = Tunnel { kind: tunnel_type::ERSPAN, family: Decapsulate::ERSPAN, id: 0, inner: None };
     let Some(octets) = octets else { return tunnel };
-    let header_octets = if protocol == PROTOCOL_ERSPAN && !has_sequence {
-        Some(0)
-    } else if let Some(&[version, _, s0, s1]) = octets.first() {
-        tunnel.id = u32::from(u16::from_be_bytes([s0, s1]) & 0x03ff);
-        match (protocol, version >> 4) {
-            (PROTOCOL_ERSPAN, TYPE_2) => Some(8),
-            (PROTOCOL_ERSPAN_3, TYPE_3) => {
-                octets.chunk_at::<1>(TYPE_3_OCTETS - 1).map(|[last]| TYPE_3_OCTETS + 8 * usize::from(last & 1))
-            }
-            _ => None,
-        }
-    } else {
-        None
+    if protocol == PROTOCOL_ERSPAN && !has_sequence {
+        tunnel.inner = Some((Link::Ethernet, octets));
+        return tunnel;
+    }
+    let Some(&[version, _, s0, s1]) = octets.first() else { return tunnel };
+    tunnel.id = u32::from(u16::from_be_bytes([s0, s1]) & 0x03ff);
+    tunnel.inner = match (protocol, version >> 4) {
+        (PROTOCOL_ERSPAN, TYPE_2) => octets.after(8).map(|frame| (Link::Ethernet, frame)),
+        (PROTOCOL_ERSPAN_3, TYPE_3) => erspan_3(octets),
+        _ => None,
     };
-    tunnel.inner = header_octets.and_then(|n| octets.after(n)).map(|frame| (Link::Ethernet, frame));
     tunnel
+}
+
+/// What is behind the header of type III.
+fn erspan_3(octets: Octets<'_>) -> Option<(Link, Octets<'_>)> {
+    const HEADER_OCTETS: usize = 12;
+    const FRAME: u8 = 0;
+    const IP_PACKET: u8 = 2;
+    let &[mirrored, last] = octets.chunk_at(HEADER_OCTETS - 2)?;
+    let payload = octets.after(HEADER_OCTETS + 8 * usize::from(last & 1))?;
+    match mirrored >> 2 & 0x1f {
+        FRAME => Some((Link::Ethernet, payload)),
+        IP_PACKET => payload.ip_link().map(|link| (link, payload)),
+        _ => None,
+    }
 }
 
 fn link_of(ether_type: u16) -> Option<Link> {
@@ -441,6 +450,24 @@ mod tests {
             for cut in 20..octets.len() {
                 packet(Decapsulate::ALL, &octets[..cut]);
             }
+        }
+    }
+
+    /// Type III mirrors IP packets as well, by five bits in front of the hardware's number.
+    #[test]
+    fn a_mirrored_packet_without_its_frame_is_looked_into() {
+        let header = |kind: u8, rest: &[u8]| {
+            let gre = [0x10, 0, 0x22, 0xeb, 0, 0, 0, 7];
+            let last = u8::from(!rest.is_empty());
+            [&gre[..], &[0x20, 1, 0x01, 0x23, 1, 2, 3, 4, 0, 0, 0x80 | kind << 2 | 3, 0xf0 | last], rest].concat()
+        };
+        for header in [header(2, &[]), header(2, &[0; 8])] {
+            let octets = ipv4(1, transport::GRE, &[header, inner()].concat());
+            assert_taken_apart(&packet(Decapsulate::ERSPAN, &octets), tunnel_type::ERSPAN, 0x123);
+        }
+        for (kind, payload) in [(1, inner()), (3, frame(&inner())), (31, frame(&inner())), (2, frame(&inner()))] {
+            let octets = ipv4(1, transport::GRE, &[header(kind, &[]), payload].concat());
+            assert_outer(&packet(Decapsulate::ERSPAN, &octets), 47, tunnel_type::ERSPAN, 0x123);
         }
     }
 
