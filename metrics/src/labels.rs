@@ -1,5 +1,12 @@
 //! Closed sets of labels.
 
+use std::collections::BTreeMap;
+
+/// Counts that are not 0, by the name of their label: what JSON shows of an array with a counter per value of a set.
+pub fn counted(names: impl IntoIterator<Item = &'static str>, counts: &[u64]) -> BTreeMap<&'static str, u64> {
+    names.into_iter().zip(counts.iter().copied()).filter(|(_, count)| *count > 0).collect()
+}
+
 /// Declares an enum whose values are the labels of a metric, in the order of its counters.
 ///
 /// It has `ALL`, every value in order, `name`, the label, and `place`, the index in `ALL`: a counter per value is an array of
@@ -27,11 +34,10 @@
 /// ```
 #[macro_export]
 macro_rules! label_set {
-    (
-        $(#[$meta:meta])*
-        $vis:vis enum $set:ident {
-            $($(#[$value_meta:meta])* $value:ident $(($number:literal))? = $label:literal),* $(,)?
-        }
+    // The type of both forms below.
+    (@enum
+        $(#[$meta:meta])* $vis:vis $set:ident { $($(#[$value_meta:meta])* $value:ident $(= $number:literal)?,)* }
+        $($group:ident($inner:ident))?
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +45,23 @@ macro_rules! label_set {
             $(
                 #[allow(missing_docs, reason = "the label says what it is")]
                 $(#[$value_meta])*
-                $value $(= $number)?
-            ),*
+                $value $(= $number)?,
+            )*
+            $(
+                #[doc = concat!("One of [`", stringify!($inner), "`].")]
+                $group($inner),
+            )?
         }
+    };
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $set:ident {
+            $($(#[$value_meta:meta])* $value:ident $(($number:literal))? = $label:literal),* $(,)?
+        }
+    ) => {
+        $crate::label_set!(@enum
+            $(#[$meta])* $vis $set { $($(#[$value_meta])* $value $(= $number)?,)* }
+        );
 
         impl $set {
             /// Every value, in the order of its counters.
@@ -71,17 +91,9 @@ macro_rules! label_set {
             ..$group:ident of $inner:ident
         }
     ) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        $vis enum $set {
-            $(
-                #[allow(missing_docs, reason = "the label says what it is")]
-                $(#[$value_meta])*
-                $value,
-            )*
-            #[doc = concat!("One of [`", stringify!($inner), "`].")]
-            $group($inner),
-        }
+        $crate::label_set!(@enum
+            $(#[$meta])* $vis $set { $($(#[$value_meta])* $value,)* } $group($inner)
+        );
 
         impl $set {
             /// Every value, those of the other set last.

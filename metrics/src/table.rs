@@ -46,6 +46,18 @@ pub struct Entry<S: 'static> {
     pub write: fn(&S, &mut Samples<'_>),
 }
 
+impl<S> Entry<S> {
+    /// A counter. `write` reads its samples.
+    pub const fn counter(
+        name: &'static str,
+        labels: &'static [&'static str],
+        help: &'static str,
+        write: fn(&S, &mut Samples<'_>),
+    ) -> Self {
+        Self { metric: Metric { name, kind: MetricKind::Counter, labels, help }, write }
+    }
+}
+
 /// The metrics of a component, in the order of a scrape. `S` is what the component counted.
 #[derive(Debug)]
 pub struct Table<S: 'static>(pub &'static [Entry<S>]);

@@ -1,5 +1,53 @@
 //! Counters that are declared once.
 
+/// Declares a struct of counters with `add`, for the sums of another thread, and `since`, for what came to them.
+///
+/// ```
+/// helios_metrics::counters! {
+///     /// What became of parcels.
+///     pub struct Parcels {
+///         /// Parcels that came.
+///         pub came,
+///         /// Parcels that went.
+///         pub went,
+///     }
+/// }
+///
+/// let (mut sum, before) = (Parcels { came: 3, went: 1 }, Parcels { came: 2, went: 1 });
+/// assert_eq!(sum.since(&before), Parcels { came: 1, went: 0 });
+/// sum.add(&before);
+/// assert_eq!(sum, Parcels { came: 5, went: 2 });
+/// ```
+#[macro_export]
+macro_rules! counters {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident {
+            $($(#[$field_meta:meta])* $field_vis:vis $field:ident,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        $vis struct $name {
+            $($(#[$field_meta])* $field_vis $field: u64,)*
+        }
+
+        impl $name {
+            /// Adds what somebody else counted.
+            #[allow(dead_code, reason = "not every struct of counters has sums")]
+            $vis fn add(&mut self, other: &Self) {
+                $(self.$field += other.$field;)*
+            }
+
+            /// What came to each counter since `before`; 0 for a counter that was corrected downwards.
+            #[allow(dead_code, reason = "not every struct of counters is compared with an earlier one")]
+            $vis fn since(&self, before: &Self) -> Self {
+                Self { $($field: self.$field.saturating_sub(before.$field),)* }
+            }
+        }
+    };
+}
+
 /// Declares counters of one kind of event: a struct with a field per counter, and all that follows from it.
 ///
 /// A row is a field with its documentation, how many one event adds to it, after `=>` the metric and its help, and after
@@ -96,45 +144,20 @@ macro_rules! tally {
 
         $(#[$metrics_meta])*
         $metrics_vis const $metrics: $crate::Table<$tally> = $crate::Table(&[
-            $($($crate::Entry {
-                metric: $crate::Metric {
-                    name: $by_name,
-                    kind: $crate::MetricKind::Counter,
-                    labels: &[$label],
-                    help: $by_help,
-                },
-                write: |tally, out| out.all($set::ALL.iter().map(|label| [label.name()]).zip(tally.$by)),
-            },)?)*
-            $($($crate::Entry {
-                metric: $crate::Metric { name: $name, kind: $crate::MetricKind::Counter, labels: &[], help: $help },
-                write: |tally, out| out.one(tally.$field),
-            },)?)*
+            $($($crate::Entry::counter($by_name, &[$label], $by_help, |tally, out| {
+                out.all($set::ALL.iter().map(|label| [label.name()]).zip(tally.$by))
+            }),)?)*
+            $($($crate::Entry::counter($name, &[], $help, |tally, out| out.one(tally.$field)),)?)*
         ]);
 
         $(#[$sources_meta])*
         $sources_vis const $sources: $crate::Table<Vec<(String, $tally)>> = $crate::Table(&[
-            $($($crate::Entry {
-                metric: $crate::Metric {
-                    name: $by_each_name,
-                    kind: $crate::MetricKind::Counter,
-                    labels: &[$source_label],
-                    help: $by_each_help,
-                },
-                write: |sources, out| {
-                    out.all(sources.iter().map(|(source, tally)| ([source.as_str()], tally.$by.iter().sum::<u64>())))
-                },
-            },)?)*
-            $($($crate::Entry {
-                metric: $crate::Metric {
-                    name: $each_name,
-                    kind: $crate::MetricKind::Counter,
-                    labels: &[$source_label],
-                    help: $each_help,
-                },
-                write: |sources, out| {
-                    out.all(sources.iter().map(|(source, tally)| ([source.as_str()], tally.$field)))
-                },
-            },)?)*
+            $($($crate::Entry::counter($by_each_name, &[$source_label], $by_each_help, |sources, out| {
+                out.all(sources.iter().map(|(source, tally)| ([source.as_str()], tally.$by.iter().sum::<u64>())))
+            }),)?)*
+            $($($crate::Entry::counter($each_name, &[$source_label], $each_help, |sources, out| {
+                out.all(sources.iter().map(|(source, tally)| ([source.as_str()], tally.$field)))
+            }),)?)*
         ]);
     };
 }

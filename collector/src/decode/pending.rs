@@ -32,25 +32,17 @@ impl HeldSet {
     }
 }
 
-/// What happened to held sets, in sets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct HeldCounts {
-    /// Sets that were held, whatever became of them.
-    pub held: u64,
-    /// Held sets whose template came in time.
-    pub decoded: u64,
-    /// Held sets whose template did not come in time.
-    pub expired: u64,
-    /// Sets that no room was left for: on arrival, or when later ones came.
-    pub evicted: u64,
-}
-
-impl HeldCounts {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.held += other.held;
-        self.decoded += other.decoded;
-        self.expired += other.expired;
-        self.evicted += other.evicted;
+helios_metrics::counters! {
+    /// What happened to held sets, in sets.
+    pub struct HeldCounts {
+        /// Sets that were held, whatever became of them.
+        pub held,
+        /// Held sets whose template came in time.
+        pub decoded,
+        /// Held sets whose template did not come in time.
+        pub expired,
+        /// Sets that no room was left for: on arrival, or when later ones came.
+        pub evicted,
     }
 }
 

@@ -104,35 +104,17 @@ impl Unit {
     }
 }
 
-/// What the numbers said so far. Units are the protocol's: flows, messages, data records or datagrams.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LossCounts {
-    /// Units that never came.
-    pub lost: u64,
-    /// Messages that came late and filled a gap.
-    pub reordered: u64,
-    /// Messages that came twice.
-    pub duplicates: u64,
-    /// Jumps too far for a gap or a late message: the exporter numbers from another start.
-    pub restarts: u64,
-}
-
-impl LossCounts {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.lost += other.lost;
-        self.reordered += other.reordered;
-        self.duplicates += other.duplicates;
-        self.restarts += other.restarts;
-    }
-
-    /// What came to it. A loss that was taken back meanwhile is none.
-    fn since(&self, before: &Self) -> Self {
-        Self {
-            lost: self.lost.saturating_sub(before.lost),
-            reordered: self.reordered - before.reordered,
-            duplicates: self.duplicates - before.duplicates,
-            restarts: self.restarts - before.restarts,
-        }
+helios_metrics::counters! {
+    /// What the numbers said so far. Units are the protocol's: flows, messages, data records or datagrams.
+    pub struct LossCounts {
+        /// Units that never came. A late message takes a loss back.
+        pub lost,
+        /// Messages that came late and filled a gap.
+        pub reordered,
+        /// Messages that came twice.
+        pub duplicates,
+        /// Jumps too far for a gap or a late message: the exporter numbers from another start.
+        pub restarts,
     }
 }
 
