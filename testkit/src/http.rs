@@ -33,6 +33,7 @@ pub struct Request {
     pub method: String,
     /// Path and query.
     pub target: String,
+    /// The header `Authorization`; empty if there is none.
     pub authorization: String,
     /// Names in small letters, and values.
     pub headers: Vec<(String, String)>,

@@ -17,6 +17,7 @@ pub const DATA_BYTES_MAX: usize = 1 << 20;
 /// The cluster, changed by tests while the server runs.
 #[derive(Debug, Default)]
 pub struct Cluster {
+    /// Namespaces that exist.
     pub namespaces: BTreeSet<String>,
     /// The token that requests need; empty for any.
     pub token: String,
@@ -32,9 +33,13 @@ pub struct Cluster {
 /// One object, and which manager owns which key of its data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigMap {
+    /// Texts by their keys.
     pub data: BTreeMap<String, String>,
+    /// Values by their names.
     pub labels: BTreeMap<String, String>,
+    /// Field managers by the keys of `data`.
     pub owners: BTreeMap<String, String>,
+    /// Rises with every change of the cluster.
     pub resource_version: u64,
 }
 
@@ -57,6 +62,7 @@ impl Server {
         Self { address: http::serve(move |stream| serve(stream, &shared)), cluster }
     }
 
+    /// Address of the API.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

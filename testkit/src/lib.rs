@@ -1,11 +1,10 @@
 //! What the integration tests share: the ClickHouse engine as a process of its own, a proxy that misbehaves ([`proxy`]),
-//! servers that answer like NetBox ([`netbox`]), Prometheus ([`prometheus`]) and Kubernetes ([`kubernetes`]), one that says
-//! what it is told ([`web`]),
-//! and an allocator that counts ([`alloc`]).
+//! servers that answer like NetBox ([`netbox`]), Prometheus ([`prometheus`]) and Kubernetes ([`kubernetes`]), one that gives
+//! the answers of a list ([`web`]), and an allocator that counts ([`alloc`]).
 //!
 //! `make engine` installs the engine. A test that needs it and does not find it fails and says so; it is never skipped.
 
-#![deny(unreachable_pub)]
+#![deny(missing_docs, unreachable_pub)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

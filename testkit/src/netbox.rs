@@ -32,6 +32,7 @@ pub trait Objects: std::fmt::Debug + Send + Sync {
 /// What the server tells, changed by tests while it runs.
 #[derive(Debug, Clone)]
 pub struct World {
+    /// As `/api/status/` reports it, such as 4.2.0.
     pub version: &'static str,
     /// The header that a request has to carry.
     pub authorization: String,
@@ -41,9 +42,11 @@ pub struct World {
     pub objects: Option<Arc<dyn Objects>>,
     /// What is told of instead of the plain world, whose numbers follow.
     pub network: Option<Arc<Network>>,
+    /// Devices of the plain world.
     pub devices: u32,
+    /// Interfaces of each device of the plain world.
     pub interfaces_per_device: u32,
-    /// The first ones are named in tests by the device with the same number.
+    /// Prefixes of the plain world; prefix `n` belongs to device `n`.
     pub prefixes: u32,
     /// Devices that are gone.
     pub deleted: BTreeSet<u32>,

@@ -16,12 +16,16 @@ use crate::http::{self, Request};
 /// A series and its value.
 #[derive(Debug, Clone)]
 pub struct Series {
+    /// Name of the metric.
     pub name: String,
+    /// Values by their names.
     pub labels: BTreeMap<String, String>,
+    /// The value as Prometheus writes it.
     pub value: String,
 }
 
 impl Series {
+    /// A series with one value.
     pub fn new(name: &str, labels: &[(&str, &str)], value: &str) -> Self {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self { name: name.to_owned(), labels, value: value.to_owned() }
@@ -31,6 +35,7 @@ impl Series {
 /// What the server knows, changed by tests while it runs.
 #[derive(Debug, Clone, Default)]
 pub struct Store {
+    /// All series.
     pub series: Vec<Series>,
     /// The token that a request has to carry, if any.
     pub token: Option<String>,

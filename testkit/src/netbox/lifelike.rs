@@ -20,6 +20,7 @@ pub type Table<T> = BTreeMap<u32, T>;
 
 /// Everything that there is, as an administrator would tell it.
 #[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "a table of each kind of NetBox's objects")]
 pub struct Network {
     pub regions: Table<Region>,
     pub sites: Table<Site>,
@@ -43,37 +44,49 @@ pub struct Network {
     pub changed: BTreeMap<(&'static str, u32), u64>,
 }
 
+/// An object that has nothing but a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct Named {
     pub name: String,
 }
 
+/// A region, which can be a part of another one.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct Region {
     pub name: String,
     pub parent: Option<u32>,
 }
 
+/// A site and its autonomous systems.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct Site {
     pub name: String,
     pub region: Option<u32>,
     pub asns: Vec<u32>,
 }
 
+/// A part of a site.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct Location {
     pub name: String,
     pub site: u32,
 }
 
+/// A VRF with its route distinguisher.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct Vrf {
     pub name: String,
     pub rd: Option<String>,
 }
 
+/// A device.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct Device {
     pub name: Option<String>,
     pub site: u32,
@@ -86,7 +99,9 @@ pub struct Device {
     pub master: Option<u32>,
 }
 
+/// A port of a device.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct Interface {
     pub device: u32,
     pub name: String,
@@ -98,14 +113,18 @@ pub struct Interface {
     pub ifindex: Option<u32>,
 }
 
+/// A virtual machine.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct Machine {
     pub name: String,
     pub site: Option<u32>,
     pub primary4: Option<u32>,
 }
 
+/// A port of a virtual machine.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct MachineInterface {
     pub machine: u32,
     pub name: String,
@@ -113,13 +132,16 @@ pub struct MachineInterface {
 
 /// What an address is configured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub enum On {
     Interface(u32),
     MachineInterface(u32),
     Nothing,
 }
 
+/// An IP address and its prefix length in bits.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct Address {
     pub address: IpAddr,
     pub bits: u8,
@@ -127,7 +149,9 @@ pub struct Address {
     pub on: On,
 }
 
+/// What a prefix belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub enum Scope {
     Site(u32),
     Location(u32),
@@ -135,7 +159,9 @@ pub enum Scope {
     Nothing,
 }
 
+/// A prefix with its length in bits.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields have the names of NetBox's own, without units")]
 pub struct Prefix {
     pub network: IpAddr,
     pub bits: u8,
@@ -150,6 +176,7 @@ pub struct Prefix {
 pub struct Random(pub u64);
 
 impl Random {
+    /// The next number.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -162,10 +189,12 @@ impl Random {
         (self.draw() % u64::from(n)) as u32
     }
 
+    /// Whether one chance in `n` came.
     pub fn one_in(&mut self, n: u32) -> bool {
         self.below(n) == 0
     }
 
+    /// One of a list that is not empty.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u32) as usize]
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// What happens to one insert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum Fault {
     /// Nothing.
     Pass,
@@ -44,6 +45,7 @@ const FALSE_OK: [Fault; 6] = [
 
 /// Which fault comes next.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum Schedule {
     /// Every insert passes.
     Quiet,
