@@ -10,29 +10,34 @@ use crate::resource::{ApprovalRules, ApprovalSpec, Approved, Decision};
 /// A RunbookApproval as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vote {
-    /// The object's name.
+    /// Name of the object.
     pub name: String,
+    /// What was decided on what.
     pub spec: ApprovalSpec,
 }
 
 /// The execution that is decided on.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
+    /// Name of the execution.
     pub name: &'a str,
+    /// metadata.uid of the execution.
     pub uid: &'a str,
+    /// Name of its runbook.
     pub runbook: &'a str,
-    /// Empty where the execution does not say who asked.
+    /// User who requested the execution; empty if it does not say so.
     pub requested_by: &'a str,
 }
 
-/// How many different people have to agree. Of an execution that does not say who asked for it, one more: of two different
-/// people at least one is another person.
+/// The number of different people who must approve. One more is needed if the execution does not say who requested it: of two
+/// people, at least one is not the requester.
 pub fn wanted(rules: &ApprovalRules, requested_by: &str) -> usize {
     let people = usize::try_from(rules.min_approvals).unwrap_or(1).max(1);
     if requested_by.is_empty() && !rules.allow_self_approval { people + 1 } else { people }
 }
 
-/// The votes that count for an execution, in the order of their names: one for each person and step, a no before a yes.
+/// The votes that count for an execution, in the order of their names: one for each person and step. A rejection counts more
+/// than an approval of the same person.
 pub fn counted(votes: &[Vote], subject: Subject<'_>, rules: &ApprovalRules) -> Vec<Approved> {
     let mut votes: Vec<&Vote> = votes.iter().filter(|vote| counts(&vote.spec, subject, rules)).collect();
     votes.sort_by_key(|vote| (vote.spec.decision == Decision::Approve, &vote.name));
@@ -61,13 +66,15 @@ fn counts(spec: &ApprovalSpec, subject: Subject<'_>, rules: &ApprovalRules) -> b
 /// What the votes on the whole execution mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// How many more are wanted.
+    /// So many more approvals are needed.
     Open(usize),
+    /// The execution may begin.
     Approved,
-    /// By whom.
+    /// This user rejected it.
     Rejected(String),
 }
 
+/// What the votes on the whole execution mean; those on single steps do not count.
 pub fn verdict(approvals: &[Approved], rules: &ApprovalRules, requested_by: &str) -> Verdict {
     let whole = || approvals.iter().filter(|vote| vote.step.is_empty());
     if let Some(no) = whole().find(|vote| !vote.yes) {

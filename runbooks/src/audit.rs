@@ -24,17 +24,23 @@ pub struct Entry {
     /// Seconds since 1970-01-01 UTC.
     #[serde(deserialize_with = "integer")]
     pub time: i64,
+    /// Namespace of the execution.
     pub namespace: String,
+    /// Name of the execution.
     pub execution: String,
+    /// Name of the runbook.
     pub runbook: String,
     /// The process that writes: operator or the executor's Job.
     pub writer: String,
     /// What happened, e.g. `approved`, `step-started`, `undo-failed`.
     pub event: String,
+    /// Name of the step; empty if the entry is about the whole execution.
     pub step: String,
+    /// Device of the step; empty if there is none.
     pub device: String,
     /// The person, where there is one.
     pub by: String,
+    /// What happened, in a sentence.
     pub message: String,
     /// SHA-256 of the request.
     pub request: String,
@@ -108,6 +114,7 @@ pub fn sha256_of(value: &Value) -> String {
 pub struct Verified {
     /// Executions whose chains are whole as far as they go.
     pub executions: usize,
+    /// Number of different entries.
     pub entries: usize,
     /// What is wrong, with execution and number.
     pub faults: Vec<String>,

@@ -1,23 +1,47 @@
 //! The CustomResourceDefinitions, made from the structs of [`crate::resource`].
 
+use std::fmt::Write as _;
+
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::resource::{ApprovalSpec, ExecutionSpec, ExecutionStatus, GROUP, RunbookSpec, VERSION};
 
 /// A kind of objects, for lists of people and for clients.
 #[derive(Debug, Clone, Copy)]
 pub struct ResourceKind {
+    /// Name of the kind.
     pub kind: &'static str,
+    /// Name of the resource in addresses and roles.
     pub plural: &'static str,
+    /// Short name for `kubectl`.
     pub short: &'static str,
+    /// What `kubectl explain` says of the kind.
+    pub description: &'static str,
 }
 
-pub const RUNBOOK: ResourceKind = ResourceKind { kind: "Runbook", plural: "runbooks", short: "rb" };
-pub const EXECUTION: ResourceKind =
-    ResourceKind { kind: "RunbookExecution", plural: "runbookexecutions", short: "rbx" };
-pub const APPROVAL: ResourceKind = ResourceKind { kind: "RunbookApproval", plural: "runbookapprovals", short: "rba" };
+/// What is done.
+pub const RUNBOOK: ResourceKind = ResourceKind {
+    kind: "Runbook",
+    plural: "runbooks",
+    short: "rb",
+    description: "A procedure on network devices: steps, their parameters, and who must approve it.",
+};
+/// A request to do it.
+pub const EXECUTION: ResourceKind = ResourceKind {
+    kind: "RunbookExecution",
+    plural: "runbookexecutions",
+    short: "rbx",
+    description: "A request to run a runbook once with some values, and what was done. Its name has at most 52 characters.",
+};
+/// A decision on the request.
+pub const APPROVAL: ResourceKind = ResourceKind {
+    kind: "RunbookApproval",
+    plural: "runbookapprovals",
+    short: "rba",
+    description: "The decision of one person on one execution.",
+};
 
 /// Name, JSON path.
 type Column = (&'static str, &'static str);
@@ -93,6 +117,9 @@ fn tidy(schema: &mut Value) {
             fields.remove("nullable");
         }
     }
+    if let Some(Value::Array(values)) = fields.remove("oneOf") {
+        list_values(fields, &values);
+    }
     // What `deny_unknown_fields` says is what the API server does anyway: it prunes, and strict clients are told.
     if fields.get("additionalProperties") == Some(&Value::Bool(false)) {
         fields.remove("additionalProperties");
@@ -103,6 +130,25 @@ fn tidy(schema: &mut Value) {
     for below in ["items", "additionalProperties"] {
         fields.get_mut(below).into_iter().for_each(tidy);
     }
+}
+
+/// Turns an enum whose values have texts of their own into the list of values that a structural schema has. The texts become a
+/// part of the description, in the form of Kubernetes' own enums.
+fn list_values(fields: &mut Map<String, Value>, values: &[Value]) {
+    let mut names = Vec::new();
+    let mut texts = String::new();
+    for value in values {
+        let text = value["description"].as_str().unwrap_or_default().replace('\n', " ");
+        let of_group = value["enum"].as_array().into_iter().flatten();
+        for name in value.get("const").into_iter().chain(of_group) {
+            let _ = write!(texts, "\n - `{name}` {text}");
+            names.push(name.clone());
+        }
+    }
+    let about = fields.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    fields.insert("description".to_owned(), format!("{about}\n\nPossible enum values:{texts}").trim().into());
+    fields.insert("type".to_owned(), "string".into());
+    fields.insert("enum".to_owned(), names.into());
 }
 
 /// `name_max`: names of Jobs are made of an execution's name and a suffix, and have 63 characters at most.
@@ -120,6 +166,7 @@ fn definition(kind: ResourceKind, spec: Value, status: Option<Value>, columns: &
     }
     version["additionalPrinterColumns"] = columns.iter().map(column).collect();
     version["schema"] = json!({"openAPIV3Schema": {
+        "description": kind.description,
         "type": "object",
         "required": ["spec"],
         "properties": properties,

@@ -10,9 +10,11 @@ use crate::resource::{ExecutionSpec, GROUP, RunbookSpec, VERSION};
 /// An object with its name.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Document {
+    /// A Runbook: its name and its spec.
     Runbook(String, RunbookSpec),
+    /// A RunbookExecution: its name and its spec.
     Execution(String, ExecutionSpec),
-    /// Of another kind.
+    /// An object of another kind.
     Other,
 }
 

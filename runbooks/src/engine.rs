@@ -21,18 +21,19 @@ const OUTPUT_BYTES_MAX: usize = 4_096;
 const BEFORE_BYTES_MAX: usize = 256 * 1024;
 /// A message in the status.
 const MESSAGE_BYTES_MAX: usize = 1_024;
-/// Between an attempt's time-out and the moment from which another executor may act.
+/// Time between the time-out of an attempt and the moment from which another executor may act.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// An execution as the API server has it now.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
+    /// What was done so far.
     pub status: ExecutionStatus,
-    /// Cancelled or deleted.
+    /// Whether somebody cancelled or deleted the execution.
     pub cancelled: bool,
 }
 
-/// Why an executor stops without an end.
+/// Why an executor stops before the execution has ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
     /// The status names another executor, or this one was started before.
@@ -56,18 +57,21 @@ pub trait Store {
     fn write(&mut self, status: &ExecutionStatus) -> impl Future<Output = Result<bool, Stop>> + Send;
 }
 
-/// What a step gave.
+/// What a successful step brought.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Done {
+    /// What later conditions see as `steps.NAME.output`.
     pub output: Value,
+    /// What happened, in a sentence.
     pub message: String,
-    /// The answer, for its digest.
+    /// Octets of the answer, for its digest.
     pub answer: Vec<u8>,
 }
 
 /// Why a step failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
+    /// What happened, in a sentence.
     pub message: String,
     /// Whether it is unknown if something was changed.
     pub uncertain: bool,
@@ -77,7 +81,7 @@ pub struct Trouble {
 pub trait World {
     /// Seconds since 1970-01-01 UTC.
     fn now(&self) -> i64;
-    /// Since the executor began, by a clock that nobody sets.
+    /// Time since the executor began, by a monotonic clock.
     fn elapsed(&self) -> Duration;
     /// Reads what a Set will change.
     fn before(&mut self, set: &Set) -> impl Future<Output = Result<Vec<Before>, String>> + Send;
@@ -95,35 +99,45 @@ pub trait World {
         before: &[Before],
         timeout: Duration,
     ) -> impl Future<Output = Result<Done, Trouble>> + Send;
-    /// Hands audit entries out.
+    /// Sends audit entries to the log and to ClickHouse.
     fn emit(&mut self, entries: &[Entry]) -> impl Future<Output = ()> + Send;
-    /// Some seconds between two looks at the execution, at most `longest`.
+    /// Waits some seconds before the next look at the execution, at most `longest`.
     fn pause(&mut self, longest: Duration) -> impl Future<Output = ()> + Send;
 }
 
 /// Who executes what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
+    /// Namespace of the execution.
     pub namespace: String,
+    /// Name of the execution.
     pub execution: String,
+    /// metadata.uid of the execution.
     pub uid: String,
+    /// Name of the runbook.
     pub runbook: String,
-    /// The name of the Job.
+    /// Name of the Job that this process belongs to.
     pub job: String,
+    /// Whether nothing may be changed.
     pub dry_run: bool,
 }
 
 /// One executor.
 pub struct Engine<S, W> {
+    /// Everything that the execution would do.
     pub plan: Plan,
+    /// Who executes what.
     pub identity: Identity,
+    /// Where the status is kept.
     pub store: S,
+    /// The devices and servers.
     pub world: W,
     status: ExecutionStatus,
     cancelled: bool,
 }
 
 impl<S: Store + Send, W: World + Send> Engine<S, W> {
+    /// An executor that has read and done nothing yet.
     pub fn new(plan: Plan, identity: Identity, store: S, world: W) -> Self {
         Self { plan, identity, store, world, status: ExecutionStatus::default(), cancelled: false }
     }
@@ -172,7 +186,7 @@ impl<S: Store + Send, W: World + Send> Engine<S, W> {
         }
     }
 
-    /// Takes the execution, once: a second process of the same Job finds it taken.
+    /// Claims the execution. A second process of the same Job finds it claimed and stops.
     async fn claim(&mut self) -> Result<(), Stop> {
         let (mut sent, mut before) = (None, Vec::new());
         loop {
@@ -197,7 +211,7 @@ impl<S: Store + Send, W: World + Send> Engine<S, W> {
                 return superseded(&format!("the execution is {}", self.status.phase.name()));
             }
             executor.claimed = true;
-            // The writer before may have died before it handed these out.
+            // The last writer may have died before it sent these.
             before.clone_from(&self.status.audit.tail);
             self.log("executor-started", None, "");
             sent = Some(self.status.audit.head.clone());
@@ -269,7 +283,7 @@ impl<S: Store + Send, W: World + Send> Engine<S, W> {
         Ok(self.world.act(planned, &steps, &parameters).await)
     }
 
-    /// Waits until enough people have agreed to this step, one has refused, or the time is over.
+    /// Waits until enough people have approved this step, one has rejected it, or the time is over.
     async fn approval(&mut self, planned: &Planned) -> Result<Result<Done, Trouble>, Stop> {
         let begun = self.world.elapsed();
         let wanted = self.wanted();
@@ -426,8 +440,8 @@ impl<S: Store + Send, W: World + Send> Engine<S, W> {
         self.status.audit.push(entry);
     }
 
-    /// Writes the status with one entry more. Where somebody else wrote the object, only what is his is taken over: the
-    /// spec's cancel and the approvals.
+    /// Writes the status with one more entry. If somebody else wrote the object meanwhile, the approvals and the cancellation of
+    /// that version are taken over and nothing else.
     async fn write(&mut self, event: &str, step: Option<usize>, message: &str) -> Result<(), Stop> {
         self.log(event, step, message);
         while !self.store.write(&self.status).await? {

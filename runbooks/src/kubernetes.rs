@@ -22,8 +22,11 @@ mod webhook;
 pub use executor::{Devices, execute};
 pub use operator::{Options, run};
 
+/// A Runbook as the API server stores it.
 pub type Runbook = Object<RunbookSpec, Value>;
+/// A RunbookExecution as the API server stores it.
 pub type Execution = Object<ExecutionSpec, ExecutionStatus>;
+/// A RunbookApproval as the API server stores it.
 pub type Approval = Object<ApprovalSpec, Value>;
 
 /// How a kind is asked for.

@@ -2,13 +2,13 @@
 //!
 //! A Runbook is a procedure, a RunbookExecution asks for one run of it, a RunbookApproval is one person's decision. The operator
 //! checks an execution, waits for approval, takes the devices' locks and starts one Job; the Job's process, the executor, does the
-//! steps over gNMI. Between both stands the execution's status alone.
+//! steps over gNMI. Operator and executor share the execution's status and nothing else.
 //!
 //! Start at [`plan::Plan::new`] (what would be done), then [`machine::next`] (what comes next), then [`engine::Engine::run`] (the
-//! loop that does it). The rule of the whole crate: at a doubt nothing is done, and the status says so. No step is done twice; what
-//! is half done is never called a success; a rollback that fails says it in the phase.
+//! loop that does it). The rule of the whole crate: if in doubt, do nothing and say so in the status. No step is done twice; what
+//! is half done is never called a success; a failed rollback has a phase of its own.
 
-#![deny(unreachable_pub)]
+#![deny(missing_docs, unreachable_pub)]
 
 pub mod resource;
 pub mod crd;

@@ -23,6 +23,7 @@ pub struct Facts {
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum Next {
     /// Record the attempt, do it, record what became of it.
     Begin { step: usize, attempt: i32 },
@@ -51,7 +52,7 @@ fn forward(plan: &Plan, status: &ExecutionStatus, facts: Facts) -> Next {
     if let Some(last) = status.steps.last()
         && last.phase == StepPhase::Started
     {
-        // Only the process that began it can say what became of it; see `lost`.
+        // Only the process that began the step knows its outcome; see `lost`.
         return wind_up(plan, status, format!("step {}: nobody knows what became of it", last.name), false);
     }
     if facts.cancelled {
@@ -74,7 +75,7 @@ fn forward(plan: &Plan, status: &ExecutionStatus, facts: Facts) -> Next {
             return Next::Begin { step: step - 1, attempt: last.attempt + 1 };
         }
         let why = format!("step {}: {}", last.name, last.message);
-        // A change of which nobody knows is not passed over, whatever the runbook says.
+        // A change that may have happened is never passed over, whatever the runbook says.
         match planned.on_failure {
             OnFailure::Continue if !last.uncertain => {}
             OnFailure::Halt => return Next::Finish { phase: Phase::Failed, message: halted(plan, status, &why) },
@@ -131,7 +132,7 @@ fn end(plan: &Plan, status: &ExecutionStatus) -> Next {
     Next::Finish { phase: Phase::Failed, message }
 }
 
-/// The way back, where there is something to undo.
+/// Begins the rollback if there is something to undo.
 fn wind_up(plan: &Plan, status: &ExecutionStatus, why: String, cancelled: bool) -> Next {
     if to_undo(plan, status).next().is_some() {
         return Next::RollBack { why, cancelled };
@@ -154,7 +155,7 @@ fn may_have_changed(record: &StepRecord) -> bool {
 }
 
 fn backward(plan: &Plan, status: &ExecutionStatus) -> Next {
-    // After an undo that failed the device is left alone: what was done before it may rest on what could not be undone.
+    // After a failed undo, nothing more is undone on the device: earlier changes may depend on the one that stays.
     let blocked: Vec<&str> = of_phase(status, StepPhase::UndoFailed).map(|record| record.device.as_str()).collect();
     let open: Vec<usize> = to_undo(plan, status).collect();
     if let Some(step) = open.iter().find(|step| !blocked.contains(&status.steps[**step].device.as_str())) {
@@ -181,7 +182,7 @@ fn not_undone(plan: &Plan, status: &ExecutionStatus, why: &str, failed: &StepRec
     )
 }
 
-/// What a device keeps where nobody can say it in the status any more: every change that is not undone, and the values before.
+/// Every change that is not undone, with the values before it: for the log, when there is no status any more.
 pub fn left(plan: &Plan, status: &ExecutionStatus) -> String {
     let changes: Vec<String> = to_undo(plan, status)
         .map(|step| {
@@ -226,15 +227,15 @@ fn with_stays(plan: &Plan, status: &ExecutionStatus, message: &str) -> String {
 pub enum Lost {
     /// An attempt may still be under way for so many seconds.
     Wait(i64),
-    /// Write this status; where it names another executor, start it.
+    /// Write this status. If it names another executor, start it.
     Write(Box<ExecutionStatus>),
 }
 
 /// An executor that had begun is gone for `gone_secs`, and the execution is in no final phase. `job` is the name for an executor
 /// that undoes.
 ///
-/// What the executor sent last may be on its way for as long as the attempt may take. That time is counted from the moment that
-/// the caller saw the executor gone, by the caller's own clock: the clock of the executor's node may differ.
+/// The last request of the executor may be under way for as long as the attempt may take. This time is counted from the moment
+/// at which the caller saw that the executor is gone, by the caller's clock: the clock of the executor's node may differ.
 pub fn lost(plan: &Plan, status: &ExecutionStatus, job: &str, now: i64, gone_secs: i64) -> Lost {
     let mut status = status.clone();
     let kind = status.executor.as_ref().map_or(ExecutorKind::Forward, |executor| executor.kind);

@@ -17,14 +17,15 @@ use crate::{condition, span, template};
 
 /// Steps of a plan, for-each unrolled: the records of all have to fit into one object of Kubernetes.
 const STEPS_MAX: usize = 200;
-/// For an attempt without a time-out of its own, beside what its configuration waits for.
+/// Time-out of an attempt that has none of its own, without the time that its configuration waits.
 const ATTEMPT: Duration = Duration::from_secs(30);
-/// For all steps together, where the runbook does not say it.
+/// Time for all steps together if the runbook has no timeout.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Everything that an execution would do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
+    /// Steps in the order in which they run, each for-each unrolled.
     pub steps: Vec<Planned>,
     /// The devices that are asked or changed.
     pub devices: BTreeSet<String>,
@@ -41,13 +42,17 @@ pub struct Planned {
     pub name: String,
     /// The step's type.
     pub kind: String,
+    /// What is done.
     pub action: Action,
+    /// Condition in CEL; the step is skipped if it is false.
     pub when: Option<String>,
-    /// For one attempt.
+    /// Longest time for one attempt.
     pub timeout: Duration,
-    /// How many attempts may follow the first.
+    /// Number of attempts that may follow the first.
     pub retries: u32,
+    /// What happens if the step fails.
     pub on_failure: OnFailure,
+    /// How a rollback undoes the step.
     pub undo: Undo,
 }
 
@@ -144,10 +149,10 @@ struct ForEach {
     #[serde(rename = "as")]
     name: String,
     steps: Vec<Step>,
-    /// How many items come first, before `verify`.
+    /// Number of items that come first, before `verify`.
     #[serde(default)]
     canary: usize,
-    /// Has to succeed before the items after the canary.
+    /// Steps that have to succeed before the items after the canary.
     #[serde(default)]
     verify: Vec<Step>,
 }

@@ -18,45 +18,58 @@ use crate::step::Action;
 const RUNBOOK_WAIT_SECS: i64 = 60;
 /// The longest time between two looks at an execution that is to be deleted later.
 const FINISHED_LOOK_SECS: i64 = 3_600;
-/// Between two looks at what is not watched.
+/// Time between two looks at things that are not watched.
 pub(crate) const LOOK_AGAIN_SECS: i64 = 15;
 
 /// The Job of the executor that the status names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Job {
+    /// The API server has no Job of this name.
     Missing,
+    /// The Job may still have a process.
     Active,
+    /// The Job has succeeded or failed.
     Ended,
 }
 
 /// What the operator sees.
 #[derive(Debug, Clone)]
 pub struct View<'a> {
+    /// Name of the execution.
     pub name: &'a str,
+    /// metadata.uid of the execution.
     pub uid: &'a str,
+    /// metadata.generation of the execution.
     pub generation: i64,
-    /// Seconds since 1970-01-01 UTC.
+    /// When the execution was created, in seconds since 1970-01-01 UTC.
     pub created: i64,
+    /// The present, in seconds since 1970-01-01 UTC.
     pub now: i64,
-    /// Somebody deleted the object, and our finalizer keeps it.
+    /// Whether somebody deleted the object; the operator's finalizer keeps it.
     pub deleted: bool,
+    /// Whether the object has the operator's finalizer.
     pub finalizer: bool,
+    /// What was requested.
     pub spec: &'a ExecutionSpec,
+    /// What was done so far.
     pub status: &'a ExecutionStatus,
-    /// The runbook of now, with its generation.
+    /// The runbook as it is now, with its generation; `None` if it does not exist.
     pub runbook: Option<(&'a RunbookSpec, i64)>,
+    /// All RunbookApprovals that name the execution.
     pub votes: &'a [Vote],
+    /// The Job that the status names.
     pub job: Job,
-    /// How long this process has seen that the Job is gone, by a clock that nobody sets.
+    /// Seconds for which this process has seen that the Job is gone, by a monotonic clock.
     pub gone_secs: i64,
     /// The images that steps of type script may run.
     pub script_images: &'a [String],
-    /// What keeps the execution from its start, as far as it is seen without asking: who has its devices.
+    /// Why the execution cannot begin now, such as another execution that has one of its devices; `None` if nothing is known.
     pub blocked: Option<&'a str>,
 }
 
 /// What to do, one thing at a time.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum Effect {
     /// Nothing until something changes.
     Rest,
@@ -66,7 +79,7 @@ pub enum Effect {
     AddFinalizer,
     /// Let the object go.
     RemoveFinalizer,
-    /// Delete the object: it is over, and its time to be kept as well.
+    /// Delete the object: the execution has ended, and ttlSecondsAfterFinished has passed.
     Delete,
     /// Replace the status, and log this event of this person.
     Write { status: Box<ExecutionStatus>, event: &'static str, by: String },
@@ -79,6 +92,7 @@ pub enum Effect {
     Close(Box<ExecutionStatus>),
 }
 
+/// The next effect for an execution.
 pub fn decide(view: &View<'_>) -> Effect {
     let phase = view.status.phase;
     if phase.is_final() {
@@ -118,15 +132,15 @@ fn finished(view: &View<'_>) -> Effect {
     }
 }
 
-/// When the execution is to be deleted, seconds since 1970-01-01 UTC. A person has to see a rollback that failed, whenever that
-/// person comes.
+/// When the execution is to be deleted, in seconds since 1970-01-01 UTC. After a failed rollback it stays until a person has
+/// seen it.
 fn deletion_time(view: &View<'_>) -> Option<i64> {
     let seconds = view.spec.ttl_seconds_after_finished?;
     let finished = view.status.finished_at.filter(|_| view.status.phase != Phase::RollbackFailed)?;
     Some(finished.saturating_add(seconds))
 }
 
-/// An executor began by a runbook that this version of the operator does not understand.
+/// An executor has begun, and this version of the operator cannot read its runbook.
 fn unreadable(view: &View<'_>, mistakes: &str) -> Effect {
     let why = format!("this version of the operator cannot read the execution's runbook: {mistakes}");
     let fresh = |executor: &Executor| !executor.claimed && executor.kind == ExecutorKind::Forward;
@@ -199,7 +213,7 @@ fn admit(view: &View<'_>) -> Effect {
     Effect::Write { status: Box::new(status), event: "admitted", by }
 }
 
-/// The first step, forward or back, with an image that may not run.
+/// The first script, of a step or of its rollback, whose image may not run.
 fn forbidden_script<'a>(plan: &'a Plan, images: &[String]) -> Option<(&'a str, &'a str)> {
     let image = |action: &'a Action| match action {
         Action::Script(script) if !images.contains(&script.image) => Some(script.image.as_str()),
@@ -233,7 +247,7 @@ fn await_approval(view: &View<'_>, snapshot: &Snapshot) -> Effect {
         let message = format!("rejected by {by}");
         return end(&View { status: &with(view, approvals), ..view.clone() }, Phase::Denied, message, "rejected", by);
     }
-    // A yes that comes with the last second does not count: the time is over first.
+    // An approval in the last second does not count: the time is over.
     if view.now >= until {
         return end(view, Phase::Denied, format!("not approved within {}", rules.timeout), "expired", "");
     }
@@ -255,8 +269,8 @@ fn await_approval(view: &View<'_>, snapshot: &Snapshot) -> Effect {
     }
 }
 
-/// When the time for approval is over, seconds since 1970-01-01 UTC. What has not begun by then does not begin: a person agreed to
-/// a change now, not to one at some time of the night.
+/// When the time for approval is over, in seconds since 1970-01-01 UTC. An execution that has not begun by then does not begin:
+/// the approver agreed to a change now, not to one at some time of the night.
 fn approval_ends(view: &View<'_>, snapshot: &Snapshot) -> i64 {
     let longest = span::parse(&snapshot.spec.approval.timeout)
         .map_or(0, |span| i64::try_from(span.as_secs()).unwrap_or(i64::MAX));
@@ -269,7 +283,7 @@ fn with(view: &View<'_>, approvals: Vec<crate::resource::Approved>) -> Execution
 
 /// Approved: takes the devices, then names the executor.
 fn start(view: &View<'_>, snapshot: &Snapshot, plan: &Plan) -> Effect {
-    // A no that came after the last yes, and before anything was done.
+    // A rejection that came after the last approval and before the first step.
     let approvals = votes(view, snapshot);
     if let Some(no) = approvals.iter().find(|vote| !vote.yes && vote.step.is_empty()) {
         let message = format!("rejected by {} before it began", no.by);
@@ -299,7 +313,7 @@ fn start(view: &View<'_>, snapshot: &Snapshot, plan: &Plan) -> Effect {
     Effect::Lock(Box::new(status))
 }
 
-/// Says in the status what the execution waits for, where it does not say so yet.
+/// Writes what the execution waits for into the status, unless it is there already.
 pub(crate) fn wait(status: &ExecutionStatus, blocked: &str) -> Effect {
     let message = format!("waits: {blocked}");
     if status.message == message {
@@ -309,7 +323,7 @@ pub(crate) fn wait(status: &ExecutionStatus, blocked: &str) -> Effect {
     Effect::Write { status: Box::new(status), event: "waits", by: String::new() }
 }
 
-/// The name follows from the execution: a second operator makes the same one.
+/// The name of a Job. It follows from the execution, so that a second operator makes the same one.
 fn job_name(view: &View<'_>, kind: ExecutorKind) -> String {
     let uid: String = view.uid.chars().take(8).collect();
     let suffix = match kind {

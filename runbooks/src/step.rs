@@ -1,4 +1,4 @@
-//! A step's configuration, read and expanded: what will be asked of whom.
+//! A step's configuration, read and expanded: which request goes where.
 
 use std::time::Duration;
 
@@ -12,38 +12,60 @@ use serde_json::{Value, json};
 use crate::parameter::Parameters;
 use crate::{condition, redact, span, template};
 
-/// One thing to do, with every parameter in its place.
+/// One action, with every parameter in its place.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
+    /// Changes a device (gnmi-set).
     Set(Set),
+    /// Reads values of a device (gnmi-get).
     Get {
+        /// Name of the device.
         device: String,
+        /// What is read.
         paths: Vec<Path>,
     },
+    /// Reads a value of a device and checks it (gnmi-assert).
     Assert {
+        /// Name of the device.
         device: String,
+        /// What is read.
         path: Path,
+        /// What the value has to be.
         check: Check,
     },
+    /// Does nothing for a time (wait).
     Wait(Duration),
+    /// Asks Prometheus (prometheus-query).
     Prometheus {
+        /// PromQL.
         query: String,
+        /// What the answer has to be.
         check: Check,
     },
-    /// The parameters go to ClickHouse as its own query parameters, never into the text.
+    /// Asks ClickHouse (clickhouse-query).
     ClickHouse {
+        /// SQL.
         query: String,
+        /// Names and values of ClickHouse's own query parameters: no value becomes a part of the text.
         parameters: Vec<(String, String)>,
+        /// What the answer has to be.
         check: Check,
     },
+    /// Sends a request (http-request).
     Http(Http),
+    /// Tells people (notify).
     Notify {
+        /// A key of the Secret of channels.
         channel: String,
+        /// What is said.
         text: String,
     },
+    /// Waits for approval of this step (approval).
     Approval {
+        /// What is asked.
         text: String,
     },
+    /// Runs a program (script).
     Script(Script),
 }
 
@@ -53,17 +75,24 @@ pub enum Action {
 pub struct Script {
     /// The device that it is about, whose lock the execution takes.
     pub device: Option<String>,
+    /// Image of the program's pod.
     pub image: String,
+    /// The program and its arguments, without templates.
     pub command: Vec<String>,
+    /// Environment variables, at most 32.
     pub env: Vec<(String, String)>,
 }
 
 /// One gNMI Set: a device does all of it or nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Set {
+    /// Name of the device.
     pub device: String,
+    /// What is deleted.
     pub delete: Vec<Path>,
+    /// What is replaced by a value as a whole.
     pub replace: Vec<(Path, Value)>,
+    /// What a value is merged into.
     pub update: Vec<(Path, Value)>,
     /// Whether the values are read back after the Set.
     pub verify: bool,
@@ -72,27 +101,33 @@ pub struct Set {
 /// What an answer has to be, and for how long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {
+    /// The condition.
     pub expect: Expect,
-    /// How long to ask again until it is so.
+    /// How long to ask again until the condition holds.
     pub within: Duration,
-    /// How long it has to stay so.
+    /// How long the condition has to hold without a break.
     pub hold: Duration,
-    /// Between two questions.
+    /// Time between two questions.
     pub interval: Duration,
 }
 
+/// A condition on a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expect {
+    /// The value is this one.
     Equals(Value),
-    /// A condition over `value`, `params` and `steps`.
+    /// A condition in CEL over `value`, `params` and `steps`.
     Holds(String),
 }
 
 /// One request of HTTP.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Http {
+    /// GET, POST, PUT, PATCH or DELETE.
     pub method: String,
+    /// Address with every parameter in its place.
     pub url: String,
+    /// Sent as JSON.
     pub body: Option<Value>,
     /// The file of the executor's secrets whose content is the header `Authorization`.
     pub authorization: Option<String>,
@@ -196,7 +231,7 @@ impl Action {
     /// Whether the step changes something outside of Helios. A notification does not count: nothing has to be undone.
     pub fn changes(&self) -> bool {
         match self {
-            // Nobody knows what a program does.
+            // A program may do anything.
             Self::Set(_) | Self::Script(_) => true,
             Self::Http(http) => http.method != "GET",
             _ => false,
@@ -214,7 +249,7 @@ impl Action {
         }
     }
 
-    /// Everything that is asked for, with secrets masked: for people, and for the digest of the request.
+    /// The request with secrets masked: for people, and for its digest.
     pub fn request(&self) -> Value {
         let set = |pairs: &[(Path, Value)]| -> Vec<Value> {
             pairs.iter().map(|(path, value)| json!({"path": path.to_string(), "value": masked(path, value)})).collect()

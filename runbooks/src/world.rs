@@ -35,8 +35,8 @@ const RESTORE_PAUSE: Duration = Duration::from_secs(2);
 /// How a device proves that it is the one that a step names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DeviceIdentity {
-    /// Its certificate fits the address, and `/system/state/hostname` is the name in the list of devices. A list with two addresses
-    /// exchanged changes no wrong device.
+    /// Its certificate fits the address, and `/system/state/hostname` is the name in the list of devices: even if two addresses of
+    /// the list are exchanged, no wrong device is changed.
     #[default]
     Hostname,
     /// Its certificate fits the address. For devices without OpenConfig's system model.
@@ -56,6 +56,7 @@ impl std::str::FromStr for DeviceIdentity {
 }
 
 impl DeviceIdentity {
+    /// The word of the flag.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hostname => "hostname",
@@ -87,6 +88,7 @@ pub struct Network {
 }
 
 impl Network {
+    /// Connects to no device yet. `request_timeout` is for one request to a device.
     pub fn new(inventory: Inventory, servers: Servers, identity: DeviceIdentity, request_timeout: Duration) -> Self {
         let (scripts, clients, begun) = (None, BTreeMap::new(), Instant::now());
         Self { inventory, servers, scripts, identity, clients, begun, request_timeout }
@@ -98,7 +100,7 @@ impl Network {
         Self { scripts: Some(scripts), ..self }
     }
 
-    /// Hands out what the table of audit entries still lacks; a server that is away is waited for a moment.
+    /// Sends the audit entries that ClickHouse does not have yet. Waits a moment for a server that does not answer.
     pub async fn finish(&self) {
         self.servers.flush().await;
     }
@@ -164,7 +166,7 @@ impl Network {
         }
     }
 
-    /// Asks until the answer is as expected for as long as it has to be, or the time is over.
+    /// Asks until the condition has held for as long as it has to, or the time is over.
     async fn check(
         &mut self,
         action: &Action,

@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::resource::{ExecutionStatus, Phase};
 use crate::world::{DeviceIdentity, Inventory, Network, Secrets, Servers, ServersConfig};
 
-/// How long an API server may be away before an executor gives up. Nothing is sent to a device meanwhile.
+/// How long an executor waits for an API server that does not answer. Nothing is sent to a device meanwhile.
 const PATIENCE: Duration = Duration::from_secs(600);
 const RETRY: Duration = Duration::from_secs(2);
 /// For one request to a device.
@@ -26,6 +26,7 @@ pub struct Devices {
     pub lists: PathBuf,
     /// Folder with username, password and certificates of devices.
     pub credentials: PathBuf,
+    /// What a device has to prove before a request is sent to it.
     pub identity: DeviceIdentity,
 }
 
@@ -100,8 +101,8 @@ impl Cluster {
     }
 }
 
-/// Waits a moment, unless the error stays or the patience is over. `allowed`: the API server has let this process in before. One that
-/// has just started refuses what it allows a moment later, until it has read the roles.
+/// Waits a moment, unless the error is final or too much time has passed. `allowed`: the API server has let this process in
+/// before. An API server that has just started refuses everything until it has read the roles.
 async fn wait(begun: Instant, error: &kube::Error, allowed: bool) -> Result<(), Stop> {
     let passes = is_passing(error) || (allowed && (is_code(error, 401) || is_code(error, 403)));
     if !passes || begun.elapsed() > PATIENCE {

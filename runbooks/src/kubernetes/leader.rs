@@ -16,9 +16,9 @@ use kube::{Api, Client};
 use super::is_code;
 
 const NAME: &str = "helios-operator";
-/// Without a renewal for so long, another process leads.
+/// After so long without a renewal, another process leads.
 const LENGTH: Duration = Duration::from_secs(15);
-/// A holder that could not renew for so long stops to act.
+/// A holder that could not renew for so long stops acting.
 const DEADLINE: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_secs(3);
 /// For giving the Lease up. A process that is ended has 30 s from Kubernetes.
@@ -48,7 +48,7 @@ impl Leader {
         }
     }
 
-    /// Renews, and returns when this process leads no more.
+    /// Renews the Lease, and returns when this process no longer leads.
     pub(super) async fn hold(&mut self) {
         let mut renewed = Instant::now();
         loop {
@@ -67,12 +67,12 @@ impl Leader {
         }
     }
 
-    /// Gives the Lease up where this process holds it. Call it when nothing acts any more.
+    /// Gives the Lease up if this process holds it. Call it when this process no longer acts.
     pub(super) async fn release(&self) {
         match tokio::time::timeout(RELEASE, self.give_up()).await {
-            Ok(Ok(())) => tracing::info!("gave the operator's Lease up"),
-            Ok(Err(error)) => tracing::warn!(%error, "cannot give the operator's Lease up; it ends by itself"),
-            Err(_) => tracing::warn!("the API server does not answer; the operator's Lease ends by itself"),
+            Ok(Ok(())) => tracing::info!("released the operator's Lease"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot release the operator's Lease; it expires by itself"),
+            Err(_) => tracing::warn!("the API server does not answer; the operator's Lease expires by itself"),
         }
     }
 

@@ -1,5 +1,5 @@
-//! What one execution has and no other: a Lease whose holder is the execution. There is one for each device, and for a runbook
-//! with `maxConcurrent` one for each execution that it allows.
+//! Locks: a Lease whose holder is an execution. There is one for each device, and for a runbook with `maxConcurrent` one for each
+//! execution that it allows.
 //!
 //! The lock has no expiry, so that no clock can open it: it is free when its holder's execution is over or gone. The API server
 //! refuses the second of two writers, so the locks hold for two operators at the same time as well.
@@ -54,7 +54,7 @@ impl Locks {
         Ok(Ok(()))
     }
 
-    /// Takes one of the locks of the runbook, unless one is held already: a try before may have taken another than the first.
+    /// Takes one of the locks of the runbook, unless the execution holds one already: an earlier attempt may have taken any of them.
     async fn take_one(&self, runbook: &str, runs: usize) -> kube::Result<bool> {
         let lock = format!("helios-runbook-{}-", &audit::sha256(runbook.as_bytes())[..20]);
         if runs > 1
@@ -78,7 +78,7 @@ impl Locks {
             Err(error) if is_code(&error, 409) => {}
             Err(error) => return Err(error),
         }
-        // Gone by now: whoever freed it is as fast at the next try.
+        // The lock was deleted meanwhile: the next attempt finds it free.
         let Some(found) = leases.get_opt(lock).await? else { return Ok(false) };
         let other = found.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
         if other == self.holder() {
@@ -150,7 +150,7 @@ pub(super) fn busy(device: &str) -> String {
     format!("{device} is held by another execution")
 }
 
-/// Says that a runbook runs as often as it may.
+/// Says that a runbook runs as often as its maxConcurrent allows.
 pub(super) fn full(runbook: &str, runs: usize) -> String {
     format!("{runbook} runs {runs} times, as its maxConcurrent allows")
 }

@@ -32,10 +32,10 @@ use crate::world::{DeviceIdentity, Servers, ServersConfig};
 /// Keeps an execution until it is over.
 const FINALIZER: &str = "helios.io/execution";
 
-/// Between two tries to write audit entries that ClickHouse did not take.
+/// Time between two attempts to write audit entries that ClickHouse did not take.
 const RESEND: Duration = Duration::from_secs(30);
 
-/// Nobody is called so: the API server has to refuse it as the name of who asks.
+/// A name that no user has: the API server must refuse it as the requester of an execution.
 const NOBODY: &str = "helios:nobody";
 
 /// Executions that are looked at at the same time.
@@ -85,17 +85,17 @@ helios_metrics::metrics! {
             |seen, out| out.all(seen.counts.ends.iter().map(|((runbook, phase), n)| ([runbook.as_str(), *phase], *n)));
         Counter "helios_runbook_execution_seconds_total" ["runbook"] "Time from the start of executions to their end" =
             |seen, out| out.all(seen.counts.seconds.iter().map(|(runbook, seconds)| ([runbook.as_str()], *seconds)));
-        Gauge "helios_runbook_executions" ["phase"] "Executions that are there now, by phase" =
+        Gauge "helios_runbook_executions" ["phase"] "Executions that exist now, by phase" =
             |seen, out| out.all(seen.phases.iter().map(|(phase, n)| ([*phase], *n)));
         Gauge "helios_runbook_executions_waiting" ["runbook"] "Executions that wait for approval" =
             |seen, out| out.all(seen.waiting.iter().map(|(runbook, n)| ([runbook.as_str()], *n)));
         Gauge "helios_runbook_devices_locked" [] "Devices on which an execution runs" = |seen, out| out.one(seen.locked);
-        Gauge "helios_runbook_leader" [] "1 in the process that acts" = |seen, out| out.one(seen.leader);
+        Gauge "helios_runbook_leader" [] "1 in the process that leads, 0 in a stand-by" = |seen, out| out.one(seen.leader);
         Gauge "helios_runbook_audit_entries_unsent" [] "Audit entries of the operator that ClickHouse has not taken yet" =
             |seen, out| out.one(seen.unsent);
-        Counter "helios_runbook_conflicts_total" [] "Writes that somebody else was faster with; they are decided again" =
+        Counter "helios_runbook_conflicts_total" [] "Writes that the API server refused because the object had changed; they are decided again" =
             |seen, out| out.one(seen.counts.conflicts);
-        Counter "helios_runbook_errors_total" [] "Requests to the API server that failed; they are made again" =
+        Counter "helios_runbook_errors_total" [] "Failed requests to the API server; they are repeated" =
             |seen, out| out.one(seen.counts.errors);
     }
 }
@@ -117,7 +117,7 @@ struct Operator {
     counts: Arc<Mutex<Counts>>,
     /// Executions as they are watched. What is decided on them alone is whether to wait.
     store: Store<Execution>,
-    /// Since when this process sees that the Job of a running executor is gone.
+    /// When this process first saw that the Job of a running executor is gone.
     gone: Mutex<HashMap<String, Instant>>,
     servers: Arc<Servers>,
     recorder: Recorder,
@@ -125,14 +125,14 @@ struct Operator {
 
 /// Probes and scrapes.
 #[derive(Clone)]
-struct Status {
+struct Process {
     leader: Arc<AtomicBool>,
     counts: Arc<Mutex<Counts>>,
     store: Arc<Mutex<Option<Store<Execution>>>>,
     servers: Arc<Servers>,
 }
 
-impl helios_service::admin::Status for Status {
+impl helios_service::admin::Vitals for Process {
     fn health(&self) -> Result<(), String> {
         Ok(())
     }
@@ -165,14 +165,14 @@ impl helios_service::admin::Status for Status {
     }
 }
 
-/// Runs until a signal, or until this process leads no more.
+/// Runs until a signal, or until this process no longer leads.
 ///
 /// # Errors
-/// What keeps the operator from working.
+/// Why the operator cannot work.
 pub async fn run(options: Options, servers: ServersConfig) -> Result<(), String> {
     let client = Client::try_default().await.map_err(|error| format!("cannot reach the API server: {error}"))?;
     let servers = Arc::new(Servers::new(servers, options.identity.clone()));
-    let status = Status { leader: Arc::default(), counts: Arc::default(), store: Arc::default(), servers };
+    let status = Process { leader: Arc::default(), counts: Arc::default(), store: Arc::default(), servers };
     let listener = helios_service::admin::bind(options.listen).await.map_err(|error| error.to_string())?;
     let (pages, names) = match &options.alert_token {
         Some(token) => {
@@ -194,17 +194,17 @@ pub async fn run(options: Options, servers: ServersConfig) -> Result<(), String>
     let ended = tokio::select! {
         () = act(client, options, status.clone()) => Ok(()),
         () = &mut stop => Ok(()),
-        () = leader.hold() => Err("this process leads no more; it ends, to begin again as a stand-by".to_owned()),
+        () = leader.hold() => Err("this process no longer leads: it ends and is started again as a stand-by".to_owned()),
     };
     status.leader.store(false, Ordering::Relaxed);
     if ended.is_ok() {
-        // Nothing acts any more: the next leader may begin.
+        // This process no longer acts: the next leader may begin.
         leader.release().await;
     }
     ended
 }
 
-/// Returns at the signal to end. Every effect may be cut off at any point, as a kill does.
+/// Returns at the signal to end. Every effect may be cut off at any point, as by a kill.
 async fn signalled() {
     match Signals::install() {
         Ok(mut signals) => _ = signals.next().await,
@@ -216,7 +216,7 @@ async fn signalled() {
 }
 
 /// Looks at every execution, and does what it needs.
-async fn act(client: Client, options: Options, status: Status) {
+async fn act(client: Client, options: Options, status: Process) {
     let namespace = &options.namespace;
     let kind = resource(EXECUTION);
     let executions: Api<Execution> = Api::namespaced_with(client.clone(), namespace, &kind);
@@ -261,7 +261,7 @@ async fn act(client: Client, options: Options, status: Status) {
 }
 
 fn on_error(_: Arc<Execution>, error: &kube::Error, operator: Arc<Operator>) -> Action {
-    tracing::warn!(%error, "a request to the API server failed; it is made again");
+    tracing::warn!(%error, "a request to the API server failed; it is repeated");
     operator.counts.lock().expect("no holder panics").errors += 1;
     Action::requeue(Duration::from_secs(5))
 }
@@ -330,8 +330,8 @@ impl Operator {
         Ok(if ended { reconcile::Job::Ended } else { reconcile::Job::Active })
     }
 
-    /// What keeps an execution from its start, as far as it is seen without asking. The locks decide; this keeps executions that
-    /// wait from asking for them every few seconds.
+    /// Why an execution cannot begin, as far as the watched objects show it. The locks decide; with this, executions that wait do
+    /// not ask for the locks every few seconds.
     fn blocked(&self, execution: &Execution, status: &ExecutionStatus) -> Option<String> {
         if execution.spec.is_dry_run() {
             return None;
@@ -369,8 +369,8 @@ impl Operator {
         i64::try_from(since.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 
-    /// Whether the API server proves who asks and who agrees. Without the policies of deploy/runbooks/policies.yaml both are words
-    /// that anybody can write.
+    /// Whether the API server checks the names of requesters and approvers. Without the policies of deploy/runbooks/policies.yaml
+    /// anybody can write any name.
     async fn proves(&self) -> kube::Result<bool> {
         let spec = ExecutionSpec {
             runbook_ref: Reference { name: "helios-probe".to_owned() },
@@ -408,7 +408,7 @@ impl Operator {
                 let patched = self.executions().patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
                 self.settle(patched.map(|_| ())).map(|(action, _)| action)
             }
-            // What ClickHouse does not have yet is in the log and in the object alone.
+            // Entries that ClickHouse does not have yet are only in the log and in the object.
             Effect::Delete if self.servers.unsent() > 0 => Ok(Action::requeue(RESEND)),
             Effect::Delete => {
                 // The object as it was decided on, not one of the same name that came since.
@@ -485,9 +485,9 @@ impl Operator {
         by: &str,
     ) -> kube::Result<(Action, bool)> {
         let name = execution.name_any();
-        // The writer before may have died before it handed its entries out.
+        // The last writer may have died before it sent its entries.
         self.servers.audit(&status.audit.tail).await;
-        // Nobody writes after a close, who could hand its entry out again: it has none.
+        // A close has no entry: nobody writes after it who could send the entry again.
         let last = event == "closed";
         if !last {
             status.audit.tail.clear();
@@ -528,7 +528,7 @@ impl Operator {
         }
     }
 
-    /// Somebody else has written since: looks again soon.
+    /// Counts a conflict, and looks again soon.
     fn conflicted(&self) -> (Action, bool) {
         self.counts.lock().expect("no holder panics").conflicts += 1;
         (Action::requeue(Duration::from_secs(2)), false)

@@ -1,7 +1,7 @@
 //! Alertmanager's webhook: an alert that a runbook names becomes an execution.
 //!
-//! The name of the execution follows from the alert, so an alert that is sent again makes no second one. What the runbook
-//! demands stays: with `requiresApproval` the execution waits for a person.
+//! The name of the execution follows from the alert, so an alert that is sent again makes no second one. With
+//! `requiresApproval`, the execution waits for a person, as any other.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ pub(super) async fn router(client: Client, namespace: String, token: PathBuf) ->
 async fn alerts(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> (StatusCode, String) {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = std::fs::read_to_string(&receiver.token).unwrap_or_default();
-    // Digests have one length, and say nothing of how far a guess is right.
+    // Digests have one length: the time of the comparison does not tell how much of a guess is right.
     let same = audit::sha256(given.as_bytes()) == audit::sha256(format!("Bearer {}", token.trim()).as_bytes());
     if token.trim().is_empty() || !same {
         return (StatusCode::UNAUTHORIZED, "the request has no valid bearer token\n".to_owned());

@@ -14,16 +14,26 @@ helios_metrics::label_set! {
     /// Where an execution is, in the order in which it may pass the phases.
     #[derive(Default, Hash, Serialize, Deserialize, JsonSchema)]
     pub enum Phase {
+        /// The execution is checked, or waits for its devices or for other executions of the runbook.
         #[default]
         Pending = "Pending",
+        /// It waits for RunbookApprovals.
         AwaitingApproval = "AwaitingApproval",
+        /// Its steps run.
         Running = "Running",
+        /// A step failed or somebody cancelled: the steps are undone.
         RollingBack = "RollingBack",
+        /// All steps succeeded or were skipped.
         Succeeded = "Succeeded",
+        /// A step failed and nothing had to be undone, or the runbook says that the changes stay.
         Failed = "Failed",
+        /// A step failed, and all changes were undone, except those that the runbook never undoes.
         RolledBack = "RolledBack",
+        /// A change could not be undone: a person must look at the devices.
         RollbackFailed = "RollbackFailed",
+        /// Somebody cancelled, and all changes were undone, except those that the runbook never undoes.
         Cancelled = "Cancelled",
+        /// It was rejected, not approved in time, or is wrong: an unknown runbook, parameter or key. Nothing was done.
         Denied = "Denied",
     }
 }
@@ -35,116 +45,125 @@ impl Phase {
     }
 }
 
-/// What is known of an execution.
+/// What was done so far. Only the operator and its Jobs write it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ExecutionStatus {
-    /// Where the execution is.
+    /// Phase of the execution. Succeeded, Failed, RolledBack, RollbackFailed, Cancelled and Denied are final.
     pub phase: Phase,
-    /// What that means, and what to do about it.
+    /// What the phase means here, and what to do.
     pub message: String,
-    /// The generation of the spec that the status is about.
+    /// metadata.generation of the spec that this status is about.
     pub observed_generation: i64,
-    /// Who asked, proven by the API server; empty where the execution does not say it.
+    /// User who requested the execution, as the API server checked it; empty if the spec does not say it.
     pub requested_by: String,
-    /// The devices that the execution may change.
+    /// Names of the devices that the execution may read or change. They are locked while it runs.
     pub devices: Vec<String>,
-    /// The first of the devices and how many more, for lists.
+    /// First of the devices, and the number of the others: a column of `kubectl get`.
     pub device: String,
-    /// The runbook as it was when the execution began.
+    /// Runbook as it was when the execution was checked. Later changes of the runbook have no effect on this execution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runbook: Option<Snapshot>,
-    /// Who agreed.
+    /// Decisions that count, at most 64.
     #[schemars(length(max = 64))]
     pub approvals: Vec<Approved>,
-    /// Since when the execution waits for approval, seconds since 1970-01-01 UTC.
+    /// When the execution began to wait for approval, in seconds since 1970-01-01 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<i64>,
-    /// The process that may act now. Another one has to stop.
+    /// Job that may act on the devices now. A process of any other Job stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub executor: Option<Executor>,
-    /// When the first executor was asked for, seconds since 1970-01-01 UTC.
+    /// When the phase Running began, in seconds since 1970-01-01 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<i64>,
-    /// When the final phase was reached, seconds since 1970-01-01 UTC.
+    /// When the final phase was reached, in seconds since 1970-01-01 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<i64>,
-    /// Why the execution will not succeed: set by the first failure, cancel or loss.
+    /// Why the execution does not succeed: the first failed step, the cancellation, or the loss of the Job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// Whether the failure is that somebody cancelled.
+    /// Whether the failure is a cancellation.
     pub cancelled: bool,
-    /// One record for each step that was begun, in this order.
+    /// Steps that were begun or skipped, in this order; at most 512.
     #[schemars(length(max = 512))]
     pub steps: Vec<StepRecord>,
-    /// Kubernetes' conditions.
+    /// Conditions for `kubectl wait`: Approved (if the runbook requires approval), Started and Finished.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// Head of the chain of audit entries.
+    /// End of the chain of audit entries of this execution.
     pub audit: AuditState,
-    /// Whether the operator has freed the devices and counted the execution.
+    /// Whether the operator has released the locks of the devices after the end.
     pub closed: bool,
 }
 
-/// A runbook at one moment.
+/// A runbook as it was at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
     /// SHA-256 of `spec` as JSON with sorted keys, in hexadecimal digits.
     pub hash: String,
-    /// The runbook's metadata.generation.
+    /// metadata.generation of the runbook.
     pub generation: i64,
-    /// The runbook's spec.
+    /// Spec of the runbook.
     #[schemars(schema_with = "super::anything")]
     pub spec: RunbookSpec,
 }
 
-/// One approval that counted.
+/// A decision that counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Approved {
-    /// The RunbookApproval's name.
+    /// Name of the RunbookApproval.
     pub name: String,
-    /// Who, proven by the API server.
+    /// User who decided, as the API server checked it.
     pub by: String,
-    /// The step that it is about; empty for the whole execution.
+    /// Step that the decision is about; empty for the whole execution.
     #[serde(default)]
     pub step: String,
-    /// Whether it is a yes.
+    /// true: approved; false: rejected.
     pub yes: bool,
 }
 
-/// What an executor is there for.
+/// What an executor does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExecutorKind {
+    /// It runs the steps.
     #[default]
     Forward,
+    /// It undoes the steps.
     Rollback,
 }
 
-/// The process that may act on the devices.
+/// The Job that may act on the devices.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Executor {
-    /// The name of its Job.
+    /// Name of the Job.
     pub job: String,
-    /// Forward does the steps, rollback undoes them.
+    /// What the Job does.
     pub kind: ExecutorKind,
-    /// Set by the process when it begins. A second process of the same Job finds it and stops.
+    /// Whether a process of the Job has begun. A second process of the same Job stops.
     pub claimed: bool,
 }
 
-/// How far a step is.
+/// Phase of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StepPhase {
+    /// An attempt is under way.
     #[default]
     Started,
+    /// The step did what it should.
     Succeeded,
+    /// The last attempt failed.
     Failed,
+    /// The condition of the step was false.
     Skipped,
+    /// The step is being undone.
     UndoStarted,
+    /// The step was undone.
     Undone,
+    /// The step could not be undone.
     UndoFailed,
 }
 
@@ -152,26 +171,26 @@ pub enum StepPhase {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StepRecord {
-    /// The step's name; within a for-each `outer/item/inner`.
+    /// Name of the step; of a step within a for-each: outer/item/inner.
     pub name: String,
-    /// The step's type.
+    /// Type of the step.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The device that it is about; empty for none.
+    /// Device that the step reads or changes; empty if there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub device: String,
-    /// How far it is.
+    /// Phase of the step.
     pub phase: StepPhase,
-    /// 1 for the first attempt.
+    /// Number of the last attempt, from 1.
     pub attempt: i32,
-    /// Whether it is unknown if the last attempt changed something.
+    /// Whether the last attempt may have changed something although it failed.
     #[serde(skip_serializing_if = "is_false")]
     pub uncertain: bool,
-    /// When the last attempt began, seconds since 1970-01-01 UTC.
+    /// When the last attempt began, in seconds since 1970-01-01 UTC.
     pub started_at: i64,
-    /// When an attempt that nobody reports on is over for certain, seconds since 1970-01-01 UTC.
+    /// When the last attempt is certainly over, even if its process has died; in seconds since 1970-01-01 UTC.
     pub deadline: i64,
-    /// When the last attempt ended, seconds since 1970-01-01 UTC.
+    /// When the last attempt ended, in seconds since 1970-01-01 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<i64>,
     /// SHA-256 of the request, in hexadecimal digits.
@@ -180,50 +199,50 @@ pub struct StepRecord {
     /// SHA-256 of the answer, in hexadecimal digits.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub answer_digest: String,
-    /// What happened.
+    /// What happened; at most 1024 bytes.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// What the step read, for conditions of later steps; without secrets.
+    /// What the step read, for conditions of later steps; at most 4096 bytes as JSON, without secrets.
     #[serde(skip_serializing_if = "Value::is_null")]
     #[schemars(schema_with = "text")]
     pub output: Value,
-    /// The values that the device had before the change.
+    /// Values that the device had before the change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<Before>,
 }
 
-/// What a device had at a path before a step changed it.
+/// The value of a path before a step changed it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Before {
-    /// The path.
+    /// gNMI path.
     pub path: String,
-    /// The value as JSON text; missing where the device had none.
+    /// Value as JSON text; missing if the device had no value at the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub json: Option<String>,
 }
 
-/// One of Kubernetes' conditions.
+/// A condition, as other objects of Kubernetes have them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Approved (where the runbook asks for it), Started, Finished.
+    /// Approved, Started or Finished.
     #[serde(rename = "type")]
     pub kind: String,
     /// True or False.
     pub status: String,
-    /// One word.
+    /// Phase of the execution.
     pub reason: String,
-    /// A sentence.
+    /// Message of the execution.
     pub message: String,
-    /// RFC 3339.
+    /// When `status` became what it is, as RFC 3339 text.
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
 }
 
 impl ExecutionStatus {
-    /// The status with the conditions that follow from it. `before` are those of now, whose times stay where nothing changed;
-    /// `now` is RFC 3339.
+    /// The status with the conditions that follow from it. A condition of `before` that has the same status keeps its time;
+    /// the others get `now`, as RFC 3339 text.
     #[must_use]
     pub fn with_conditions(&self, before: &[Condition], now: &str) -> Self {
         let asks = self.runbook.as_ref().is_some_and(|snapshot| snapshot.spec.requires_approval);
@@ -253,12 +272,12 @@ impl ExecutionStatus {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AuditState {
-    /// How many entries there are.
+    /// Number of entries.
     pub count: i64,
-    /// The hash of the last one.
+    /// Hash of the last entry; before the first entry, the hash of the runbook.
     pub head: String,
-    /// The entries of the last write: whoever writes next hands them out again, in case that the writer died before it
-    /// could.
+    /// Entries of the last write of this status. The next writer sends them to ClickHouse again, because the last one may have
+    /// died before it could.
     #[schemars(schema_with = "entries")]
     pub tail: Vec<Entry>,
 }

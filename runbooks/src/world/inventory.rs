@@ -27,6 +27,7 @@ struct Entry {
 pub struct Secrets(PathBuf);
 
 impl Secrets {
+    /// Reads nothing yet.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self(folder.into())
     }

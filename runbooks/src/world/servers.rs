@@ -82,6 +82,7 @@ pub struct Servers {
 }
 
 impl Servers {
+    /// `source` is who speaks in notifications.
     pub fn new(config: ServersConfig, source: String) -> Self {
         let secrets = Secrets::new(&config.secrets_dir);
         Self { config, secrets, source, outbox: Outbox::default() }
