@@ -153,7 +153,7 @@ STATIC_TARGETS ?= x86_64-unknown-linux-musl
 ZIG := $(CACHE)/zig/bin
 $(ZIG)/cargo-zigbuild: tools/static-requirements.txt
 	python3 -m venv $(CACHE)/zig
-	$(ZIG)/pip install -q --disable-pip-version-check -r tools/static-requirements.txt
+	$(ZIG)/python -m pip install -q --disable-pip-version-check -r tools/static-requirements.txt
 	touch $@
 
 static: $(ZIG)/cargo-zigbuild ## build the static (musl) release binaries of STATIC_TARGETS, run them in an empty, read-only root as nonroot (20 minutes)

@@ -98,6 +98,13 @@ class Processes:
         self.started.append((name, process))
         return process
 
+    def write(self, name, text, mode=0o644):
+        """Writes a file into the folder; its path."""
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
     def engine(self):
         """Starts the ClickHouse engine; its address, once it answers."""
         port_file = self.folder / "clickhouse.port"

@@ -136,14 +136,6 @@ done
 """
 
 
-class Lab(Processes):
-    def write(self, name, text, mode=0o644):
-        path = self.folder / name
-        path.write_text(text)
-        path.chmod(mode)
-        return path
-
-
 def targets(lab, practice, gnmi_port, snmp_port):
     """Lets `helios targets` make the targets: the simulated devices from their NetBox, this machine from a file."""
     static = {key: value for key, value in LABELS.items() if key != "device"}
@@ -276,7 +268,7 @@ def start_collectors(lab, snmp_port):
 
 
 def run(folder):
-    lab = Lab(folder)
+    lab = Processes(folder)
     server, gnmi_port = start_target()
     snmp_port = free_port(socket.SOCK_DGRAM)
     try:

@@ -30,8 +30,8 @@ def metric_path(interface):
     return f"{ISIS}/interfaces/interface[interface-id={interface}]/{family}/config/metric"
 
 
-class Lab:
-    """tools/lab, and its witnesses."""
+class RunningLab:
+    """tools/lab as a program, and its witnesses."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -86,7 +86,7 @@ class Samples(Case):
     def setUpClass(cls):
         cls.scratch = tempfile.TemporaryDirectory(prefix="helios-samples.")
         cls.addClassCleanup(cls.scratch.cleanup)
-        cls.lab = Lab(pathlib.Path(cls.scratch.name) / "lab")
+        cls.lab = RunningLab(pathlib.Path(cls.scratch.name) / "lab")
         cls.addClassCleanup(cls.lab.stop)
         cls.lab.wait()
         super().setUpClass()
