@@ -15,7 +15,7 @@ use crate::message::{
     SubscribeResponse,
 };
 
-/// An answer with more octets is given up: a whole configuration of a large router has some 10 MiB.
+/// Longest answer that is taken, in octets: the whole configuration of a large router has some 10 MiB.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Which device to ask, and how.
@@ -27,18 +27,18 @@ pub struct Target {
     pub tls: Option<Tls>,
     /// User name and password, sent as gNMI's metadata `username` and `password` (gNMI authentication §3).
     pub credentials: Option<(String, String)>,
-    /// For the connection and for each request.
+    /// Time-out of the connection, and of each request.
     pub timeout: Duration,
 }
 
-/// How a device proves who it is, and we to it.
+/// How the device and this client prove who they are.
 #[derive(Clone, Default)]
 pub struct Tls {
     /// PEM of certificate authorities; without it the system's are trusted.
     pub ca: Option<Vec<u8>>,
-    /// The name in the device's certificate, where it is not the host of the address.
+    /// Name in the device's certificate, if it is not the host of the address.
     pub server_name: Option<String>,
-    /// PEM of our certificate and of its key.
+    /// PEM of the client certificate and of its key.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -115,8 +115,7 @@ impl Client {
         self.unary(request, "/gnmi.gNMI/Get").await
     }
 
-    /// Changes the configuration. After an error it is not known whether the device did it, unless the status is its own
-    /// refusal.
+    /// Changes the configuration. After an error the device may have done it, unless the status is the device's own refusal.
     ///
     /// # Errors
     /// The device's status, or `DEADLINE_EXCEEDED` after the time-out.

@@ -20,7 +20,7 @@ pub mod extension {
     }
 }
 
-/// Makes a Set one that the device takes back unless it is confirmed (gNMI Commit Confirmed Extension 0.1.0).
+/// Makes the device take back a Set unless it is confirmed in time (gNMI Commit Confirmed Extension 0.1.0).
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Commit {
     /// The client's name of the commit; a commit without one is malformed.

@@ -18,13 +18,13 @@ use crate::error::NetBoxError;
 /// An answer of 1000 objects has 1 to 3 MB; ten times the page and config contexts would still fit.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// A request is given up after as many attempts; the refresh as a whole is repeated later.
+/// Attempts of a request; after the last one, the refresh as a whole is repeated later.
 const ATTEMPTS: u32 = 5;
 
 /// Before the second attempt.
 const RETRY_INITIAL: Duration = Duration::from_millis(250);
 
-/// NetBox may ask for a longer wait than a refresh is worth waiting for.
+/// Longest wait that NetBox may ask for; after a longer one, the refresh fails and is repeated later.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// Tokens of version 2 begin with it (NetBox 4.5 and later).
@@ -86,7 +86,7 @@ impl Client {
     /// Asks for `/api/PATH/?QUERY` until it succeeds, a few times.
     ///
     /// # Errors
-    /// What the last attempt failed by.
+    /// The error of the last attempt.
     pub(crate) async fn get(&self, path: &str, query: &str) -> Result<Answer, NetBoxError> {
         let mut backoff = Backoff::new(RETRY_INITIAL, RETRY_MAX);
         for attempt in 1.. {
@@ -171,7 +171,7 @@ fn detail(headers: &HeaderMap, body: &[u8]) -> String {
     if let Some(target) = headers.get(LOCATION).and_then(|target| target.to_str().ok()) {
         let login = target.contains("login") || target.contains("auth");
         let todo = match login {
-            true => "something before NetBox wants a login: let requests to /api/ pass with the token alone",
+            true => "a proxy in front of NetBox asks for a login: let requests to /api/ pass with the token alone",
             false => "put the address that answers into netbox.url",
         };
         return format!("it redirects to {target}: {todo}");

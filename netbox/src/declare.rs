@@ -15,7 +15,7 @@ use crate::table::{Row, Table};
 pub(crate) struct Load<'a> {
     /// Takes strings and lists.
     pub builder: &'a mut Builder,
-    /// Says which custom fields count.
+    /// Decides which custom fields are kept.
     pub config: &'a NetBoxConfig,
 }
 
@@ -33,7 +33,7 @@ pub(crate) trait Field: Value {
     /// How the field is read.
     type Wire: DeserializeOwned + Default;
 
-    /// `None` where the row makes no sense with what the field holds.
+    /// `None` if the object cannot be a row with this value.
     fn load(wire: Self::Wire, load: &mut Load<'_>) -> Option<Self>;
 }
 
@@ -42,7 +42,7 @@ pub(crate) trait Field: Value {
 pub(crate) struct Spec {
     /// Readers that need the kind.
     pub purposes: &'static [Purpose],
-    /// Whether names would be wrong without it, and not only missing: a token that may not view the kind is refused then.
+    /// Whether names would be wrong without it, and not only missing. A token that may not view the kind is then refused.
     pub required: bool,
     /// A query that restricts what is read; empty for everything.
     pub filter: fn(&NetBoxConfig) -> String,

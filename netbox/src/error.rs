@@ -20,7 +20,7 @@ helios_metrics::label_set! {
         Token = "token",
         /// NetBox answered with another status than 200.
         Status = "status",
-        /// What came is none of NetBox's answers.
+        /// The answer does not have the form of NetBox's answers.
         Answer = "answer",
         /// The pages of a list do not follow each other.
         Pages = "pages",
@@ -54,9 +54,11 @@ pub enum NetBoxError {
     TooLarge { path: String, limit: usize },
     #[error("the answer to {path} is none of NetBox's: {source}; check that netbox.url leads to NetBox")]
     NotNetBox { path: String, source: serde_json::Error },
-    #[error("netbox.url leads to Nautobot {version}, whose API is another one: only NetBox 3.7 and later can be read")]
+    #[error("netbox.url leads to Nautobot {version}, which has another API: helios reads NetBox 3.7 and later")]
     Nautobot { version: String },
-    #[error("the pages of {path} do not follow each other: is there a cache before NetBox that ignores the query?")]
+    #[error(
+        "the pages of {path} do not follow each other: is there a cache in front of NetBox that ignores the query?"
+    )]
     Pages { path: String },
     #[error(
         "{kind} went from {before} to {after}, more than netbox.max_shrink ({max_shrink}) allows: check the token's \
@@ -81,7 +83,7 @@ impl NetBoxError {
         }
     }
 
-    /// What tells a failure from another one that a person has to know of as well: 500 and 502 are two.
+    /// Tells failures apart that are logged separately: 500 and 502 are two.
     pub(crate) fn cause(&self) -> String {
         match self {
             Self::Status { status, .. } | Self::Token { status, .. } => format!("{} {status}", self.reason().name()),

@@ -11,7 +11,7 @@ use crate::error::NetBoxError;
 use crate::tasks::{ENTRIES, Entry, wanted};
 use crate::version::version_of;
 
-/// No object has it, so that a filter that NetBox knows finds nothing or refuses it.
+/// A value that no object has: a filter that NetBox knows finds nothing with it, or refuses it.
 const UNUSED_VALUE: &str = "helios-asks-whether-this-is-a-filter";
 
 /// What NetBox answered.
@@ -23,12 +23,35 @@ pub struct Inspection {
     pub objects: Vec<(&'static str, u64)>,
     /// Permissions that the token lacks and without which names would be wrong.
     pub refused: Vec<&'static str>,
-    /// Permissions that the token lacks: names go without these kinds.
+    /// Permissions that the token lacks: names of these kinds are missing.
     pub missing: Vec<&'static str>,
     /// Configured custom fields that do not exist, with their keys; nothing where the token may not view custom fields.
     pub unknown_fields: Vec<(&'static str, String)>,
     /// Filters that NetBox does not know and therefore ignores: kind and parameter.
     pub ignored_filters: Vec<(&'static str, String)>,
+}
+
+impl Inspection {
+    /// What the user should know, a sentence each: the version and the number of objects first, then what is missing.
+    pub fn lines(&self) -> Vec<String> {
+        let objects: u64 = self.objects.iter().map(|(_, count)| count).sum();
+        let mut lines = vec![format!("NetBox {} answers; {objects} objects are read", self.version)];
+        let missing = self.missing.iter();
+        lines.extend(
+            missing.map(|permission| format!("the token lacks {permission}: names of these objects are missing")),
+        );
+        lines.extend(
+            self.unknown_fields.iter().map(|(key, name)| {
+                format!("netbox.{key}: NetBox has no custom field `{name}` that the token may view")
+            }),
+        );
+        lines.extend(
+            self.ignored_filters
+                .iter()
+                .map(|(kind, name)| format!("netbox.filters: NetBox does not know `{name}` for {kind} and ignores it")),
+        );
+        lines
+    }
 }
 
 #[derive(Deserialize)]
@@ -67,7 +90,7 @@ pub async fn inspect(config: &NetBoxConfig) -> Result<Inspection, NetBoxError> {
     Ok(found)
 }
 
-/// The parameters of a kind's filter that change nothing: NetBox passes over those that it does not know.
+/// The parameters of a kind's filter that change nothing: NetBox ignores parameters that it does not know.
 async fn ignored(
     client: &Client,
     entry: &'static Entry,
@@ -85,7 +108,7 @@ async fn ignored(
     for parameter in parameters {
         match count(client, entry, &format!("{parameter}={UNUSED_VALUE}")).await {
             Ok(found) if found == all && all > 0 => ignored.push((entry.name, parameter.to_owned())),
-            // It refuses the value: it knows the parameter.
+            // NetBox refuses the value, so it knows the parameter.
             Ok(_) | Err(NetBoxError::Status { status: 400, .. }) => {}
             Err(error) => return Err(error),
         }

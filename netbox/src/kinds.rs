@@ -203,6 +203,10 @@ kinds! {
             /// Id of its region.
             region: u32,
         }
+        targets {
+            /// Its name for machines.
+            slug: Text,
+        }
     }
 
     /// A region, a node of a tree: `dcim/regions`.
@@ -263,6 +267,10 @@ kinds! {
         fields {
             /// Its name.
             name: Text,
+        }
+        targets {
+            /// Its name for machines.
+            slug: Text,
         }
     }
 

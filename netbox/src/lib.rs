@@ -31,6 +31,7 @@ pub mod builder;
 mod saved;
 mod codec;
 pub mod metrics;
+pub mod api;
 
 pub use builder::Builder;
 pub use config::{Filters, NetBoxConfig, Purpose};

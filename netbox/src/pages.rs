@@ -2,7 +2,7 @@
 //!
 //! The next page is asked for by the id behind the last one: by `start` where NetBox has it (4.6 and later), else by the
 //! filter `id__gte`. An offset would count rows: one object deleted and another one added between two pages moves the
-//! following rows by one and leaves the count as it was, so that one object is missed without a sign. Asking by id also
+//! following rows by one and leaves the count as it was, so that one object is missed and nothing shows it. Asking by id also
 //! costs NetBox the same for the last page as for the first.
 //!
 //! The link to the next page only says that there is one: NetBox behind a proxy writes links with names that may not

@@ -9,7 +9,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use helios_common::clock::unix_ms;
 
 use crate::builder::Builder;
 use crate::client::{self, Client, Counters};
@@ -56,7 +58,7 @@ pub(crate) struct Refresher {
     since: Option<String>,
     /// Objects that NetBox counts and that are no rows here, by kind: it has some that cannot be read.
     unreadable: BTreeMap<&'static str, i64>,
-    /// What the token may not view, said once.
+    /// Kinds that the token may not view, each logged once.
     refused: BTreeSet<&'static str>,
 }
 
@@ -83,7 +85,7 @@ impl Refresher {
     /// # Errors
     /// When NetBox cannot be read.
     pub(crate) async fn refresh(&mut self, previous: Option<&Snapshot>, full: bool) -> Result<Refreshed, NetBoxError> {
-        let taken_at_ms = now_ms();
+        let taken_at_ms = unix_ms().cast_unsigned();
         let client = Client::new(&self.config, Arc::clone(&self.counters))?;
         let answer = client.get("status", "").await?;
         let version = version_of(&answer.body)?;
@@ -199,8 +201,8 @@ impl Refresher {
         stale
     }
 
-    /// What a person should know of the kinds that were not read. What the token was never allowed to view is said once in
-    /// the log; a kind without which names would be wrong is a problem.
+    /// Reports the kinds that were not read. A kind that the token was never allowed to view is logged once; a kind without
+    /// which names would be wrong is a problem.
     ///
     /// # Errors
     /// That problem, where there is no snapshot to go on with.
@@ -212,7 +214,7 @@ impl Refresher {
                 tracing::warn!(
                     kind,
                     permission,
-                    "NetBox's token may not view this kind, names go without it: grant it"
+                    "the token may not view this kind in NetBox, and its names are missing: grant the permission"
                 );
             }
         }
@@ -231,14 +233,9 @@ fn difference(entry: &Entry, count: &Count, tables: &Tables) -> i64 {
     count.objects as i64 - (entry.rows_up_to)(tables, count.up_to) as i64
 }
 
-/// How many objects there are that became no rows. Rows that NetBox does not count are none of them: those objects were
-/// deleted while the others were read, and the next refresh has to find that.
+/// The number of objects that became no rows. It is 0 if there are more rows than NetBox counts: then objects were deleted
+/// while the others were read, which the next refresh finds.
 fn unreadable(counts: &BTreeMap<&'static str, Count>, tables: &Tables) -> impl Iterator<Item = (&'static str, i64)> {
     let counted = |entry: &'static Entry| Some((entry, counts.get(entry.name)?));
     ENTRIES.iter().filter_map(counted).map(|(entry, count)| (entry.name, difference(entry, count, tables).max(0)))
-}
-
-/// Unix milliseconds.
-pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -1,7 +1,7 @@
-//! The saved snapshot: what was known last, there before NetBox answers, and when it does not.
+//! The saved snapshot: the names that were known last, for a start before NetBox answers.
 //!
 //! ```text
-//!  "helios-netbox 3\n"   the form of what follows
+//!  "helios-netbox 4\n"   the form of what follows
 //!  fingerprint           length (u32) and text: of the settings it was read with
 //!  checksum              CRC-32 of the rest, u32
 //!  origin, strings, lists, tables                       all numbers little-endian
@@ -18,7 +18,7 @@ use std::path::Path;
 use crate::codec::{Code, put_all, take_all};
 use crate::snapshot::Snapshot;
 
-const MAGIC: &[u8] = b"helios-netbox 3\n";
+const MAGIC: &[u8] = b"helios-netbox 4\n";
 
 /// Writes the snapshot.
 ///

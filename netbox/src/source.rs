@@ -1,7 +1,7 @@
-//! NetBox as a source that looks after itself: a thread keeps the snapshot fresh, readers take what there is.
+//! NetBox as a source: a thread keeps the snapshot fresh, and readers take the latest one.
 //!
-//! Whatever happens to NetBox, the last good snapshot stays in use; the log says once what to do, and again when the
-//! reason changes. After a start the saved snapshot serves until NetBox answers.
+//! If NetBox fails, the last good snapshot stays in use. The log says once what to do, and again when the reason changes. After
+//! a start, the saved snapshot is used until NetBox answers.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,20 +11,21 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use helios_common::clock::unix_ms;
 use helios_web::Backoff;
 use tokio::sync::{Notify, watch};
 
 use crate::client::Counters;
 use crate::config::{NetBoxConfig, Purpose};
 use crate::error::{NetBoxError, Reason};
-use crate::refresh::{Refreshed, Refresher, now_ms};
+use crate::refresh::{Refreshed, Refresher};
 use crate::saved;
 use crate::snapshot::Snapshot;
 
 /// Before a failed refresh is repeated; the pauses grow up to the configured interval.
 const RETRY_INITIAL: Duration = Duration::from_secs(5);
 
-/// Webhooks come in swarms: one change of a device in NetBox is one for each of its parts.
+/// How long a refresh waits after a webhook: NetBox sends one for each part of a device that was changed.
 const HINT_DELAY: Duration = Duration::from_millis(500);
 
 /// NetBox, kept fresh in the background. Ends its thread when it is dropped.
@@ -58,7 +59,7 @@ pub struct Problem {
     pub reason: &'static str,
     /// What happened and what to do.
     pub message: String,
-    /// What tells it from the one before: a new one is logged.
+    /// Tells it apart from the problem before: a new one is logged.
     cause: String,
 }
 
@@ -99,7 +100,7 @@ impl NetBox {
         Self::start_with(config, saved.as_deref(), saved.clone())
     }
 
-    /// The same for a guest: what another process has saved is read and never written.
+    /// As [`start`](Self::start), but the file is only read: it belongs to another process.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -144,28 +145,28 @@ impl NetBox {
         self.shared.current.load_full()
     }
 
-    /// Rises with every new snapshot: for readers that look now and then.
+    /// A number that rises with every new snapshot, for readers that poll.
     pub fn generation(&self) -> u64 {
         *self.shared.generation.borrow()
     }
 
-    /// The same for readers that wait.
+    /// The same number, for readers that wait for the next snapshot.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.generation.subscribe()
     }
 
-    /// Something was changed in NetBox, says its webhook: the next refresh is due now.
+    /// Makes the next refresh due now, after a webhook of NetBox.
     pub fn hint(&self) {
         self.shared.hint.notify_one();
     }
 
-    /// The next refresh is due now and reads everything: what NetBox changed without saying so is seen.
+    /// Makes the next refresh due now and a full one: it finds changes that do not change an object's time.
     pub fn hint_full(&self) {
         self.shared.full.store(true, Ordering::Relaxed);
         self.hint();
     }
 
-    /// How it is doing.
+    /// Counters and state, for metrics and status pages.
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -173,7 +174,7 @@ impl NetBox {
         Stats {
             generation: self.generation(),
             rows: shared.current.load().as_ref().map(|snapshot| snapshot.tables.sizes()).unwrap_or_default(),
-            age_ms: (fresh_at > 0).then(|| now_ms().saturating_sub(fresh_at)),
+            age_ms: (fresh_at > 0).then(|| unix_ms().cast_unsigned().saturating_sub(fresh_at)),
             duration_ms: read(&shared.duration_ms),
             refreshes: read(&shared.refreshes),
             failures: Reason::ALL.map(Reason::name).into_iter().zip(shared.failures.iter().map(read)).collect(),
@@ -222,7 +223,7 @@ impl Shared {
         let mut backoff = Backoff::new(RETRY_INITIAL.min(interval), interval);
         loop {
             let previous = self.current.load_full();
-            let began = now_ms();
+            let began = unix_ms().cast_unsigned();
             let full_at = previous.as_ref().map_or(0, |snapshot| snapshot.origin.full_at_ms);
             let asked = self.full.swap(false, Ordering::Relaxed);
             let full = asked || u128::from(began.saturating_sub(full_at)) >= full_interval.as_millis();
@@ -252,8 +253,8 @@ impl Shared {
         }
     }
 
-    /// A refresh during which the first time-out is told at once, and whether there was one: NetBox is asked again several
-    /// times before a refresh fails.
+    /// Waits for a refresh and reports its first time-out at once: NetBox is asked again several times before a refresh fails.
+    /// Returns whether there was a time-out.
     async fn watched(
         &self,
         refresh: impl Future<Output = Result<Refreshed, NetBoxError>>,
@@ -281,7 +282,7 @@ impl Shared {
     }
 
     fn refreshed(&self, began: u64, snapshot: Option<Snapshot>, path: Option<&Path>, fingerprint: &str) {
-        self.duration_ms.store(now_ms().saturating_sub(began), Ordering::Relaxed);
+        self.duration_ms.store(unix_ms().cast_unsigned().saturating_sub(began), Ordering::Relaxed);
         self.refreshes.fetch_add(1, Ordering::Relaxed);
         let Some(snapshot) = snapshot else { return };
         let snapshot = Arc::new(snapshot);

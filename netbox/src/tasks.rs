@@ -1,4 +1,5 @@
-//! What a refresh does side by side: each kind of objects, and ranges of ids of the big ones, is a task that reports to it.
+//! The tasks of a refresh, which run at the same time: one for each kind of objects, and one for each range of ids of a kind
+//! with many objects. Each reports to the refresh.
 //!
 //! Pages become rows as they arrive, so only a few are in memory at a time.
 
@@ -17,10 +18,10 @@ use crate::moment;
 use crate::pages::{Context, Ids, count_up_to, extent, probe, ranges, walk};
 use crate::snapshot::{Snapshot, Tables};
 
-/// Pages that wait for becoming rows.
+/// Pages that wait to become rows.
 const PAGES_WAITING: usize = 4;
 
-/// Of fewer objects any number may be gone: a share of them says nothing.
+/// Of a kind with fewer objects, any number may be gone: a share of them says nothing.
 const SHRINK_ROWS_MIN: usize = 20;
 
 /// Turns a page of objects into rows.
@@ -32,7 +33,7 @@ enum Report {
     Count(&'static Entry, Count),
     /// The token may not view the kind.
     Refused(&'static Entry, NetBoxError),
-    /// The kind lost too many of its rows to be believed.
+    /// The kind lost more rows than `netbox.max_shrink` allows.
     Shrunk(&'static Entry, NetBoxError),
     Failed(NetBoxError),
 }

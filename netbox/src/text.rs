@@ -58,7 +58,7 @@ impl Texts {
         self.ends.len()
     }
 
-    /// Never: the empty string is always there.
+    /// Always `false`: the empty string is always there.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }

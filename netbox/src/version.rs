@@ -38,7 +38,7 @@ impl Version {
     /// Paging by id, which costs the same for the last page as for the first.
     pub(crate) const CURSORS: Self = Self(4, 6);
 
-    /// Reads `4.2.3` or `v3.7.8-Docker-2.8.0`; what is none is 0.0, which has nothing new.
+    /// Reads `4.2.3` or `v3.7.8-Docker-2.8.0`; any other text is 0.0, a version without the newer features.
     pub(crate) fn parse(text: &str) -> Self {
         let mut numbers = text.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
         let mut number = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);

@@ -30,25 +30,24 @@ pub struct TargetsConfig {
     /// YAML file with targets that NetBox does not know, see docs/targets.md.
     pub static_file: Option<PathBuf>,
 
-    /// Devices with one of these values of NetBox's status are targets.
+    /// Values of a device's status in NetBox, such as `active`: only devices with one of them are targets.
     pub statuses: Vec<String>,
 
-    /// Virtual machines are targets as well. They need `netbox.virtual_machines`.
+    /// Whether virtual machines are targets, too. This needs `netbox.virtual_machines`.
     pub virtual_machines: bool,
 
-    /// Share of the published targets of a collector that may be gone in the next plan. A plan that lost more, or all
-    /// of them, is refused and nothing is written: `--allow-loss` lets one through.
+    /// Largest share of a collector's published targets that may be missing from the next plan. If more are missing, or all of
+    /// them, `helios targets` writes nothing; `--allow-loss` makes it write that plan once.
     pub max_loss: f64,
 
-    /// ConfigMaps that gnmic's targets are split into, with `--kubernetes`: one for each instance of gnmic. More are made
-    /// only where 768 KiB each are not enough.
+    /// Number of ConfigMaps for gnmic's targets with `--kubernetes`: one for each instance of gnmic. There are more only if 768
+    /// KiB each are too little.
     pub gnmic_parts: u32,
 
-    /// What gNMI and SNMP both deliver. A device whose profile has both is asked for each of these by one of them only.
+    /// What gNMI and SNMP both deliver. If the profile of a device has both collectors, only one of them asks the device for it.
     pub overlaps: Vec<OverlapConfig>,
 
-    /// Who is collected how: of the profiles that match a device the first one counts. docs/targets.md has the
-    /// defaults; a list here replaces them.
+    /// How devices are collected. The first profile that matches a device counts. A list here replaces the default profiles.
     pub profiles: Vec<ProfileConfig>,
 }
 
@@ -56,44 +55,44 @@ pub struct TargetsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OverlapConfig {
-    /// Subscriptions of gnmic.
+    /// Names of subscriptions in gnmic's configuration.
     pub subscriptions: Vec<String>,
-    /// Modules of snmp_exporter.
+    /// Names of modules in snmp.yml.
     pub modules: Vec<String>,
 }
 
-/// How the devices that match are collected.
+/// How the devices of a profile are collected.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProfileConfig {
-    /// For messages.
+    /// Name of the profile in messages.
     pub name: String,
-    /// Which devices; without conditions all.
+    /// Devices that the profile is for; all of them without a condition.
     pub r#match: MatchConfig,
-    /// By gnmic.
+    /// How gnmic asks; `null`: it does not.
     pub gnmi: Option<GnmiConfig>,
-    /// By snmp_exporter.
+    /// How snmp_exporter asks; `null`: it does not.
     pub snmp: Option<SnmpConfig>,
-    /// By blackbox_exporter.
+    /// How blackbox_exporter probes.
     pub probes: ProbesConfig,
 }
 
-/// Conditions: every list that is not empty has to have one value that fits. Values are compared with slug and name,
-/// upper and lower case are the same, `*` stands for any characters.
+/// Conditions: of every list that is not empty, one value must fit the slug or the name in NetBox. Upper and lower case are the
+/// same, `*` stands for any characters.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MatchConfig {
-    /// Such as `eos` or `junos-*`.
+    /// Platforms of devices, such as `eos` or `junos-*`.
     pub platforms: Vec<String>,
     /// Roles of devices, such as `edge-router`.
     pub roles: Vec<String>,
-    /// Of the device type; virtual machines have none.
+    /// Manufacturers of device types; virtual machines have none.
     pub manufacturers: Vec<String>,
     /// Sites of devices.
     pub sites: Vec<String>,
     /// Tenants of devices.
     pub tenants: Vec<String>,
-    /// One of the device's tags has to fit; only slugs are compared.
+    /// Tags of devices; one of them must fit.
     pub tags: Vec<String>,
 }
 
@@ -109,9 +108,9 @@ pub struct GnmiConfig {
     pub encoding: Encoding,
     /// TLS between gnmic and the device.
     pub tls: GnmiTlsConfig,
-    /// Name of gnmic's environment variable with the user; without it gnmic's own user is taken.
+    /// Environment variable of gnmic with the user; without it, gnmic takes its own user.
     pub username_variable: Option<String>,
-    /// Name of gnmic's environment variable with the password.
+    /// Environment variable of gnmic with the password; without it, gnmic takes its own password.
     pub password_variable: Option<String>,
 }
 
@@ -128,7 +127,7 @@ pub enum Encoding {
     Proto,
 }
 
-/// How the connection of gnmic is protected. Paths are gnmic's.
+/// TLS between gnmic and the device. Paths are those of gnmic's host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GnmiTlsConfig {
@@ -136,11 +135,11 @@ pub struct GnmiTlsConfig {
     pub mode: GnmiTlsMode,
     /// PEM file with the authorities to trust; without it the operating system's are trusted.
     pub ca_file: Option<PathBuf>,
-    /// Client certificate.
+    /// PEM file with the client certificate.
     pub cert_file: Option<PathBuf>,
-    /// Key of the client certificate.
+    /// PEM file with the key of the client certificate.
     pub key_file: Option<PathBuf>,
-    /// The certificate has to be for this name instead of the address.
+    /// Name that the certificate of the device must have, instead of its address.
     pub server_name: Option<String>,
 }
 
@@ -163,9 +162,9 @@ pub enum GnmiTlsMode {
 pub struct SnmpConfig {
     /// UDP port of the device's SNMP agent.
     pub port: u16,
-    /// Modules of snmp.yml.
+    /// Names of modules in snmp.yml.
     pub modules: Vec<String>,
-    /// Name of the community or user in the file of auths, never the secret itself.
+    /// Name of an entry under `auths` of snmp.yml, never the secret itself.
     pub auth: String,
 }
 
@@ -173,8 +172,8 @@ pub struct SnmpConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProbesConfig {
-    /// Echo requests.
+    /// Whether to send ICMP echo requests.
     pub icmp: bool,
-    /// Ports to which a TCP connection is made.
+    /// TCP ports that a connection is made to.
     pub tcp: Vec<u16>,
 }

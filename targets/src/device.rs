@@ -54,21 +54,21 @@ pub struct Chassis {
 /// A device, or a virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Also decides which of two devices is the target where both cannot be.
+    /// Where it is described; also decides which of two devices is the target if both cannot be.
     pub source: Source,
     /// Empty for a device without a name.
     pub name: String,
     /// `active`, `planned`, ...
     pub status: String,
-    /// Whether it was chosen to be monitored.
+    /// Whether the custom field `helios_monitor` is true.
     pub monitored: bool,
     /// Whether somebody works on it, so that alerts about it are to be silent.
     pub maintenance: bool,
-    /// What overrules its profile: `gnmi`, `snmp` and `probes`, separated by commas; empty for nothing.
+    /// Collectors that overrule its profile: `gnmi`, `snmp` and `probes`, separated by commas; empty for nothing.
     pub collectors: String,
     /// The primary address; IPv4 where a device has both.
     pub address: Option<IpAddr>,
-    /// Here and below both texts are empty for what is not known.
+    /// Site of the device. Here and below, both texts are empty if nothing is known.
     pub site: Named,
     /// The region's name.
     pub region: String,
@@ -80,14 +80,14 @@ pub struct Device {
     pub manufacturer: Named,
     /// Tenant that the device belongs to.
     pub tenant: Named,
-    /// Slugs.
-    pub tags: Vec<String>,
+    /// In the order of NetBox.
+    pub tags: Vec<Named>,
     /// `None` for a device that is no member of one.
     pub chassis: Option<Chassis>,
 }
 
 impl Device {
-    /// A device of which nothing is known but where it is described.
+    /// A device with nothing known but where it is described.
     pub fn new(source: Source) -> Self {
         Self {
             source,

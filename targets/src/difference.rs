@@ -14,11 +14,11 @@ use crate::plan::{Plan, Reason};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum Change {
-    /// With what it is collected, and by which profile.
+    /// How it is collected, and by which profile.
     Added { with: Vec<String>, profiles: Vec<String> },
-    /// `site: Zurich -> Bern`, each once however many collectors have it.
+    /// Changes such as `site: Zurich -> Bern`, each once even if several collectors have it.
     Changed(Vec<String>),
-    /// With what it was collected, and why no longer.
+    /// How it was collected, and why it no longer is.
     Gone { with: Vec<String>, why: String },
 }
 
@@ -109,7 +109,7 @@ pub fn render_left_out(plan: &Plan) -> String {
     text
 }
 
-/// What to do where no device of NetBox is monitored: a missing custom field looks like a network that was switched off.
+/// What to do if no device of NetBox is monitored: a missing custom field looks like a network that was switched off.
 pub fn render_advice(plan: &Plan) -> String {
     let from_netbox = |source: &Source| !matches!(source, Source::Static(_));
     let mut devices = plan.left_out.iter().filter(|left_out| from_netbox(&left_out.source)).peekable();

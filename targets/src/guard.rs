@@ -1,5 +1,5 @@
-//! Refuses a plan that lost too much: an emptied list makes every collector stop, and a NetBox that lost a permission or a
-//! custom field looks just like a network that was switched off.
+//! Refuses a plan that lost too many targets. An empty list would stop every collector, and a token that lost a permission
+//! in NetBox looks like a network that was switched off.
 
 use crate::document::{Documents, ListKind};
 
@@ -27,7 +27,7 @@ pub struct Refused {
 pub fn check(published: &Documents, planned: &Documents, max_loss: f64) -> Result<(), Vec<Refused>> {
     let lost = ListKind::ALL.into_iter().filter_map(|kind| {
         let (before, after) = (published.len(kind), planned.len(kind));
-        // What stays counts, not what there is: as many new targets do not make up for those that went.
+        // Only targets that stay count: new ones do not make up for those that went.
         let stay = published.get(kind).map_or(0, |old| {
             old.entries().filter(|(key, _)| planned.get(kind).is_some_and(|new| new.get(key).is_some())).count()
         });

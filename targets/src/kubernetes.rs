@@ -33,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// A ConfigMap has 1 MiB of data, and as JSON with its escapes at most six times as much.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 
-/// A part that somebody deleted does not hide the ones behind it: so many in a row have to be missing.
+/// Parts that have to be missing in a row before reading ends: a part that somebody deleted does not hide the ones behind it.
 const GAP: u32 = 3;
 
 /// ConfigMaps cannot be read or written.

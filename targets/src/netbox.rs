@@ -28,8 +28,8 @@ fn device(snapshot: &Snapshot, row: &model::Device) -> Device {
         role: role(snapshot, row.role),
         platform: platform(snapshot, row.platform),
         manufacturer: make.map_or_else(Named::default, |make| named(snapshot, make.name, make.slug)),
-        tenant: Named::plain(snapshot.tenant_name(row.tenant)),
-        tags: snapshot.tags(row.tags).map(|tag| snapshot.text(tag.slug).to_owned()).collect(),
+        tenant: tenant(snapshot, row.tenant),
+        tags: tags(snapshot, row.tags),
         chassis: snapshot
             .virtual_chassis(row)
             .map(|chassis| Chassis { id: chassis.id, master: chassis.master == row.id }),
@@ -48,8 +48,8 @@ fn machine(snapshot: &Snapshot, row: &model::VirtualMachine) -> Device {
         address: snapshot.address(row.primary_ip4).or_else(|| snapshot.address(row.primary_ip6)),
         role: role(snapshot, row.role),
         platform: platform(snapshot, row.platform),
-        tenant: Named::plain(snapshot.tenant_name(row.tenant)),
-        tags: snapshot.tags(row.tags).map(|tag| snapshot.text(tag.slug).to_owned()).collect(),
+        tenant: tenant(snapshot, row.tenant),
+        tags: tags(snapshot, row.tags),
         ..place(snapshot, row.site, Device::new(Source::VirtualMachine(row.id)))
     }
 }
@@ -60,7 +60,17 @@ fn is_true(field: Option<&str>) -> bool {
 }
 
 fn place(snapshot: &Snapshot, site: u32, device: Device) -> Device {
-    Device { site: Named::plain(snapshot.site_name(site)), region: snapshot.region_name(site).to_owned(), ..device }
+    let row = snapshot.tables.sites.get(site);
+    let named = row.map_or_else(Named::default, |row| named(snapshot, row.name, row.slug));
+    Device { site: named, region: snapshot.region_name(site).to_owned(), ..device }
+}
+
+fn tenant(snapshot: &Snapshot, id: u32) -> Named {
+    snapshot.tables.tenants.get(id).map_or_else(Named::default, |tenant| named(snapshot, tenant.name, tenant.slug))
+}
+
+fn tags(snapshot: &Snapshot, ids: model::Ids) -> Vec<Named> {
+    snapshot.tags(ids).map(|tag| named(snapshot, tag.name, tag.slug)).collect()
 }
 
 fn role(snapshot: &Snapshot, id: u32) -> Named {
@@ -89,6 +99,7 @@ mod tests {
         let mut text = |text: &str| builder.text(text);
         let (name, status, eos) = (text(" edge-1 "), text("active"), text("eos"));
         let (zurich, alps, core) = (text("Zurich"), text("Alps"), text("core"));
+        let (zrh, tag) = (text("zrh"), text("Core network"));
         let custom_fields = builder.custom_fields([
             ("helios_monitor", "true"),
             ("helios_maintenance", "true"),
@@ -97,10 +108,10 @@ mod tests {
         let tags = builder.ids([5]);
         let address = "2001:db8::1".parse().unwrap();
         let rows = &mut builder.rows;
-        rows.sites.push(model::Site { id: 3, name: zurich, region: 2 });
+        rows.sites.push(model::Site { id: 3, name: zurich, region: 2, slug: zrh });
         rows.regions.push(model::Region { id: 2, name: alps, ..model::Region::default() });
         rows.platforms.push(model::Platform { id: 4, name: eos, slug: eos });
-        rows.tags.push(model::Tag { id: 5, name: core, slug: core });
+        rows.tags.push(model::Tag { id: 5, name: tag, slug: core });
         rows.manufacturers.push(model::Manufacturer { id: 1, name: core, slug: core });
         rows.device_types.push(model::DeviceType { id: 6, manufacturer: 1, model: eos, slug: eos });
         rows.virtual_chassis.push(model::VirtualChassis { id: 9, name: core, master: 7 });
@@ -126,7 +137,9 @@ mod tests {
             &found[0];
         assert_eq!((*source, &**name, *monitored, &**collectors), (Source::Device(7), "edge-1", true, "snmp"));
         assert_eq!((*primary, &*site.name, &**region), (Some(address), "Zurich", "Alps"));
-        assert_eq!((*chassis, &**tags), (Some(Chassis { id: 9, master: true }), &["core".to_owned()][..]));
+        assert_eq!(&*site.slug, "zrh");
+        assert_eq!(*chassis, Some(Chassis { id: 9, master: true }));
+        assert_eq!(*tags, [Named { name: "Core network".to_owned(), slug: "core".to_owned() }]);
         assert_eq!((found[0].maintenance, found[1].maintenance), (true, false));
         assert_eq!((&*found[0].platform.slug, &*found[0].manufacturer.name), ("eos", "core"));
         assert_eq!((found[1].source, found[1].monitored, found.len()), (Source::VirtualMachine(8), false, 2));

@@ -50,7 +50,9 @@ impl fmt::Display for Reason {
             Self::Status { status } => write!(f, "its status is {status}"),
             Self::NoAddress => f.write_str("no primary address"),
             Self::ChassisMember { target } => write!(f, "member of a virtual chassis whose target is {target}"),
-            Self::NoProfile => f.write_str("no profile in targets.profiles matches it and asks for something"),
+            Self::NoProfile => {
+                f.write_str("no profile in targets.profiles matches it, or the first that does asks for nothing")
+            }
             Self::UnknownCollector { word } => {
                 write!(f, "{word:?} in its custom field {COLLECTORS_FIELD} is none of gnmi, snmp and probes")
             }
@@ -133,7 +135,7 @@ pub struct Target {
     pub source: Source,
     /// The same for every collector.
     pub labels: Labels,
-    /// Alerts about it are to be silent.
+    /// Whether alerts about it are silent, because somebody works on it.
     pub maintenance: bool,
     /// The primary address, at which all collectors reach the device.
     pub address: IpAddr,

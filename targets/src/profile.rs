@@ -1,4 +1,4 @@
-//! Which profile a device has, and what it is then asked by which collector.
+//! Which profile a device has, and which collector then asks it for what.
 
 use crate::config::{GnmiConfig, MatchConfig, ProbesConfig, ProfileConfig, SnmpConfig, TargetsConfig};
 use crate::device::{Device, Named};
@@ -22,7 +22,7 @@ impl Collection {
 /// Why a device is not collected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoCollection {
-    /// No profile matches, or the one that does asks nothing.
+    /// No profile matches, or the first that does asks for nothing.
     NoProfile,
     /// The field that overrules has a word that means nothing.
     UnknownCollector(String),
@@ -74,7 +74,7 @@ fn words(text: &str) -> Result<Vec<&'static str>, NoCollection> {
     text.split(separators).filter(|word| !word.is_empty()).map(known).collect()
 }
 
-/// What both collectors would ask for, one of them asks for: nothing is counted twice.
+/// Leaves what both collectors would ask for to one of them, so that nothing is counted twice.
 fn leave_overlaps_to_one(chosen: &mut Collection, config: &TargetsConfig, snmp_first: bool) {
     let (Some(gnmi), Some(snmp)) = (&mut chosen.gnmi, &mut chosen.snmp) else { return };
     for overlap in &config.overlaps {
@@ -105,7 +105,7 @@ fn matches(r#match: &MatchConfig, device: &Device) -> bool {
         && named(manufacturers, &device.manufacturer)
         && named(sites, &device.site)
         && named(tenants, &device.tenant)
-        && (tags.is_empty() || tags.iter().any(|pattern| device.tags.iter().any(|tag| fits(pattern, tag))))
+        && (tags.is_empty() || device.tags.iter().any(|tag| named(tags, tag)))
 }
 
 /// Whether a text is what a pattern says; `*` stands for any characters, and letters are compared without case.
@@ -137,7 +137,7 @@ mod tests {
         Device {
             platform: Named { name: platform.to_uppercase(), slug: platform.to_owned() },
             collectors: collectors.to_owned(),
-            tags: vec!["core".to_owned(), "lab-1".to_owned()],
+            tags: vec![Named { name: "Core network".to_owned(), slug: "core".to_owned() }, Named::plain("lab-1")],
             ..Device::new(Source::Device(1))
         }
     }
@@ -227,6 +227,8 @@ mod tests {
         };
         let device = device("eos", "");
         assert!(matches(&both("eos", "lab-*"), &device) && matches(&MatchConfig::default(), &device));
+        // A slug and a name are both what NetBox shows for a tag.
+        assert!(matches(&both("eos", "core"), &device) && matches(&both("eos", "core network"), &device));
         assert!(!matches(&both("eos", "edge"), &device) && !matches(&both("junos", "core"), &device));
     }
 }

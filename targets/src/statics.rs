@@ -66,7 +66,7 @@ pub fn read(path: &Path) -> Result<Vec<Device>, StaticsError> {
     parse(&text).map_err(|problem| StaticsError::Content { path: path.to_owned(), problem })
 }
 
-/// `status` is what a static target has for one: it is in the file because it is in use.
+/// Static targets have the status `active`: a device is in the file because it is in use.
 fn parse(text: &str) -> Result<Vec<Device>, String> {
     let statics: Statics = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     let device = |(at, entry): (usize, Static)| Device {
@@ -82,7 +82,7 @@ fn parse(text: &str) -> Result<Vec<Device>, String> {
         platform: Named::plain(entry.platform),
         manufacturer: Named::plain(entry.manufacturer),
         tenant: Named::plain(entry.tenant),
-        tags: entry.tags,
+        tags: entry.tags.into_iter().map(Named::plain).collect(),
         ..Device::new(Source::Static(at as u32))
     };
     Ok(statics.devices.into_iter().enumerate().map(device).collect())

@@ -47,7 +47,7 @@ pub fn redacted(url: &str) -> String {
     };
     let query =
         query.map_or(String::new(), |query| format!("?{}", query.split('&').map(hide).collect::<Vec<_>>().join("&")));
-    // Line breaks and other control characters would leave the line in which an error shows the address.
+    // With line breaks and other control characters, the address could forge lines of the log.
     format!("{scheme}{user}{host}{path}{query}").chars().flat_map(visible).collect()
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn without_user(url: &str) -> String {
     format!("{scheme}{host}{path}{query}")
 }
 
-/// The parts of an address. Text that is no address fills as many of them as it has; what may be a password in it counts as
+/// The parts of an address. Text that is no valid address is split as far as possible; what may be a password in it counts as
 /// user information.
 struct Parts<'a> {
     scheme: &'a str,

@@ -1,10 +1,10 @@
-//! The times between attempts.
+//! Times between attempts.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// Times between attempts: they double up to a limit, and vary by a quarter so that many clients of a server that is
-/// back do not ask it all at once.
+/// Times between attempts: they double up to a limit. They vary by a quarter: many clients do not ask a server at the same
+/// moment after it came back.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     initial: Duration,
@@ -26,7 +26,7 @@ impl Backoff {
         self.varied(base)
     }
 
-    /// The longest pause, for a failure that a person has to mend.
+    /// The longest pause: for a failure that lasts until a person does something.
     pub fn longest(&mut self) -> Duration {
         self.varied(self.max)
     }

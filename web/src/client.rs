@@ -22,7 +22,7 @@ use hyper_util::rt::TokioExecutor;
 use crate::address;
 use crate::tls::{self, Pem, TlsError};
 
-/// Redirects that are followed: more are a circle.
+/// Longest chain of redirects that is followed: a longer one is a circle.
 const REDIRECTS_MAX: usize = 5;
 
 /// What a client may do.
@@ -30,13 +30,13 @@ const REDIRECTS_MAX: usize = 5;
 pub struct Settings<'a> {
     /// An address that will be asked: only `https` needs certificate authorities.
     pub url: &'a str,
-    /// PEM file of certificate authorities to trust beside the system's; it is read when the client is made.
+    /// PEM file with certificate authorities to trust in addition to the system's. It is read when the client is made.
     pub ca_file: Option<&'a Path>,
-    /// Certificates that are at hand as text.
+    /// Certificates as PEM text, for callers that have no file.
     pub pem: Pem<'a>,
-    /// For a whole request: from the look-up of the name to the last octet, redirects included.
+    /// Time-out of a whole request: from the look-up of the name to the last octet, redirects included.
     pub timeout: Duration,
-    /// An answer with more octets is given up.
+    /// Longest answer that is taken, in octets.
     pub answer_bytes_max: usize,
 }
 
@@ -49,13 +49,13 @@ pub struct Request<'a> {
     pub accept: &'static str,
     /// Value of the header `Authorization`, see [`crate::secret::authorization`].
     pub authorization: Option<HeaderValue>,
-    /// Of the answer at hand: the server says 304 (Not Modified) where it would answer the same.
+    /// Validators of the answer that the caller has: the server answers 304 (Not Modified) if it would send the same again.
     pub validators: Option<&'a Validators>,
     /// Whether another address may answer. It gets the authorization only where scheme, host and port are the same.
     pub follow_redirects: bool,
 }
 
-/// What is sent with a request that is none to read.
+/// A request that changes something.
 #[derive(Debug, Clone)]
 pub struct Content {
     /// PATCH, POST, PUT.
@@ -91,7 +91,7 @@ impl Answer {
         Validators { etag: header(ETAG), last_modified: header(LAST_MODIFIED) }
     }
 
-    /// Whether what the request's validators identify is still right (304).
+    /// Whether the resource is as the validators of the request say (304).
     pub fn is_unchanged(&self) -> bool {
         self.status == StatusCode::NOT_MODIFIED
     }
@@ -116,7 +116,7 @@ pub enum RequestError {
     /// `limit` is in octets.
     #[error("the answer has more than {limit} bytes")]
     TooLarge { limit: usize },
-    /// The servers send the client on and on.
+    /// The chain of redirects is too long.
     #[error("more than {REDIRECTS_MAX} redirects; the last one leads to {to}")]
     Redirects { to: String },
 }
@@ -130,7 +130,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client with the certificate authorities of now.
+    /// Makes a client. It reads the certificate authorities now, once.
     ///
     /// # Errors
     /// [`TlsError`] when no certificate authority can be read.
@@ -257,7 +257,7 @@ fn redirect(answer: &Answer, from: &Uri) -> Option<String> {
     })
 }
 
-/// How long a server wants to be left alone: seconds, or a date (RFC 9110 §10.2.3).
+/// How long the server asks the client to wait: seconds, or a date (RFC 9110 §10.2.3).
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     match text.parse() {
@@ -266,7 +266,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// An error with what lies beneath it: hyper's own texts name only the layer.
+/// An error with its causes: hyper's own texts name only the layer.
 fn causes(error: &dyn Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut source = error.source();

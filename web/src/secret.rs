@@ -1,4 +1,4 @@
-//! Tokens and passwords that lie in files.
+//! Tokens and passwords in files.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -17,8 +17,8 @@ pub enum SecretError {
     Text,
 }
 
-/// The text of a file, which is read now: a file that is replaced counts from the next request on. `key` names it in
-/// errors.
+/// Reads the text of a file. It is read for every request, so a replaced file takes effect with the next one. `key` is the key
+/// of the configuration, for errors.
 ///
 /// # Errors
 /// [`SecretError::Unreadable`].

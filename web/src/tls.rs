@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::secret::{self, SecretError};
 
-/// The kernel asks an idle connection that often whether its peer is still there.
+/// How often the kernel asks the peer of an idle connection whether it is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// There are no certificate authorities to trust.
@@ -48,8 +48,8 @@ pub struct Pem<'a> {
 
 /// Connects to `http` and `https` addresses, by HTTP/1.1.
 ///
-/// Trusted are the system's certificate authorities and those of `ca_file`, which is read now. They are only looked for
-/// where `url` is an `https` address.
+/// The connector trusts the system's certificate authorities and those of `ca_file`. They are read now, and only if `url` is an
+/// `https` address.
 ///
 /// # Errors
 /// [`TlsError`] when no certificate authority can be read.

@@ -14,7 +14,7 @@ use helios_netbox::Snapshot;
 use helios_netbox::model::{self, Assigned};
 
 use super::External;
-use super::status::Status;
+use super::status::SourceStatus;
 use crate::inventory::{Device, Interface, Inventory, Network, Vrf};
 use helios_common::prefix::Prefix;
 
@@ -23,7 +23,7 @@ use helios_common::prefix::Prefix;
 /// `address` is NetBox's, for people. How NetBox itself is doing is told by its own metrics; here it counts which
 /// snapshots were taken up.
 pub fn external(address: &str, mut current: impl FnMut() -> Option<Arc<Snapshot>> + Send + 'static) -> External {
-    let status = Status::shared("netbox".to_owned(), address.to_owned());
+    let status = SourceStatus::shared("netbox".to_owned(), address.to_owned());
     let (mut last, shown) = (None::<Arc<Snapshot>>, Arc::clone(&status));
     let news = move |names: &Names| {
         let snapshot = current()?;
@@ -32,7 +32,7 @@ pub fn external(address: &str, mut current: impl FnMut() -> Option<Arc<Snapshot>
             return None;
         }
         let inventory = inventory(&snapshot, names);
-        Status::took(&shown, inventory.len() as u64);
+        SourceStatus::took(&shown, inventory.len() as u64);
         Some(inventory)
     };
     External { status, news: Box::new(news) }
@@ -217,7 +217,7 @@ mod tests {
             let prefix = model::Cidr { ip: IpAddr::from([10, 0, 0, 0]), bits: 8 };
             builder.rows.prefixes.push(model::Prefix { id, prefix, vrf, tenant: vrf, ..model::Prefix::default() });
             let name = builder.text(&format!("customer {vrf}"));
-            builder.rows.tenants.push(model::Tenant { id: vrf, name });
+            builder.rows.tenants.push(model::Tenant { id: vrf, name, ..model::Tenant::default() });
         }
         let inventory = inventory(&builder.finish(Default::default()), &names);
         let view = names.read();
@@ -238,7 +238,7 @@ mod tests {
             [(source.news)(&names).is_some(), (source.news)(&names).is_some()]
         });
         assert_eq!(news, [[false, false], [true, false], [true, false]]);
-        assert_eq!(Status::stats(&source.status).loads, 2);
+        assert_eq!(SourceStatus::stats(&source.status).loads, 2);
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
         let (edge_role, clients, de) = (text("Edge"), text("Clients"), text("Germany"));
         let rows = &mut builder.rows;
         rows.regions.push(model::Region { id: 3, name: de, parent: 0 });
-        rows.sites.push(model::Site { id: 2, name: fra, region: 3 });
+        rows.sites.push(model::Site { id: 2, name: fra, region: 3, ..model::Site::default() });
         rows.device_roles.push(model::DeviceRole { id: 8, name: edge_role, ..model::DeviceRole::default() });
         rows.prefix_roles.push(model::PrefixRole { id: 8, name: clients });
         let primary_ip4 = AddressRef::shown(9, "192.0.2.1".parse().unwrap());

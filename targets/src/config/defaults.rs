@@ -1,4 +1,4 @@
-//! What is collected of whom when nobody configured it. Subscriptions and modules are those of collectors/.
+//! The default profiles. Subscriptions and modules are those of collectors/.
 
 use super::{
     Encoding, GnmiConfig, GnmiTlsConfig, MatchConfig, OverlapConfig, ProbesConfig, ProfileConfig, SnmpConfig,

@@ -1,4 +1,4 @@
-//! Values that make no sense, found before anything is asked.
+//! Finds values that make no sense before any server is asked.
 
 use std::collections::HashSet;
 
@@ -88,7 +88,9 @@ fn gnmi_problem(gnmi: &GnmiConfig) -> Option<&'static str> {
     }
     let idle = tls.ca_file.is_some() || tls.cert_file.is_some() || tls.server_name.is_some();
     if tls.mode == GnmiTlsMode::Off && idle {
-        return Some("gnmi.tls: with mode `off` no certificate is looked at");
+        return Some(
+            "gnmi.tls: mode `off` ignores certificates: leave ca_file, cert_file, key_file and server_name out",
+        );
     }
     None
 }

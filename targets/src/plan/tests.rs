@@ -48,7 +48,7 @@ fn every_device_that_is_left_out_has_its_reason() {
         ("edge-6", "\"netconf\" in its custom field helios_collectors is none of gnmi, snmp and probes"),
         ("edge-7", "its custom field helios_collectors wants gnmi, and no profile that matches it has gnmi"),
         ("lab-1", "not monitored: its custom field helios_monitor is not true"),
-        ("printer", "no profile in targets.profiles matches it and asks for something"),
+        ("printer", "no profile in targets.profiles matches it, or the first that does asks for nothing"),
         ("東京", "its name has no letter from a to z and no digit, so it is no DNS name"),
     ];
     let expected: Vec<(&str, String)> = expected.map(|(device, reason)| (device, reason.to_owned())).to_vec();
