@@ -69,7 +69,7 @@ const CODE_POINT: Ie = iana(195);
 const PRECEDENCE: Ie = iana(196);
 const SEGMENT: Ie = iana(351);
 
-/// Sets `selectionSequenceId` apart from the numbers of samplers and selectors that share a table with it.
+/// Set in the key of a `selectionSequenceId`: the table also has numbers of samplers and selectors, which may be the same.
 pub(super) const SEQUENCE: u64 = 1 << 63;
 
 /// IANA `applicationId`: resolved through the exporter's application table, not copied.
@@ -78,11 +78,11 @@ const APPLICATION_ID: Ie = iana(95);
 /// What the steps of one message need besides the records.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    /// When the message left, corrected.
+    /// Export time of the message, corrected.
     pub export_ms: UnixMs,
     /// `None` when the protocol has no sysUptime and the exporter has not told when it booted. Corrected.
     pub uptime: Option<UptimeClock>,
-    /// What absolute times of the exporter are wrong by.
+    /// Milliseconds to add to absolute times of the exporter.
     pub correction_ms: i64,
 }
 
@@ -93,7 +93,7 @@ impl Clock {
         Self { export_ms, uptime, correction_ms: 0 }
     }
 
-    /// Set to the arrival of its message where it is off by more than `max_skew_ms`.
+    /// This clock if it is off by at most `max_skew_ms`; otherwise it is moved to the arrival of its message.
     pub fn corrected(self, received_at: UnixMs, max_skew_ms: Option<i64>) -> Self {
         let correction_ms = received_at - self.export_ms;
         if max_skew_ms.is_none_or(|max| correction_ms.abs() <= max) {

@@ -44,6 +44,9 @@ const ETHERNET_CSMACD: u32 = 6;
 const FULL_DUPLEX: u32 = 1;
 const UP_AND_UP: u32 = 3;
 
+/// TruthValue of RFC 2579: false.
+const NOT_PROMISCUOUS: u32 = 2;
+
 const OWN_AS: u32 = 64_512;
 const PEER_AS: u32 = 64_513;
 
@@ -347,6 +350,7 @@ fn if_counters(index: u32, port: &Port) -> IfCounters {
         status: UP_AND_UP,
         inbound,
         outbound: inbound,
+        promiscuous_mode: NOT_PROMISCUOUS,
         ..IfCounters::default()
     }
 }

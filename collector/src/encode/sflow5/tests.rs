@@ -128,7 +128,8 @@ fn an_independent_decoder_reads_counters() {
         inbound: Direction { octets: 1 << 40, unicast: 1, multicast: 2, broadcast: 3, discards: 4, errors: 5 },
         in_unknown_protocols: 6,
         outbound: Direction { octets: 7, unicast: 8, multicast: 9, broadcast: 10, discards: 11, errors: 12 },
-        promiscuous_mode: 0,
+        // A TruthValue: 2 is false.
+        promiscuous_mode: 2,
     };
     let mut out = Vec::new();
     let mut message = Message::begin(&Header { agent: "2001:db8::1".parse().unwrap(), ..HEADER }, &mut out);
