@@ -1,13 +1,13 @@
 //! The admin port of `helios`: a status page and a JSON interface beside the pages that every service has.
 //!
-//! It shows and changes nothing; all that can be asked for is that NetBox be read now.
+//! It changes nothing. The one action that it offers is a refresh from NetBox.
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use helios_service::admin::{self, Status};
+use helios_service::admin::{self, Vitals};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
@@ -18,14 +18,14 @@ mod api;
 
 use api::exporters::{Exporters, Question};
 
-/// The page at `/`: one file without anything from elsewhere.
+/// The page at `/`: one file that loads nothing from other servers.
 const STATUS_PAGE: &str = include_str!("admin/status.html");
 
-/// What the browser holds it to.
+/// What the browser lets the page do.
 const STATUS_PAGE_POLICY: &str =
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'";
 
-/// The pages that a wrong address is answered with.
+/// The pages that the answer to a wrong address lists.
 const PAGES: &str = "/ /metrics /healthz /readyz /api/v1/pipeline /api/v1/exporters, and POST /api/v1/netbox/hint";
 
 /// Serves until the task is dropped.
@@ -45,7 +45,7 @@ struct Server {
     view: View,
 }
 
-impl Status for Server {
+impl Vitals for Server {
     fn health(&self) -> Result<(), String> {
         self.view.health()
     }

@@ -1,13 +1,11 @@
 //! The command line: subcommands, the flags that several share, and what `--help` says.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use helios_lab::counted;
 use helios_service::config::args::SourceArgs;
 use helios_service::exit::Exit;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
 
@@ -20,7 +18,6 @@ pub mod decode;
 pub mod replay;
 pub mod simulate;
 pub mod top;
-mod progress;
 pub mod query;
 pub mod targets;
 
@@ -62,7 +59,7 @@ impl Cli {
     /// Runs the subcommand.
     ///
     /// # Errors
-    /// How to end when it did not do what it was asked to.
+    /// The exit code and the lines for the user if it failed.
     pub fn run(self) -> Result<(), Exit> {
         match self.command {
             Command::Run(args) => run::run(&args),
@@ -132,63 +129,16 @@ impl ConfigArgs {
     }
 }
 
-/// Reads the address of a collector: an IP address or a host name, and a port. Of a name with addresses of both families
-/// the IPv4 address counts: loopback has many of these, and one of IPv6.
-fn target(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    let form = "expected an address and a port, such as 192.0.2.1:2055, [2001:db8::1]:2055 or localhost:2055";
-    if !text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
-        return Err(form.to_owned());
-    }
-    let found = text.to_socket_addrs().map_err(|error| format!("the name cannot be resolved: {error}"))?;
-    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| form.to_owned())
-}
-
-/// Reads a time such as `500ms`, `10s`, `5m`, `1h` or `7d`; a number alone is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let unit_secs = match unit {
-        "ms" => 0.001,
-        "s" | "" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => f64::NAN,
-    };
-    let secs = number.parse::<f64>().map_or(f64::NAN, |number| number * unit_secs);
-    let duration = Duration::try_from_secs_f64(secs).ok().filter(|duration| !duration.is_zero());
-    duration.ok_or_else(|| "expected a time such as 500ms, 10s, 5m, 1h or 7d".to_owned())
+/// A runtime for a command that asks a server something and ends.
+fn runtime() -> Result<Runtime, Exit> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
-
-    #[test]
-    fn times_have_units() {
-        let ms = |text| duration(text).map(|duration| duration.as_millis());
-        assert_eq!(
-            (ms("500ms"), ms("1.5s"), ms("2m"), ms("1h"), ms("3"), ms("2d")),
-            (Ok(500), Ok(1_500), Ok(120_000), Ok(3_600_000), Ok(3_000), Ok(172_800_000))
-        );
-        for wrong in ["", "0s", "-1s", "10w", "s", "1e300h"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_target_is_an_address_or_a_name_with_a_port() {
-        let shown = |text| target(text).map(|address| address.to_string());
-        assert_eq!(shown("localhost:2055").as_deref(), Ok("127.0.0.1:2055"));
-        assert_eq!(shown("[::1]:2055").as_deref(), Ok("[::1]:2055"));
-        for wrong in ["localhost", "2055", ":2055", "127.0.0.1", "localhost:flows"] {
-            assert!(target(wrong).unwrap_err().starts_with("expected an address and a port"), "{wrong}");
-        }
-    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -20,7 +20,7 @@ mod validate;
 pub use columns::{ColumnType, UserColumn};
 pub use sections::{AdminConfig, PipelineConfig};
 
-/// Everything that can be configured, a section a stage.
+/// Everything that can be configured, one section for each stage.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -80,7 +80,7 @@ impl Config {
 }
 
 impl Configuration for Config {
-    /// Those of GeoIP are the reference system's. CLICKHOUSE_PASSWORD and NETBOX_API_TOKEN are not among them: the
+    /// Names that are in use for other programs as well. CLICKHOUSE_PASSWORD and NETBOX_API_TOKEN are not among them: the
     /// crates read them whenever they connect, and no key ever holds a secret.
     const VARIABLES: &'static [(&'static str, &'static str)] = &[
         ("GEOIP_CITY_DB", "enricher.geoip.city"),
@@ -92,7 +92,7 @@ impl Configuration for Config {
         ("RUST_LOG", "log.level"),
     ];
     const SECTIONLESS: &'static [&'static str] = &["columns"];
-    /// Seconds had two spellings beside the milliseconds of all other keys.
+    /// Keys in seconds, before all keys were in milliseconds.
     const RENAMED: &'static [Renamed] = &[
         Renamed { old: "collector.template_lifetime_s", new: "template_lifetime_ms", factor: 1000 },
         Renamed { old: "collector.tcp.idle_timeout_s", new: "idle_timeout_ms", factor: 1000 },

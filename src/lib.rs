@@ -12,4 +12,3 @@ pub mod admin;
 pub mod metrics;
 pub mod top;
 pub mod answer;
-mod explain;

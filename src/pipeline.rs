@@ -15,6 +15,7 @@ use helios_common::ledger::{Accounts, DropReason, Ledger};
 use helios_common::names::{NO_NAME, Names};
 use helios_common::queue::{BatchReceiver, bounded_queue};
 use helios_common::side::side_queue;
+use helios_enricher::identity::Identity;
 use helios_enricher::sources::{self, External};
 use helios_enricher::{Enricher, EnricherError, EnricherStats, Surroundings};
 use helios_netbox::NetBox;
@@ -64,7 +65,7 @@ pub struct Target {
     pub database: String,
 }
 
-/// The stages while they run, and what they counted when they were last asked.
+/// The stages while they run, and their last counts.
 #[derive(Debug)]
 struct Stages {
     stopping: bool,
@@ -75,8 +76,8 @@ struct Stages {
     last: Counted,
 }
 
-/// Receiving ends held only for their length. They are let go when a drain begins: a stage that has ended must be
-/// noticed by the one before it.
+/// The receiving end of a queue, held for its length only. It is dropped when a drain begins: otherwise a stage would not notice
+/// that the next one has ended.
 #[derive(Debug)]
 struct WatchedQueue {
     name: &'static str,
@@ -107,9 +108,9 @@ pub struct Snapshot {
     pub names: NamesUsage,
     /// `None` if names do not come from NetBox.
     pub netbox: Option<helios_netbox::Stats>,
-    /// Why the process should not get flows now.
+    /// An error says why the process should not get flows now.
     pub readiness: Result<(), String>,
-    /// What is broken and only a restart mends.
+    /// An error says what is broken until the next restart.
     pub health: Result<(), String>,
 }
 
@@ -128,29 +129,16 @@ pub struct NamesUsage {
     pub cut: u64,
 }
 
-/// What an exporter is called now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
-    pub name: String,
-    pub site: String,
-    pub region: String,
-    pub role: String,
-    pub tenant: String,
-    pub group: String,
-    /// Whether any inventory knows it.
-    pub known: bool,
-}
-
 /// How a drain went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
     pub decoded: u64,
     pub stored: u64,
-    /// Given up before the stop, each counted with its reason.
+    /// Dropped before the stop, each counted with its reason.
     pub dropped: u64,
     /// In the spool, for the next process.
     pub kept: u64,
-    /// Lost because the time was up.
+    /// Lost because the deadline had passed.
     pub lost: u64,
 }
 
@@ -289,7 +277,7 @@ impl Stages {
     }
 
     fn health(&self) -> Result<(), String> {
-        // A release build aborts with the first thread that panics; this is for all others.
+        // A release build aborts when a thread panics; this finds dead threads in other builds.
         let dead = [
             ("receive", self.collector.as_ref().is_some_and(|collector| !collector.is_running())),
             ("block", self.sink.as_ref().is_some_and(|sink| !sink.is_running())),
@@ -315,18 +303,8 @@ impl Shared {
         let restored = Entry { address, socket: address, address_name: NO_NAME };
         let entry = self.exporters.at(address).unwrap_or(restored);
         let exporter = stages.enricher.as_ref().map(|enricher| enricher.exporter(&entry)).unwrap_or_default();
-        let view = self.names.read();
-        let text = |name| view.get(name).to_owned();
-        let name = text(exporter.name);
-        Identity {
-            name: if name.is_empty() { ip_of(address).to_string() } else { name },
-            site: text(exporter.site),
-            region: text(exporter.region),
-            role: text(exporter.role),
-            tenant: text(exporter.tenant),
-            group: text(exporter.group),
-            known: exporter.known.is_some(),
-        }
+        let identity = Identity::new(&exporter, &self.names.read());
+        if identity.name.is_empty() { Identity { name: ip_of(address).to_string(), ..identity } } else { identity }
     }
 }
 
@@ -339,8 +317,7 @@ impl View {
         &self.0.target
     }
 
-    /// Has NetBox read soon, because something was changed there; everything if `full`. `false` if names do not come from
-    /// NetBox.
+    /// Makes the next refresh from NetBox due now, a full one if `full`. `false` if names do not come from NetBox.
     pub fn hint_netbox(&self, full: bool) -> bool {
         let hint = |netbox: &&Arc<NetBox>| if full { netbox.hint_full() } else { netbox.hint() };
         self.0.netbox.as_ref().inspect(hint).is_some()
@@ -363,10 +340,10 @@ impl View {
         addresses.map(|address| (address, self.0.identity(&stages, address))).collect()
     }
 
-    /// What is broken and only a restart mends. Takes no snapshot: a probe is answered whatever else is slow.
+    /// Whether all threads live. Takes no snapshot, so that a probe is answered at once whatever else is slow.
     ///
     /// # Errors
-    /// With what has ended.
+    /// The thread that has ended.
     pub fn health(&self) -> Result<(), String> {
         self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner()).health()
     }
@@ -374,7 +351,7 @@ impl View {
     /// Whether flows should be sent here. As cheap as [`health`](Self::health).
     ///
     /// # Errors
-    /// With the reason why not.
+    /// The reason why not.
     pub fn readiness(&self) -> Result<(), String> {
         self.0.stages.read().unwrap_or_else(|poisoned| poisoned.into_inner()).readiness()
     }
@@ -389,7 +366,7 @@ impl View {
             capacity: queue.capacity,
         };
         Snapshot {
-            // Last of all, so that nothing is booked later than it was counted.
+            // Read last: a row is then never counted by a stage and still missing here.
             accounts: self.0.ledger.snapshot(),
             readiness: stages.readiness(),
             health: stages.health(),

@@ -1,4 +1,5 @@
-//! What a message says about a value that cannot work: the range that it must lie in, the name that was probably meant.
+//! What a message says about a value that cannot work: the range that it must lie in, the name that was probably meant. And
+//! how it says a number.
 //!
 //! Configurations, filters and flags say it in the same words, which docs/configuration.md and scripts rest on.
 
@@ -26,6 +27,21 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// A number with its noun: `1 row`, `2 rows`.
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Bytes with a binary prefix, as keys of the configuration are usually set: `240 MiB`.
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        b if b >= 1 << 30 && b.is_multiple_of(1 << 30) => format!("{} GiB", b >> 30),
+        b if b >= 1 << 20 => format!("{} MiB", b >> 20),
+        b if b >= 1 << 10 => format!("{} KiB", b >> 10),
+        b => format!("{b} bytes"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +60,12 @@ mod tests {
         assert_eq!(nearest("lisen", known), Some("listen"));
         assert_eq!(nearest("receive_buffer", known), Some("receive_buffer_bytes"));
         assert_eq!(nearest("kafka_brokers", known), None);
+    }
+
+    #[test]
+    fn sizes_are_shown_as_they_are_set() {
+        for (octets, text) in [(100, "100 bytes"), (4 << 10, "4 KiB"), (240 << 20, "240 MiB"), (1 << 30, "1 GiB")] {
+            assert_eq!(bytes(octets), text);
+        }
     }
 }

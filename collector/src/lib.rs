@@ -25,6 +25,8 @@ mod collector;
 #[cfg(feature = "encode")]
 pub mod encode;
 pub mod metrics;
+pub mod api;
+mod describe;
 
 pub use collector::{Collector, CollectorError, CollectorStats};
 pub use config::CollectorConfig;

@@ -15,6 +15,7 @@ pub mod list;
 pub mod time;
 pub mod clock;
 pub mod names;
+pub mod text;
 pub mod exporter;
 pub mod prefix;
 pub mod ledger;

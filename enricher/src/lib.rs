@@ -26,6 +26,9 @@ pub mod geoip;
 pub mod lookup;
 pub mod stats;
 pub mod metrics;
+pub mod api;
+mod describe;
+pub mod identity;
 pub mod hits;
 pub mod explain;
 

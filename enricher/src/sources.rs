@@ -37,7 +37,7 @@ use crate::snapshot::Snapshot;
 use crate::stats::SourceStats;
 use files::{File, FileError};
 use http::{Poller, Remote};
-use status::{SharedStatus, Status};
+use status::{SharedStatus, SourceStatus};
 
 /// Why the sources cannot be used as they are configured.
 #[derive(Debug, thiserror::Error)]
@@ -205,7 +205,7 @@ impl Sources {
 
     /// The names of the sources, by the numbers that [`merged`](Self::merged) uses.
     pub fn labels(&self) -> Vec<String> {
-        self.parts.iter().map(|part| Status::stats(part.status()).source).collect()
+        self.parts.iter().map(|part| SourceStatus::stats(part.status()).source).collect()
     }
 
     pub(crate) fn rules(&self) -> &Rules {
@@ -239,7 +239,7 @@ impl Part {
         names: &Arc<Names>,
     ) -> Result<Self, SourceError> {
         let location = remote.location();
-        let status = Status::shared(format!("{kind}:{location}"), location);
+        let status = SourceStatus::shared(format!("{kind}:{location}"), location);
         match remotes {
             Remotes::AskOnce => {
                 let inventory = remote.ask(names, &status).unwrap_or_default();
@@ -256,7 +256,7 @@ impl Part {
 /// The state of all sources, as it changes.
 #[derive(Debug)]
 pub struct Monitor {
-    geoip: Vec<Arc<std::sync::Mutex<crate::geoip::reload::Status>>>,
+    geoip: Vec<Arc<std::sync::Mutex<crate::geoip::reload::DatabaseStatus>>>,
     parts: Vec<(SharedStatus, &'static [Asked])>,
 }
 
@@ -270,7 +270,7 @@ impl Monitor {
         });
         let parts = (0..).zip(&self.parts).map(|(id, (status, asked))| {
             let lookups = asked.iter().map(|&asked| hits.of(id, asked)).collect();
-            SourceStats { lookups, ..Status::stats(status) }
+            SourceStats { lookups, ..SourceStatus::stats(status) }
         });
         databases.chain(parts).collect()
     }

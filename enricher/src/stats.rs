@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use crate::geoip::database::Info;
-use crate::geoip::reload::Status;
+use crate::geoip::reload::DatabaseStatus;
 use crate::hits::{Asked, Hits, SourceHits};
 
 /// Counters that the worker adds to once per batch.
@@ -149,8 +149,8 @@ pub struct Database {
     pub file_bytes: u64,
 }
 
-impl From<&Status> for SourceStats {
-    fn from(status: &Status) -> Self {
+impl From<&DatabaseStatus> for SourceStats {
+    fn from(status: &DatabaseStatus) -> Self {
         let Info { database_type, build_epoch, networks, file_bytes, .. } = status.info.clone();
         Self {
             source: status.role.name().to_owned(),

@@ -12,10 +12,9 @@ use std::io::{self, Cursor, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use helios_advice::counted;
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{PcapError, create_reader};
-
-use crate::counted;
 
 mod blocks;
 mod fragments;
@@ -32,10 +31,10 @@ use ip::Ip;
 pub use live::{Event, Live};
 pub use writer::Writer;
 
-/// Room for some hundred packets at once; more buys nothing.
+/// Octets that are read at once: some hundred packets. More is not faster.
 const BUFFER_OCTETS: usize = 256 << 10;
 
-/// No packet is longer. A file that says otherwise is broken, and must not make us allocate what it asks for.
+/// Octets of the longest packet. A file with a longer one is broken, and must not make the reader allocate so much.
 const MAX_BLOCK_OCTETS: usize = 4 << 20;
 
 /// A UDP datagram of a capture.
@@ -64,11 +63,11 @@ pub struct Counts {
     pub not_ip: u64,
     /// Of interfaces whose link type is not known here.
     pub other_link: u64,
-    /// Fragments of datagrams that got complete.
+    /// Fragments of datagrams that were completed.
     pub fragments_joined: u64,
-    /// Fragments whose datagram never got complete.
+    /// Fragments of datagrams that were never completed.
     pub fragments_lost: u64,
-    /// Datagrams, counted as such as well, that are shorter than their headers say.
+    /// Datagrams that are shorter than their headers say; they are counted in `datagrams`, too.
     pub cut_datagrams: u64,
     /// How the reading ended.
     pub end: End,
@@ -244,7 +243,7 @@ impl Iterator for Capture {
     }
 }
 
-/// What keeps the reader from giving the next block.
+/// Why the reader does not give the next block.
 enum Stop {
     NeedsData,
     NeedsRoom,

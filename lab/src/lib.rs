@@ -14,8 +14,3 @@ pub mod send;
 pub mod replay;
 pub mod simulate;
 pub mod mmdb;
-
-/// A number with its noun: `1 row`, `2 rows`.
-pub fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}

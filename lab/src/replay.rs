@@ -2,8 +2,8 @@
 //!
 //! Each source (address and port) of the capture gets a socket of its own, because templates, samplers and sequence
 //! numbers belong to the transport session: two exporters in one capture stay two. Towards loopback targets sources
-//! can keep addresses of their own as well. Octets are sent as captured; times, sequence numbers and uptimes in them
-//! are those of then.
+//! can keep addresses of their own as well. Octets are sent as captured, with the times, sequence numbers and uptimes of
+//! the capture.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::capture::{Capture, CaptureError, Counts};
 use crate::send::pace::Pace;
-use crate::send::{Burst, Failure, Sender, reserve_sockets, stream};
+use crate::send::{Burst, Failure, OpenError, Sender, open, reserve_sockets, stream};
 
 /// Datagrams that are sent at once if all are due.
 const MAX_BURST: usize = 64;
@@ -21,10 +21,10 @@ const MAX_BURST: usize = 64;
 /// A datagram that is due so soon is sent now: the kernel does not keep shorter pauses.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 
-/// How long a pause may keep us from seeing that we are to stop.
+/// Longest sleep: a stop is noticed at its end.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where sources are mapped to that were not loopback addresses: 127.128.0.0/9.
+/// Addresses that stand for sources without a loopback address: 127.128.0.0/9.
 const MAPPED_SOURCES: u32 = 0x7f80_0000;
 
 /// How fast.
@@ -84,16 +84,56 @@ pub struct Report {
     pub capture: Counts,
 }
 
+/// Sources that are listed at the end; more would bury the result.
+const LISTED_SOURCES: usize = 20;
+
+impl Report {
+    /// The figures in one line: datagrams, octets, sources, time, rate.
+    pub fn line(&self) -> String {
+        let Report { datagrams, octets, elapsed, .. } = self;
+        let secs = elapsed.as_secs_f64();
+        let sources = self.sources.len();
+        let rate = if secs > 0.0 { *datagrams as f64 / secs } else { 0.0 };
+        format!("{datagrams} datagrams, {octets} octets from {sources} sources in {secs:.1} s, {rate:.0} datagrams/s")
+    }
+
+    /// A sentence for each thing about the replay that a user should know.
+    pub fn notes(&self, settings: &Settings) -> Vec<String> {
+        let mut notes = self.capture.notes();
+        if self.refused > 0 {
+            let target = settings.target;
+            notes.push(format!("{} datagrams refused: nobody listens at {target}", self.refused));
+        }
+        if let Some(failure) = self.failure {
+            notes.push(format!("{} datagrams not sent; last error: {failure}", self.failed));
+        }
+        if self.not_ipfix > 0 {
+            notes.push(format!("{} datagrams that are not IPFIX left out", self.not_ipfix));
+        }
+        if self.other_ports > 0 {
+            notes.push(format!("{} datagrams to other ports left out", self.other_ports));
+        }
+        if self.shortened_gaps > 0 {
+            let (gaps, max) = (self.shortened_gaps, settings.max_gap);
+            notes.push(format!("{gaps} pauses of the capture shortened to {max:?}: --max-gap keeps longer ones"));
+        }
+        if settings.keep_sources {
+            for (captured, sent) in self.sources.iter().take(LISTED_SOURCES) {
+                notes.push(format!("{captured} was sent from {sent}"));
+            }
+        }
+        notes
+    }
+}
+
 /// Why a replay ended early.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the text of a variant says what its fields are")]
 pub enum ReplayError {
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    #[error("cannot send from {from} to {target}: {source}")]
-    Socket { from: SocketAddr, target: SocketAddr, source: std::io::Error },
-    #[error("{0}")]
-    Sockets(String),
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 /// Sends the capture that `open` opens, each time anew. `watch` is called after every burst.
@@ -204,10 +244,9 @@ impl<'a, W: FnMut(&Report)> Replay<'a, W> {
         let from = SocketAddr::new(self.address(source.ip()), 0);
         // Doubling keeps the system calls few.
         if self.senders.len().is_power_of_two() {
-            reserve_sockets(self.senders.len() * 2).map_err(ReplayError::Sockets)?;
+            reserve_sockets(self.senders.len() * 2)?;
         }
-        let connect = if self.settings.tcp { Sender::connect_tcp } else { Sender::connect };
-        let sender = connect(from, target).map_err(|source| ReplayError::Socket { from, target, source })?;
+        let sender = open(from, target, self.settings.tcp)?;
         self.report.sources.push((source, sender.local_addr().unwrap_or(from)));
         self.senders.push(sender);
         self.by_source.insert(source, self.senders.len() - 1);
@@ -339,7 +378,7 @@ impl Timeline {
         let gap = Duration::from_nanos(timestamp_ns.saturating_sub(previous_ns));
         self.shortened += u64::from(gap > self.max_gap);
         self.position += gap.min(self.max_gap).div_f64(self.factor);
-        // A little back is reordering, and the latest time stays. Far back is another capture behind the first.
+        // A time a little earlier is reordering, and the latest time stays. A time much earlier begins another capture in the file.
         let back = Duration::from_nanos(previous_ns.saturating_sub(timestamp_ns));
         self.previous_ns = Some(if back > self.max_gap { timestamp_ns } else { previous_ns.max(timestamp_ns) });
         self.position

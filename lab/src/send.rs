@@ -95,6 +95,26 @@ impl Burst {
     }
 }
 
+/// Why a socket cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of a variant says what its fields are")]
+pub enum OpenError {
+    #[error("cannot send from {from} to {target}: {source}")]
+    Socket { from: SocketAddr, target: SocketAddr, source: io::Error },
+    /// The limit of open files is too low.
+    #[error("{0}")]
+    Limit(String),
+}
+
+/// Opens a socket that sends from `from` to `target`: a TCP connection if `tcp`, otherwise UDP.
+///
+/// # Errors
+/// [`OpenError::Socket`].
+pub fn open(from: SocketAddr, target: SocketAddr, tcp: bool) -> Result<Sender, OpenError> {
+    let connect = if tcp { Sender::connect_tcp } else { Sender::connect };
+    connect(from, target).map_err(|source| OpenError::Socket { from, target, source })
+}
+
 /// Why the kernel did not take a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -272,7 +292,11 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
 ///
 /// # Errors
 /// When the limit of open files is too low; the text says how to raise it.
-pub fn reserve_sockets(sockets: usize) -> Result<(), String> {
+pub fn reserve_sockets(sockets: usize) -> Result<(), OpenError> {
+    raise_limit(sockets).map_err(OpenError::Limit)
+}
+
+fn raise_limit(sockets: usize) -> Result<(), String> {
     let needed = sockets as u64 + OTHER_FILES;
     let (soft, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| format!("cannot read the limit of open files: {errno}"))?;
@@ -357,8 +381,8 @@ mod tests {
 
     #[test]
     fn more_sockets_than_the_hard_limit_are_refused_with_advice() {
-        assert_eq!(reserve_sockets(1), Ok(()));
-        let refused = reserve_sockets(usize::MAX >> 1).unwrap_err();
+        reserve_sockets(1).unwrap();
+        let refused = reserve_sockets(usize::MAX >> 1).unwrap_err().to_string();
         assert!(refused.contains("ulimit -n"), "{refused}");
     }
 }

@@ -5,7 +5,7 @@
 //! at its start and again from time to time, and reports flows of a mix that looks like a network's. A seed and the
 //! times of the calls determine every octet; no clock is read and nothing is sent here: [`run`] does both.
 //!
-//! It does not model what no collector can tell apart: routes, real user behaviour, flows that several exporters see.
+//! It does not model routes, the behaviour of users, or flows that several exporters see: no collector can tell the difference.
 
 use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr};
@@ -57,9 +57,9 @@ pub struct Settings {
     pub protocols: Vec<Protocol>,
     /// The same seed makes the same exporters and flows.
     pub seed: u64,
-    /// What a collector can tell the exporters apart by.
+    /// How a collector tells the exporters apart.
     pub addresses: Addresses,
-    /// That exporters of NetFlow v9 and IPFIX announce, those that they use included.
+    /// Templates that each exporter of NetFlow v9 and IPFIX announces, those that it uses included.
     pub templates: u16,
 }
 

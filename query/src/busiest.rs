@@ -1,13 +1,13 @@
 //! Questions that the tables of the busiest can answer: who sent, who received, which pairs of hosts, which services.
 //!
-//! These tables have a column `side`, which says what a row is about, and call its parts otherwise than `flows` does.
+//! These tables have a column `side`, which says what a row is about. Their other columns have other names than in `flows`.
 
 use helios_common::columns::{Column, DST_ADDR, EXPORTER_NAME, PROTO, SRC_ADDR};
 
 use crate::filter::Filter;
 use crate::key::Key;
 
-/// What the rows that answer a question are about.
+/// What a row of these tables is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Src,
@@ -53,7 +53,7 @@ impl Side {
         }
     }
 
-    /// The column that holds a key; its own name where the side does not call it otherwise.
+    /// The column that holds a key: the side's name for it, or else the key's own.
     pub(crate) fn column_of(self, key: Key) -> &'static str {
         self.keys().into_iter().find(|(known, _)| *known == key).map_or(key.name(), |(_, name)| name)
     }

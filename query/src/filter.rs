@@ -1,4 +1,4 @@
-//! A filter: its syntax tree, and what is wrong with a text that is none.
+//! A filter: its syntax tree, and what is wrong with a text that is no filter.
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};

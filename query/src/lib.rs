@@ -5,7 +5,8 @@
 //! Both follow from the same syntax tree, so a filter means the same everywhere.
 //!
 //! Start at [`Filter::parse`], then [`Question`]: it chooses the coarsest table that can answer and writes the statement.
-//! This crate does no I/O: it turns text into predicates and statements.
+//! An [`answer::Answer`] is read from the lines that ClickHouse sends; [`render`] makes a table, CSV or JSON of it.
+//! This crate does no I/O: it turns text into predicates and statements, and answers into text.
 
 #![deny(missing_docs, unreachable_pub)]
 
@@ -20,6 +21,8 @@ mod key;
 mod table;
 mod busiest;
 mod question;
+pub mod answer;
+pub mod render;
 pub mod protocols;
 
 pub use filter::{Filter, FilterError};

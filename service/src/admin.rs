@@ -37,12 +37,12 @@ pub enum AdminError {
     Other { address: SocketAddr, source: io::Error },
 }
 
-/// How a service is, for probes and scrapes. Each is asked on a thread that may block.
-pub trait Status: Clone + Send + Sync + 'static {
+/// The state of a service, for probes and scrapes. Its methods are called on threads that may block.
+pub trait Vitals: Clone + Send + Sync + 'static {
     /// Whether the process should live on: an error asks the supervisor for a restart.
     ///
     /// # Errors
-    /// What is broken and only a restart mends.
+    /// What is broken until the next restart.
     fn health(&self) -> Result<(), String>;
 
     /// Whether the process should get work now.
@@ -68,7 +68,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
 
 /// Serves /metrics, /healthz, /readyz and `pages` until the task is dropped. `names` lists all pages, for whoever asks
 /// for another one.
-pub async fn serve<S: Status>(listener: TcpListener, status: S, pages: Router, names: &'static str) {
+pub async fn serve<S: Vitals>(listener: TcpListener, status: S, pages: Router, names: &'static str) {
     let not_found =
         move || async move { (StatusCode::NOT_FOUND, format!("there is no such page; there are: {names}\n")) };
     let router = Router::new()
@@ -97,16 +97,16 @@ async fn blocking<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(make).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-async fn metrics<S: Status>(State(status): State<S>) -> Response {
+async fn metrics<S: Vitals>(State(status): State<S>) -> Response {
     let text = page(move || status.metrics()).await;
     text.map(|text| ([(header::CONTENT_TYPE, OPENMETRICS)], text)).into_response()
 }
 
-async fn health<S: Status>(State(status): State<S>) -> Response {
+async fn health<S: Vitals>(State(status): State<S>) -> Response {
     probe(blocking(move || status.health()).await)
 }
 
-async fn readiness<S: Status>(State(status): State<S>) -> Response {
+async fn readiness<S: Vitals>(State(status): State<S>) -> Response {
     probe(blocking(move || status.readiness()).await)
 }
 

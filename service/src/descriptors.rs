@@ -11,7 +11,7 @@ pub fn raise() {
     if soft < hard
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     {
-        tracing::warn!(soft, hard, %error, "the limit of open files could not be raised: it bounds the number of connections");
+        tracing::warn!(soft, hard, %error, "the limit of open files could not be raised; it limits the number of connections");
     }
 }
 

@@ -22,7 +22,7 @@ pub struct InUse {
     process: String,
 }
 
-/// Held as long as the process works in the directories.
+/// The locks of a process; they are released when the process ends.
 #[derive(Debug, Default)]
 pub struct Locks {
     _files: Vec<File>,
@@ -37,7 +37,7 @@ pub struct Directory<'a> {
     pub key: &'static str,
 }
 
-/// Locks all directories, or with `takeover` has them locked as soon as that is possible.
+/// Locks all directories. With `takeover`, a directory that another process has locked is locked when that process ends.
 ///
 /// A directory that cannot be made or written is not reported here: the part of the program that needs it says more.
 ///
@@ -58,7 +58,7 @@ pub fn lock(directories: &[Directory<'_>], takeover: bool) -> Result<Locks, InUs
                 let _ = file.read_to_string(&mut process);
                 return Err(InUse { path: path.to_owned(), key, process: process.trim().to_owned() });
             }
-            // A file system without locks: to keep two processes apart is then left to the operator.
+            // The file system has no locks: the operator has to keep two processes apart.
             Err(TryLockError::Error(error)) => {
                 tracing::warn!(directory = %path.display(), %error, "the directory cannot be locked");
             }

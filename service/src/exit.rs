@@ -66,6 +66,14 @@ impl Exit {
     }
 }
 
+/// Writes a subcommand's answer to standard output.
+///
+/// # Errors
+/// [`Exit::output`].
+pub fn print(text: &str) -> Result<(), Exit> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::output(&error))
+}
+
 /// Run-time errors by default: the chain of causes in one line.
 impl From<anyhow::Error> for Exit {
     fn from(error: anyhow::Error) -> Self {

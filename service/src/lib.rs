@@ -6,6 +6,8 @@
 #![deny(missing_docs, unreachable_pub)]
 
 pub mod exit;
+pub mod arguments;
+pub mod progress;
 pub mod config;
 pub mod log;
 pub mod signals;

@@ -18,7 +18,7 @@ const ONE_STOP: Duration = Duration::from_secs(1);
 /// When the system does not let the process take signals.
 pub async fn second() -> io::Result<&'static str> {
     tokio::time::sleep(ONE_STOP).await;
-    // Only what comes from now on: the streams of before still hold what came meanwhile.
+    // New streams have only signals that come from now on; the earlier ones still hold those that came meanwhile.
     Ok(Signals::install()?.next().await)
 }
 

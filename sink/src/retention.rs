@@ -16,6 +16,7 @@ use crate::migrate::rows;
 use crate::schema::{Table, ddl};
 
 pub mod config;
+pub mod report;
 
 /// How often a running helios looks: a partition is a day or a week, so minutes are soon enough.
 pub const INTERVAL: Duration = Duration::from_secs(300);

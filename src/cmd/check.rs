@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use helios_advice::counted;
 use helios_common::names::Names;
 use helios_enricher::GeoipConfig;
 use helios_enricher::geoip::reload::Files;
@@ -14,16 +15,15 @@ use helios_enricher::sources::files::File;
 use helios_enricher::sources::{Remotes, Sources};
 use helios_netbox::NetBox;
 use helios_netbox::config::TOKEN_VARIABLE;
-use helios_sink::{client, migrate};
+use helios_sink::{client, explain, migrate};
 use nix::unistd::{AccessFlags, access};
 
-use super::progress::Progress;
-use super::{ConfigArgs, ListenArgs, counted};
+use super::{ConfigArgs, ListenArgs};
 use crate::config::Config;
-use crate::explain;
 use crate::pipeline::{names_of_netbox, netbox_file};
 use helios_service::config::Configuration as _;
-use helios_service::exit::Exit;
+use helios_service::exit::{Exit, print};
+use helios_service::progress::Progress;
 
 mod report;
 
@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     let config = args.config.load(&args.listen)?;
     if let Some(exporter) = args.explain.first() {
         let page = explanation(&config, exporter, args.explain.get(1).map(String::as_str))?;
-        return io::stdout().lock().write_all(page.as_bytes()).map_err(|error| Exit::output(&error));
+        return print(&page);
     }
     let databases = files(&config, SystemTime::now())?;
     let mut report = if args.print { config.redacted().to_yaml() } else { report::describe(&config, &databases) };
@@ -73,10 +73,10 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         report.push_str(&connect(&config)?);
         report.push_str(&connect_netbox(&config)?);
     }
-    io::stdout().lock().write_all(report.as_bytes()).map_err(|error| Exit::output(&error))
+    print(&report)
 }
 
-/// Asks the configured sources once. One that does not answer is said to be missing, on standard error.
+/// Asks the configured sources once. A source that does not answer is named on standard error.
 fn explanation(config: &Config, exporter: &str, interface: Option<&str>) -> Result<String, Exit> {
     let names = Arc::new(Names::new());
     let netbox = netbox(config)?;
@@ -91,8 +91,8 @@ fn explanation(config: &Config, exporter: &str, interface: Option<&str>) -> Resu
     Ok(helios_enricher::explain::explain(&sources, &names, exporter, interface))
 }
 
-/// How long an explanation waits for the next answer of a NetBox of which nothing is saved: reading all of a large one
-/// takes minutes.
+/// How long an explanation waits for the next answer of NetBox if nothing is saved: reading a large NetBox takes minutes, and
+/// an answer comes every few seconds.
 const NETBOX_PATIENCE: Duration = Duration::from_secs(60);
 
 /// NetBox as it was last saved; without a saved state it is read.
@@ -100,7 +100,7 @@ fn netbox(config: &Config) -> Result<Option<Arc<NetBox>>, Exit> {
     if config.netbox.url.is_none() {
         return Ok(None);
     }
-    // A guest: the snapshot is that of the `helios run` beside it, which may have other settings.
+    // The file belongs to the `helios run` beside it, which may have other settings: it is only read.
     let netbox = NetBox::visit(config.netbox.clone(), netbox_file(config).as_deref())
         .map_err(|error| Exit::run_time(format_args!("cannot start a thread: {error}")))?;
     wait_for_netbox(&netbox, NETBOX_PATIENCE, &mut io::stderr().lock());
@@ -134,7 +134,7 @@ fn wait_for_netbox(netbox: &NetBox, patience: Duration, out: &mut impl io::Write
             progress.finish();
             let _ = writeln!(
                 out,
-                "helios: without NetBox: it did not answer in time; once `helios run` has read it, its names are in collector.state_dir"
+                "helios: without NetBox: it did not answer in time; `helios run` saves its names in collector.state_dir once it has read them"
             );
             return;
         }
@@ -146,7 +146,7 @@ fn wait_for_netbox(netbox: &NetBox, patience: Duration, out: &mut impl io::Write
 /// Asks ClickHouse for its version and what the schema lacks.
 fn connect(config: &Config) -> Result<String, Exit> {
     let clickhouse = &config.clickhouse;
-    let runtime = explain::runtime().map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))?;
+    let runtime = super::runtime()?;
     runtime.block_on(async {
         let client = client::connect(clickhouse).map_err(|error| Exit::configuration([error]))?;
         let failed = |error| Exit::run_time(explain::question(clickhouse, &error));
@@ -169,35 +169,20 @@ fn connect(config: &Config) -> Result<String, Exit> {
 /// Asks NetBox for its version and for what the token and the configuration lack.
 fn connect_netbox(config: &Config) -> Result<String, Exit> {
     let Some(url) = &config.netbox.url else { return Ok(String::new()) };
-    let runtime = explain::runtime().map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))?;
+    let runtime = super::runtime()?;
     let found = runtime.block_on(helios_netbox::inspect(&config.netbox));
     let found = found.map_err(|error| Exit::run_time(format_args!("NetBox at {url}: {error}")))?;
     if !found.refused.is_empty() {
         let lacks = found.refused.join(", ");
         return Err(Exit::run_time(format_args!("NetBox at {url}: the token lacks {lacks}: grant it (action view)")));
     }
-    let objects: u64 = found.objects.iter().map(|(_, count)| count).sum();
-    let mut lines = vec![format!("NetBox {} answers; {objects} objects are read", found.version)];
-    lines.extend(found.missing.iter().map(|permission| format!("the token lacks {permission}: names go without it")));
-    lines.extend(
-        found
-            .unknown_fields
-            .iter()
-            .map(|(key, name)| format!("netbox.{key}: NetBox has no custom field `{name}` that the token may view")),
-    );
-    lines.extend(
-        found
-            .ignored_filters
-            .iter()
-            .map(|(kind, name)| format!("netbox.filters: NetBox does not know `{name}` for {kind} and ignores it")),
-    );
-    Ok(lines.iter().map(|line| format!("{:<16}{line}\n", "netbox")).collect())
+    Ok(found.lines().iter().map(|line| format!("{:<16}{line}\n", "netbox")).collect())
 }
 
 /// Opens every file that the configuration names, and describes the databases among them.
 fn files(config: &Config, now: SystemTime) -> Result<Vec<String>, Exit> {
     let geoip = &config.enricher.geoip;
-    // Each by itself, so that two broken ones are two lines.
+    // Each database by itself, so that two broken ones are two lines.
     let only = |city, asn| GeoipConfig { city, asn };
     let each =
         [geoip.city.clone().map(|path| only(Some(path), None)), geoip.asn.clone().map(|path| only(None, Some(path)))];
@@ -227,7 +212,8 @@ fn files(config: &Config, now: SystemTime) -> Result<Vec<String>, Exit> {
     if mistakes.is_empty() { Ok(found) } else { Err(Exit::configuration(mistakes)) }
 }
 
-/// Tokens and authorities for NetBox, Prometheus and other web servers: `helios run` would do without their names.
+/// Files with tokens and certificate authorities that cannot be read: `helios run` would start without the names of these
+/// servers.
 fn unreadable(config: &Config) -> Vec<String> {
     let (netbox, prometheus) = (&config.netbox, &config.enricher.interfaces.prometheus);
     let mut files = Vec::new();
@@ -252,7 +238,7 @@ fn unreadable(config: &Config) -> Vec<String> {
     files.into_iter().filter_map(error).collect()
 }
 
-/// What else `helios run` would refuse or do without: directories that cannot be written, a NetBox without a token.
+/// What else `helios run` would refuse or ignore: directories that cannot be written, a NetBox without a token.
 fn unusable(config: &Config) -> Vec<String> {
     let spool = config.sink().spool;
     let directories = [
@@ -261,7 +247,7 @@ fn unusable(config: &Config) -> Vec<String> {
     ];
     let mut found: Vec<String> = Vec::new();
     for (key, directory) in directories {
-        // Both are often below one another: one line is enough.
+        // The spool is often below the state directory: one line is enough.
         if let Some(problem) = directory.filter(|_| found.is_empty()).and_then(unwritable) {
             found.push(format!("{key}: {problem}"));
         }
@@ -276,7 +262,7 @@ fn unusable(config: &Config) -> Vec<String> {
     found
 }
 
-/// Why files cannot be made in a directory, or in the one above it that is there already. Makes nothing.
+/// Why this user cannot create files in a directory, or in the first one above it that exists. Creates nothing.
 fn unwritable(directory: &Path) -> Option<String> {
     let present = directory.ancestors().find(|path| path.symlink_metadata().is_ok() || path.as_os_str().is_empty())?;
     let present = if present.as_os_str().is_empty() { Path::new(".") } else { present };
@@ -284,7 +270,7 @@ fn unwritable(directory: &Path) -> Option<String> {
         return Some(format!("{} is no directory", present.display()));
     }
     let error = access(present, AccessFlags::W_OK | AccessFlags::X_OK).err()?;
-    Some(format!("the user that runs this cannot make files in {}: {}", present.display(), error.desc()))
+    Some(format!("this user cannot create files in {}: {}", present.display(), error.desc()))
 }
 
 #[cfg(test)]

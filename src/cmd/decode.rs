@@ -13,9 +13,10 @@ use helios_common::names::NamesView;
 use helios_query::Filter;
 
 use crate::config::Config;
-use helios_lab::capture::{Capture, Event, Live};
-use helios_lab::counted;
-use helios_lab::decode::{Csv, JsonLines, Raw, Rows, Session, Table};
+use helios_advice::counted;
+use helios_lab::capture::{Capture, Live};
+use helios_lab::decode::run::{self, RunError};
+use helios_lab::decode::{Csv, JsonLines, Rows, Table};
 use helios_service::config::Sources;
 use helios_service::exit::Exit;
 use helios_service::signals;
@@ -111,16 +112,20 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     let stop = signals::stop_flag().map_err(Exit::run_time)?;
     let mut live = Live::start(capture, stop).map_err(Exit::run_time)?;
     let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-    let mut notes = if args.raw {
-        raw(&mut live, out)?
+    let notes = if args.raw {
+        run::raw(&mut live, out)
     } else if args.summary {
-        summary(&mut live, decoder, out)?
+        run::summary(&mut live, decoder, out)
     } else {
         let (taken, left) = (Cell::new(0), Cell::new(0));
-        let notes = rows(&mut live, decoder, writer(args, columns, out, &taken, &left)?)?;
+        let notes = run::rows(&mut live, decoder, writer(args, columns, out, &taken, &left)?);
         let none = (taken.get() == 0 && left.get() > 0).then(|| none_taken(left.get()));
-        notes.into_iter().chain(none).collect()
+        notes.map(|notes| notes.into_iter().chain(none).collect())
     };
+    let mut notes = notes.map_err(|error| match error {
+        RunError::Capture(error) => Exit::run_time(error),
+        RunError::Output(error) => Exit::output(&error),
+    })?;
     let counts = live.counts();
     notes.splice(0..0, counts.notes());
     if live.is_stopped() {
@@ -188,48 +193,6 @@ impl Rows for Filtered<'_> {
     fn finish(&mut self) -> io::Result<()> {
         self.rows.finish()
     }
-}
-
-fn rows(live: &mut Live, config: DecoderConfig, mut rows: Box<dyn Rows + '_>) -> Result<Vec<String>, Exit> {
-    let mut session = Session::new(config);
-    loop {
-        let done = match live.next_event().map_err(Exit::run_time)? {
-            Event::Datagram(datagram) => session.feed(&datagram, Some(rows.as_mut())),
-            Event::Idle => rows.flush(),
-            Event::End => break,
-        };
-        done.map_err(|error| Exit::output(&error))?;
-    }
-    rows.finish().map_err(|error| Exit::output(&error))?;
-    Ok(session.summary().notes())
-}
-
-fn summary(live: &mut Live, config: DecoderConfig, mut out: impl Write) -> Result<Vec<String>, Exit> {
-    let mut session = Session::new(config);
-    loop {
-        match live.next_event().map_err(Exit::run_time)? {
-            Event::Datagram(datagram) => session.feed(&datagram, None).map_err(|error| Exit::output(&error))?,
-            Event::Idle => {}
-            Event::End => break,
-        }
-    }
-    let written = serde_json::to_writer_pretty(&mut out, session.summary()).map_err(io::Error::from);
-    written.and_then(|()| writeln!(out)).and_then(|()| out.flush()).map_err(|error| Exit::output(&error))?;
-    Ok(session.summary().notes())
-}
-
-fn raw(live: &mut Live, out: impl Write) -> Result<Vec<String>, Exit> {
-    let mut raw = Raw::new(out);
-    loop {
-        let done = match live.next_event().map_err(Exit::run_time)? {
-            Event::Datagram(datagram) => raw.feed(&datagram),
-            Event::Idle => raw.flush(),
-            Event::End => break,
-        };
-        done.map_err(|error| Exit::output(&error))?;
-    }
-    raw.finish().map_err(|error| Exit::output(&error))?;
-    Ok(raw.notes().into_iter().collect())
 }
 
 fn columns(names: &[String]) -> Result<Option<Vec<Column>>, Exit> {

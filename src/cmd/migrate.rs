@@ -1,14 +1,12 @@
 //! `helios migrate`: create and upgrade the schema.
 
-use std::io::{self, Write};
 use std::time::Instant;
 
-use helios_sink::client;
 use helios_sink::migrate::{self, Step};
+use helios_sink::{client, explain};
 
 use super::{ConfigArgs, ListenArgs};
-use crate::explain;
-use helios_service::exit::Exit;
+use helios_service::exit::{Exit, print};
 
 /// Create or upgrade the tables in ClickHouse
 ///
@@ -33,32 +31,28 @@ pub struct Args {
 /// 78 for a wrong configuration, 1 when ClickHouse cannot be reached or refuses a step.
 pub fn run(args: &Args) -> Result<(), Exit> {
     let config = args.config.load(&ListenArgs::default())?.clickhouse;
-    let runtime = explain::runtime().map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))?;
+    let runtime = super::runtime()?;
     runtime.block_on(async {
         let client = client::connect(&config).map_err(|error| Exit::configuration([error]))?;
         let failed = |error| Exit::run_time(explain::migration(&config, &error));
         if args.dry_run {
-            return print(&migrate::plan(&client, &config).await.map_err(failed)?);
+            return show(&migrate::plan(&client, &config).await.map_err(failed)?);
         }
         let mut steps = Steps::default();
         let plan = migrate::apply(&client, &config, |step| steps.begin(step)).await.map_err(failed)?;
         steps.end();
         match plan.is_empty() {
-            true => say(&format!("the schema in database {} is up to date\n", config.database)),
+            true => print(&format!("the schema in database {} is up to date\n", config.database)),
             false => steps.written,
         }
     })
 }
 
-fn print(plan: &[Step]) -> Result<(), Exit> {
+fn show(plan: &[Step]) -> Result<(), Exit> {
     if plan.is_empty() {
-        return say("-- the schema is up to date\n");
+        return print("-- the schema is up to date\n");
     }
-    plan.iter().try_for_each(|step| say(&format!("-- {}\n{};\n\n", step.purpose, step.sql)))
-}
-
-fn say(text: &str) -> Result<(), Exit> {
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::output(&error))
+    plan.iter().try_for_each(|step| print(&format!("-- {}\n{};\n\n", step.purpose, step.sql)))
 }
 
 /// Prints a step when the next one begins, with the time it took.
@@ -81,7 +75,7 @@ impl Steps {
 
     fn end(&mut self) {
         let Some((purpose, since)) = self.current.take() else { return };
-        let result = say(&format!("{purpose} ({:.2} s)\n", since.elapsed().as_secs_f64()));
+        let result = print(&format!("{purpose} ({:.2} s)\n", since.elapsed().as_secs_f64()));
         // A closed pipe must not stop a migration halfway; the first error is told at the end.
         if self.written.is_ok() {
             self.written = result;

@@ -1,23 +1,25 @@
-//! `helios query`: who had most of the traffic in a time, asked of ClickHouse once.
+//! `helios query`: the keys with the most traffic in a time, asked of ClickHouse once.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use clap::ValueEnum;
+use helios_advice::counted;
 use helios_common::clock::unix_secs;
+use helios_query::answer::Answer;
+use helios_query::render::{self, Figure};
 use helios_query::{Filter, Holds, Key, Measure, Question, Range, Table};
-use helios_service::exit::Exit;
+use helios_service::arguments::duration;
+use helios_service::exit::{Exit, print};
 
-use super::{ConfigArgs, ListenArgs, counted};
-use crate::answer::render::{self, Figure};
-use crate::answer::{self, Answer};
-use crate::explain;
+use super::{ConfigArgs, ListenArgs};
+use crate::answer;
 
 /// Sum traffic by any columns, from the coarsest table that can answer
 ///
-/// Figures are estimates, scaled by the sampling intervals of the flows. The ends of the time are rounded to the rows of
-/// the table that answers (an hour, a minute, or none); the last line says which table it was and what time it has.
+/// Figures are estimates, scaled by the sampling intervals of the flows. The begin of the time is rounded down and its end up to
+/// the hours or minutes of the table that answers. The last line names this table and the time that was summed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Filters are made of fields, values, and, or, not and parentheses (docs/query.md):
   src in 10.0.0.0/8 and dport 443 and not proto udp
@@ -39,22 +41,22 @@ pub struct Args {
     filter: String,
 
     /// How far back to look, such as 15m, 24h, 30d
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = super::duration, conflicts_with = "from")]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration, conflicts_with = "from")]
     last: Duration,
 
     /// Begin of the time in UTC: `2026-11-27`, `2026-11-27 22:00`, or RFC 3339 with another offset
     #[arg(long, value_name = "TIME", value_parser = moment)]
     from: Option<u64>,
 
-    /// End of the time, not included; now without it
+    /// End of the time, not included [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment, requires = "from")]
     to: Option<u64>,
 
-    /// Rows at the most
+    /// Largest number of rows
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     top: u64,
 
-    /// By what the busiest are chosen
+    /// Sum that orders the rows
     #[arg(long, value_enum, default_value_t = Order::Bytes)]
     order: Order,
 
@@ -95,7 +97,7 @@ const POINTS: usize = 24;
 pub fn run(args: &Args) -> Result<(), Exit> {
     let config = args.config.load(&ListenArgs::default())?;
     let question = question(args)?;
-    let runtime = explain::runtime().map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))?;
+    let runtime = super::runtime()?;
     let points = if args.format == Format::Csv { 0 } else { POINTS };
     let answer = answer::ask(&config.clickhouse, &question, args.table, points);
     let answer = runtime.block_on(answer).map_err(Exit::run_time)?;
@@ -104,7 +106,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         Format::Csv => render::csv(&question.by, &answer),
         Format::Json => format!("{:#}\n", render::json(&question.by, &answer)),
     };
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::output(&error))?;
+    print(&text)?;
     for note in notes(&question, &answer) {
         // Nobody is left to tell when standard error is closed.
         let _ = writeln!(io::stderr().lock(), "helios: {note}");

@@ -5,14 +5,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::progress::Progress;
 use helios_lab::capture::Capture;
-use helios_lab::replay::{Report, Settings, Speed, run as run_replay};
-use helios_service::exit::Exit;
+use helios_lab::replay::{Settings, Speed, run as run_replay};
+use helios_service::arguments::{address, duration, number};
+use helios_service::exit::{Exit, print};
+use helios_service::progress::Progress;
 use helios_service::signals::stop_flag;
-
-/// Sources that are listed at the end; more would bury the result.
-const LISTED_SOURCES: usize = 20;
 
 /// Send the datagrams of a capture to a collector
 ///
@@ -32,11 +30,11 @@ pub struct Args {
     capture: PathBuf,
 
     /// Address of the collector
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055", value_parser = super::target)]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055", value_parser = address)]
     target: SocketAddr,
 
     /// Datagrams per second, such as 500, 5k or 1M
-    #[arg(long, value_name = "DATAGRAMS", value_parser = super::simulate::rate, conflicts_with_all = ["speed", "max"])]
+    #[arg(long, value_name = "DATAGRAMS", value_parser = number, conflicts_with_all = ["speed", "max"])]
     rate: Option<f64>,
 
     /// Speed relative to the capture, such as 10x or 0.5x
@@ -48,7 +46,7 @@ pub struct Args {
     max: bool,
 
     /// Longest pause between two datagrams; longer pauses of the capture are shortened to it
-    #[arg(long, value_name = "TIME", value_parser = super::duration, default_value = "5s")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
     max_gap: Duration,
 
     /// Number of times that the capture is sent
@@ -81,17 +79,17 @@ pub fn run(args: Args) -> Result<(), Exit> {
         || Capture::open(&args.capture),
         &stop,
         |report| {
-            progress.show(|| line(report));
+            progress.show(|| report.line());
         },
     );
     progress.finish();
     let report = result.map_err(Exit::run_time)?;
     let mut stderr = io::stderr().lock();
-    for note in notes(&settings, &report) {
+    for note in report.notes(&settings) {
         // A closed standard error is no failure: the work is done.
         let _ = writeln!(stderr, "helios: {note}");
     }
-    writeln!(io::stdout().lock(), "{}", line(&report)).map_err(|error| Exit::output(&error))?;
+    print(&(report.line() + "\n"))?;
     match (report.datagrams, report.refused + report.failed) {
         (0, 1..) => Err(Exit::run_time(format_args!("nothing was sent to {}", settings.target))),
         (0, 0) => Err(Exit::run_time(format_args!("{}: no UDP datagram to send", args.capture.display()))),
@@ -118,42 +116,6 @@ impl Args {
         let Self { target, max_gap, times, keep_sources, port, tcp, .. } = *self;
         Ok(Settings { target, speed, max_gap, times, keep_sources, port, tcp })
     }
-}
-
-fn line(report: &Report) -> String {
-    let Report { datagrams, octets, elapsed, .. } = report;
-    let secs = elapsed.as_secs_f64();
-    let sources = report.sources.len();
-    let rate = if secs > 0.0 { *datagrams as f64 / secs } else { 0.0 };
-    format!("{datagrams} datagrams, {octets} octets from {sources} sources in {secs:.1} s, {rate:.0} datagrams/s")
-}
-
-/// A sentence for each thing about the replay that a user should know.
-fn notes(settings: &Settings, report: &Report) -> Vec<String> {
-    let mut notes = report.capture.notes();
-    if report.refused > 0 {
-        let target = settings.target;
-        notes.push(format!("{} datagrams refused: nobody listens at {target}", report.refused));
-    }
-    if let Some(failure) = report.failure {
-        notes.push(format!("{} datagrams not sent; last error: {failure}", report.failed));
-    }
-    if report.not_ipfix > 0 {
-        notes.push(format!("{} datagrams that are not IPFIX left out", report.not_ipfix));
-    }
-    if report.other_ports > 0 {
-        notes.push(format!("{} datagrams to other ports left out", report.other_ports));
-    }
-    if report.shortened_gaps > 0 {
-        let (gaps, max) = (report.shortened_gaps, settings.max_gap);
-        notes.push(format!("{gaps} pauses of the capture shortened to {max:?}: --max-gap keeps longer ones"));
-    }
-    if settings.keep_sources {
-        for (captured, sent) in report.sources.iter().take(LISTED_SOURCES) {
-            notes.push(format!("{captured} was sent from {sent}"));
-        }
-    }
-    notes
 }
 
 /// A positive factor, with or without an x behind it.
@@ -192,21 +154,6 @@ mod tests {
         assert!(refused("x.pcap --keep-sources --target [::1]:2055").lines()[0].contains("IPv4 loopback"));
         assert!(refused("x.pcap --keep-sources --target 192.0.2.1:2055").lines()[0].contains("192.0.2.1"));
         assert_eq!(refused("- --loop 2").code(), 64);
-    }
-    #[test]
-    fn notes_name_what_was_not_sent_and_from_where_it_was() {
-        let settings = settings("x.pcap --keep-sources").unwrap();
-        let source = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let report = Report {
-            refused: 2,
-            shortened_gaps: 1,
-            sources: vec![(source("192.0.2.1:5000"), source("127.128.0.1:40000"))],
-            ..Report::default()
-        };
-        let notes = notes(&settings, &report);
-        assert_eq!(notes.len(), 3, "{notes:?}");
-        assert!(notes[0].contains("nobody listens at 127.0.0.1:2055") && notes[1].contains("shortened to 5s"));
-        assert_eq!(notes[2], "192.0.2.1:5000 was sent from 127.128.0.1:40000");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use helios_advice::counted;
 use helios_service::admin as service_admin;
 use helios_service::config::differences;
 use helios_service::directory_lock::{self, Directory, Locks};
@@ -14,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
-use super::{ConfigArgs, ListenArgs, counted};
+use super::{ConfigArgs, ListenArgs};
 use crate::admin;
 use crate::config::Config;
 use crate::pipeline::{Drained, Pipeline, Snapshot, StartError};
@@ -61,7 +62,7 @@ pub fn run(args: &Args) -> Result<(), Exit> {
         .build()
         .map_err(|error| Exit::run_time(format_args!("cannot start threads: {error}")))?;
     let result = operate(args, &config, &runtime);
-    // Connections that still wait for an answer are not waited for.
+    // Requests under way are cut off here.
     runtime.shutdown_background();
     result
 }
@@ -104,7 +105,7 @@ fn operate(args: &Args, config: &Config, runtime: &Runtime) -> Result<(), Exit> 
     })
 }
 
-/// Reads the configuration again: the level of the log changes at once, and the log names what takes a new process.
+/// Reads the configuration again. The level of the log changes at once; the log names the keys that need a restart.
 fn reload(args: &Args, running: &Config) {
     let config = match args.config.read(&args.listen) {
         Ok(config) => config,
@@ -112,7 +113,7 @@ fn reload(args: &Args, running: &Config) {
             for mistake in mistakes.lines() {
                 error!("{mistake}");
             }
-            return error!("the configuration is wrong: helios goes on with the one before");
+            return error!("the configuration is wrong: helios keeps the one that it has");
         }
     };
     if let Err(problem) = log::set_level(&config.log) {
@@ -155,7 +156,7 @@ fn start_failure(error: StartError) -> Exit {
     }
 }
 
-/// The one line that says how this process runs.
+/// Logs the one line that says how this process runs.
 fn announce(config: &Config, snapshot: &Snapshot, admin: Option<SocketAddr>) {
     let sockets = &snapshot.collector.sockets;
     let listen: Vec<String> =

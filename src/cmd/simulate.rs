@@ -1,27 +1,22 @@
 //! `helios simulate`: synthetic exporters of every protocol, at a rate.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use helios_collector::decode::Protocol;
 
-use super::counted;
-use super::progress::Progress;
-use helios_lab::capture::Writer;
-use helios_lab::send::{Sender, reserve_sockets};
-use helios_lab::simulate::run::{
-    FILE_FLOWS_PER_SEC, Load, MAX_VISIT_FLOWS, Output, Status, run as run_simulation, wall_clock,
-};
+use helios_lab::simulate::run::{FILE_FLOWS_PER_SEC, Load, Output, run as run_simulation, wall_clock};
 use helios_lab::simulate::summary::Summary;
 use helios_lab::simulate::{Addresses, Settings, Simulation, Sources, geoip};
-use helios_service::exit::Exit;
+use helios_service::arguments::{address, count, duration, number};
+use helios_service::exit::{Exit, print};
+use helios_service::progress::Progress;
 use helios_service::signals::stop_flag;
 
-/// What a run without a limit is limited to.
+/// Time of a run without a limit.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 /// A rate that any collector takes.
@@ -30,13 +25,10 @@ const DEFAULT_FLOWS_PER_SEC: f64 = 1_000.0;
 /// Exporters are numbered in 16 bits of a loopback prefix and of agent addresses.
 const MAX_EXPORTERS: u32 = 65_000;
 
-/// A run that falls behind the rate asked for by more than this share says so.
-const ENOUGH_MISSING: f64 = 0.02;
-
 /// Send flows of synthetic exporters to a collector
 ///
-/// The exporters take turns with NetFlow v5, v7, v9, IPFIX and sFlow v5 (and v1 where --protocol names it). Each has its own boot time, sampling interval
-/// and sequence numbers. It announces templates, samplers and interfaces at its start and every 20 s or 1,000
+/// The exporters take turns with NetFlow v5, v7, v9, IPFIX and sFlow v5, and with v1 if --protocol names it. Each has its own
+/// boot time, sampling interval and sequence numbers. It announces templates, samplers and interfaces at its start and every 20 s or 1,000
 /// datagrams, and reports a realistic mix of flows. The same seed makes the same flows.
 ///
 /// With a loopback target, each exporter has its own source address (--sources). With any other target, all exporters
@@ -55,7 +47,7 @@ const ENOUGH_MISSING: f64 = 0.02;
   helios simulate --count 1M --summary-json sent.json           to compare with what was stored")]
 pub struct Args {
     /// Address of the collector
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055", value_parser = super::target)]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2055", value_parser = address)]
     target: SocketAddr,
 
     /// Number of exporters, at least one for each protocol
@@ -82,7 +74,7 @@ pub struct Args {
     tcp: bool,
 
     /// Flows per second of all exporters together, such as 500, 10k or 1.5M [default: 1k]
-    #[arg(long, value_name = "FLOWS", value_parser = rate, conflicts_with = "max")]
+    #[arg(long, value_name = "FLOWS", value_parser = number, conflicts_with = "max")]
     rate: Option<f64>,
 
     /// As fast as possible
@@ -94,7 +86,7 @@ pub struct Args {
     count: Option<u64>,
 
     /// Stop after this time, such as 500ms, 10s, 5m, 1h [default: 10s if there is no --count]
-    #[arg(long, value_name = "TIME", value_parser = super::duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
 
     /// Seed of the random exporters and flows
@@ -123,11 +115,6 @@ pub struct Args {
     /// with UDP_GRO. On loopback, tcpdump then captures several datagrams as one: give this flag for a capture.
     #[arg(long)]
     no_gso: bool,
-}
-
-fn println_paths(paths: &[PathBuf]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    paths.iter().try_for_each(|path| writeln!(out, "{}", path.display()))
 }
 
 /// Protocols by their short names; those of the column `export_protocol` are understood as well.
@@ -165,8 +152,8 @@ pub fn run(args: Args) -> Result<(), Exit> {
     if let Some(folder) = &args.write_geoip {
         let paths = geoip::write(folder)
             .map_err(|error| Exit::run_time(format_args!("cannot write databases to {}: {error}", folder.display())))?;
-        println_paths(&paths).map_err(|error| Exit::output(&error))?;
-        return Ok(());
+        let paths: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
+        return print(&paths);
     }
     let settings = args.settings()?;
     let load = args.load();
@@ -175,8 +162,8 @@ pub fn run(args: Args) -> Result<(), Exit> {
     let mut simulation = Simulation::new(&settings, start);
     let mut output = args.output(&simulation)?;
     let mut progress = Progress::default();
-    let result = run_simulation(&mut simulation, &load, &mut output, start, &stop, |status| {
-        progress.show(|| progress_line(&status));
+    let result = run_simulation(&mut simulation, &load, &mut output, start, &stop, |state| {
+        progress.show(|| state.to_string());
     });
     progress.finish();
     let written = result.and_then(|summary| output.finish().map(|()| summary));
@@ -240,28 +227,10 @@ impl Args {
     }
 
     fn output(&self, simulation: &Simulation) -> Result<Output, Exit> {
-        if let Some(path) = &self.write {
-            let file = File::create(path).and_then(|file| Writer::new(BufWriter::with_capacity(1 << 20, file)));
-            return match file {
-                Ok(writer) => Ok(Output::File { writer, target: self.target }),
-                Err(error) => Err(self.write_error(&error)),
-            };
+        match &self.write {
+            Some(path) => Output::file(path, self.target).map_err(|error| self.write_error(&error)),
+            None => Output::network(simulation, self.target, self.tcp, !self.no_gso).map_err(Exit::run_time),
         }
-        reserve_sockets(simulation.exporters().len()).map_err(Exit::run_time)?;
-        let any = match self.target {
-            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        let senders = simulation.exporters().iter().map(|exporter| {
-            let source = exporter.identity().source.unwrap_or(any);
-            let connect = if self.tcp { Sender::connect_tcp } else { Sender::connect };
-            let mut sender = connect(SocketAddr::new(source, 0), self.target).map_err(|error| {
-                Exit::run_time(format_args!("cannot send from {source} to {}: {error}", self.target))
-            })?;
-            sender.set_segmentation(!self.no_gso);
-            Ok(sender)
-        });
-        senders.collect::<Result<_, _>>().map(Output::Network)
     }
 
     fn write_error(&self, error: &io::Error) -> Exit {
@@ -270,90 +239,35 @@ impl Args {
     }
 
     fn report(&self, summary: &Summary) -> Result<(), Exit> {
-        let Some(path) = &self.summary_json else { return print(&summary.table()) };
+        let table = summary.table() + "\n";
+        let Some(path) = &self.summary_json else { return print(&table) };
         let json = serde_json::to_string_pretty(summary)
             .map_err(|error| Exit::run_time(format_args!("cannot write the summary: {error}")))?;
         if path == Path::new("-") {
-            return print(&json);
+            return print(&(json + "\n"));
         }
         std::fs::write(path, json + "\n")
             .map_err(|error| Exit::run_time(format_args!("cannot write {}: {error}", path.display())))?;
-        print(&summary.table())
+        print(&table)
     }
 
-    /// Says on standard error how it went, and whether that is a failure.
+    /// Writes the result to standard error; an error if nothing was sent.
     fn verdict(&self, summary: &Summary, load: &Load) -> Result<(), Exit> {
-        let Summary { total, not_sent, elapsed_secs, .. } = summary;
+        let Summary { total, not_sent, .. } = summary;
         if total.sent.datagrams == 0 && not_sent.datagrams > 0 {
             let reasons = not_sent.reasons();
             return Err(Exit::run_time(format_args!("nothing was sent to {}: {reasons}", self.target)));
         }
-        let whither = self.write.as_deref().map_or(self.target.to_string(), |path| path.display().to_string());
-        let reached = summary.flows_per_sec();
+        let target = self.write.as_deref().map_or(self.target.to_string(), |path| path.display().to_string());
         let mut stderr = io::stderr().lock();
         // A closed standard error is no failure: the work is done.
-        let _ = writeln!(
-            stderr,
-            "{} in {} to {whither} in {elapsed_secs:.1} s, {} flows/s",
-            counted(total.sent.flows, "flow"),
-            counted(total.sent.datagrams, "datagram"),
-            per_second(reached)
-        );
-        if let Some(missing) = self.shortfall(summary, load) {
-            let _ = writeln!(
-                stderr,
-                "helios: {missing:.0} flows fewer than asked for: this machine was too slow for the rate"
-            );
+        let _ = writeln!(stderr, "{}", summary.line(&target));
+        if let Some(missing) = load.shortfall(summary).filter(|_| self.write.is_none()) {
+            let _ =
+                writeln!(stderr, "helios: {missing:.0} flows are missing from --rate: this machine is too slow for it");
         }
         Ok(())
     }
-
-    /// Flows that should have been sent by now at the rate asked for, if they are worth a word.
-    fn shortfall(&self, summary: &Summary, load: &Load) -> Option<f64> {
-        if self.write.is_some() {
-            return None;
-        }
-        let asked = load.flows_per_sec? * summary.elapsed_secs;
-        let missing = asked - (summary.total.sent.flows + summary.not_sent.flows) as f64;
-        // Flows of the visit that the end interrupted do not count as missing.
-        (missing > ENOUGH_MISSING * asked && missing > MAX_VISIT_FLOWS as f64).then_some(missing)
-    }
-}
-
-fn print(text: &str) -> Result<(), Exit> {
-    writeln!(io::stdout().lock(), "{text}").map_err(|error| Exit::output(&error))
-}
-
-fn progress_line(status: &Status) -> String {
-    let secs = status.elapsed.as_secs_f64();
-    let Status { flows, datagrams, not_sent, .. } = *status;
-    let lost = if not_sent > 0 { format!(", {not_sent} datagrams not sent") } else { String::new() };
-    let rate = per_second(flows as f64 / secs);
-    format!("{secs:.0} s: {flows} flows in {datagrams} datagrams, {rate} flows/s{lost}")
-}
-
-/// A rate in whole numbers, and below 10 in tenths.
-fn per_second(rate: f64) -> String {
-    // What rounds to 10.0 is 10.
-    if rate < 9.95 { format!("{rate:.1}") } else { format!("{rate:.0}") }
-}
-
-/// A positive number with an optional k, M or G.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
-    let (number, factor) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (&text[..text.len() - 1], 1e3),
-        Some(b'M') => (&text[..text.len() - 1], 1e6),
-        Some(b'G') => (&text[..text.len() - 1], 1e9),
-        _ => (text, 1.0),
-    };
-    let rate = number.parse::<f64>().ok().map(|number| number * factor).filter(|rate| rate.is_finite() && *rate > 0.0);
-    rate.ok_or_else(|| "expected a number above 0 such as 500, 10k or 1.5M".to_owned())
-}
-
-/// A whole number with an optional k, M or G.
-fn count(text: &str) -> Result<u64, String> {
-    let count = rate(text).ok().filter(|count| count.fract() == 0.0 && *count < u64::MAX as f64);
-    count.map(|count| count as u64).ok_or_else(|| "expected a whole number above 0 such as 500, 10k or 1M".to_owned())
 }
 
 #[cfg(test)]
@@ -417,15 +331,5 @@ mod tests {
             args("--protocol NetFlow9,sFlow").settings().unwrap().protocols,
             [Protocol::Netflow9, Protocol::Sflow5]
         );
-    }
-
-    #[test]
-    fn numbers_take_the_usual_suffixes() {
-        assert_eq!((rate("1.5M"), rate("10k"), count("2G")), (Ok(1.5e6), Ok(1e4), Ok(2_000_000_000)));
-        for wrong in ["", "k", "0", "-1", "1e999", "ten", "NaN"] {
-            assert!(rate(wrong).is_err(), "{wrong}");
-        }
-        assert!(count("1.5").is_err());
-        assert_eq!([0.5, 9.94, 9.96, 943.4].map(per_second), ["0.5", "9.9", "10", "943"]);
     }
 }

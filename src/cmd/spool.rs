@@ -1,15 +1,14 @@
 //! `helios spool`: what is in the spool, and what to do with blocks that ClickHouse refused.
 
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use helios_sink::spool::inspect::{self, InspectError, Listed, Status};
+use helios_advice::counted;
+use helios_sink::spool::inspect::{self, BlockState, InspectError, Listed};
+use helios_sink::spool::report;
 
-use super::{ConfigArgs, ListenArgs, counted};
-use helios_common::time::Utc;
-use helios_service::exit::Exit;
+use super::{ConfigArgs, ListenArgs};
+use helios_service::exit::{Exit, print};
 
 /// List the blocks in the spool, send refused blocks again or drop them
 ///
@@ -75,22 +74,23 @@ pub fn run(args: &Args) -> Result<(), Exit> {
     };
     let listed = inspect::list(&root).map_err(Exit::run_time)?;
     let text = match &args.action {
-        Action::List => table(&listed),
-        Action::Show { name } => page(inspect::find(&listed, name, &root).map_err(Exit::run_time)?),
+        Action::List => report::table(&listed),
+        Action::Show { name } => report::page(inspect::find(&listed, name, &root).map_err(Exit::run_time)?),
         Action::Retry(chosen) => {
-            let blocks = chosen.of(&listed, &root, |status| status == Status::Refused)?;
-            // All or none: a mistake in the list of names is to leave nothing half done.
+            let blocks = chosen.of(&listed, &root, |status| status == BlockState::Refused)?;
+            // All or none: after a mistake in the list of names, nothing is done.
             blocks.iter().try_for_each(|block| block.retriable()).map_err(Exit::run_time)?;
             blocks.iter().try_for_each(|block| block.retry(&root)).map_err(Exit::run_time)?;
             done("to be sent again by helios run", &blocks)
         }
         Action::Drop(chosen) => {
-            let blocks = chosen.of(&listed, &root, |status| matches!(status, Status::Refused | Status::Damaged))?;
+            let blocks =
+                chosen.of(&listed, &root, |status| matches!(status, BlockState::Refused | BlockState::Damaged))?;
             blocks.iter().try_for_each(|block| block.drop_it()).map_err(Exit::run_time)?;
             done("dropped", &blocks)
         }
     };
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::output(&error))
+    print(&text)
 }
 
 impl Chosen {
@@ -98,7 +98,7 @@ impl Chosen {
         &self,
         listed: &'a [Listed],
         root: &std::path::Path,
-        all: impl Fn(Status) -> bool,
+        all: impl Fn(BlockState) -> bool,
     ) -> Result<Vec<&'a Listed>, Exit> {
         if self.all {
             return Ok(listed.iter().filter(|block| all(block.status)).collect());
@@ -112,66 +112,4 @@ impl Chosen {
 fn done(what: &str, blocks: &[&Listed]) -> String {
     let rows: u64 = blocks.iter().filter_map(|block| block.rows).sum();
     format!("{} with {} {what}\n", counted(blocks.len() as u64, "block"), counted(rows, "row"))
-}
-
-/// A line per block and one for all of them.
-fn table(listed: &[Listed]) -> String {
-    let mut out = format!(
-        "{:<40} {:<24} {:<8} {:<18} {:>9} {:>12}  reason\n",
-        "name", "begun", "state", "table", "rows", "bytes"
-    );
-    for block in listed {
-        let table = block.head.as_ref().map_or("?", |head| head.table.name());
-        let rows = block.rows.map_or("?".to_owned(), |rows| rows.to_string());
-        let note = block.note.as_deref().and_then(|note| note.lines().next()).unwrap_or("");
-        let note: String = note.chars().take(120).collect();
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            out,
-            "{:<40} {:<24} {:<8} {table:<18} {rows:>9} {:>12}  {note}",
-            block.name,
-            begun(block),
-            block.status.name(),
-            block.octets
-        );
-    }
-    let rows: u64 = listed.iter().filter_map(|block| block.rows).sum();
-    let octets: u64 = listed.iter().map(|block| block.octets).sum();
-    let _ = writeln!(
-        out,
-        "{}, {}, {}",
-        counted(listed.len() as u64, "block"),
-        counted(rows, "row"),
-        counted(octets, "byte")
-    );
-    out
-}
-
-fn begun(block: &Listed) -> String {
-    block.begun().map_or("?".to_owned(), |at| Utc(at).to_string())
-}
-
-fn page(block: &Listed) -> String {
-    let mut out = String::new();
-    let mut line = |name: &str, what: String| {
-        let _ = writeln!(out, "{name:<12}{what}");
-    };
-    line("name", block.name.to_string());
-    line("begun", begun(block));
-    line("state", block.status.name().to_owned());
-    line("file", block.path.display().to_string());
-    line("bytes", block.octets.to_string());
-    if let Some(head) = &block.head {
-        line("table", head.table.name().to_owned());
-        line("rows", block.rows.unwrap_or(0).to_string());
-        line("token", head.token.clone());
-        line("statement", head.statement.clone());
-    }
-    if let Some((first, last)) = block.arrivals() {
-        line("arrivals", format!("{} to {}", Utc(first), Utc(last)));
-    }
-    if let Some(note) = &block.note {
-        line("reason", note.trim_end().to_owned());
-    }
-    out
 }

@@ -1,7 +1,6 @@
 //! `helios targets`: from NetBox's devices to the files or ConfigMaps that gnmic, snmp_exporter and blackbox_exporter read.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use helios_netbox::{Purpose, read_once};
@@ -11,8 +10,7 @@ use helios_targets::{Device, Documents, Plan, files, guard, netbox, statics};
 
 use super::{ConfigArgs, ListenArgs};
 use crate::config::Config;
-use crate::explain;
-use helios_service::exit::Exit;
+use helios_service::exit::{Exit, print};
 
 /// Make the targets of gnmic, snmp_exporter and blackbox_exporter from NetBox
 ///
@@ -49,7 +47,7 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
 
-    /// Write a plan that lost more targets than targets.max_loss allows, once
+    /// Write the plan this time even if it lost more targets than targets.max_loss allows
     #[arg(long)]
     allow_loss: bool,
 
@@ -100,22 +98,20 @@ pub fn run(args: &Args) -> Result<(), Exit> {
 }
 
 impl Args {
-    /// A place that was not looked at yet: what is wrong with the command line is said before anybody is asked.
+    /// The place, which is not read yet: mistakes on the command line are reported before any server is asked.
     fn place<'a>(&'a self, config: &'a Config) -> Result<Place<'a>, Exit> {
         let directory = self.out.as_ref().or(config.targets.directory.as_ref());
         if self.kubernetes || (directory.is_none() && self.namespace.is_some()) {
             let access = Access::find(self.kube_api.as_deref()).map_err(|error| Exit::configuration([error]))?;
             let namespace = self.namespace.clone().or_else(|| access.namespace.clone()).ok_or_else(|| {
-                Exit::configuration([
-                    "say in which namespace the ConfigMaps are: TARGET_NAMESPACE, or --namespace NAME",
-                ])
+                Exit::configuration(["no namespace for the ConfigMaps: set TARGET_NAMESPACE or --namespace NAME"])
             })?;
             let maps = Box::new(ConfigMaps::new(access, namespace.clone()).map_err(Exit::run_time)?);
             return Ok(Place::ConfigMaps { maps, namespace, published: Published::default() });
         }
         let directory = directory.ok_or_else(|| {
             Exit::configuration([
-                "say where the targets go: --out DIRECTORY or targets.directory for files, --kubernetes for ConfigMaps",
+                "no place for the targets: set --out DIRECTORY or targets.directory for files, or --kubernetes for ConfigMaps",
             ])
         })?;
         Ok(Place::Files { directory, published: Documents::default() })
@@ -186,18 +182,14 @@ fn devices(config: &Config) -> Result<Vec<Device>, Exit> {
         None => Vec::new(),
     };
     if config.netbox.url.is_some() {
-        let runtime = explain::runtime().map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))?;
+        let runtime = super::runtime()?;
         let snapshot = runtime
             .block_on(read_once(&config.netbox, Purpose::Targets))
             .map_err(|error| Exit::run_time(format_args!("{error}; the targets are unchanged")))?;
         devices.extend(netbox::devices(&snapshot, &config.targets));
     } else if config.targets.static_file.is_none() {
-        let line = "there is nobody to ask for devices: set NETBOX_API_URL or netbox.url, or targets.static_file";
+        let line = "no source of devices: set NETBOX_API_URL, netbox.url or targets.static_file";
         return Err(Exit::configuration([line]));
     }
     Ok(devices)
-}
-
-fn print(text: &str) -> Result<(), Exit> {
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::output(&error))
 }

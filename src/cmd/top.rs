@@ -3,18 +3,19 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use helios_query::answer::Answer;
+use helios_query::render::{self, Figure};
 use helios_query::{Filter, Key as By, Measure, Question, Range};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{ConfigArgs, ListenArgs};
-use crate::answer::render::{self, Figure};
-use crate::answer::{self, Answer};
+use crate::answer;
 use crate::config::Config;
-use crate::explain;
 use crate::top::terminal::{Key, Screen, keys};
-use helios_service::exit::Exit;
+use helios_service::arguments::duration;
+use helios_service::exit::{Exit, print};
 
 /// Show the top talkers, live
 ///
@@ -37,11 +38,11 @@ pub struct Args {
     filter: String,
 
     /// Length of the window, such as 90s, 10m, 2h; a number alone is seconds
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = super::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration)]
     window: Duration,
 
     /// Time between two queries
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = super::duration)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
     interval: Duration,
 
     /// Number of lines [default: as many as fit on the terminal]
@@ -88,7 +89,7 @@ impl Asked {
 pub fn run(args: &Args) -> Result<(), Exit> {
     let config = args.config.load(&ListenArgs::default())?;
     let asked = Asked::read(args)?;
-    let runtime = explain::runtime().map_err(|error| Exit::run_time(format_args!("cannot start: {error}")))?;
+    let runtime = super::runtime()?;
     if args.once || !io::stdout().is_terminal() {
         return runtime.block_on(once(args, &asked, &config));
     }
@@ -104,12 +105,12 @@ async fn once(args: &Args, asked: &Asked, config: &Config) -> Result<(), Exit> {
         // Nobody is left to tell when standard error is closed.
         let _ = writeln!(io::stderr().lock(), "helios: {}", nothing(asked));
     }
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| Exit::output(&error))
+    print(&text)
 }
 
 async fn live(args: &Args, mut asked: Asked, config: &Config) -> Result<(), Exit> {
     let failed = |error: io::Error| Exit::run_time(format_args!("cannot use the terminal: {error}"));
-    // Signals first: from the moment the screen is ours, nothing may end the process without giving it back.
+    // Signals first: once the screen is taken over, nothing may end the process without restoring the terminal.
     let mut input = Input::open().map_err(failed)?;
     let screen = Screen::open(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())).map_err(failed)?;
     let mut ticks = interval(args.interval.max(Duration::from_millis(100)));
@@ -128,7 +129,7 @@ async fn live(args: &Args, mut asked: Asked, config: &Config) -> Result<(), Exit
             ticks.tick().await;
             answer::ask(&config.clickhouse, &question, None, 0).await
         };
-        // A key gives up an answer that is still awaited.
+        // A key press drops the answer that is still awaited.
         tokio::select! {
             answer = answer => shown = answer,
             key = input.next() => match key {
@@ -144,7 +145,7 @@ async fn live(args: &Args, mut asked: Asked, config: &Config) -> Result<(), Exit
     }
 }
 
-/// What Space goes through; keys of the user's own come first and lead to the first of these.
+/// The keys that Space goes through. From any other key, Space leads to the first of these.
 const ROUND: &[&str] = &["src", "dst", "pair", "port", "src_as", "dst_as", "country", "exporter", "interface"];
 
 fn next(by: &[By]) -> Vec<By> {
@@ -193,16 +194,16 @@ fn frame(asked: &Asked, shown: &Result<Answer, String>) -> Vec<String> {
     lines
 }
 
-/// An empty table by itself would leave open whether anything is wrong.
+/// What an empty table means: by itself it would not say whether anything is wrong.
 fn nothing(asked: &Asked) -> String {
-    let which = if asked.filter.is_any() { "" } else { " that the filter takes" };
+    let which = if asked.filter.is_any() { "" } else { " that match the filter" };
     format!(
-        "no flows{which} arrived in the last {} s: widen --window, or see who sends at /api/v1/exporters of `helios run`",
+        "no flows{which} arrived in the last {} s: raise --window, or look at /api/v1/exporters of `helios run` for who sends",
         asked.window.as_secs()
     )
 }
 
-/// `12 ` and `1.2 M`: a unit follows a number at a distance, a prefix at once.
+/// A space behind a number without a prefix: `12 ` and `1.2 M` are both followed by the unit.
 fn with_space(number: &str) -> String {
     if number.ends_with(|c: char| c.is_ascii_digit()) { format!("{number} ") } else { number.to_owned() }
 }
@@ -229,7 +230,7 @@ mod tests {
         assert_eq!(lines[0], "helios top  by src_addr  last 60 s  0 bit/s in all  (space: next key, q: quit)");
         assert_eq!(lines[2], "ClickHouse is away");
         let table = helios_query::Table::by_name("flows").unwrap();
-        let total = answer::Figures::default();
+        let total = helios_query::answer::Figures::default();
         let empty = Answer { table, warning: None, time: None, is_of_busiest: false, total, keys: 0, rows: Vec::new() };
         let lines = frame(&asked, &Ok(empty));
         assert!(lines.len() == 3 && lines[2].starts_with("no flows arrived in the last 60 s: "), "{lines:?}");

@@ -102,7 +102,7 @@ pub(super) fn check(columns: &[UserColumn]) -> Vec<(usize, UserColumnError)> {
 /// Adds the columns to the table, before anything of this process uses it.
 ///
 /// # Panics
-/// When the table is in use already: a subcommand then reads its configuration too late, which no user can mend.
+/// When the table is in use already: then a subcommand reads its configuration too late, which is a bug.
 pub(super) fn install(columns: &[UserColumn]) {
     let fills: Vec<Fill> = columns.iter().filter(|column| column.fill).map(UserColumn::fill).collect();
     let installed = extra::install(&definitions(columns).1).and_then(|()| extra::install_fills(&fills));

@@ -1,15 +1,14 @@
 //! What exporters are called: a series to join their other series with, and those of the metrics collectors.
 
 use helios_common::exporter::{Address, ip_of};
-
-use crate::pipeline::Identity;
+use helios_enricher::identity::Identity;
 
 /// Exporters that have series of their own, by the value of their label `exporter`.
 #[derive(Debug)]
 pub(super) struct Identities(Vec<(String, Identity)>);
 
 impl Identities {
-    /// Leaves out who has no name: that is all of them once the enricher has stopped.
+    /// Leaves out exporters without a name: once the enricher has stopped, that is all of them.
     pub(super) fn new(identities: Vec<(Address, Identity)>) -> Self {
         let named = identities.into_iter().filter(|(_, identity)| !identity.name.is_empty());
         Self(named.map(|(address, identity)| (ip_of(address).to_string(), identity)).collect())

@@ -9,7 +9,7 @@ use crossterm::terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlt
 use crossterm::{execute, queue};
 use tokio::sync::mpsc;
 
-/// What the user asks for while it runs.
+/// What a key press means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     Quit,
@@ -19,7 +19,7 @@ pub enum Key {
     Redraw,
 }
 
-/// The screen while it is ours; dropping it gives the terminal back.
+/// The terminal in raw mode, on its alternate screen; dropping this restores it.
 #[derive(Debug)]
 pub struct Screen {
     color: bool,
@@ -32,7 +32,7 @@ impl Screen {
     /// When standard output is no terminal after all.
     pub fn open(color: bool) -> io::Result<Self> {
         terminal::enable_raw_mode()?;
-        // From here on Drop restores, also when the next line fails.
+        // From here on Drop restores the terminal, also if the next line fails.
         let screen = Self { color };
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         // A release build aborts on a panic and drops nothing.
@@ -67,7 +67,7 @@ impl Screen {
         out.flush()
     }
 
-    /// Lines that fit the screen.
+    /// Number of lines that fit the screen.
     pub fn height(&self) -> usize {
         terminal::size().map_or(24, |(_, height)| height.into())
     }
@@ -80,7 +80,7 @@ impl Drop for Screen {
 }
 
 fn restore() {
-    // Nothing is left to do if the terminal has gone.
+    // If the terminal has gone, there is nothing to restore.
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     let _ = terminal::disable_raw_mode();
 }
@@ -94,7 +94,7 @@ pub fn keys() -> mpsc::UnboundedReceiver<Key> {
                 return;
             }
         }
-        // Without keys there would be no way to end it.
+        // Without keys the user could not end the program.
         let _ = sender.send(Key::Quit);
     });
     receiver

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::expect::{expect, head, pages, root};
 use crate::ranges::range_of;
 use crate::running::nobody;
-use crate::sections::{Key, keys};
+use crate::sections::{EntryField, Key, keys};
 
 const CONFIGURATION: &str = "docs/configuration.md";
 const EXAMPLE: &str = "helios.example.yaml";
@@ -53,12 +53,24 @@ fn the_reference_of_the_configuration_is_up_to_date() {
             text.push_str(&format!("\n{level} {path}\n\n{doc}\n"));
         } else {
             let variable = path.to_uppercase().replace('.', "__");
+            let range = range_of(&key).map(|range| format!(" {range}")).unwrap_or_default();
             let default = default_of(&defaults, path);
-            text.push_str(&format!(
-                "\n### `{path}`\n\n{}{} · default `{default}` · `HELIOS_{variable}`\n\n{doc}\n",
-                key.kind,
-                range_of(&key).map(|range| format!(" {range}")).unwrap_or_default()
-            ));
+            let shown = if is_list_of_sections(default) { "below".to_owned() } else { format!("`{default}`") };
+            let kind = format!("{}{range}", key.kind);
+            text.push_str(&format!("\n### `{path}`\n\n{kind} · default {shown} · `HELIOS_{variable}`\n\n{doc}\n"));
+            if !key.entries.is_empty() {
+                text.push_str("\nEach entry has:\n\n");
+            }
+            for EntryField { path, kind, doc } in &key.entries {
+                text.push_str(&format!("- `{path}` ({kind}): {doc}\n"));
+            }
+            if is_list_of_sections(default) {
+                let name = path.rsplit('.').next().unwrap();
+                let lines: String = block(default).iter().map(|line| format!("  {line}\n")).collect();
+                text.push_str(&format!(
+                    "\nThe default, without keys that are `null` or empty:\n\n```yaml\n{name}:\n{lines}```\n"
+                ));
+            }
         }
     }
     expect(CONFIGURATION, &text);
@@ -98,11 +110,63 @@ fn example_lines(key: &Key, defaults: &Value) -> String {
             lines.push_str(&format!("{indent}# {line}\n"));
         }
     }
-    match key.is_section {
-        true => lines.push_str(&format!("{indent}{name}:\n")),
-        false => lines.push_str(&format!("{indent}#{name}: {}\n", default_of(defaults, &key.path))),
+    for EntryField { path, kind, doc } in &key.entries {
+        for (at, line) in wrapped(&format!("{path} ({kind}): {doc}"), 106 - indent.len()).iter().enumerate() {
+            lines.push_str(&format!("{indent}# {}{line}\n", if at == 0 { "- " } else { "  " }));
+        }
+    }
+    if key.is_section {
+        lines.push_str(&format!("{indent}{name}:\n"));
+        return lines;
+    }
+    let default = default_of(defaults, &key.path);
+    if !is_list_of_sections(default) {
+        lines.push_str(&format!("{indent}#{name}: {default}\n"));
+        return lines;
+    }
+    lines.push_str(&format!("{indent}#{name}:\n"));
+    for line in block(default) {
+        // The mark stands where the text begins: a line `# text` is a comment.
+        let text = line.trim_start();
+        lines.push_str(&format!("{indent}{}#{text}\n", " ".repeat(line.len() - text.len())));
     }
     lines
+}
+
+fn is_list_of_sections(value: &Value) -> bool {
+    value.as_array().is_some_and(|entries| entries.iter().any(Value::is_object))
+}
+
+/// Lines of YAML: a line for each key, lists of texts and numbers on one line. Keys that are null or empty are left out, since
+/// that is what a key is that is not given.
+fn block(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(entries) => {
+            let marked = |(at, line): (usize, String)| format!("{}{line}", if at == 0 { "- " } else { "  " });
+            entries.iter().flat_map(|entry| block(entry).into_iter().enumerate().map(marked)).collect()
+        }
+        Value::Object(fields) => {
+            let said = fields.iter().filter(|(_, value)| !is_empty(value));
+            said.flat_map(|(name, value)| match value {
+                Value::Object(_) => {
+                    let below = block(value).into_iter().map(|line| format!("  {line}"));
+                    std::iter::once(format!("{name}:")).chain(below).collect()
+                }
+                _ => vec![format!("{name}: {value}")],
+            })
+            .collect()
+        }
+        value => vec![value.to_string()],
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(entries) => entries.is_empty(),
+        Value::Object(fields) => fields.values().all(is_empty),
+        _ => false,
+    }
 }
 
 fn wrapped(text: &str, width: usize) -> Vec<String> {

@@ -93,7 +93,9 @@ fn without_the_capability_the_start_says_what_to_do_and_check_warns() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("127.0.0.1:9 with the exporters' addresses, which takes CAP_NET_RAW: THIS PROCESS HAS IT NOT"),
+        said.contains(
+            "127.0.0.1:9 with the exporters' addresses, which needs CAP_NET_RAW: THIS PROCESS DOES NOT HAVE IT"
+        ),
         "{said}"
     );
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use syn::ext::IdentExt;
-use syn::{Attribute, Expr, ExprLit, Fields, Item, Lit, Meta, Type};
+use syn::{Attribute, Expr, ExprLit, Fields, Item, Lit, Meta, Type, Variant};
 
 use crate::expect::root;
 
@@ -33,7 +33,19 @@ pub struct Key {
     pub kind: String,
     /// Paragraphs.
     pub doc: Vec<String>,
+    /// Fields of the entries of a list of sections, each section before its fields.
+    pub entries: Vec<EntryField>,
     pub is_section: bool,
+}
+
+/// A field of an entry of a list.
+#[derive(Debug)]
+pub struct EntryField {
+    /// `field`, or `section.field`.
+    pub path: String,
+    /// What kind of value it takes, in words.
+    pub kind: String,
+    pub doc: String,
 }
 
 /// Numbers in the entries of lists: the path of the list, `[]`, and the path of the field in the entry.
@@ -84,14 +96,17 @@ impl Items {
                     if doc.is_empty() {
                         doc = self::doc(&nested.attrs);
                     }
-                    keys.push(Key { path: path.clone(), kind: String::new(), doc, is_section: true });
+                    let (kind, entries) = (String::new(), Vec::new());
+                    keys.push(Key { path: path.clone(), kind, doc, entries, is_section: true });
                     self.collect(&ty, &path, keys);
                 }
                 _ => {
                     let kind = self.kind(&field.ty);
-                    let mut doc = doc(&field.attrs);
-                    doc.extend(self.entries(&field.ty));
-                    keys.push(Key { path, kind, doc, is_section: false });
+                    let mut entries = Vec::new();
+                    if last_segment(&field.ty) == "Vec" {
+                        self.fields(&argument(&field.ty), "", &mut entries);
+                    }
+                    keys.push(Key { path, kind, doc: doc(&field.attrs), entries, is_section: false });
                 }
             }
         }
@@ -119,18 +134,22 @@ impl Items {
         }
     }
 
-    /// What the entries of a list of sections consist of, in a sentence.
-    fn entries(&self, ty: &Type) -> Option<String> {
-        if last_segment(ty) != "Vec" {
-            return None;
-        }
-        let Some(Item::Struct(entry)) = self.0.get(&last_segment(&argument(ty))) else { return None };
-        let fields = entry.fields.iter().map(|field| {
+    /// The fields of a section within the entries of a list, with those of the sections in it.
+    fn fields(&self, ty: &Type, prefix: &str, fields: &mut Vec<EntryField>) {
+        let Some(Item::Struct(section)) = self.0.get(&last_segment(ty)) else { return };
+        for field in &section.fields {
             let doc = doc(&field.attrs);
-            assert_eq!(doc.len(), 1, "fields of {} are described in one paragraph each", entry.ident);
-            format!("`{}` ({})", field.ident.as_ref().unwrap().unraw(), doc[0])
-        });
-        Some(format!("Each entry has {}.", fields.collect::<Vec<_>>().join("; ")))
+            assert_eq!(doc.len(), 1, "fields of {} are described in one paragraph each", section.ident);
+            let path = format!("{prefix}{}", field.ident.as_ref().unwrap().unraw());
+            let mut inner = field.ty.clone();
+            let mut marks = "";
+            while matches!(last_segment(&inner).as_str(), "Option" | "Vec") {
+                marks = if last_segment(&inner) == "Vec" { "[]" } else { marks };
+                inner = argument(&inner);
+            }
+            fields.push(EntryField { path: path.clone(), kind: self.kind(&field.ty), doc: doc[0].clone() });
+            self.fields(&inner, &format!("{path}{marks}."), fields);
+        }
     }
 
     /// A type in words.
@@ -148,8 +167,9 @@ impl Items {
             other => match self.0.get(other) {
                 Some(Item::Struct(_)) => "section".to_owned(),
                 Some(Item::Enum(choice)) => {
-                    let names =
-                        choice.variants.iter().map(|variant| format!("`{}`", kebab(&variant.ident.to_string())));
+                    let separator = if is_snake_case(&choice.attrs) { "_" } else { "-" };
+                    let name = |variant: &Variant| separated(&variant.ident.to_string(), separator);
+                    let names = choice.variants.iter().map(|variant| format!("`{}`", name(variant)));
                     names.collect::<Vec<_>>().join(" or ")
                 }
                 _ => panic!("say in tests/it/sections.rs what a {other} is called in the documentation"),
@@ -158,12 +178,20 @@ impl Items {
     }
 }
 
+/// Whether the configuration has the variants of an enum in snake case; otherwise it has them in kebab case.
+fn is_snake_case(attributes: &[Attribute]) -> bool {
+    let serde = attributes.iter().filter(|attribute| attribute.path().is_ident("serde"));
+    serde
+        .filter_map(|attribute| attribute.meta.require_list().ok())
+        .any(|list| list.tokens.to_string().contains("snake_case"))
+}
+
 /// A variant's name as the configuration has it.
-fn kebab(name: &str) -> String {
+fn separated(name: &str, separator: &str) -> String {
     let mut out = String::new();
     for c in name.chars() {
         if c.is_uppercase() && !out.is_empty() {
-            out.push('-');
+            out.push_str(separator);
         }
         out.extend(c.to_lowercase());
     }

@@ -27,7 +27,7 @@ pub struct Files {
 
 /// The state of one file, shared with whoever shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct DatabaseStatus {
     /// Which key of the configuration names the file.
     pub role: Role,
     /// As configured.
@@ -48,7 +48,7 @@ pub struct Status {
 struct File {
     wanted: Wanted,
     watched: Watched,
-    status: Arc<Mutex<Status>>,
+    status: Arc<Mutex<DatabaseStatus>>,
 }
 
 impl Files {
@@ -83,7 +83,7 @@ impl Files {
     }
 
     /// The state of the files, as it changes.
-    pub fn statuses(&self) -> Vec<Arc<Mutex<Status>>> {
+    pub fn statuses(&self) -> Vec<Arc<Mutex<DatabaseStatus>>> {
         self.city.iter().chain(&self.asn).map(|file| Arc::clone(&file.status)).collect()
     }
 }
@@ -95,7 +95,7 @@ impl File {
         let (layer, info) = database::read(role, path, wanted, names)?;
         log_loaded(path, &info);
         let loaded_at = SystemTime::now();
-        let status = Status { role, path: path.into(), info, loaded_at, loads: 1, failures: 0, refusal: None };
+        let status = DatabaseStatus { role, path: path.into(), info, loaded_at, loads: 1, failures: 0, refusal: None };
         let watched = Watched::new(path.into(), loaded);
         Ok((Self { wanted, watched, status: Arc::new(Mutex::new(status)) }, layer))
     }
@@ -152,7 +152,7 @@ fn log_loaded(path: &Path, info: &Info) {
     info!(path = %path.display(), database_type, build_epoch, networks, records, "geoip database loaded");
 }
 
-fn lock(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
+fn lock(status: &Mutex<DatabaseStatus>) -> MutexGuard<'_, DatabaseStatus> {
     status.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use helios_common::names::Names;
 
-use super::status::{SharedStatus, Status};
+use super::status::{SharedStatus, SourceStatus};
 use super::text;
 use super::watched::{Look, Version, Watched};
 use crate::config::NetworkFormat;
@@ -71,8 +71,8 @@ impl File {
         let version = Version::of(path).map_err(unreadable)?;
         let inventory = read(contents, path, names)?;
         let location = path.display().to_string();
-        let status = Status::shared(format!("{}:{location}", contents.label()), location);
-        Status::took(&status, inventory.len() as u64);
+        let status = SourceStatus::shared(format!("{}:{location}", contents.label()), location);
+        SourceStatus::took(&status, inventory.len() as u64);
         Ok((Self { contents, watched: Watched::new(path.into(), version), status }, inventory))
     }
 
@@ -86,7 +86,7 @@ impl File {
             Look::New(version) => version,
             Look::Wait => return None,
             Look::Same => {
-                Status::same(&self.status);
+                SourceStatus::same(&self.status);
                 return None;
             }
             Look::Gone(error) => {
@@ -97,12 +97,12 @@ impl File {
         match read(self.contents, self.watched.path(), names) {
             Ok(inventory) => {
                 self.watched.took(version);
-                Status::took(&self.status, inventory.len() as u64);
+                SourceStatus::took(&self.status, inventory.len() as u64);
                 Some(inventory)
             }
             Err(error) => {
                 self.watched.refuse(Some(version));
-                Status::failed(&self.status, &error.to_string());
+                SourceStatus::failed(&self.status, &error.to_string());
                 None
             }
         }
@@ -113,8 +113,8 @@ impl File {
         self.watched.refuse(None);
         let path = self.watched.path().to_owned();
         let text = FileError::Unreadable { key: self.contents.key(), path, error }.to_string();
-        if Status::stats(&self.status).refusal.as_ref() != Some(&text) {
-            Status::failed(&self.status, &text);
+        if SourceStatus::stats(&self.status).refusal.as_ref() != Some(&text) {
+            SourceStatus::failed(&self.status, &text);
         }
     }
 }

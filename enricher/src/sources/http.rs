@@ -16,7 +16,7 @@ use helios_web::secret::{self, SecretError};
 use helios_web::tls::TlsError;
 use helios_web::{Backoff, Client, Request, RequestError, Settings, Validators, address};
 
-use super::status::{SharedStatus, Status};
+use super::status::{SharedStatus, SourceStatus};
 use super::{prometheus, text};
 use crate::config::{HttpSource, NetworkFormat, PrometheusConfig};
 use crate::inventory::Inventory;
@@ -100,7 +100,7 @@ impl Remote {
     }
 
     /// Asks once. The outcome goes into the status.
-    pub fn ask(&self, names: &Names, status: &Mutex<Status>) -> Option<Inventory> {
+    pub fn ask(&self, names: &Names, status: &Mutex<SourceStatus>) -> Option<Inventory> {
         match self.ask_again(names, status, &mut Validators::default()) {
             Asked::News(inventory) => Some(inventory),
             Asked::Unchanged | Asked::Failed => None,
@@ -108,20 +108,20 @@ impl Remote {
     }
 
     /// Asks for what has changed since the answer that `validators` identify, and lets them identify the new one.
-    fn ask_again(&self, names: &Names, status: &Mutex<Status>, validators: &mut Validators) -> Asked {
+    fn ask_again(&self, names: &Names, status: &Mutex<SourceStatus>, validators: &mut Validators) -> Asked {
         let read = |(text, version): (String, Validators)| Ok((self.read(&text, names)?, version));
         match self.fetch(validators).and_then(|fetched| fetched.map(read).transpose()) {
             Ok(Some((inventory, version))) => {
-                Status::took(status, inventory.len() as u64);
+                SourceStatus::took(status, inventory.len() as u64);
                 *validators = version;
                 Asked::News(inventory)
             }
             Ok(None) => {
-                Status::confirmed(status);
+                SourceStatus::confirmed(status);
                 Asked::Unchanged
             }
             Err(error) => {
-                Status::failed(status, &error.to_string());
+                SourceStatus::failed(status, &error.to_string());
                 Asked::Failed
             }
         }
@@ -206,7 +206,7 @@ impl Poller {
 
 fn poll(
     remote: &Remote,
-    status: &Mutex<Status>,
+    status: &Mutex<SourceStatus>,
     names: &Names,
     news: &Mutex<Option<Inventory>>,
     stopped: &Receiver<()>,

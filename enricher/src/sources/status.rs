@@ -8,13 +8,13 @@ use tracing::{info, warn};
 use crate::stats::SourceStats;
 
 /// One writer, the source; metrics and the API read it.
-pub type SharedStatus = Arc<Mutex<Status>>;
+pub type SharedStatus = Arc<Mutex<SourceStatus>>;
 
 /// The state of a source, without its look-ups, which [`Hits`](crate::hits::Hits) counts.
 #[derive(Debug, Clone)]
-pub struct Status(SourceStats);
+pub struct SourceStatus(SourceStats);
 
-impl Status {
+impl SourceStatus {
     pub(crate) fn shared(source: String, location: String) -> SharedStatus {
         Arc::new(Mutex::new(Self(SourceStats {
             source,
@@ -68,6 +68,6 @@ impl Status {
     }
 }
 
-fn lock(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
+fn lock(status: &Mutex<SourceStatus>) -> MutexGuard<'_, SourceStatus> {
     status.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -290,7 +290,7 @@ fn a_source_that_takes_its_time_holds_no_row_up() {
         let addresses = vec![address_of([10, 0, 0, 1].into())];
         Some(Inventory { devices: vec![Device { name, addresses, ..Device::default() }], ..Inventory::default() })
     };
-    let status = crate::sources::status::Status::shared("slow".to_owned(), String::new());
+    let status = crate::sources::status::SourceStatus::shared("slow".to_owned(), String::new());
     let mut surroundings = stand.surroundings(input, output);
     surroundings.external.push(External { status, news: Box::new(news) });
     let config = EnricherConfig { reload_interval_ms: 10, ..EnricherConfig::default() };

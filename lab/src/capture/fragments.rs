@@ -1,7 +1,7 @@
 //! IP fragments to whole packets, for datagrams bigger than the path's MTU.
 //!
 //! Fragments are joined in whatever order they were captured. Of those that contradict each other the later ones count:
-//! hosts use the numbers of their packets again and again. What never gets complete is given up and counted.
+//! hosts use the numbers of their packets again and again. Datagrams that are never completed are given up and counted.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -76,7 +76,7 @@ impl Incomplete {
         Self { key, pieces: BTreeMap::new(), octets: 0, end: None, fragments: 0 }
     }
 
-    /// Takes a fragment in, unless it contradicts those that are there. One that was captured twice does not.
+    /// Takes a fragment in, unless it contradicts those that are there. A fragment that was captured twice is no contradiction.
     fn add(&mut self, fragment: Fragment, payload: &[u8]) -> bool {
         let end = fragment.offset + payload.len();
         let ends_elsewhere = !fragment.more && self.end.is_some_and(|known| known != end);

@@ -11,7 +11,7 @@ use super::{Capture, CaptureError, Counts, Datagram};
 /// Datagrams that are read ahead.
 const READ_AHEAD: usize = 256;
 
-/// How soon a stop is noticed while nothing comes.
+/// How long it takes at most to notice a stop while no packet comes.
 const STOP_CHECK: Duration = Duration::from_millis(50);
 
 /// What a live capture has to tell.
@@ -19,7 +19,7 @@ const STOP_CHECK: Duration = Duration::from_millis(50);
 pub enum Event {
     /// The next datagram, in the order of the capture.
     Datagram(Datagram),
-    /// Nothing more is there at the moment: what was made of the datagrams so far should be shown now.
+    /// No further datagram is there now: the output for the earlier ones should be flushed.
     Idle,
     /// The capture ended, or was stopped.
     End,

@@ -9,6 +9,7 @@ use helios_common::columns::{
 };
 use helios_common::flow::FlowBatch;
 use helios_common::names::NamesView;
+use helios_common::text::{printable, quote};
 
 use super::cell::Cell;
 
@@ -20,7 +21,7 @@ pub trait Rows {
     /// When the output cannot be written.
     fn row(&mut self, batch: &FlowBatch, names: &NamesView<'_>, row: usize, held: bool) -> io::Result<()>;
 
-    /// Shows the rows that were given so far: more may be long in coming.
+    /// Shows the rows that were given so far: the next one may come much later.
     ///
     /// # Errors
     /// When the output cannot be written.
@@ -130,20 +131,6 @@ impl<W: Write> Rows for Csv<W> {
     }
 }
 
-/// Appends a field of CSV (RFC 4180): quotes what would end it. Other control characters steer terminals, and CSV has no
-/// escapes for them.
-pub fn quote(text: &str, out: &mut String) {
-    let steers = |c: char| c.is_control() && !['\n', '\r', '\t'].contains(&c);
-    let text = text.replace(steers, "\u{fffd}");
-    if text.contains(['"', ',', '\n', '\r']) {
-        out.push('"');
-        out.push_str(&text.replace('"', "\"\""));
-        out.push('"');
-    } else {
-        out.push_str(&text);
-    }
-}
-
 /// What a table shows unless columns are chosen: the flow's key, its volume and where it was seen.
 const TABLE_COLUMNS: [Column; 13] = [
     RECEIVED_AT.column(),
@@ -203,11 +190,6 @@ impl<W: Write> Table<W> {
         }
         writeln!(self.out, "{}", line.trim_end())
     }
-}
-
-/// A table is for terminals, and names come from devices: what would steer a terminal is not passed on to it.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 impl<W: Write> Rows for Table<W> {
@@ -287,13 +269,6 @@ mod tests {
             Csv::new(out, Some(columns)).unwrap().row(batch, &names.read(), 0, false).unwrap();
         });
         assert_eq!(text, "application,src_port\n\"a,\"\"b\"\"\",0\n");
-    }
-
-    #[test]
-    fn a_name_that_steers_terminals_does_not_reach_one() {
-        let mut out = String::new();
-        quote("\u{1b}[31mred\u{9b}0m", &mut out);
-        assert_eq!(out, "\u{fffd}[31mred\u{fffd}0m");
     }
 
     #[test]

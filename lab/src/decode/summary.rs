@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use helios_advice::counted;
 use helios_collector::decode::{DecodeError, Decoded, Discarded, Protocol};
 use helios_common::columns::{BYTES, PACKETS};
 use helios_common::flow::FlowBatch;
 use serde::Serialize;
-
-use crate::counted;
 
 /// Counters by protocol; serialises to the object that `helios decode --summary` prints.
 #[derive(Debug, Default, Serialize)]

@@ -118,3 +118,20 @@ fn times_are_kept_scaled_and_long_gaps_shortened() {
     assert_eq!(due(1_100), 2_750);
     assert_eq!(timeline.shortened, 1);
 }
+
+#[test]
+fn notes_name_what_was_not_sent_and_from_where_it_was() {
+    let target = "127.0.0.1:2055".parse().unwrap();
+    let settings = Settings { target, keep_sources: true, ..settings(&receiver()) };
+    let source = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let report = Report {
+        refused: 2,
+        shortened_gaps: 1,
+        sources: vec![(source("192.0.2.1:5000"), source("127.128.0.1:40000"))],
+        ..Report::default()
+    };
+    let notes = report.notes(&settings);
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    assert!(notes[0].contains("nobody listens at 127.0.0.1:2055") && notes[1].contains("shortened to 5s"));
+    assert_eq!(notes[2], "192.0.2.1:5000 was sent from 127.128.0.1:40000");
+}

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 /// Shorter pauses are not worth a system call, nor does the kernel keep them.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 
-/// How long a hold-up may be that is made up for: pauses are longer than asked for by as much as the kernel's timer and
-/// other threads make them.
+/// Longest delay that is made up for: pauses are longer than asked for by as much as the kernel's timer and other threads
+/// make them.
 const MAX_BACKLOG_SECS: f64 = 0.02;
 
 /// Gives out units (flows, datagrams) at a rate.
@@ -44,7 +44,7 @@ impl Pace {
             return Ok(());
         }
         let missing_secs = (units - self.available) / self.units_per_sec;
-        // A rate of next to nothing makes a pause that no Duration holds.
+        // With a rate close to 0, the pause is longer than any Duration.
         let pause = Duration::try_from_secs_f64(missing_secs).unwrap_or(Duration::MAX);
         Err(pause.max(MIN_PAUSE))
     }

@@ -21,7 +21,7 @@ pub fn is_message(octets: &[u8]) -> bool {
     matches!(octets, [0, 10, high, low, ..] if usize::from(u16::from_be_bytes([*high, *low])) == octets.len())
 }
 
-/// Writes messages. After an error, the stream has lost its place and every further write fails as well.
+/// Writes messages. After an error, a message may be cut, and every further write fails as well.
 pub fn write(stream: &mut TcpStream, messages: &[u8]) -> Result<(), Errno> {
     stream.write_all(messages).map_err(|error| error.raw_os_error().map_or(Errno::EPIPE, Errno::from_raw))
 }

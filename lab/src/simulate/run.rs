@@ -2,9 +2,11 @@
 //!
 //! One thread does it all; drawing a flow and handing it to the kernel takes less than collecting it.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,11 +14,11 @@ use std::time::{Duration, Instant};
 use helios_common::clock;
 
 use super::exporter::{Datagrams, Identity, Now};
-use super::summary::{NotSent, Sent, Summary};
+use super::summary::{NotSent, Sent, Summary, per_second};
 use super::{Simulation, exporter};
 use crate::capture;
 use crate::send::pace::Pace;
-use crate::send::{Failure, Sender};
+use crate::send::{Failure, OpenError, Sender, open, reserve_sockets};
 
 /// Flows of one visit at full speed: a full segmented send of any protocol, and little enough for the L2 cache.
 pub const MAX_VISIT_FLOWS: usize = 960;
@@ -27,14 +29,20 @@ const MIN_VISIT_FLOWS: f64 = 30.0;
 /// Visits a second at higher rates.
 const VISITS_PER_SEC: f64 = 1_000.0;
 
-/// How long a pause may keep us from seeing that we are to stop.
+/// Longest sleep: a stop is noticed at its end.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// The rate of the times in a file where none was asked for: nothing has to keep up with it.
+/// Flows per second by the times in a file if no rate is given: nothing has to keep up with it.
 pub const FILE_FLOWS_PER_SEC: f64 = 10_000.0;
+
+/// Octets of a file that are written at once.
+const FILE_BUFFER_OCTETS: usize = 1 << 20;
 
 /// Port that datagrams in a file come from.
 const FILE_SOURCE_PORT: u16 = 50_000;
+
+/// Share of the flows that the rate asks for above which missing ones are a shortfall.
+const MIN_SHORTFALL: f64 = 0.02;
 
 /// How much, how long, how fast.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,6 +56,15 @@ pub struct Load {
 }
 
 impl Load {
+    /// The number of flows that are missing from what the rate asks for; `None` for a run without a rate, and if at most 2 % are
+    /// missing.
+    pub fn shortfall(&self, summary: &Summary) -> Option<f64> {
+        let asked = self.flows_per_sec? * summary.elapsed_secs;
+        let missing = asked - (summary.total.sent.flows + summary.not_sent.flows) as f64;
+        // Flows of the visit that the end interrupted do not count as missing.
+        (missing > MIN_SHORTFALL * asked && missing > MAX_VISIT_FLOWS as f64).then_some(missing)
+    }
+
     /// Flows of one visit: many where speed counts, few where a device would not have many to report.
     fn visit_flows(&self, exporters: usize) -> usize {
         let Some(rate) = self.flows_per_sec else { return MAX_VISIT_FLOWS };
@@ -71,6 +88,39 @@ pub enum Output {
 }
 
 impl Output {
+    /// Opens a capture file, whose datagrams go to `target`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn file(path: &Path, target: SocketAddr) -> io::Result<Self> {
+        let file = BufWriter::with_capacity(FILE_BUFFER_OCTETS, File::create(path)?);
+        Ok(Self::File { writer: capture::Writer::new(file)?, target })
+    }
+
+    /// Opens a socket to `target` for each exporter: UDP, with segmentation offload (UDP_SEGMENT) if `segmentation`, or TCP if
+    /// `tcp`.
+    ///
+    /// # Errors
+    /// [`OpenError`] for the first socket that cannot be opened.
+    pub fn network(
+        simulation: &Simulation,
+        target: SocketAddr,
+        tcp: bool,
+        segmentation: bool,
+    ) -> Result<Self, OpenError> {
+        reserve_sockets(simulation.exporters().len())?;
+        let any = match target {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let senders = simulation.exporters().iter().map(|exporter| {
+            let mut sender = open(SocketAddr::new(exporter.identity().source.unwrap_or(any), 0), target, tcp)?;
+            sender.set_segmentation(segmentation);
+            Ok(sender)
+        });
+        senders.collect::<Result<_, _>>().map(Self::Network)
+    }
+
     fn send(
         &mut self,
         identity: &Identity,
@@ -96,7 +146,7 @@ impl Output {
     }
 }
 
-/// The time of a run: the wall's, or one that passes with the flows.
+/// The clock of a run: the wall clock, or one that the flows move on.
 #[derive(Debug)]
 enum Clock {
     Wall { started: Instant, pace: Option<Pace> },
@@ -124,7 +174,7 @@ impl Clock {
         }
     }
 
-    /// Waits until `n` flows may be sent; `None` when the time is up or we are to stop.
+    /// Waits until `n` flows may be sent; `None` when the time is up or `stop` is set.
     fn wait(&mut self, n: usize, load: &Load, stop: &AtomicBool) -> Option<Now> {
         loop {
             let left = match load.duration {
@@ -164,7 +214,7 @@ pub fn wall_clock() -> Now {
 
 /// What a run has done so far.
 #[derive(Debug, Clone, Copy)]
-pub struct Status {
+pub struct SentSoFar {
     /// Since the start; of a file, in the times that it holds.
     pub elapsed: Duration,
     /// Flows that were sent.
@@ -173,6 +223,15 @@ pub struct Status {
     pub datagrams: u64,
     /// Datagrams that the kernel did not take.
     pub not_sent: u64,
+}
+
+impl fmt::Display for SentSoFar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { flows, datagrams, not_sent, .. } = *self;
+        let secs = self.elapsed.as_secs_f64();
+        write!(f, "{secs:.0} s: {flows} flows in {datagrams} datagrams, {} flows/s", per_second(flows as f64 / secs))?;
+        if not_sent > 0 { write!(f, ", {not_sent} datagrams not sent") } else { Ok(()) }
+    }
 }
 
 /// Runs until a limit of `load` is reached or `stop` is set. `watch` is called after every visit.
@@ -187,7 +246,7 @@ pub fn run(
     output: &mut Output,
     start: Now,
     stop: &AtomicBool,
-    mut watch: impl FnMut(Status),
+    mut watch: impl FnMut(SentSoFar),
 ) -> io::Result<Summary> {
     let exporters = simulation.exporters().len();
     let visit_flows = load.visit_flows(exporters);
@@ -241,8 +300,8 @@ impl Counts {
         self.datagrams += sent.datagrams - messages;
     }
 
-    fn status(&self, elapsed: Duration) -> Status {
-        Status { elapsed, flows: self.flows, datagrams: self.datagrams, not_sent: self.not_sent.datagrams }
+    fn status(&self, elapsed: Duration) -> SentSoFar {
+        SentSoFar { elapsed, flows: self.flows, datagrams: self.datagrams, not_sent: self.not_sent.datagrams }
     }
 }
 

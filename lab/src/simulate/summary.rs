@@ -1,10 +1,11 @@
-//! What a simulation sent, to the last octet: the figures that a collector's and a database's are held against.
+//! What a simulation sent, to the last octet: figures to compare with those of a collector and of a database.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use helios_advice::counted;
 use serde::Serialize;
 
 use super::exporter::{Content, Identity};
@@ -185,6 +186,13 @@ impl Summary {
         if self.elapsed_secs > 0.0 { self.total.sent.flows as f64 / self.elapsed_secs } else { 0.0 }
     }
 
+    /// The whole run in one line; `target` is where the datagrams went.
+    pub fn line(&self, target: &str) -> String {
+        let (sent, secs) = (&self.total.sent, self.elapsed_secs);
+        let (flows, datagrams) = (counted(sent.flows, "flow"), counted(sent.datagrams, "datagram"));
+        format!("{flows} in {datagrams} to {target} in {secs:.1} s, {} flows/s", per_second(self.flows_per_sec()))
+    }
+
     /// The figures by protocol as a table, with a line of what was not sent below if there is something.
     pub fn table(&self) -> String {
         const HEAD: [&str; 9] =
@@ -225,6 +233,12 @@ impl Summary {
     }
 }
 
+/// A rate in whole numbers, and below 10 in tenths.
+pub(super) fn per_second(rate: f64) -> String {
+    // What rounds to 10.0 is 10.
+    if rate < 9.95 { format!("{rate:.1}") } else { format!("{rate:.0}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +252,11 @@ mod tests {
 
     fn content(flows: u64) -> Content {
         Content { volume: Volume { flows, bytes: flows * 100, packets: flows * 2 }, announcement: flows == 0 }
+    }
+
+    #[test]
+    fn low_rates_are_shown_in_tenths() {
+        assert_eq!([0.5, 9.94, 9.96, 943.4].map(per_second), ["0.5", "9.9", "10", "943"]);
     }
 
     #[test]

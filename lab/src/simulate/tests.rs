@@ -1,4 +1,4 @@
-//! What a simulation says it sent, against what independent decoders and Helios' own read.
+//! Compares what a simulation says it sent with what independent decoders and Helios' own decoder read.
 
 use std::collections::HashMap;
 use std::fs::File;

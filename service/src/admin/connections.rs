@@ -1,4 +1,4 @@
-//! Connections to the admin port: so many at a time, each for so long.
+//! Connections to the admin port, limited in number and in time.
 //!
 //! Whoever can reach the port can open connections and send nothing. They take descriptors that the spool and ClickHouse
 //! need, so their number is bounded, and silent and slow ones end. When all are taken, a new connection takes the place of
@@ -29,9 +29,9 @@ pub(crate) struct Limits {
     pub connections: usize,
     /// From the begin of a connection, or the end of an answer, to the end of the next request's head.
     pub head: Duration,
-    /// A connection as a whole. Clients that keep theirs open make another one then.
+    /// From the begin of a connection to its end. A client that keeps its connection open has to open another one then.
     pub connection: Duration,
-    /// A client gets so long to read an answer before its connection counts as idle.
+    /// How long a client may take to read an answer before its connection counts as idle.
     pub reading: Duration,
     /// Octets of answers that have not been read, of all connections together.
     pub unread: usize,
@@ -60,7 +60,7 @@ struct Connection {
     number: u64,
     /// Requests that are being answered.
     busy: usize,
-    /// Since when none is.
+    /// Since when no request is being answered.
     idle_since: Instant,
     /// The last answer.
     answer: Reading,
@@ -201,7 +201,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits)
     }
 }
 
-/// Answers the requests of a connection to its end. What it ends of is its client's business.
+/// Answers the requests of a connection until it ends. Why it ends is not logged: a client may go at any time.
 async fn connection(stream: TcpStream, router: Router, open: &Open) {
     let limits = open.connections.limits;
     let router = TowerToHyperService::new(router);

@@ -28,12 +28,12 @@ pub(crate) fn read<T: DeserializeOwned>(mut tree: Node, known: &[String]) -> Res
         };
         let path = error.path();
         let written = as_written(&path, &taken_out);
-        // A key that was taken out for being wrong is not missing as well.
+        // A key that was taken out because it was wrong is not reported as missing, too.
         let consequence = error.missing_key().is_some_and(|key| taken_out.contains(&[&written[..], &[key]].concat()));
         if !consequence {
             mistakes.push(error.into_mistake(&written, &tree.origin, known));
         }
-        // An item of a list that a variable spells as text is no node of its own: then the whole list goes.
+        // A list in a variable or flag is one text and has no nodes: the whole list is taken out.
         let removed =
             (1..=path.len()).rev().map(|steps| path.get(..steps).unwrap_or(&[])).find(|part| tree.remove(part));
         match removed {

@@ -16,7 +16,7 @@ pub fn paths<T: Serialize>(config: &T) -> Vec<String> {
 pub fn differences<T: Serialize>(one: &T, other: &T) -> Vec<String> {
     let [one_tree, other_tree] = [one, other]
         .map(|config| serde_json::to_value(config).expect("the sections have string keys and finite numbers"));
-    // Both, since a section may be there in one of them only.
+    // The keys of both: a section may be in one of them only.
     let mut keys = [paths(one), paths(other)].concat();
     keys.sort();
     keys.dedup();

@@ -34,7 +34,7 @@ pub(crate) fn environment<C: Configuration>(tree: &mut Node, variables: impl Int
     }
 }
 
-/// Variables that mean a key and spell it with one underscore: silently ignored they would be searched for long.
+/// Variables that mean a key and have one underscore where two belong. Without an error, their author would search for long.
 /// `known` are the paths of all keys.
 pub(crate) fn slips<'a>(variables: impl IntoIterator<Item = &'a str>, known: &[String]) -> Vec<Mistake> {
     let meant = |variable: &str| {
@@ -56,7 +56,7 @@ pub(crate) fn slips<'a>(variables: impl IntoIterator<Item = &'a str>, known: &[S
 /// Lays one `--set section.key=value` over the tree.
 ///
 /// # Errors
-/// A mistake where it has not that form.
+/// A mistake if the text has another form.
 pub(crate) fn assignment<C: Configuration>(tree: &mut Node, text: &str) -> Result<(), Mistake> {
     let flag = |text: &str| Origin::Flag(format!("--set {text}"));
     match text.split_once('=') {

@@ -80,7 +80,7 @@ pub(crate) struct Entry {
 }
 
 impl Node {
-    /// A tree without a single key.
+    /// A tree without keys.
     pub(crate) fn empty(origin: Origin) -> Self {
         Self { value: Value::Section(Vec::new()), origin }
     }
@@ -156,8 +156,8 @@ impl Node {
 
     /// Where the value at `path`, such as `columns[2].name`, was written; `None` for a key that nobody set.
     ///
-    /// What an item of a list lacks is to be added to the item, and a list that a variable spells as text has one
-    /// origin: then it is theirs.
+    /// For a key that is missing in an item of a list, it is the place of the item. All items of a list in a variable or flag
+    /// have the place of the list.
     pub(crate) fn origin_of(&self, path: &str) -> Option<Origin> {
         let (mut node, mut in_list) = (self, false);
         for part in path.split('.') {

@@ -15,7 +15,7 @@ use super::file::{self, Contents, FileError, Head};
 
 /// What a block waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+pub enum BlockState {
     /// Its process still adds rows, or died while it did.
     Filling,
     /// It is closed and was never sent.
@@ -32,7 +32,7 @@ pub enum Status {
     Newer,
 }
 
-impl Status {
+impl BlockState {
     /// The word that `helios spool list` prints.
     pub const fn name(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ pub struct Listed {
     /// Name of the file without the ending.
     pub name: Arc<str>,
     /// By the ending, the folder and, where it can be read, the head.
-    pub status: Status,
+    pub status: BlockState,
     /// Where the file is now; a running helios may move it.
     pub path: PathBuf,
     /// Of the file.
@@ -100,7 +100,7 @@ pub enum InspectError {
     #[error("{n} blocks begin with {name}: more of the name tells them apart")]
     Ambiguous { name: String, n: usize },
     #[error("block {name} is {}: only a refused one can be sent again. {}", status.name(), status.outlook())]
-    NotRefused { name: String, status: Status },
+    NotRefused { name: String, status: BlockState },
     #[error("block {name} belongs to a running helios: let it send the block, or stop it first")]
     InUse { name: String },
     #[error("{}: {source}{}", path.display(), match source.kind() {
@@ -129,8 +129,8 @@ pub fn list(root: &Path) -> Result<Vec<Listed>, InspectError> {
             // A running helios may have stored and removed it meanwhile.
             let Ok(found) = fs::metadata(&file.path) else { continue };
             let mut entry = look(file, found.len());
-            if *folder == directory::retry(root) && entry.status != Status::Newer {
-                entry.status = Status::Retry;
+            if *folder == directory::retry(root) && entry.status != BlockState::Newer {
+                entry.status = BlockState::Retry;
             }
             listed.push(entry);
         }
@@ -140,14 +140,14 @@ pub fn list(root: &Path) -> Result<Vec<Listed>, InspectError> {
 }
 
 fn look(file: Named, octets: u64) -> Listed {
-    let status = Status::of(file.kind);
+    let status = BlockState::of(file.kind);
     let outline = match status {
-        Status::Filling | Status::Damaged => {
+        BlockState::Filling | BlockState::Damaged => {
             Contents::read(&file.path).map(|contents| (contents.head, contents.sum.rows))
         }
         _ => file::outline(&file.path).map(|(head, end)| (head, end.rows)),
     };
-    let status = if matches!(outline, Err(FileError::Newer)) { Status::Newer } else { status };
+    let status = if matches!(outline, Err(FileError::Newer)) { BlockState::Newer } else { status };
     let (head, rows) = outline.ok().unzip();
     let note = fs::read_to_string(file.path.with_extension(directory::NOTE)).ok();
     Listed { name: file.name, status, path: file.path, octets, head, rows, note }
@@ -165,7 +165,7 @@ impl Listed {
     /// [`InspectError::NotRefused`].
     pub fn retriable(&self) -> Result<(), InspectError> {
         match self.status {
-            Status::Refused => Ok(()),
+            BlockState::Refused => Ok(()),
             status => Err(InspectError::NotRefused { name: self.name.to_string(), status }),
         }
     }
@@ -196,7 +196,7 @@ impl Listed {
     pub fn drop_it(&self) -> Result<(), InspectError> {
         let fail = |source| InspectError::Io { path: self.path.clone(), source };
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        let in_run = !matches!(self.status, Status::Refused | Status::Damaged | Status::Retry)
+        let in_run = !matches!(self.status, BlockState::Refused | BlockState::Damaged | BlockState::Retry)
             && folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-"));
         let dead = if in_run { RunFolder::adopt(folder).map_err(fail)? } else { None };
         if in_run && dead.is_none() {
@@ -250,9 +250,9 @@ mod tests {
         assert_eq!(
             shown,
             [
-                (Status::Waiting, Some(5), None),
-                (Status::Refused, Some(5), Some("Code: 691")),
-                (Status::Refused, Some(5), Some("Code: 117")),
+                (BlockState::Waiting, Some(5), None),
+                (BlockState::Refused, Some(5), Some("Code: 691")),
+                (BlockState::Refused, Some(5), Some("Code: 117")),
             ]
         );
         assert_eq!(listed[0].arrivals(), Some((7, 7)));
@@ -268,7 +268,10 @@ mod tests {
         assert!(listed[0].begun().is_some_and(|at| at > 1_700_000_000_000));
         drop(spool);
         let listed = list(root.path()).unwrap();
-        assert_eq!(listed.iter().map(|entry| entry.status).collect::<Vec<_>>(), [Status::Waiting, Status::Retry]);
+        assert_eq!(
+            listed.iter().map(|entry| entry.status).collect::<Vec<_>>(),
+            [BlockState::Waiting, BlockState::Retry]
+        );
         let again = listed[1].retry(root.path()).unwrap_err().to_string();
         assert!(again.ends_with("helios run sends it by itself"), "{again}");
         listed[0].drop_it().unwrap();

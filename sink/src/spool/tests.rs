@@ -496,7 +496,7 @@ fn a_file_of_a_newer_version_is_kept_and_named_as_such() {
     assert_eq!((stats.damaged_files, stats.aside_files, stats.available), (0, 0, true));
     assert!(stats.last_error.unwrap().ends_with("it is of a newer helios"));
     let listed = inspect::list(root.path()).unwrap();
-    assert_eq!(listed.iter().map(|entry| entry.status).collect::<Vec<_>>(), [inspect::Status::Newer; 2]);
+    assert_eq!(listed.iter().map(|entry| entry.status).collect::<Vec<_>>(), [inspect::BlockState::Newer; 2]);
     assert_eq!(fs::read(&files[0].path).unwrap(), newer, "left as it was");
     // The version that knows it takes it up.
     newer[7] = b'1';

@@ -3,43 +3,17 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use helios_collector::decode::{DecodeError, ExporterStats, Protocol, RefusedSender, Transport};
+use helios_collector::api::{self, Refused, State};
 use helios_common::clock::unix_ms;
 use helios_common::exporter::ip_of;
-use helios_common::time::{UnixMs, Utc};
+use helios_common::time::Utc;
+use helios_enricher::identity::Identity;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::named;
-use crate::pipeline::{Identity, View};
+use crate::pipeline::View;
 
-/// An exporter that sent nothing for so long is silent: as in the example of an alert in docs/metrics.md.
-pub(crate) const SILENT_AFTER_MS: i64 = 600_000;
-
-helios_metrics::label_set! {
-    /// How an exporter is, the worst first.
-    #[derive(PartialOrd, Ord, Serialize)]
-    #[serde(rename_all = "snake_case")]
-    pub enum State {
-        Silent = "silent",
-        WaitsForTemplate = "waits_for_template",
-        Ok = "ok",
-    }
-}
-
-impl State {
-    pub(crate) fn of(exporter: &ExporterStats, now: UnixMs) -> Self {
-        if now - exporter.stats.last_seen > SILENT_AFTER_MS {
-            Self::Silent
-        } else if exporter.stats.waits_for_template_since.is_some() {
-            Self::WaitsForTemplate
-        } else {
-            Self::Ok
-        }
-    }
-}
-
-/// Which exporters are asked for, and in which order: all by address without a question.
+/// Which exporters are asked for, and in which order. Without a question: all, by address.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Question {
     /// In lower case; part of an address, name, site, region, role, tenant, group or protocol.
@@ -80,19 +54,12 @@ impl Question {
     }
 
     fn selects(&self, exporter: &Exporter) -> bool {
-        let texts = [
-            &exporter.address,
-            &exporter.name,
-            &exporter.site,
-            &exporter.region,
-            &exporter.role,
-            &exporter.tenant,
-            &exporter.group,
-        ];
+        let Identity { name, site, region, role, tenant, group, .. } = &exporter.identity;
+        let texts = [&exporter.address, name, site, region, role, tenant, group];
         let mut texts = texts
             .into_iter()
             .map(|text| text.to_lowercase())
-            .chain(exporter.protocols.iter().map(|&name| name.to_owned()));
+            .chain(exporter.sent.protocols.iter().map(|&name| name.to_owned()));
         self.state.is_none_or(|state| state == exporter.state)
             && (self.search.is_empty() || texts.any(|text| text.contains(&self.search)))
     }
@@ -101,12 +68,12 @@ impl Question {
 /// `/api/v1/exporters`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Exporters {
-    /// When this answer was made, by the clock that the other times are of.
+    /// When this answer was made, by the clock of this host, which the other times are of as well.
     now: String,
     exporters: Vec<Exporter>,
-    /// How many the question selects, those before `offset` and beyond `limit` included.
+    /// Number of exporters that the question selects, those before `offset` and beyond `limit` included.
     matching: usize,
-    /// How many there are in each state, whatever the question.
+    /// Number of exporters in each state, whatever the question.
     states: BTreeMap<&'static str, usize>,
     /// Addresses of those that no inventory knows.
     unknown: Vec<String>,
@@ -119,18 +86,21 @@ impl Exporters {
         let (snapshot, now) = (view.snapshot(), unix_ms());
         let all = snapshot.exporters.iter();
         let mut exporters: Vec<Exporter> = all
-            .map(|exporter| {
-                let address = exporter.address;
-                Exporter::new(exporter, view.identity(address), view.names_of(address), now)
+            .map(|exporter| Exporter {
+                address: ip_of(exporter.address).to_string(),
+                state: State::of(exporter, now),
+                identity: view.identity(exporter.address),
+                names: view.names_of(exporter.address),
+                sent: api::Exporter::from(exporter),
             })
             .collect();
         let of_state = |state| exporters.iter().filter(|exporter| exporter.state == state).count();
         let states = State::ALL.iter().map(|&state| (state.name(), of_state(state))).collect();
-        let unknown = exporters.iter().filter(|exporter| !exporter.known);
+        let unknown = exporters.iter().filter(|exporter| !exporter.identity.known);
         let unknown = unknown.map(|exporter| exporter.address.clone()).collect();
         exporters.retain(|exporter| question.selects(exporter));
         if question.trouble_first {
-            exporters.sort_by_key(|exporter| (exporter.state, Reverse(exporter.counts.get("records").copied())));
+            exporters.sort_by_key(|exporter| (exporter.state, Reverse(exporter.sent.counts.get("records").copied())));
         }
         let matching = exporters.len();
         let page = exporters.into_iter().skip(question.offset).take(question.limit.unwrap_or(usize::MAX));
@@ -139,138 +109,16 @@ impl Exporters {
     }
 }
 
-/// A sender whose datagrams were discarded.
-#[derive(Debug, Serialize)]
-struct Refused {
-    address: String,
-    reason: &'static str,
-    datagrams: u64,
-    first_seen: String,
-    last_seen: String,
-}
-
-impl From<&RefusedSender> for Refused {
-    fn from(sender: &RefusedSender) -> Self {
-        Self {
-            address: ip_of(sender.address).to_string(),
-            reason: sender.reason.name(),
-            datagrams: sender.datagrams,
-            first_seen: Utc(sender.first_seen).to_string(),
-            last_seen: Utc(sender.last_seen).to_string(),
-        }
-    }
-}
-
 #[derive(Debug, Serialize)]
 struct Exporter {
     address: String,
     state: State,
-    /// The address again where no inventory knows it.
-    name: String,
-    known: bool,
-    site: String,
-    region: String,
-    role: String,
-    tenant: String,
-    group: String,
-    protocols: Vec<&'static str>,
-    /// What it sends over: udp, tcp, tls.
-    transports: Vec<&'static str>,
-    observation_domains: usize,
-    /// Addresses that its datagrams come from.
-    senders: usize,
-    templates: usize,
+    #[serde(flatten)]
+    identity: Identity,
     /// Names (of interfaces, applications, VRFs, texts of columns) that it sent and nobody else had sent before.
     names: u32,
-    /// Template ids that its source ports define differently: each port's data is decoded by its own definition.
-    disputed_templates: usize,
-    /// Every counter of [`helios_collector::decode::tally`], by name: `datagrams`, `records`, `rows`, ...
     #[serde(flatten)]
-    counts: BTreeMap<&'static str, u64>,
-    /// Bytes of its flows, each multiplied by its sampling interval.
-    estimated_bytes: u64,
-    held_sets: Held,
-    /// Since when all of its data waits for templates.
-    waits_for_template_since: Option<String>,
-    /// Datagrams discarded, by reason.
-    dropped: BTreeMap<&'static str, u64>,
-    /// What never arrived, by protocol and in its unit: flows, messages, records or datagrams.
-    lost: BTreeMap<&'static str, u64>,
-    /// Set where sequence numbers count nothing that is known: the loss of these sessions is unknown.
-    loss_note: Option<&'static str>,
-    /// Messages that came late, and twice; sequences that began anew.
-    reordered: u64,
-    duplicates: u64,
-    restarts: u64,
-    /// The exporter's clock minus ours.
-    clock_skew_ms: i64,
-    sampling: Sampling,
-    first_seen: String,
-    last_seen: String,
-}
-
-/// N of 1-in-N packets: as announced last, and as the sample pools of an sFlow agent have it. 0 is unknown.
-#[derive(Debug, Serialize)]
-struct Sampling {
-    announced_interval: u32,
-    effective_interval: u32,
-    /// Samples that the agent itself had to drop.
-    dropped_samples: u64,
-}
-
-/// Data sets that came before their template.
-#[derive(Debug, Serialize)]
-struct Held {
-    held: u64,
-    decoded: u64,
-    expired: u64,
-    evicted: u64,
-}
-
-impl Exporter {
-    fn new(exporter: &ExporterStats, identity: Identity, names: u32, now: UnixMs) -> Self {
-        let (stats, held) = (&exporter.stats, &exporter.held_sets);
-        let spoken = Protocol::ALL.iter().zip(stats.tally.datagrams).filter(|(_, messages)| *messages > 0);
-        let transports = Transport::ALL.iter().zip(exporter.transports).filter(|(_, used)| *used);
-        let lost = exporter.loss.map(|loss| loss.lost);
-        let loss = exporter.loss_total();
-        Self {
-            address: ip_of(exporter.address).to_string(),
-            state: State::of(exporter, now),
-            name: identity.name,
-            known: identity.known,
-            site: identity.site,
-            region: identity.region,
-            role: identity.role,
-            tenant: identity.tenant,
-            group: identity.group,
-            protocols: spoken.map(|(protocol, _)| protocol.name()).collect(),
-            transports: transports.map(|(transport, _)| transport.name()).collect(),
-            observation_domains: exporter.domains,
-            senders: exporter.senders,
-            templates: exporter.templates,
-            names,
-            disputed_templates: exporter.templates_disputed,
-            counts: stats.tally.fields().collect(),
-            estimated_bytes: stats.estimated_octets,
-            held_sets: Held { held: held.held, decoded: held.decoded, expired: held.expired, evicted: held.evicted },
-            waits_for_template_since: stats.waits_for_template_since.map(|since| Utc(since).to_string()),
-            dropped: named(DecodeError::ALL.iter().map(|error| error.name()), &stats.discarded),
-            lost: named(Protocol::ALL.iter().map(|protocol| protocol.name()), &lost),
-            loss_note: (exporter.unfit_sequences > 0).then_some("unit does not fit"),
-            reordered: loss.reordered,
-            duplicates: loss.duplicates,
-            restarts: loss.restarts,
-            clock_skew_ms: exporter.clock_skew_ms,
-            sampling: Sampling {
-                announced_interval: exporter.sampling_interval,
-                effective_interval: exporter.metered.effective_interval(),
-                dropped_samples: exporter.metered.drops,
-            },
-            first_seen: Utc(stats.first_seen).to_string(),
-            last_seen: Utc(stats.last_seen).to_string(),
-        }
-    }
+    sent: api::Exporter,
 }
 
 #[cfg(test)]

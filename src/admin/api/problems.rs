@@ -1,9 +1,9 @@
 //! What is wrong now, in the words of a status page: empty when all is well.
 
+use helios_collector::api::{SILENT_AFTER_MS, State};
 use helios_common::time::{UnixMs, Utc};
 use serde::Serialize;
 
-use super::exporters::{SILENT_AFTER_MS, State};
 use crate::pipeline::Snapshot;
 
 /// Something that somebody should look at. It goes when it is over.

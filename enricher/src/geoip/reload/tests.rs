@@ -84,7 +84,7 @@ impl Site {
         (self.names.read().get(place.city).to_owned(), place.asn)
     }
 
-    fn city(&self) -> Status {
+    fn city(&self) -> DatabaseStatus {
         lock(&self.files.statuses()[0]).clone()
     }
 }

@@ -1,22 +1,15 @@
-//! ClickHouse's errors for the command line: one line that says what to do.
+//! ClickHouse's errors as one line that says what to do.
 
 use std::error::Error as _;
 
 use clickhouse::error::Error;
-use helios_sink::SinkConfig;
-use helios_sink::error;
-use helios_sink::migrate::MigrateError;
 
-/// A runtime for a command that asks ClickHouse something and ends.
-///
-/// # Errors
-/// When the system has no thread or descriptor to spare.
-pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
+use crate::SinkConfig;
+use crate::error;
+use crate::migrate::MigrateError;
 
-/// What a failed question means.
-pub(crate) fn question(config: &SinkConfig, error: &Error) -> String {
+/// Says why a statement failed and what to do: check the login, create the tables, start the server.
+pub fn question(config: &SinkConfig, error: &Error) -> String {
     let SinkConfig { url, user, database, .. } = config;
     match error::code(error) {
         // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED
@@ -37,8 +30,8 @@ pub(crate) fn question(config: &SinkConfig, error: &Error) -> String {
     }
 }
 
-/// What a failed migration means.
-pub(crate) fn migration(config: &SinkConfig, error: &MigrateError) -> String {
+/// Says why a migration failed, with its step if there was one.
+pub fn migration(config: &SinkConfig, error: &MigrateError) -> String {
     match error {
         MigrateError::Newer { .. }
         | MigrateError::Missing { .. }

@@ -1,17 +1,17 @@
-//! What a long sending shows while it runs.
+//! What a command that runs for long shows while it runs.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// How often a line changes in a terminal.
+/// How often the line is rewritten in a terminal.
 const TERMINAL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a line is added to anything else.
+/// How often a line is added where standard error is a file or a pipe.
 const FILE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A line on standard error: rewritten in a terminal, added now and then elsewhere.
+/// A line on standard error: in a terminal it is rewritten every second, elsewhere a line is added every 5 seconds.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub struct Progress {
     terminal: bool,
     shown: Instant,
     dirty: bool,
@@ -24,24 +24,23 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Shows the line that `line` makes, if it is time.
-    pub(super) fn show(&mut self, line: impl FnOnce() -> String) {
+    /// Shows the line that `line` makes, if the interval has passed since the last one.
+    pub fn show(&mut self, line: impl FnOnce() -> String) {
         let interval = if self.terminal { TERMINAL_INTERVAL } else { FILE_INTERVAL };
         if self.shown.elapsed() < interval {
             return;
         }
         self.shown = Instant::now();
         self.dirty = self.terminal;
-        // To the start of the line and clear it: the new line may be shorter. A line that cannot be written is
-        // not needed.
+        // To the start of the line and clear it: the new line may be shorter. A closed standard error is no failure.
         let _ = match self.terminal {
             true => write!(io::stderr(), "\r\x1b[K{}", line()),
             false => writeln!(io::stderr(), "{}", line()),
         };
     }
 
-    /// Leaves the terminal as other output expects it.
-    pub(super) fn finish(&mut self) {
+    /// Clears the line in a terminal, so that other output can follow.
+    pub fn finish(&mut self) {
         if std::mem::take(&mut self.dirty) {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }

@@ -1,18 +1,18 @@
-//! ClickHouse's part of `/api/v1/pipeline`.
+//! What `/api/v1` shows of the sink. Keys are a promise to scripts: added, never renamed within `v1`.
 
 use std::collections::BTreeMap;
 
-use helios_sink::SinkStats;
-use helios_sink::error::Class;
-use helios_sink::migrate::SCHEMA_VERSION;
+use helios_common::time::Utc;
+use helios_metrics::counted;
 use serde::Serialize;
 
-use super::named;
-use crate::pipeline::Target;
-use helios_common::time::Utc;
+use crate::SinkStats;
+use crate::error::Class;
+use crate::migrate::SCHEMA_VERSION;
 
+/// Where rows go, and what is under way to it.
 #[derive(Debug, Serialize)]
-pub(super) struct ClickHouse {
+pub struct ClickHouse {
     url: String,
     database: String,
     /// The version of the schema that this program makes.
@@ -86,12 +86,13 @@ impl Spool {
 }
 
 impl ClickHouse {
-    pub(super) fn new(target: &Target, stats: &SinkStats) -> Self {
+    /// `url` and `database` are those of the configuration.
+    pub fn new(url: String, database: String, stats: &SinkStats) -> Self {
         let backlog = &stats.backlog;
         let trouble = stats.insert.trouble.as_ref();
         Self {
-            url: target.url.clone(),
-            database: target.database.clone(),
+            url,
+            database,
             schema_version: SCHEMA_VERSION,
             schema_ready: stats.insert.schema_ready,
             open_block_rows: stats.open_rows,
@@ -104,7 +105,7 @@ impl ClickHouse {
             spool: Spool::new(stats),
             inserts: stats.insert.blocks,
             inserted_bytes: stats.insert.octets,
-            failures: named(Class::ALL.iter().map(|class| class.name()), &stats.insert.failures),
+            failures: counted(Class::ALL.map(Class::name), &stats.insert.failures),
             last_error: trouble.map(|trouble| trouble.error.clone()),
             last_error_at: trouble.map(|trouble| Utc(trouble.at).to_string()),
             trouble_since: trouble.map(|trouble| Utc(trouble.since).to_string()),
@@ -112,9 +113,9 @@ impl ClickHouse {
     }
 }
 
-/// Quantiles over all rows since the start.
+/// Milliseconds from the arrival of a datagram to the acknowledgement of its rows: quantiles over all rows since the start.
 #[derive(Debug, Serialize)]
-pub(super) struct Latency {
+pub struct Latency {
     p50: u64,
     p90: u64,
     p99: u64,
@@ -124,7 +125,7 @@ pub(super) struct Latency {
 
 impl Latency {
     /// `None` until a row has been stored.
-    pub(super) fn of(stats: &SinkStats) -> Option<Self> {
+    pub fn of(stats: &SinkStats) -> Option<Self> {
         let latency = &stats.insert.latency;
         let quantile = |quantile| latency.value_at_quantile(quantile);
         (!latency.is_empty()).then(|| Self {

@@ -1,14 +1,16 @@
-//! An answer as text: a table for people, CSV and JSON for programs.
+//! An [`Answer`] as text: a table for people, CSV and JSON for programs.
 
 use std::fmt::Write as _;
 
 use helios_common::columns::ColumnKind;
 use helios_common::exporter::ip_of;
-use helios_lab::decode::{printable, quote};
-use helios_query::{Key, protocols};
+use helios_common::text::{printable, quote};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Figures, Row};
+use crate::answer::{Answer, Figures, Row};
+use crate::key::Key;
+use crate::protocols;
+use crate::table::Holds;
 
 /// How the figures of a table are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,7 +259,7 @@ fn is_number(key: Key) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use helios_query::Table;
+    use crate::table::Table;
 
     fn row(key: &[(&str, &str)], bytes: u64) -> Row {
         let key = key.iter().map(|&(value, label)| (value.to_owned(), label.to_owned())).collect();
