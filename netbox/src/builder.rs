@@ -129,7 +129,7 @@ mod tests {
             custom_fields,
             ..Device::default()
         });
-        rows.sites.push(Site { id: 3, name: zurich, region: 2 });
+        rows.sites.push(Site { id: 3, name: zurich, region: 2, ..Site::default() });
         rows.regions.push(Region { id: 2, name: alps, parent: 0 });
         rows.locations.push(Location { id: 5, site: 3, ..Location::default() });
         for (id, index) in [(12, 2), (11, 1)] {

@@ -224,7 +224,7 @@ mod tests {
         let choice = || Choice { table: table(), warning: None };
         let question = Question {
             by: Key::parse_list("src_as").unwrap(),
-            filter: Filter::default(),
+            filter: Filter::parse("any").unwrap(),
             range: Range::Last(Duration::from_secs(60)),
             measure: Measure::Bytes,
             top: 10,

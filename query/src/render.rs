@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 use crate::answer::{Answer, Figures, Row};
 use crate::key::Key;
 use crate::protocols;
-use crate::table::Holds;
 
 /// How the figures of a table are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

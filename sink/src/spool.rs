@@ -35,6 +35,7 @@ pub mod config;
 pub mod directory;
 pub mod file;
 pub mod inspect;
+pub mod report;
 mod room;
 mod scan;
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn the_reference_of_the_configuration_is_up_to_date() {
             }
             if is_list_of_sections(default) {
                 let name = path.rsplit('.').next().unwrap();
-                let lines: String = block(default).iter().map(|line| format!("  {line}\n")).collect();
+                let lines: String = yaml_lines(default).iter().map(|line| format!("  {line}\n")).collect();
                 text.push_str(&format!(
                     "\nThe default, without keys that are `null` or empty:\n\n```yaml\n{name}:\n{lines}```\n"
                 ));
@@ -125,7 +125,7 @@ fn example_lines(key: &Key, defaults: &Value) -> String {
         return lines;
     }
     lines.push_str(&format!("{indent}#{name}:\n"));
-    for line in block(default) {
+    for line in yaml_lines(default) {
         // The mark stands where the text begins: a line `# text` is a comment.
         let text = line.trim_start();
         lines.push_str(&format!("{indent}{}#{text}\n", " ".repeat(line.len() - text.len())));
@@ -139,17 +139,17 @@ fn is_list_of_sections(value: &Value) -> bool {
 
 /// Lines of YAML: a line for each key, lists of texts and numbers on one line. Keys that are null or empty are left out, since
 /// that is what a key is that is not given.
-fn block(value: &Value) -> Vec<String> {
+fn yaml_lines(value: &Value) -> Vec<String> {
     match value {
         Value::Array(entries) => {
             let marked = |(at, line): (usize, String)| format!("{}{line}", if at == 0 { "- " } else { "  " });
-            entries.iter().flat_map(|entry| block(entry).into_iter().enumerate().map(marked)).collect()
+            entries.iter().flat_map(|entry| yaml_lines(entry).into_iter().enumerate().map(marked)).collect()
         }
         Value::Object(fields) => {
             let said = fields.iter().filter(|(_, value)| !is_empty(value));
             said.flat_map(|(name, value)| match value {
                 Value::Object(_) => {
-                    let below = block(value).into_iter().map(|line| format!("  {line}"));
+                    let below = yaml_lines(value).into_iter().map(|line| format!("  {line}"));
                     std::iter::once(format!("{name}:")).chain(below).collect()
                 }
                 _ => vec![format!("{name}: {value}")],
