@@ -54,8 +54,9 @@ impl Default for EnricherConfig {
     }
 }
 
-/// MaxMind DB files of MaxMind, IPinfo or DB-IP. Both may be left out, and one file may serve as both. Worst case: 20 times the
-/// size of the files while Helios reads them, and as much of the versions that they replace.
+/// MaxMind DB files of MaxMind, IPinfo or DB-IP. Both may be left out, and one file may serve as both. Worst case: 30 times the
+/// size of the files while Helios reads them, and 100 times for a file of single IPv4 addresses far from each other; as much of the
+/// versions that they replace.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GeoipConfig {
@@ -127,8 +128,8 @@ impl Default for PrometheusConfig {
 pub struct NetworksConfig {
     /// CSV files (`.csv`, with column names in the first line) or YAML files (a list). Each entry has `network` and any
     /// of `name`, `site`, `role`, `tenant`, `asn`, `country`, `vrf`. If several files have the same network, the first
-    /// one takes precedence; later ones fill what it leaves empty. Worst case: 1 KiB for each network, and three times
-    /// the bytes of its names; as much again of the version that a file replaces.
+    /// one takes precedence; later ones fill what it leaves empty. Worst case: 4 KiB for each network, and ten times
+    /// the bytes of its names, while Helios reads them; as much again of the version that a file replaces.
     pub files: Vec<PathBuf>,
     /// The same lists from web servers. If a server does not answer or its answer is not valid, its last valid list
     /// stays in use and Helios asks again. Worst case: the answer, of 512 MiB at the most, and of each network as much as

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What all decoders of a process may take if nothing is configured. 8,000 devices with 4 observation domains, 20
-/// templates and 500 interfaces each take less than half of it, and two thirds if no two of them have a definition in
+/// templates and 500 interfaces each take a quarter of it, and less than half if no two of them have a definition in
 /// common. `collector/tests/alloc.rs` has the calculation.
 pub const DEFAULT_MAX_OCTETS: usize = 1 << 30;
 

@@ -485,8 +485,9 @@ impl Numbers {
     fn of(&self, src: &Address, dst: &Address, total: u32, proto: u8, port: u16) -> [u64; Side::LISTED.len()] {
         let Self { address, peer, total: number } = *self;
         let (src, dst) = (of_address(src, address), of_address(dst, address));
-        let total = u64::from(total) + 1;
-        let service = total << 32 | u64::from(proto) << 16 | u64::from(port);
+        // Small numbers are spread over all bits: of some factors the product would not have them in the number of the set.
+        let total = (u64::from(total) + 1).wrapping_mul(SPREAD);
+        let service = total ^ (u64::from(proto) << 16 | u64::from(port));
         [
             mixed(src ^ total, number),
             mixed(dst ^ total, number),
@@ -496,7 +497,10 @@ impl Numbers {
     }
 }
 
-/// Both halves of a product in one: every bit of it depends on every bit of either factor.
+/// An odd number without a pattern: 2^64 divided by the golden ratio.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Both halves of a product in one.
 #[inline]
 fn mixed(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
