@@ -419,7 +419,7 @@ mod tests {
         // Datagrams that came within so many milliseconds, and the pause that brings 128 at that rate.
         for (datagrams, ms, pause) in [(1, 1000, Some(25)), (10, 100, Some(25)), (15, 2, Some(17)), (15, 1, Some(8))] {
             now += ms * MS;
-            let pause = pause.map(|ms| Duration::from_millis(ms));
+            let pause = pause.map(Duration::from_millis);
             let found = gathering.pause(Taken { datagrams, full: false }, now);
             assert_eq!(found.map(|found| Duration::from_millis(found.as_millis() as u64)), pause, "{datagrams}");
         }
